@@ -1,0 +1,74 @@
+# `make benchmark` and `make test` work on a fresh machine with make and Python 3.11 or newer:
+# the environment in .venv is built first, at the versions of requirements.lock, and again when these change.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+JOBS ?= auto
+ARGS ?=
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help benchmark test pytest lint format typecheck speed lock clean $(VENV)
+
+help:
+	@echo "make benchmark   train and compare every policy, print the table (ARGS=--quick for the short one)"
+	@echo "make test        lint, typecheck and all tests"
+	@echo "make pytest      the tests alone (ARGS='-k vector' passes options on)"
+	@echo "make lint        ruff check and format check; 'make format' mends what it can"
+	@echo "make typecheck   mypy on aq_gym and agents"
+	@echo "make speed       steps per second beside Gymnasium's CartPole"
+	@echo "make lock        rewrite requirements.lock with the newest versions (torch keeps its own)"
+	@echo "make clean       remove caches and builds (.venv, runs/ and results/ stay)"
+
+$(VENV): $(STAMP)
+
+$(STAMP): requirements.lock setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "aq_gym needs Python 3.11 or newer, but '$(PYTHON)' is: $$($(PYTHON) --version 2>&1)." >&2; \
+	    echo "Name another interpreter, for example: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(BIN)/python -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
+	$(PIP) install --quiet -r requirements.lock
+	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+benchmark: $(STAMP)
+	$(BIN)/python -m scripts.benchmark $(ARGS)
+
+test: lint typecheck pytest
+
+# -n starts one worker a core, but no more than four: each holds its own torch and numba.
+pytest: $(STAMP)
+	$(BIN)/python -m pytest -n $(JOBS) --maxprocesses 4 --dist loadgroup $(ARGS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+typecheck: $(STAMP)
+	$(BIN)/mypy aq_gym agents
+
+speed: $(STAMP)
+	$(BIN)/python -m scripts.measure_speed $(ARGS)
+
+# torch keeps its version, which is changed by hand in the lock: newer ones bring gigabytes of CUDA packages on some
+# indexes. Those, and a local version label (torch's +cpu), belong to one index or machine, so they are left out.
+lock:
+	$(PYTHON) -m venv --clear .lock-venv
+	@grep '^torch==' requirements.lock > .lock-venv/keep.txt
+	.lock-venv/bin/python -m pip --disable-pip-version-check install --quiet -c .lock-venv/keep.txt \
+	    ".[render,train,dev]" pytest-xdist setuptools
+	@{ sed -n '/^#/p' requirements.lock; .lock-venv/bin/python -m pip freeze --all --exclude pip --exclude aq-gym \
+	    | sed -e '/^\(nvidia\|cuda\|triton\)/d' -e 's/+[^ ]*$$//'; } > requirements.lock.new
+	mv requirements.lock.new requirements.lock
+	rm -rf .lock-venv
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .lock-venv requirements.lock.new
+	find . -path ./$(VENV) -prune -o -type d -name __pycache__ -exec rm -rf {} +

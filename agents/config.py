@@ -1,0 +1,170 @@
+"""Every setting of the learner, with its default and the reason for it; named configurations are JSON files."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
+
+CONFIGURATIONS = Path(__file__).parent / "configurations"
+
+
+@dataclasses.dataclass(frozen=True)
+class DQNConfig:
+    """Settings of `agents.dqn.DQN`. The defaults are the configuration named ``default``.
+
+    Raises:
+        TypeError: a setting has the wrong type.
+        ValueError: a setting lies outside its range, or two settings contradict each other.
+    """
+
+    # How long and how broadly to play
+    total_decisions: int = 1_400_000  # where the default task stopped improving
+    n_environments: int = 128  # episodes side by side, one round: hides torch's overhead and spares refits of returns
+    start_decisions: int = 38_400  # played at random: one round of the default task; the first round always is
+    max_episode_decisions: int | None = None  # None: episodes end by themselves; longer ones are cut and bootstrapped
+
+    # Exploration
+    epsilon_start: float = 0.3  # the random start has already seen wild play; from there on it should resemble policies
+    epsilon_end: float = 0.02  # every exploratory action disturbs the returns of the whole episode before it
+    epsilon_schedule: Literal["linear", "cosine"] = "linear"
+    epsilon_fraction: float = 0.5  # of the training after which epsilon_end is reached
+    exploration_weights: tuple[float, ...] | None = None  # relative odds of each action when random; None: equal
+
+    # Returns
+    discount: float = 1.0  # episodes are finite, and their plain sum is what is asked for
+    returns: Literal["one_step", "n_step", "lambda"] = "lambda"  # one-step targets diverged on long noisy episodes
+    n_steps: int = 5  # only for "n_step"
+    trace_decay: float = 0.95  # lambda of Peng's Q(lambda): short traces let the bootstrap's errors feed themselves
+    double: bool = True  # one network chooses, the other values: the maximum over noise is biased upwards
+
+    # Network
+    network: Literal["mlp", "linear"] = "mlp"
+    hidden: tuple[int, ...] = (128, 128)  # the smallest that lost nothing; larger ones cost time
+    duelling: bool = True  # actions differ far less than states: let them have their own head
+    input_scaling: Literal["none", "standard", "robust"] = "robust"  # "robust" also compresses the tails
+    scale_outputs: bool = True  # learning rate, clipping and Huber's delta then mean the same for every task
+
+    # Fitting
+    replay_capacity: int = 300_000  # decisions; older ones come from policies too different from the present one
+    batch_size: int = 2_048  # noise of returns dwarfs the gap between actions; also amortises torch's overhead
+    replay_ratio: float = 4.0  # times that each decision is used, on average
+    start_updates: int = 300  # minibatches of the first fit, on the random start alone
+    learning_rate: float = 1e-3
+    learning_rate_end: float = 1e-4  # a small last step averages over more of the noise
+    learning_rate_schedule: Literal["linear", "cosine"] = "cosine"
+    huber_delta: float | None = None  # in output scales; None: squared error, since the mean of the returns is wanted
+    max_gradient_norm: float = 10.0  # against rare huge errors; inactive most of the time
+    target_rate: float = 0.02  # share of the online weights that enters the target network at each update
+    average_rate: float = 0.005  # the same for the averaged network that is evaluated and exported
+
+    # Improvement by counterfactual pairs, after the last decision (agents.improvement)
+    improvements: int = 0  # steps of policy iteration; they need an environment that can play pairs
+    pairs: int = 60_000  # played in each step: the noise of a regression falls with their root
+    pairs_kept: int = 4  # steps whose pairs are fitted together: the policies differ little, and more pairs less noise
+    pair_updates: int = 2_000  # minibatches of batch_size in each regression
+
+    # Machine
+    threads: int = 1  # of torch: small matrices gain nothing from more, and the results depend on their number
+
+    def __post_init__(self) -> None:
+        """Refuse settings that could not work."""
+        for name, kind in get_type_hints(type(self)).items():
+            value = getattr(self, name)
+            if not _matches(value, kind):
+                raise TypeError(f"DQNConfig.{name} must be {_spell(kind)}, got {value!r} ({type(value).__name__})")
+        at_least_one = ("total_decisions", "n_environments", "n_steps", "replay_capacity", "batch_size", "threads", "pairs", "pairs_kept")
+        for name in at_least_one:
+            _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+        for name in ("start_decisions", "start_updates", "replay_ratio", "learning_rate_end", "improvements", "pair_updates"):
+            _require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
+        for name in ("epsilon_start", "epsilon_end", "epsilon_fraction", "discount", "trace_decay"):
+            _require(0 <= getattr(self, name) <= 1, name, "between 0 and 1", getattr(self, name))
+        for name in ("target_rate", "average_rate"):
+            _require(0 < getattr(self, name) <= 1, name, "above 0 and at most 1", getattr(self, name))
+        for name in ("learning_rate", "max_gradient_norm"):
+            _require(getattr(self, name) > 0, name, "above 0", getattr(self, name))
+        _require(self.huber_delta is None or self.huber_delta > 0, "huber_delta", "above 0 or None", self.huber_delta)
+        cut = self.max_episode_decisions
+        _require(cut is None or cut >= 1, "max_episode_decisions", "at least 1 or None", cut)
+        _require(all(h >= 1 for h in self.hidden), "hidden", "a list of sizes of at least 1", self.hidden)
+        weights = self.exploration_weights
+        _require(weights is None or all(w > 0 for w in weights), "exploration_weights", "above 0 each", weights)
+        if self.network == "linear" and self.duelling:
+            raise ValueError("DQNConfig: network='linear' has no duelling heads; set duelling=False")
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """Return the named configurations, sorted."""
+        return sorted(path.stem for path in CONFIGURATIONS.glob("*.json"))
+
+    @classmethod
+    def named(cls, name: str, **overrides: Any) -> Self:
+        """Return a named configuration, with single settings overridden.
+
+        Raises:
+            ValueError: unknown name or setting; the message lists the known ones.
+        """
+        if name not in cls.names():
+            raise ValueError(f"there is no configuration {name!r}; known: {', '.join(cls.names())}")
+        content = json.loads((CONFIGURATIONS / f"{name}.json").read_text(encoding="utf-8"))
+        return cls.from_dict({**content["settings"], **overrides})
+
+    @classmethod
+    def from_dict(cls, settings: dict[str, Any]) -> Self:
+        """Build from plain JSON values; settings left out keep their defaults.
+
+        Raises:
+            ValueError: unknown setting, or a value outside its range.
+            TypeError: a value of the wrong type.
+        """
+        known = [field.name for field in dataclasses.fields(cls)]
+        unknown = sorted(set(settings) - set(known))
+        if unknown:
+            raise ValueError(f"unknown setting {', '.join(map(repr, unknown))} of DQNConfig; known: {', '.join(known)}")
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()
+        }
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all settings as plain JSON values."""
+        settings = dataclasses.asdict(self)
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with some settings changed (checked like new ones)."""
+        return self.from_dict({**self.to_dict(), **changes})
+
+
+def _require(condition: bool, name: str, what: str, value: object) -> None:
+    if not condition:  # also for NaN, of which no comparison holds
+        raise ValueError(f"DQNConfig.{name} must be {what}, got {value!r}")
+
+
+def _matches(value: object, kind: Any) -> bool:
+    origin = get_origin(kind)
+    if origin is Literal:
+        return isinstance(value, str) and value in get_args(kind)
+    if origin in (Union, UnionType):
+        return any(_matches(value, option) for option in get_args(kind))
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_matches(item, get_args(kind)[0]) for item in value)
+    if kind is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, kind)
+
+
+def _spell(kind: Any) -> str:
+    origin = get_origin(kind)
+    if origin is Literal:
+        return "one of " + ", ".join(map(repr, get_args(kind)))
+    if origin in (Union, UnionType):
+        return " or ".join(_spell(option) for option in get_args(kind))
+    if origin is tuple:
+        return f"a list of {_spell(get_args(kind)[0])}"
+    return "None" if kind is type(None) else str(kind.__name__)

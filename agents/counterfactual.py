@@ -1,0 +1,118 @@
+"""Learning action gaps from pairs of continuations that differ in one decision alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from agents.exploration import cosine
+from agents.networks import QNetwork
+
+CHUNK = 4_096
+
+
+@dataclass(frozen=True)
+class AdvantageFit:
+    """How well the fitted gaps describe pairs; mean squared errors in the pairs' own units (over their scales)."""
+
+    updates: int
+    train_error: float  # over the last tenth of the updates
+    validation_error: float  # on pairs held out; NaN without any
+    validation_spread: float  # the error there of the constant that fits best: what there is to explain, with the noise
+
+
+def fit_advantages(
+    network: QNetwork,
+    observations: ArrayLike,
+    deltas: ArrayLike,
+    *,
+    scales: ArrayLike | None = None,
+    updates: int = 3_000,
+    batch_size: int = 2_048,
+    learning_rate: float = 1e-3,
+    learning_rate_end: float = 1e-5,
+    value_anchor: float = 1.0,
+    max_gradient_norm: float = 10.0,
+    validation_share: float = 0.05,
+    seed: int = 0,
+) -> AdvantageFit:
+    """Regress the network's gap Q(s, 1) - Q(s, 0) on sampled differences, in place.
+
+    The gap is all that a greedy policy over two actions looks at. A duelling network's gap comes from its advantage
+    head alone; ``value_anchor`` holds the mean of the two action values (there: the value head) where it was while the
+    shared trunk moves. Squared error, since it is the mean of the differences that counts. The input scaling is used as
+    it is.
+
+    Args:
+        network: of two actions.
+        observations: (n, n_inputs), of decisions at which both actions were allowed.
+        deltas: (n,) return after action 1 minus return after action 0, all else equal.
+        scales: (n,) relative size of each one's noise (weighted least squares); None: all alike.
+        updates: minibatches; 0 only measures.
+        value_anchor: weight of the anchor; 0 lets the values drift.
+        validation_share: of the pairs, held out to report on.
+        seed: of the split and the minibatches.
+
+    Raises:
+        ValueError: wrong shapes, numbers that aren't finite, too few pairs, or a network of other than two actions.
+    """
+    rows, gaps = np.asarray(observations, dtype=np.float32), np.asarray(deltas, dtype=np.float32)
+    noise = np.ones_like(gaps) if scales is None else np.asarray(scales, dtype=np.float32)
+    if network.n_actions != 2:
+        raise ValueError(f"a gap needs two actions, the network has {network.n_actions}")
+    if rows.ndim != 2 or rows.shape[1] != network.n_inputs or gaps.shape != rows.shape[:1]:
+        raise ValueError(
+            f"observations {rows.shape} and deltas {gaps.shape}: expected (n, {network.n_inputs}) and (n,)"
+        )
+    if not (np.isfinite(rows).all() and np.isfinite(gaps).all()):
+        raise ValueError("observations and deltas must be finite")
+    if noise.shape != gaps.shape or not (np.isfinite(noise) & (noise > 0)).all():
+        raise ValueError(f"scales {noise.shape}: expected {gaps.shape} positive numbers")
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(rows))
+    held = int(validation_share * len(rows))
+    held_out, used = order[:held], order[held:]
+    if len(used) < 2:
+        raise ValueError(f"{len(used)} pairs to fit: too few")
+
+    x, y = torch.from_numpy(rows), torch.from_numpy(gaps)
+    anchor = _means_and_gaps(network, x)[0]
+    unit = float((gaps[used] / noise[used]).std()) or 1.0
+    weight = torch.from_numpy(1.0 / noise)
+    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
+    errors = []
+    for step in range(updates):
+        optimizer.param_groups[0]["lr"] = cosine(learning_rate, learning_rate_end, step / updates)
+        batch = torch.from_numpy(used[rng.integers(len(used), size=batch_size)])
+        mean, gap = _mean_and_gap(network, x[batch])
+        error = ((gap - y[batch]) * weight[batch] / unit).square().mean()
+        drift = ((mean - anchor[batch]) / network.output_scale).square().mean()
+        optimizer.zero_grad()
+        (error + value_anchor * drift).backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(network.parameters(), max_gradient_norm)
+        optimizer.step()
+        errors.append(float(error.detach()) * unit**2)
+    validation = spread = float("nan")
+    if held:
+        kept, inverse = gaps[held_out], 1.0 / noise[held_out]
+        validation = float(np.square((_means_and_gaps(network, x[held_out])[1].numpy() - kept) * inverse).mean())
+        constant = np.average(kept, weights=inverse**2)
+        spread = float(np.square((kept - constant) * inverse).mean())
+    tail = errors[-max(1, updates // 10) :]
+    return AdvantageFit(updates, float(np.mean(tail)) if tail else float("nan"), validation, spread)
+
+
+def _mean_and_gap(network: QNetwork, observations: Tensor) -> tuple[Tensor, Tensor]:
+    masks = torch.ones((len(observations), 2), dtype=torch.bool)
+    values = network(observations, masks)
+    return values.mean(1), values[:, 1] - values[:, 0]
+
+
+@torch.no_grad()
+def _means_and_gaps(network: QNetwork, observations: Tensor) -> tuple[Tensor, Tensor]:
+    parts = [_mean_and_gap(network, part) for part in torch.split(observations, CHUNK)]
+    return torch.cat([mean for mean, _ in parts]), torch.cat([gap for _, gap in parts])

@@ -1,0 +1,48 @@
+"""Schedules, and epsilon-greedy choice among the allowed actions."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def linear(start: float, end: float, fraction: float) -> float:
+    """Go from ``start`` to ``end`` in a straight line; ``fraction`` beyond [0, 1] stays at the ends."""
+    return start + (end - start) * min(max(fraction, 0.0), 1.0)
+
+
+def cosine(start: float, end: float, fraction: float) -> float:
+    """Go from ``start`` to ``end`` along half a cosine: slow, fast, slow."""
+    return linear(start, end, 0.5 - 0.5 * math.cos(math.pi * min(max(fraction, 0.0), 1.0)))
+
+
+def schedule(kind: Literal["linear", "cosine"], start: float, end: float, fraction: float) -> float:
+    """Return the value at ``fraction`` of the way, along the schedule named ``kind``."""
+    return linear(start, end, fraction) if kind == "linear" else cosine(start, end, fraction)
+
+
+def random_actions(
+    masks: NDArray[np.bool_], rng: np.random.Generator, weights: tuple[float, ...] | None = None
+) -> NDArray[np.int64]:
+    """Draw an allowed action for each row, with odds in proportion to ``weights``.
+
+    Args:
+        masks: (K, A), True where allowed; at least one in each row.
+        weights: (A,) relative odds; None: all equal.
+
+    Returns:
+        (K,) actions.
+    """
+    odds = np.cumsum(masks * np.asarray(1.0 if weights is None else weights), axis=1)
+    draws = rng.random(len(masks)) * odds[:, -1]
+    return np.asarray((draws[:, None] >= odds).sum(axis=1).clip(max=masks.shape[1] - 1), dtype=np.int64)
+
+
+def epsilon_greedy(
+    greedy: NDArray[np.int64], random: NDArray[np.int64], epsilon: float, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Replace each of the (K,) greedy actions by the random one with probability ``epsilon``."""
+    return np.where(rng.random(len(greedy)) < epsilon, random, greedy)

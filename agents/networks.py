@@ -1,0 +1,180 @@
+"""Q-networks: from an observation to the value of every action, with fixed scaling of inputs and outputs inside."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from agents.config import DQNConfig
+
+
+class QNetwork(nn.Module):
+    """What all Q-networks share: scaling kept in buffers, hence stored in every checkpoint.
+
+    Inputs become z = (x - input_center) / input_scale, with ``compress`` then sign(z) log(1 + |z|); outputs become
+    output_center + output_scale y. Both are estimated once, from the random start, and then stay fixed.
+    Subclasses implement `scores`.
+    """
+
+    input_center: Tensor  # (n_inputs,)
+    input_scale: Tensor  # (n_inputs,)
+    output_center: Tensor  # ()
+    output_scale: Tensor  # ()
+
+    def __init__(self, n_inputs: int, n_actions: int, *, compress: bool = False) -> None:
+        super().__init__()
+        self.n_inputs, self.n_actions, self.compress = n_inputs, n_actions, compress
+        self.register_buffer("input_center", torch.zeros(n_inputs))
+        self.register_buffer("input_scale", torch.ones(n_inputs))
+        self.register_buffer("output_center", torch.zeros(()))
+        self.register_buffer("output_scale", torch.ones(()))
+
+    def forward(self, observations: Tensor, masks: Tensor) -> Tensor:
+        """Return (B, A) action values, those of forbidden actions without meaning.
+
+        Args:
+            observations: (B, n_inputs) float32.
+            masks: (B, A) bool, True where the action is allowed.
+        """
+        inputs = (observations - self.input_center) / self.input_scale
+        if self.compress:
+            inputs = inputs.sign() * inputs.abs().log1p()
+        return self.output_center + self.output_scale * self.scores(inputs, masks)
+
+    def scores(self, inputs: Tensor, masks: Tensor) -> Tensor:
+        """Return (B, A) unscaled action values of scaled inputs."""
+        raise NotImplementedError
+
+    def set_input_scaling(self, observations: NDArray[np.float32]) -> None:
+        """Estimate the input scaling from (n, n_inputs) observations; an input that never varies is only centred.
+
+        With ``compress``: median and mean absolute deviation, which outliers hardly move; otherwise mean and standard
+        deviation.
+        """
+        rows = np.asarray(observations, dtype=np.float64)
+        if self.compress:
+            center = np.median(rows, axis=0)
+            scale = np.abs(rows - center).mean(axis=0)
+        else:
+            center, scale = rows.mean(axis=0), rows.std(axis=0)
+        scale[scale < 1e-6 * np.maximum(np.abs(center), 1.0)] = 1.0
+        self.input_center.copy_(torch.from_numpy(center))
+        self.input_scale.copy_(torch.from_numpy(scale))
+
+    def set_output_scaling(self, returns: NDArray[np.float32]) -> None:
+        """Estimate the output scaling, mean and standard deviation, from (n,) returns."""
+        spread = float(np.std(returns, dtype=np.float64))
+        self.output_center.fill_(float(np.mean(returns, dtype=np.float64)))
+        self.output_scale.fill_(spread if spread > 1e-8 else 1.0)
+
+    @torch.no_grad()
+    def rescale_outputs(self, scale: float) -> None:
+        """Express the same function with another output scale, so that a step of learning moves it by less or more."""
+        ratio = float(self.output_scale) / scale
+        for name, layer in self.named_modules():
+            if name.endswith("head") and isinstance(layer, nn.Linear):
+                layer.weight.mul_(ratio)
+                layer.bias.mul_(ratio)
+        self.output_scale.fill_(scale)
+
+
+class LinearQ(QNetwork):
+    """One linear function of the inputs for each action: the paper's comparison."""
+
+    def __init__(self, n_inputs: int, n_actions: int, *, compress: bool = False) -> None:
+        super().__init__(n_inputs, n_actions, compress=compress)
+        self.head = nn.Linear(n_inputs, n_actions)
+
+    def scores(self, inputs: Tensor, masks: Tensor) -> Tensor:
+        """See `QNetwork.scores`."""
+        return self.head(inputs)  # type: ignore[no-any-return]
+
+
+class PlainQ(QNetwork):
+    """A multilayer perceptron with one output for each action."""
+
+    def __init__(self, n_inputs: int, n_actions: int, hidden: Sequence[int], *, compress: bool = False) -> None:
+        super().__init__(n_inputs, n_actions, compress=compress)
+        self.trunk = _trunk(n_inputs, hidden)
+        self.head = nn.Linear([n_inputs, *hidden][-1], n_actions)
+
+    def scores(self, inputs: Tensor, masks: Tensor) -> Tensor:
+        """See `QNetwork.scores`."""
+        return self.head(self.trunk(inputs))  # type: ignore[no-any-return]
+
+
+class DuellingQ(QNetwork):
+    """One head for the state's value and one for the actions' advantages: Q = V + A - mean of A.
+
+    The mean is over the *allowed* actions. A forbidden action is never played, so nothing ever corrects its advantage;
+    in a plain mean it would leak into the values of its neighbours. Where one action alone is allowed, Q = V exactly.
+    """
+
+    def __init__(self, n_inputs: int, n_actions: int, hidden: Sequence[int], *, compress: bool = False) -> None:
+        super().__init__(n_inputs, n_actions, compress=compress)
+        self.trunk = _trunk(n_inputs, hidden)
+        width = [n_inputs, *hidden][-1]
+        self.value_head = nn.Linear(width, 1)
+        self.advantage_head = nn.Linear(width, n_actions)
+
+    def scores(self, inputs: Tensor, masks: Tensor) -> Tensor:
+        """See `QNetwork.scores`."""
+        features = self.trunk(inputs)
+        advantages = self.advantage_head(features)
+        allowed = masks.to(advantages.dtype)
+        mean = (advantages * allowed).sum(1, keepdim=True) / allowed.sum(1, keepdim=True).clamp(min=1)
+        return self.value_head(features) + advantages - mean  # type: ignore[no-any-return]
+
+
+def make_network(config: DQNConfig, n_inputs: int, n_actions: int, generator: torch.Generator) -> QNetwork:
+    """Build and initialise the network that a configuration asks for."""
+    compress = config.input_scaling == "robust"
+    network: QNetwork
+    if config.network == "linear":
+        network = LinearQ(n_inputs, n_actions, compress=compress)
+    elif config.duelling:
+        network = DuellingQ(n_inputs, n_actions, config.hidden, compress=compress)
+    else:
+        network = PlainQ(n_inputs, n_actions, config.hidden, compress=compress)
+    initialise(network, generator)
+    return network
+
+
+def initialise(network: QNetwork, generator: torch.Generator) -> None:
+    """He's uniform initialisation inside, zeros in the heads: before any learning all actions are worth the mean."""
+    for name, layer in network.named_modules():
+        if isinstance(layer, nn.Linear):
+            if name.endswith("head"):
+                nn.init.zeros_(layer.weight)
+            else:
+                nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", generator=generator)
+            nn.init.zeros_(layer.bias)
+
+
+@torch.no_grad()
+def move_towards(target: nn.Module, source: nn.Module, rate: float) -> None:
+    """Polyak averaging: each weight of ``target`` goes the share ``rate`` of its way to ``source``'s."""
+    for slow, fast in zip(target.parameters(), source.parameters(), strict=True):
+        slow.lerp_(fast, rate)
+
+
+def greedy_actions(values: Tensor, masks: Tensor) -> Tensor:
+    """Return the (B,) allowed actions of highest value; ties go to the lower action.
+
+    Args:
+        values: (B, A).
+        masks: (B, A) bool, True where the action is allowed.
+    """
+    return values.masked_fill(~masks, -math.inf).argmax(1)
+
+
+def _trunk(n_inputs: int, hidden: Sequence[int]) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for before, after in zip([n_inputs, *hidden], hidden, strict=False):
+        layers += [nn.Linear(before, after), nn.ReLU()]
+    return nn.Sequential(*layers)

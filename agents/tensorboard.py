@@ -1,0 +1,61 @@
+"""Training curves for TensorBoard, under the tags that Stable-Baselines3 uses."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from agents.dqn import Progress
+
+
+class TensorBoardLogger:
+    """Writes one run; the x axis is the number of decisions.
+
+    Args:
+        folder: of the run; made if needed.
+
+    Raises:
+        ImportError: tensorboard isn't installed.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter  # costs a second: only where it is used
+        except ImportError as error:
+            raise ImportError("training logs need tensorboard: pip install tensorboard") from error
+        self._writer: Any = SummaryWriter(str(folder))
+
+    def log(self, progress: Progress) -> None:
+        """Write one round."""
+        scalars = {
+            "rollout/ep_rew_mean": progress.mean_return,
+            "rollout/ep_len_mean": progress.mean_length,
+            "rollout/exploration_rate": progress.epsilon,
+            "train/loss": progress.loss,
+            "train/mean_value": progress.mean_value,
+            "train/learning_rate": progress.learning_rate,
+            "train/n_updates": progress.updates,
+            "time/fps": progress.decisions_per_second,
+            "time/episodes": progress.episodes,
+        }
+        for tag, value in scalars.items():
+            if math.isfinite(value):
+                self.scalar(tag, value, progress.decisions)
+
+    def scalar(self, tag: str, value: float, decisions: int) -> None:
+        """Write one point, for instance of ``eval/mean_reward``."""
+        self._writer.add_scalar(tag, value, decisions)
+
+    def close(self) -> None:
+        """Flush and close the run's file."""
+        self._writer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

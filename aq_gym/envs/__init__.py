@@ -1,0 +1,1 @@
+"""Gymnasium environments: thin views of the one dynamics in `aq_gym.kernels`."""

@@ -1,0 +1,251 @@
+"""What the single environments share: arguments, seeding, info, snapshots, the map, rendering."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, SupportsFloat
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.error import ResetNeeded
+from numpy.typing import NDArray
+
+from aq_gym import inference
+from aq_gym.episodes import Episodes, EpisodeState
+from aq_gym.network import SensorNetwork
+from aq_gym.observation import Number
+from aq_gym.problem import Problem
+from aq_gym.rendering import RENDER_MODES, Scene, check_render_mode, render
+
+
+class SensingEnv(gym.Env[NDArray[np.float32], Any]):
+    """One episode of a sensing problem; the action is left to the views."""
+
+    metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 6}
+    _joint = False
+
+    def __init__(
+        self,
+        network: SensorNetwork | str | os.PathLike[str],
+        devices: Sequence[int] | int,
+        horizon: int,
+        energy_budget: int,
+        max_sleep: int,
+        n_levels: int | None,
+        fuse_measured: bool,
+        observation: str,
+        render_mode: str | None,
+    ) -> None:
+        self.problem = Problem.create(
+            network, devices, horizon, energy_budget, max_sleep, n_levels=n_levels, fuse_measured=fuse_measured
+        )
+        self.render_mode = check_render_mode(render_mode)
+        self._episodes = Episodes(self.problem, 1, joint=self._joint, observation=observation)
+        self._rows = np.zeros(1, np.int64)
+        self._rewards = np.zeros(1)
+        layout = self._episodes.layout
+        self.observation_space = gym.spaces.Box(layout.low, layout.high, dtype=np.float32)
+        self._begun = False
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Start an episode: draws its T + 1 levels, whatever the actions will be.
+
+        Args:
+            seed: seeds the random generator, as in Gymnasium.
+            options: ``{"levels": indices}`` imposes the level path: T + 1 indices into ``network.levels``.
+
+        Returns:
+            The observation and the info; the info holds the mask and the raw state, no ``joint_error``.
+
+        Raises:
+            ValueError: an unknown option, or levels of a wrong length, type or range.
+        """
+        super().reset(seed=seed)
+        imposed = imposed_levels(options, self.problem, 1)
+        path = self._episodes.draw_path(self.np_random.random((1, self.problem.horizon + 1)))
+        observation = self._episodes.blank()
+        self._episodes.begin(self._rows, path if imposed is None else imposed, observation)
+        self._begun = True
+        return observation[0], self._raw_state()
+
+    def _step(
+        self, actions: NDArray[np.int64], forced: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float32], SupportsFloat, bool, bool, dict[str, Any]]:
+        episodes = self._episodes
+        slot = episodes.slot[0]
+        observation = episodes.blank()
+        episodes.decide(actions, self._rewards, forced, observation)
+        terminated = bool(episodes.slot[0] > self.problem.horizon)
+        info = self._raw_state()
+        info["forced"] = forced[0].copy() if self._joint else bool(forced[0])
+        if episodes.slot[0] != slot:
+            info["joint_error"] = float(episodes.slot_error[0])
+        if terminated:
+            info["average_joint_error"] = float(episodes.total_error[0]) / self.problem.horizon
+        return observation[0], float(self._rewards[0]), terminated, False, info
+
+    def _require_running(self) -> None:
+        if not self._begun:
+            raise ResetNeeded("step was called before reset: call reset() to start an episode")
+        if self._episodes.slot[0] > self.problem.horizon:
+            raise ResetNeeded(
+                f"step was called after the end of the episode (slot {self.problem.horizon}): call reset()"
+            )
+
+    def _raw_state(self) -> dict[str, Any]:
+        episodes = self._episodes
+        return {
+            "action_mask": episodes.action_mask()[0],
+            "slot": int(episodes.slot[0]),
+            "turn": int(episodes.turn[0]),
+            "energy": episodes.energy[0].copy(),
+            "delay": episodes.delay[0].copy(),
+            "record": episodes.record[0].copy(),
+            "level": float(episodes.level[0]),
+            "capped": int(episodes.capped[0]),
+        }
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """The allowed actions as MaskablePPO wants them, (2,) bool: off, on."""
+        mask: NDArray[np.bool_] = self._episodes.action_mask()[0].astype(np.bool_)
+        return mask
+
+    def get_state(self) -> EpisodeState:
+        """A copy of the episode's state, its weather and its random generator included.
+
+        Raises:
+            gymnasium.error.ResetNeeded: before the first reset.
+        """
+        if not self._begun:
+            raise ResetNeeded("get_state was called before reset: there is no episode yet")
+        return self._episodes.copy_state([self.np_random])
+
+    def set_state(self, state: EpisodeState, *, future_seed: int | None = None) -> None:
+        """Continue from a state of an environment of the same problem.
+
+        Args:
+            state: what `get_state` returned, of one episode.
+            future_seed: if given, the levels after the state's present slot are drawn anew from this seed; without
+                it the episode meets the weather of the original.
+
+        Raises:
+            ValueError: the state belongs to another problem, or holds several episodes.
+        """
+        if len(state) != 1:
+            raise ValueError(f"state: holds {len(state)} episodes, expected 1: choose one with state[i]")
+        self._episodes.restore(state, [self.np_random], future_seed)
+        self._begun = True
+
+    def map(self) -> inference.Map:
+        """The map as the server infers it now: mean, standard deviation and joint error of every location.
+
+        Returns:
+            `aq_gym.inference.Map`, four (N,) arrays [µg/m³; bool].
+
+        Raises:
+            gymnasium.error.ResetNeeded: before the first reset.
+        """
+        if not self._begun:
+            raise ResetNeeded("map was called before reset: there is no episode yet")
+        return infer_map(self._episodes).row(0)
+
+    def describe_observation(self) -> list[Number]:
+        """What each number of the observation is: name, unit, bounds, scale and present value in its unit.
+
+        Raises:
+            gymnasium.error.ResetNeeded: before the first reset.
+        """
+        if not self._begun:
+            raise ResetNeeded("describe_observation was called before reset: there are no values yet")
+        return self._episodes.layout.describe(self._episodes.observe()[0])
+
+    def render(self) -> Any:
+        """A frame of the map with devices, batteries and level trace: an image (H, W, 3) uint8, or text.
+
+        Raises:
+            gymnasium.error.ResetNeeded: before the first reset.
+        """
+        if self.render_mode is None:
+            gym.logger.warn(
+                "render was called without a render mode: choose one with gym.make(id, render_mode='rgb_array')"
+            )
+            return None
+        if not self._begun:
+            raise ResetNeeded("render was called before reset: there is no episode to show")
+        return render(self.scene(), self.render_mode)
+
+    def scene(self) -> Scene:
+        """Everything that a picture of the present moment shows, as `aq_gym.rendering.Scene`.
+
+        Raises:
+            gymnasium.error.ResetNeeded: before the first reset.
+        """
+        if not self._begun:
+            raise ResetNeeded("scene was called before reset: there is no episode to show")
+        return scene_of(self._episodes, 0)
+
+
+def infer_map(episodes: Episodes) -> inference.Map:
+    """The map of every episode, four (K, N) arrays."""
+    problem = episodes.problem
+    return inference.infer(
+        problem.network,
+        problem.devices,
+        episodes.delay,
+        episodes.record,
+        episodes.level,
+        fuse_measured=problem.fuse_measured,
+    )
+
+
+def scene_of(episodes: Episodes, k: int) -> Scene:
+    """What a picture of episode k shows."""
+    slot = int(episodes.slot[k])
+    return Scene(
+        problem=episodes.problem,
+        slot=slot,
+        turn=None if episodes.joint else int(episodes.turn[k]),
+        energy=episodes.energy[k].copy(),
+        delay=episodes.delay[k].copy(),
+        record=episodes.record[k].copy(),
+        levels=episodes.state.path[k, : min(slot, episodes.problem.horizon) + 1].copy(),
+        map=infer_map(episodes).row(k),
+        past_error=float(episodes.total_error[k]) / (slot - 1) if slot > 1 else None,
+    )
+
+
+def imposed_levels(options: dict[str, Any] | None, problem: Problem, n_episodes: int) -> NDArray[np.int64] | None:
+    """The level indices that `reset`'s options impose, (n_episodes, T + 1), or None.
+
+    Raises:
+        ValueError: an unknown option, or levels of a wrong shape, type or range.
+    """
+    if not options:
+        return None
+    unknown = set(options) - {"levels"}
+    if unknown:
+        raise ValueError(
+            f"options: unknown {', '.join(sorted(map(repr, unknown)))}; known: 'levels', a path of level indices"
+        )
+    length, top = problem.horizon + 1, problem.network.n_levels - 1
+    try:
+        path = np.asarray(options["levels"])
+    except ValueError as error:
+        raise ValueError(f"options['levels']: expected {length} level indices, got a ragged list") from error
+    if path.dtype.kind not in "iu":
+        raise ValueError(f"options['levels']: expected integer indices into the {top + 1} levels, got {path.dtype}")
+    shapes = {(length,)} if n_episodes == 1 else {(length,), (n_episodes, length)}
+    if path.shape not in shapes:
+        raise ValueError(
+            f"options['levels']: expected {length} indices (slots 0 to {length - 1})"
+            + (f", or ({n_episodes}, {length})" if n_episodes > 1 else "")
+            + f", got shape {path.shape}"
+        )
+    outside = np.argwhere((path < 0) | (path > top))
+    if len(outside):
+        where = tuple(outside[0])
+        raise ValueError(f"options['levels']{list(map(int, where))}: index {path[where]} is outside 0..{top}")
+    return np.broadcast_to(path.astype(np.int64), (n_episodes, length))

@@ -1,0 +1,141 @@
+"""The sequential view: in each slot the devices decide one after another."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, SupportsFloat
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from aq_gym.envs.base import SensingEnv
+from aq_gym.network import SensorNetwork
+
+
+def checked_action(action: Any) -> int:
+    """0 or 1.
+
+    Raises:
+        ValueError: anything else, with what was given.
+    """
+    kind = getattr(getattr(action, "dtype", None), "kind", "")  # torch's data types have no kind
+    if (
+        (isinstance(action, int) and not isinstance(action, bool))
+        or (kind in ("i", "u") and getattr(action, "shape", None) == ())
+    ) and (action == 0 or action == 1):
+        return int(action)
+    raise ValueError(f"action: expected 0 (off) or 1 (on), got {type(action).__name__} {action!r}")
+
+
+class MultiDeviceEnv(SensingEnv):
+    """Battery-limited sensing devices decide one after another whether to wake and sense.
+
+    ## Description
+    M devices stand at some of N locations of a monitored area. A server infers the PM2.5 map of all locations from
+    each device's last reading, which ages. Every device can sense B times in T slots of 10 minutes. In each slot the
+    devices 0..M-1 decide in turn; sensing refreshes the map and costs one unit of energy. The aim is the smallest
+    average joint error of the map (paper, V-B).
+
+    ## State
+    (t, p, d, u, e, m): slot, energy of each device, slots since each last sensed, level when each last sensed, present
+    level, and the device whose turn it is. The level is a Markov chain that the actions do not touch: the same seed
+    gives the same weather whatever is done.
+
+    ## Action Space
+    ``Discrete(2)``: 0 off, 1 on. Without energy only 0 is allowed; after ``max_sleep`` slots of sleep only 1. An
+    action that is not allowed is replaced by the one that is, and ``info["forced"]`` says so.
+
+    ## Observation Space
+    ``Box`` of 2N + 6M + 4 float32, each scaled by a provable bound (`describe_observation` names every number):
+
+    | numbers | what | bounds |
+    | --- | --- | --- |
+    | M | one-hot of the deciding device | [0, 1] |
+    | M | energy of each device / B | [0, 1] |
+    | N + M + 1 | if it senses: decrease of J at each location; power deficiency x own decrease; 1 | [-1, 1] |
+    | N + M + 1 | if it sleeps and the later devices sense: the same | [-1, 1] |
+    | 1 | remaining time / T | [0, 1] |
+    | M | delays / D | [0, 1] |
+    | M | records / highest level | [0, 1] |
+    | 1 | level / highest level | [0, 1] |
+
+    With ``observation="compact"``: 32 scale-free numbers, the same for every problem
+    (`aq_gym.observation.COMPACT_FEATURES`).
+
+    ## Rewards
+    Device 0: minus the average joint error after its decision; the others: the decrease that their decision brings
+    (it can be negative). The rewards of a slot add up to minus the slot's average joint error, those of an episode to
+    -T times the episode's. γ = 1.
+
+    ## Starting State
+    (1, B, 1, e_0, e_1, 0): in slot 0 every device has sensed outside its budget. e_0 ~ ``start``, e_1 ~ P[e_0].
+
+    ## Episode End
+    After the last decision of slot T: ``terminated``, never ``truncated``.
+
+    ## Info
+    ``action_mask`` (2,) int8, ``slot``, ``turn``, ``energy`` (M,), ``delay`` (M,) [slots], ``record`` (M,) [µg/m³],
+    ``level`` [µg/m³], ``capped`` (device-slots in which a device without energy stayed at the longest delay); from
+    `step` also ``forced``, at the end of a slot ``joint_error`` and at the end of an episode ``average_joint_error``
+    [µg/m³].
+
+    ## Units
+    Concentrations and errors in µg/m³, time in slots of 10 minutes, energy in sensings.
+
+    ## Arguments
+    - ``network="pku2018"``: a bundled name, a path, ``"synthetic-1000-0"`` or a `SensorNetwork`.
+    - ``devices=(0, 6, 12, 18, 24)``: the locations that hold a device, in the order in which they decide.
+    - ``horizon=60``: T, slots per episode.
+    - ``energy_budget=10``: B, sensings per device.
+    - ``max_sleep=12``: D, longest sleep in slots; B x D must reach T.
+    - ``n_levels=None``: coarsen the network to so many levels.
+    - ``fuse_measured=False``: whether a location's own fresh reading is fused with the others or kept as the value.
+    - ``observation="full"``: or ``"compact"``.
+    - ``render_mode=None``: or ``"rgb_array"``, ``"ansi"``.
+
+    ## Version History
+    - v0: first release.
+
+    Raises:
+        ValueError: an argument is of the wrong type or out of range; the message names it and what would be right.
+    """
+
+    action_space: gym.spaces.Discrete
+
+    def __init__(
+        self,
+        network: SensorNetwork | str | os.PathLike[str] = "pku2018",
+        devices: Sequence[int] | int = (0, 6, 12, 18, 24),
+        horizon: int = 60,
+        energy_budget: int = 10,
+        max_sleep: int = 12,
+        n_levels: int | None = None,
+        fuse_measured: bool = False,
+        observation: str = "full",
+        render_mode: str | None = None,
+    ) -> None:
+        super().__init__(
+            network, devices, horizon, energy_budget, max_sleep, n_levels, fuse_measured, observation, render_mode
+        )
+        self.action_space = gym.spaces.Discrete(2)
+        self._actions = np.zeros(1, np.int64)
+        self._forced = np.zeros(1, np.bool_)
+
+    def step(self, action: Any) -> tuple[NDArray[np.float32], SupportsFloat, bool, bool, dict[str, Any]]:
+        """The device whose turn it is decides.
+
+        Args:
+            action: 0 off, 1 on.
+
+        Returns:
+            observation (2N + 6M + 4,), reward [µg/m³], terminated, truncated (always False), info.
+
+        Raises:
+            ValueError: the action is neither 0 nor 1.
+            gymnasium.error.ResetNeeded: before `reset`, or after the end.
+        """
+        self._require_running()
+        self._actions[0] = checked_action(action)
+        return self._step(self._actions, self._forced)

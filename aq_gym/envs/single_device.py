@@ -1,0 +1,89 @@
+"""The single-device problem (V-A): the sequential view with M = 1."""
+
+from __future__ import annotations
+
+import os
+
+from aq_gym.envs.multi_device import MultiDeviceEnv
+from aq_gym.network import SensorNetwork
+
+
+class SingleDeviceEnv(MultiDeviceEnv):
+    """One battery-limited device decides in every slot whether to sense; the exact optimum is known.
+
+    ## Description
+    The paper's V-A: one device at one of N locations, B sensings, T slots. Exact dynamic programming solves it
+    (``baselines.dynamic_programming.solve``), so the regret of any policy can be measured.
+
+    ## State
+    (t, p, d, u, e): slot, energy, slots since it last sensed, level when it last sensed, present level.
+
+    ## Action Space
+    ``Discrete(2)``: 0 off, 1 on; forced actions as in `MultiDeviceEnv`.
+
+    ## Observation Space
+    ``Box`` of 2N + 10 float32, the sequential view's with M = 1; ``observation="compact"``: 32 scale-free numbers.
+
+    ## Rewards
+    Minus the average joint error of the slot after the decision [µg/m³]; γ = 1.
+
+    ## Starting State
+    (1, B, 1, e_0, e_1), e_0 ~ ``start``, e_1 ~ P[e_0].
+
+    ## Episode End
+    After slot T: ``terminated``, never ``truncated``.
+
+    ## Info
+    As in `MultiDeviceEnv`; device quantities have shape (1,).
+
+    ## Units
+    Concentrations and errors in µg/m³, time in slots of 10 minutes, energy in sensings.
+
+    ## Arguments
+    - ``network="pku2018"``, ``device=0``, ``horizon=60``, ``energy_budget=10``, ``max_sleep=12``, ``n_levels=None``,
+      ``fuse_measured=False``, ``observation="full"``, ``render_mode=None``: as in `MultiDeviceEnv`; ``device`` is the
+      one location that holds a device.
+
+    ## Version History
+    - v0: first release.
+
+    Raises:
+        ValueError: an argument is of the wrong type or out of range; the message names it and what would be right.
+    """
+
+    def __init__(
+        self,
+        network: SensorNetwork | str | os.PathLike[str] = "pku2018",
+        device: int = 0,
+        horizon: int = 60,
+        energy_budget: int = 10,
+        max_sleep: int = 12,
+        n_levels: int | None = None,
+        fuse_measured: bool = False,
+        observation: str = "full",
+        render_mode: str | None = None,
+    ) -> None:
+        super().__init__(
+            network,
+            single_location(device),
+            horizon,
+            energy_budget,
+            max_sleep,
+            n_levels,
+            fuse_measured,
+            observation,
+            render_mode,
+        )
+
+
+def single_location(device: object) -> int:
+    """An integer location, for views that take one device.
+
+    Raises:
+        ValueError: not an integer.
+    """
+    from numbers import Integral
+
+    if isinstance(device, bool) or not isinstance(device, Integral):
+        raise ValueError(f"device: expected one integer location, got {type(device).__name__} {device!r}")
+    return int(device)

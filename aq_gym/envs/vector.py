@@ -1,0 +1,340 @@
+"""The native vector environments: K episodes in one compiled batch.
+
+Bit for bit what `gymnasium.vector.SyncVectorEnv` over single environments returns, in all three autoreset modes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.error import ResetNeeded
+from gymnasium.utils import seeding
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from aq_gym import inference
+from aq_gym.envs.base import imposed_levels, infer_map, scene_of
+from aq_gym.envs.joint_devices import checked_actions, joint_action_masks
+from aq_gym.envs.single_device import single_location
+from aq_gym.episodes import Episodes, EpisodeState
+from aq_gym.network import SensorNetwork
+from aq_gym.problem import Problem
+from aq_gym.rendering import RENDER_MODES, check_render_mode, render
+
+Step = tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
+
+
+class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[Any]]):
+    """K sequential views (`MultiDeviceEnv`) advanced together; arguments as there, and two more.
+
+    - ``num_envs=1``: K, how many episodes.
+    - ``autoreset_mode="NextStep"``: or ``"SameStep"``, ``"Disabled"`` (Gymnasium's names, or `AutoresetMode`).
+
+    Infos are Gymnasium's vector infos: every key with a leading axis K and a mask ``_key`` beside it. Under
+    ``SameStep`` the last slot's ``joint_error`` and the episode's ``average_joint_error`` are in ``final_info``.
+
+    Raises:
+        ValueError: as `MultiDeviceEnv`, or an unknown autoreset mode.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 6}
+    _joint = False
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        network: SensorNetwork | str | os.PathLike[str] = "pku2018",
+        devices: Sequence[int] | int = (0, 6, 12, 18, 24),
+        horizon: int = 60,
+        energy_budget: int = 10,
+        max_sleep: int = 12,
+        n_levels: int | None = None,
+        fuse_measured: bool = False,
+        observation: str = "full",
+        render_mode: str | None = None,
+        autoreset_mode: str | AutoresetMode = "NextStep",
+    ) -> None:
+        if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
+            raise ValueError(f"num_envs: expected an integer of at least 1, got {num_envs!r}")
+        self.problem = Problem.create(
+            network, devices, horizon, energy_budget, max_sleep, n_levels=n_levels, fuse_measured=fuse_measured
+        )
+        self.num_envs = num_envs
+        self.render_mode = check_render_mode(render_mode)
+        self.autoreset_mode = _autoreset_mode(autoreset_mode)
+        self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
+        self._episodes = Episodes(self.problem, num_envs, joint=self._joint, observation=observation)
+        layout = self._episodes.layout
+        self.single_observation_space = gym.spaces.Box(layout.low, layout.high, dtype=np.float32)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        m = self.problem.n_devices
+        self.single_action_space = gym.spaces.MultiBinary(m) if self._joint else gym.spaces.Discrete(2)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._action_shape = (num_envs, m) if self._joint else (num_envs,)
+        self._generators: list[np.random.Generator] = []
+        self._seeds: list[int] = []
+        self._begun = np.zeros(num_envs, np.bool_)
+        self._over = np.zeros(num_envs, np.bool_)
+
+    @property
+    def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override, misc]
+        """Each episode's random generator."""
+        self._seed([], np.arange(0))
+        return tuple(self._generators)
+
+    @property
+    def np_random_seed(self) -> tuple[int, ...]:  # type: ignore[override]
+        """Each generator's seed."""
+        self._seed([], np.arange(0))
+        return tuple(self._seeds)
+
+    def _seed(self, seeds: Sequence[int | None], rows: NDArray[np.int64]) -> None:
+        if not self._generators:
+            drawn = [seeding.np_random() for _ in range(self.num_envs)]
+            self._generators, self._seeds = [g for g, _ in drawn], [s for _, s in drawn]
+        for k in rows:
+            if seeds[k] is not None:
+                self._generators[k], self._seeds[k] = seeding.np_random(seeds[k])
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Start the episodes.
+
+        Args:
+            seed: an int s gives episode k the seed s + k; a list gives each its own.
+            options: ``{"levels": indices}`` imposes level paths, (T + 1,) for all or (K, T + 1);
+                ``{"reset_mask": mask}``, (K,) bool, resets some episodes only.
+
+        Returns:
+            Observations (K, size) and infos, the latter only of the episodes that were reset.
+
+        Raises:
+            ValueError: an unknown option, a wrong number of seeds, levels or masks of a wrong shape, type or range.
+        """
+        k = self.num_envs
+        if seed is None or isinstance(seed, int):
+            seeds: list[int | None] = [None if seed is None else seed + i for i in range(k)]
+        else:
+            seeds = list(seed)
+        if len(seeds) != k:
+            raise ValueError(f"seed: expected one integer or {k} of them (num_envs), got {len(seeds)}")
+        options = dict(options or {})
+        rows = _reset_rows(options.pop("reset_mask", None), k)
+        imposed = imposed_levels(options, self.problem, k)
+        waiting = ~self._begun
+        waiting[rows] = False
+        if waiting.any():
+            raise ResetNeeded(
+                f"reset_mask leaves episode {int(np.argmax(waiting))} out, which was never reset: reset all first"
+            )
+        self._seed(seeds, rows)
+        observation = self._episodes.observe() if len(rows) < k else self._episodes.blank()
+        self._begin(rows, observation, imposed)
+        self._begun[rows] = True
+        self._over[rows] = False
+        return observation, self._raw_state(_mask(rows, k))
+
+    def _begin(
+        self, rows: NDArray[np.int64], observation: NDArray[np.float32], imposed: NDArray[np.int64] | None
+    ) -> None:
+        length = self.problem.horizon + 1
+        path = self._episodes.draw_path(np.stack([self._generators[k].random(length) for k in rows]))
+        self._episodes.begin(rows, path if imposed is None else imposed[rows], observation)
+
+    def step(self, actions: Any) -> Step:
+        """One decision in every episode (joint view: one slot).
+
+        Args:
+            actions: (K,) of 0 and 1, or (K, M) in the joint view; those of episodes that are being reset are ignored.
+
+        Returns:
+            observations (K, size), rewards (K,) [µg/m³], terminations, truncations (always False), infos.
+
+        Raises:
+            ValueError: an action is neither 0 nor 1.
+            gymnasium.error.ResetNeeded: before `reset`, or after the end of an episode if autoreset is disabled.
+        """
+        if not self._begun.all():
+            raise ResetNeeded("step was called before reset: call reset() to start the episodes")
+        k, episodes = self.num_envs, self._episodes
+        over = self._over
+        if over.any():
+            if self.autoreset_mode == AutoresetMode.DISABLED:
+                raise ResetNeeded(
+                    f"episode {int(np.argmax(over))} is over and autoreset is disabled: "
+                    "reset(options={'reset_mask': terminations}) starts it anew"
+                )
+            actions = np.array(actions, copy=True)
+            if actions.shape == self._action_shape:
+                actions[over] = 0
+        decisions = checked_actions(actions, self._action_shape)
+
+        observation, rewards = episodes.blank(), np.zeros(k)
+        forced = np.zeros(self._action_shape, np.bool_)
+        before = episodes.slot.copy()
+        episodes.decide(decisions, rewards, forced, observation)
+        terminated = (episodes.slot > self.problem.horizon) & ~over
+        closed = (episodes.slot != before) & ~over
+
+        if self.autoreset_mode == AutoresetMode.SAME_STEP and terminated.any():
+            infos = self._finish_and_begin(terminated, over, closed, forced, observation)
+            self._over = np.zeros(k, np.bool_)
+        else:
+            if over.any():
+                self._begin(np.flatnonzero(over), observation, None)
+            infos = self._raw_state(np.ones(k, np.bool_))
+            self._add_outcome(infos, ~over, closed, terminated, forced)
+            self._over = terminated.copy()
+        return observation, rewards, terminated, np.zeros(k, np.bool_), infos
+
+    def _finish_and_begin(
+        self,
+        terminated: NDArray[np.bool_],
+        over: NDArray[np.bool_],
+        closed: NDArray[np.bool_],
+        forced: NDArray[np.bool_],
+        observation: NDArray[np.float32],
+    ) -> dict[str, Any]:
+        final_info = self._raw_state(terminated)
+        self._add_outcome(final_info, terminated, terminated, terminated, forced)
+        final_obs: NDArray[Any] = np.full(self.num_envs, None, dtype=object)
+        for k in np.flatnonzero(terminated):
+            final_obs[k] = observation[k].copy()
+        self._begin(np.flatnonzero(terminated | over), observation, None)
+        infos = self._raw_state(np.ones(self.num_envs, np.bool_))
+        self._add_outcome(infos, ~(terminated | over), closed & ~terminated, np.zeros_like(terminated), forced)
+        infos["final_obs"], infos["_final_obs"] = final_obs, terminated.copy()
+        infos["final_info"], infos["_final_info"] = final_info, terminated.copy()
+        return infos
+
+    def _raw_state(self, mask: NDArray[np.bool_]) -> dict[str, Any]:
+        """The raw state of the episodes in ``mask``, zero elsewhere."""
+        episodes = self._episodes
+        state: dict[str, NDArray[Any]] = {
+            "action_mask": episodes.action_mask(),
+            "slot": episodes.slot.copy(),
+            "turn": episodes.turn.copy(),
+            "energy": episodes.energy.copy(),
+            "delay": episodes.delay.copy(),
+            "record": episodes.record.copy(),
+            "level": episodes.level,
+            "capped": episodes.capped.copy(),
+        }
+        infos: dict[str, Any] = {}
+        partial = not mask.all()
+        for key, value in state.items():
+            if partial:
+                value[~mask] = 0
+            infos[key], infos["_" + key] = value, mask.copy()
+        return infos
+
+    def _add_outcome(
+        self,
+        infos: dict[str, Any],
+        decided: NDArray[np.bool_],
+        closed: NDArray[np.bool_],
+        terminated: NDArray[np.bool_],
+        forced: NDArray[np.bool_],
+    ) -> None:
+        episodes = self._episodes
+        if decided.any():
+            infos["forced"], infos["_forced"] = forced & (decided[:, None] if self._joint else decided), decided.copy()
+        if closed.any():
+            infos["joint_error"], infos["_joint_error"] = np.where(closed, episodes.slot_error, 0.0), closed.copy()
+        if terminated.any():
+            average = np.where(terminated, episodes.total_error / self.problem.horizon, 0.0)
+            infos["average_joint_error"], infos["_average_joint_error"] = average, terminated.copy()
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """(K, 2) bool, or (K, 2M) in the joint view: the allowed actions."""
+        mask = self._episodes.action_mask()
+        return joint_action_masks(mask) if self._joint else mask.astype(np.bool_)
+
+    def get_state(self) -> EpisodeState:
+        """A copy of all K states; ``state[k]`` is one of them, as the single environment takes it.
+
+        Raises:
+            gymnasium.error.ResetNeeded: before the first reset.
+        """
+        if not self._begun.all():
+            raise ResetNeeded("get_state was called before reset: there are no episodes yet")
+        return self._episodes.copy_state(self._generators)
+
+    def set_state(self, state: EpisodeState, *, future_seed: int | None = None) -> None:
+        """Continue from K states, or place one state in all K episodes.
+
+        Args:
+            state: from `get_state` of a vector or a single environment of the same problem.
+            future_seed: if given, the levels after the present slot are drawn anew, differently in each episode;
+                without it copies of one state meet the same weather.
+
+        Raises:
+            ValueError: the state belongs to another problem, or holds neither 1 nor K episodes.
+        """
+        self._seed([], np.arange(0))
+        self._episodes.restore(state, self._generators, future_seed)
+        self._begun[:] = True
+        self._over = self._episodes.slot > self.problem.horizon
+
+    def map(self) -> inference.Map:
+        """The maps as the server infers them now, four (K, N) arrays [µg/m³; bool].
+
+        Raises:
+            gymnasium.error.ResetNeeded: before the first reset.
+        """
+        if not self._begun.all():
+            raise ResetNeeded("map was called before reset: there are no episodes yet")
+        return infer_map(self._episodes)
+
+    def render(self) -> tuple[Any, ...] | None:
+        """One frame an episode, as `MultiDeviceEnv.render`."""
+        if self.render_mode is None:
+            return None
+        if not self._begun.all():
+            raise ResetNeeded("render was called before reset: there are no episodes to show")
+        return tuple(render(scene_of(self._episodes, k), self.render_mode) for k in range(self.num_envs))
+
+
+class SingleDeviceVectorEnv(MultiDeviceVectorEnv):
+    """K single-device problems (`SingleDeviceEnv`); ``device`` instead of ``devices``."""
+
+    def __init__(self, num_envs: int = 1, device: int = 0, **kwargs: Any) -> None:
+        super().__init__(num_envs, devices=single_location(device), **kwargs)
+
+
+class JointDevicesVectorEnv(MultiDeviceVectorEnv):
+    """K joint views (`JointDevicesEnv`); actions are (K, M)."""
+
+    _joint = True
+
+
+def _autoreset_mode(mode: str | AutoresetMode) -> AutoresetMode:
+    if isinstance(mode, AutoresetMode):
+        return mode
+    for known in AutoresetMode:
+        if mode in (known.value, known.name):
+            return known
+    raise ValueError(f"autoreset_mode: expected one of {', '.join(m.value for m in AutoresetMode)}, got {mode!r}")
+
+
+def _reset_rows(mask: Any, n_episodes: int) -> NDArray[np.int64]:
+    if mask is None:
+        return np.arange(n_episodes)
+    is_mask = isinstance(mask, np.ndarray) and mask.shape == (n_episodes,) and mask.dtype == np.bool_
+    if not is_mask or not mask.any():
+        raise ValueError(
+            f"options['reset_mask']: expected a bool array of shape ({n_episodes},) with a True in it, got {mask!r}"
+        )
+    return np.flatnonzero(mask)
+
+
+def _mask(rows: NDArray[np.int64], n_episodes: int) -> NDArray[np.bool_]:
+    mask = np.zeros(n_episodes, np.bool_)
+    mask[rows] = True
+    return mask

@@ -1,0 +1,273 @@
+"""K episodes of one problem as a batch: the arrays that the kernels work on, drawing levels, copies of the state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aq_gym import kernels
+from aq_gym.kernels import Constants, State
+from aq_gym.observation import COMPACT_FEATURES, ObservationLayout, error_bound
+from aq_gym.problem import Problem
+
+_LANES = 8  # doubles in the widest vector register: rows of locations are padded to a multiple
+
+
+def _cumulative(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Cumulative sums whose last possible entry no uniform number can reach."""
+    total = np.cumsum(probabilities, axis=-1)
+    last = probabilities.shape[-1] - 1 - np.argmax(probabilities[..., ::-1] > 0, axis=-1)
+    return np.where(np.arange(probabilities.shape[-1]) >= last[..., None], 2.0, total)
+
+
+@dataclass(frozen=True, eq=False)
+class EpisodeState:
+    """A copy of the state of K episodes, to be restored, branched or stored.
+
+    The levels of the whole episode are part of it, so a restored state meets the weather that the original would have
+    met; ``generators`` holds the state of each episode's random generator, so that later episodes are the same too.
+    ``problem`` is the digest of the problem and view that it belongs to.
+    """
+
+    arrays: State
+    generators: tuple[Mapping[str, Any], ...]
+    problem: str
+
+    def __len__(self) -> int:
+        return len(self.arrays.clock)
+
+    def __getitem__(self, rows: int | slice | NDArray[np.int64]) -> EpisodeState:
+        """The states of some episodes; an integer gives a batch of one."""
+        chosen = np.atleast_1d(np.arange(len(self))[rows])
+        generators = tuple(self.generators[i] for i in chosen)
+        return EpisodeState(State._make(x[chosen] for x in self.arrays), generators, self.problem)
+
+
+class Episodes:
+    """K episodes of one problem, advanced together by the kernels."""
+
+    def __init__(self, problem: Problem, n_episodes: int, *, joint: bool = False, observation: str = "full") -> None:
+        network = problem.network
+        self.problem = problem
+        self.layout = ObservationLayout.of(problem, observation)
+        if joint and observation != "full":
+            raise ValueError("observation: the joint view has no deciding device, so only 'full' is possible there")
+        n, m, k, horizon = problem.n_locations, problem.n_devices, n_episodes, problem.horizon
+        padded = -(-n // _LANES) * _LANES
+        rows = np.asarray(problem.devices, dtype=np.int64)
+        relation = np.zeros((4, m, padded))
+        relation[kernels.B] = 1.0
+        relation[kernels.A, :, :n] = network.mean_relation[rows]
+        relation[kernels.B, :, :n] = network.variance_relation[rows]
+        relation[kernels.FRESH] = 1.0 / (network.measurement_variance + relation[kernels.B])
+        relation[kernels.FRESH_A] = relation[kernels.A] * relation[kernels.FRESH]
+        delta2 = network.measurement_variance
+        numbers = (delta2, network.temporal_variance, delta2**0.5, 1.0 / error_bound(problem), network.levels[-1])
+        sizes = (m, n, horizon, problem.energy_budget, problem.max_sleep, problem.fuse_measured, joint)
+        self._constants = Constants(rows, relation, np.array(numbers, dtype=np.float64), np.array(sizes, np.int64))
+        self.state = State(
+            np.zeros((k, 3), np.int64),
+            np.zeros((k, 2, m), np.int64),
+            np.zeros((k, m)),
+            np.zeros((k, horizon + 1)),
+            np.ones((k, 9, padded)),
+            np.zeros((k, 4)),
+        )
+        self._arguments = (*self._constants, *self.state)
+        compact = observation == "compact"
+        self._begin: Any = kernels.begin_compact if compact else kernels.begin_full
+        self._observe: Any = kernels.observe_compact if compact else kernels.observe_full
+        self._decide: Any = kernels.decide_together if joint else kernels.decide_compact if compact else kernels.decide_full
+        self._all = np.arange(k)
+        self._levels = np.asarray(network.levels, dtype=np.float64)
+        self._start = _cumulative(np.asarray(network.start))
+        self._transition = _cumulative(np.asarray(network.transition))
+        self.joint = joint
+
+    @cached_property
+    def _digest(self) -> str:
+        """Of all that a state's meaning depends on."""
+        network = self.problem.network
+        parts = (*self._constants, self._levels, network.transition, network.start)
+        return blake2b(b"".join(np.ascontiguousarray(x).tobytes() for x in parts), digest_size=16).hexdigest()
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def draw_path(self, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
+        """(R, T + 1) level indices from as many uniform numbers, equations (7) and (8)."""
+        path = np.empty(uniforms.shape, np.int64)
+        kernels.walk(uniforms, self._start, self._transition, path)
+        return path
+
+    def begin(self, rows: NDArray[np.int64], path: NDArray[np.int64], observation: NDArray[np.float32]) -> None:
+        """Start the episodes in ``rows`` on level indices ``path`` (len(rows), T + 1); writes their observations."""
+        self.state.path[rows] = self._levels[path]
+        self._begin(rows, observation, *self._arguments)
+
+    def redraw_future(self, row: int, generator: np.random.Generator) -> None:
+        """Draw the levels after the present slot of one episode anew; the past and the present stay."""
+        slot = int(self.slot[row])
+        left = self.problem.horizon - slot
+        if left > 0:
+            now = int(np.searchsorted(self._levels, self.state.path[row, slot]))
+            future = np.empty((1, left), np.int64)
+            kernels.walk(generator.random((1, left)), self._transition[now], self._transition, future)
+            self.state.path[row, slot + 1 :] = self._levels[future[0]]
+
+    def blank(self) -> NDArray[np.float32]:
+        """(K, size) a fresh array for observations."""
+        return np.empty((len(self._all), self.layout.size), np.float32)
+
+    def observe(self) -> NDArray[np.float32]:
+        """(K, size) the observation of every episode, in a fresh array."""
+        observation = self.blank()
+        self._observe(observation, *self._arguments)
+        return observation
+
+    def decide(
+        self,
+        actions: NDArray[np.int64],
+        rewards: NDArray[np.float64],
+        forced: NDArray[np.bool_],
+        observation: NDArray[np.float32],
+    ) -> None:
+        """One decision (joint view: one slot) in every episode that is not over; writes into the last three."""
+        self._decide(actions, rewards, forced, observation, *self._arguments)
+
+    def play(self, widths: NDArray[np.int64], weights: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Play every episode to its end with a small network's policy on the compact observation.
+
+        Args:
+            widths: of the layers, inputs first, 1 last.
+            weights: layer after layer, (inputs, outputs) row by row and then the biases. A positive output means on.
+
+        Returns:
+            (K,) average joint errors of the episodes [µg/m³].
+        """
+        self._require_compact(widths, weights)
+        kernels.play(widths, weights, *self._arguments)
+        return self.total_error / self.problem.horizon
+
+    def branch(
+        self, widths: NDArray[np.int64], weights: NDArray[np.float32], points: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """Counterfactual pairs: at chosen decisions, what would sensing have gained under the same levels?
+
+        Args:
+            widths: as in `play`, of the policy that plays on after the decision.
+            weights: as in `play`.
+            points: (K, n) numbers of the chosen decisions from the present one on, increasing.
+
+        Returns:
+            (K, n, 32) compact observations, and (K, n) the sum of slot errors that sensing saves [µg/m³] against
+            sleeping; NaN where the action was forced.
+        """
+        self._require_compact(widths, weights)
+        features = np.empty((*points.shape, widths[0]), np.float32)
+        gains = np.empty(points.shape)
+        kernels.branch(widths, weights, points, features, gains, *self._arguments)
+        return features, gains
+
+    def _require_compact(self, widths: NDArray[np.int64], weights: NDArray[np.float32]) -> None:
+        size = int(((widths[:-1] + 1) * widths[1:]).sum())
+        if self.layout.kind != "compact" or widths[0] != self.layout.size or widths[-1] != 1 or len(weights) != size:
+            raise ValueError(
+                f"widths: expected {len(COMPACT_FEATURES)} inputs, 1 output and {size} weights on an Episodes batch of "
+                f"compact observations; got widths {widths.tolist()}, {len(weights)} weights, "
+                f"{self.layout.kind!r} observations"
+            )
+
+    @property
+    def slot(self) -> NDArray[np.int64]:
+        """(K,) the slot in which each episode is; T + 1 = over, 0 = not begun."""
+        return self.state.clock[:, kernels.SLOT]
+
+    @property
+    def turn(self) -> NDArray[np.int64]:
+        """(K,) the device that decides."""
+        return self.state.clock[:, kernels.TURN]
+
+    @property
+    def capped(self) -> NDArray[np.int64]:
+        """(K,) device-slots so far in which a delay stayed at D."""
+        return self.state.clock[:, kernels.CAPPED]
+
+    @property
+    def energy(self) -> NDArray[np.int64]:
+        """(K, M) sensings left."""
+        return self.state.battery[:, kernels.ENERGY]
+
+    @property
+    def delay(self) -> NDArray[np.int64]:
+        """(K, M) slots since last sensed."""
+        return self.state.battery[:, kernels.DELAY]
+
+    @property
+    def record(self) -> NDArray[np.float64]:
+        """(K, M) level when last sensed [µg/m³]."""
+        return self.state.record
+
+    @property
+    def level(self) -> NDArray[np.float64]:
+        """(K,) the present level [µg/m³]; after the end, that of slot T."""
+        return self.state.path[self._all, np.minimum(self.slot, self.problem.horizon)]
+
+    @property
+    def slot_error(self) -> NDArray[np.float64]:
+        """(K,) average joint error of the last slot that ended [µg/m³]."""
+        return self.state.score[:, kernels.LAST]
+
+    @property
+    def total_error(self) -> NDArray[np.float64]:
+        """(K,) sum of the average joint errors of the slots that ended [µg/m³]."""
+        return self.state.score[:, kernels.TOTAL]
+
+    def action_mask(self) -> NDArray[np.int8]:
+        """(K, 2) allowed actions of the deciding device; joint view: (K, M) with 0 off, 1 on, 2 free."""
+        energy, delay = self.energy, self.delay
+        over = self.slot > self.problem.horizon
+        if self.joint:
+            mask = np.where(energy == 0, 0, np.where(delay == self.problem.max_sleep, 1, 2)).astype(np.int8)
+            mask[over] = 0
+            return mask
+        energy, delay = energy[self._all, self.turn], delay[self._all, self.turn]
+        on = (energy > 0) & ~over
+        off = ~(on & (delay == self.problem.max_sleep))
+        return np.stack([off, on], axis=1).astype(np.int8)
+
+    def copy_state(self, generators: Sequence[np.random.Generator]) -> EpisodeState:
+        """A copy of everything, the state of each episode's generator included."""
+        arrays = State._make(x.copy() for x in self.state)
+        return EpisodeState(arrays, tuple(g.bit_generator.state for g in generators), self._digest)
+
+    def restore(
+        self, state: EpisodeState, generators: Sequence[np.random.Generator], future_seed: int | None = None
+    ) -> None:
+        """Continue from a copy: of as many episodes, or of one that is placed everywhere.
+
+        With a ``future_seed`` the levels after the present slot are drawn anew, from as many independent streams.
+
+        Raises:
+            ValueError: the copy belongs to another problem or has another number of episodes.
+        """
+        if len(state) not in (1, len(self)):
+            raise ValueError(f"state: holds {len(state)} episodes, expected 1 or {len(self)}")
+        if state.problem != self._digest:
+            raise ValueError(
+                "state: belongs to another problem; a state can only be restored into an environment of the same "
+                "network, devices, horizon, energy_budget, max_sleep and fuse_measured, sequential or joint alike"
+            )
+        for mine, theirs in zip(self.state, state.arrays, strict=True):
+            mine[...] = theirs
+        for k, generator in enumerate(generators):
+            generator.bit_generator.state = state.generators[k % len(state)]
+        if future_seed is not None:
+            for k, stream in enumerate(np.random.SeedSequence(future_seed).spawn(len(self))):
+                self.redraw_future(k, np.random.default_rng(stream))

@@ -1,0 +1,185 @@
+"""What each number of an observation is: names, order, units, bounds.
+
+Two observations of the same state: ``full`` (MODEL: the observation), 2N + 6M + 4 numbers, is the default;
+``compact`` holds 32 scale-free numbers on the deciding device and its fellows, the same for every N, M, T, B and D.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aq_gym.problem import Problem
+
+OBSERVATIONS = ("full", "compact")
+
+
+class Number(NamedTuple):
+    """One number of an observation."""
+
+    place: int
+    segment: str
+    name: str
+    unit: str
+    low: float  # smallest possible value in the observation
+    high: float
+    scale: float  # observation = quantity / scale
+    value: float  # the quantity now, in its unit
+
+
+class Segment(NamedTuple):
+    """A run of numbers that share a meaning; bounds are those of the scaled numbers."""
+
+    name: str
+    start: int
+    size: int
+    meaning: str
+    unit: str
+    scale: float
+    low: float
+    high: float
+
+
+# name, what it is, low; all are at most 1. "log" is the natural logarithm over 8, clipped to [-1, 1].
+COMPACT_FEATURES: tuple[tuple[str, str, float], ...] = (
+    ("remaining", "slots left, this one included, over the horizon", 0.0),
+    ("turn", "share of the devices that have decided in this slot", 0.0),
+    ("energy", "own sensings left over the budget", 0.0),
+    ("energy_inverse", "1 / (1 + own sensings left)", 0.0),
+    ("scarcity", "log of the own power deficiency (37), an empty battery counting as half a sensing", -1.0),
+    ("scarcity_pooled", "log of the power deficiency of all devices together", -1.0),
+    ("scarcity_later", "log of the power deficiency of the devices yet to decide, together", -1.0),
+    ("delay", "own slots since last sensing over the longest sleep", 0.0),
+    ("delay_log", "log of 1 + own delay", 0.0),
+    ("patience_log", "log of 1 + slots until a sensing is forced", 0.0),
+    ("slack", "sensings left beyond those that the longest sleep will force, over the budget", -1.0),
+    ("gain", "decrease of the average error if it senses, over the average error", -1.0),
+    ("gain_log", "log of that decrease over the level, floored at 1e-4, plus 1", -1.0),
+    ("gain_absolute_log", "log of 1 + that decrease in µg/m³, signed", -1.0),
+    ("gain_own", "decrease at its own location over the average error of the map", -1.0),
+    ("gain_later", "decrease if it sleeps and the later devices sense, over the average error", -1.0),
+    ("gain_later_log", "log of 1 + that decrease in µg/m³, signed", -1.0),
+    ("error_relative", "average error over the level, at most 1", 0.0),
+    ("error_log", "log of the average error in µg/m³", -1.0),
+    ("level", "level over the highest level", 0.0),
+    ("level_log", "log of the level in µg/m³", -1.0),
+    ("record_ratio", "log of own record over the level, times 4", -1.0),
+    ("record_distance", "log of 1 + |own record - level| in µg/m³", 0.0),
+    ("freshest_delay_log", "log of 1 + the smallest delay of all devices", 0.0),
+    ("freshest_distance", "log of 1 + |record - level| of the freshest device", 0.0),
+    ("freshness", "mean of 1 / (1 + delay) over the devices", 0.0),
+    ("delay_mean", "mean delay over the longest sleep", 0.0),
+    ("record_ratio_mean", "mean over the devices of the log of record over level, times 4", -1.0),
+    ("alive", "share of the devices with energy", 0.0),
+    ("alive_later", "share of the devices that are yet to decide and have energy", 0.0),
+    ("sensed", "share of the devices that have sensed in this slot", 0.0),
+    ("sensed_count", "log of 1 + how many have sensed in this slot", 0.0),
+)
+
+
+@dataclass(frozen=True)
+class ObservationLayout:
+    """The numbers of one problem's observation, in order."""
+
+    kind: str
+    segments: tuple[Segment, ...]
+
+    @property
+    def size(self) -> int:
+        """How many numbers an observation has."""
+        last = self.segments[-1]
+        return last.start + last.size
+
+    @property
+    def low(self) -> NDArray[np.float32]:
+        """(size,) smallest values."""
+        return np.concatenate([np.full(s.size, s.low, np.float32) for s in self.segments])
+
+    @property
+    def high(self) -> NDArray[np.float32]:
+        """(size,) largest values."""
+        return np.concatenate([np.full(s.size, s.high, np.float32) for s in self.segments])
+
+    @property
+    def scale(self) -> NDArray[np.float64]:
+        """(size,) what one quantity is divided by."""
+        return np.concatenate([np.full(s.size, s.scale) for s in self.segments])
+
+    def slice(self, name: str) -> slice:
+        """Where a segment lies.
+
+        Raises:
+            KeyError: no segment of that name.
+        """
+        for s in self.segments:
+            if s.name == name:
+                return slice(s.start, s.start + s.size)
+        raise KeyError(f"no segment {name!r}; there are {', '.join(s.name for s in self.segments)}")
+
+    def describe(self, observation: NDArray[np.float32]) -> list[Number]:
+        """Name, unit, bounds and present value of every number."""
+        numbers = []
+        for s in self.segments:
+            for i in range(s.size):
+                name = s.meaning if s.size == 1 else f"{s.meaning} [{i}]"
+                value = float(observation[s.start + i]) * s.scale
+                numbers.append(Number(s.start + i, s.name, name, s.unit, s.low, s.high, s.scale, value))
+        return numbers
+
+    @classmethod
+    def of(cls, problem: Problem, kind: str = "full") -> ObservationLayout:
+        """The layout of a problem's observation.
+
+        Raises:
+            ValueError: ``kind`` is not one of `OBSERVATIONS`.
+        """
+        if kind == "compact":
+            return cls(
+                kind, tuple(Segment(n, i, 1, w, "1", 1.0, lo, 1.0) for i, (n, w, lo) in enumerate(COMPACT_FEATURES))
+            )
+        if kind != "full":
+            raise ValueError(f"observation: expected one of {', '.join(OBSERVATIONS)}, got {kind!r}")
+        n, m = problem.n_locations, problem.n_devices
+        error = error_bound(problem)
+        budget, level = float(problem.energy_budget), float(problem.network.levels[-1])
+        scarce = budget * error
+        if_on, if_off = "if the device senses", "if it sleeps and the later devices sense"
+        rows = (
+            ("turn", m, "1 if this device decides now", "1", 1.0, 0.0),
+            ("energy", m, "sensings left to device", "sensings", budget, 0.0),
+            ("decrease_if_on", n, f"decrease of J {if_on}, location", "µg/m³", error, -1.0),
+            ("own_if_on", m, f"power deficiency x own decrease {if_on}, device", "µg/m³", scarce, -1.0),
+            ("on", 1, "1 while an episode runs", "1", 1.0, 0.0),
+            ("decrease_if_off", n, f"decrease of J {if_off}, location", "µg/m³", error, -1.0),
+            ("own_if_off", m, f"power deficiency x own decrease {if_off}, device", "µg/m³", scarce, -1.0),
+            ("off", 1, "1 while an episode runs", "1", 1.0, 0.0),
+            ("remaining", 1, "slots left, this one included", "slots", float(problem.horizon), 0.0),
+            ("delay", m, "slots since last sensing, device", "slots", float(problem.max_sleep), 0.0),
+            ("record", m, "level when last sensed, device", "µg/m³", level, 0.0),
+            ("level", 1, "level of the area", "µg/m³", level, 0.0),
+        )
+        segments, start = [], 0
+        for name, size, meaning, unit, scale, low in rows:
+            segments.append(Segment(name, start, size, meaning, unit, scale, low, 1.0))
+            start += size
+        return cls(kind, tuple(segments))
+
+
+def error_bound(problem: Problem) -> float:
+    """A bound on every joint error of a problem [µg/m³], hence on every difference of two.
+
+    A fused variance is at most each single source's (20), and those are at most δ²e² + Dσ² + b e² with the largest b
+    and e; a fused mean lies among the sources' means (19), each off the level by at most the span of the levels plus
+    the largest |a| e.
+    """
+    network = problem.network
+    rows = np.asarray(problem.devices)
+    top = float(network.levels[-1])
+    variance = (network.measurement_variance + float(network.variance_relation[rows].max())) * top**2
+    variance += network.temporal_variance * problem.max_sleep
+    deviation = top - float(network.levels[0]) + float(np.abs(network.mean_relation[rows]).max()) * top
+    return math.sqrt(variance + deviation**2)

@@ -1,0 +1,126 @@
+"""One problem: which network, which devices, how long, how much energy. Checked once, then read by every view.
+
+The same object serves the environments, the kernels, the exact solvers and the policies, so that all of them refuse
+the same nonsense with the same words.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+from aq_gym.network import SensorNetwork
+
+
+def resolve_network(network: SensorNetwork | str | os.PathLike[str], n_levels: int | None = None) -> SensorNetwork:
+    """The network meant by a name, a path or a `SensorNetwork`, coarsened if asked.
+
+    Raises:
+        ValueError: unknown name (the message lists the known ones), unreadable file, impossible ``n_levels``.
+        FileNotFoundError: a path where no file is.
+    """
+    resolved = network if isinstance(network, SensorNetwork) else SensorNetwork.load(network)
+    return resolved if n_levels is None else resolved.coarsen(_integer("n_levels", n_levels, 1))
+
+
+def _integer(name: str, value: object, minimum: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise ValueError(f"{name}: expected an integer of at least {minimum}, got {type(value).__name__} {value!r}")
+    number = int(value)
+    if number < minimum:
+        raise ValueError(f"{name}: expected an integer of at least {minimum}, got {number}")
+    return number
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A battery-limited sensing problem.
+
+    Attributes:
+        network: the fitted parameters.
+        devices: the M locations that hold a device, in the order in which they decide.
+        horizon: T, slots per episode.
+        energy_budget: B, sensings per device.
+        max_sleep: D, longest sleep in slots.
+        fuse_measured: whether a fresh own reading is fused with the others (MODEL: errors, step 5).
+    """
+
+    network: SensorNetwork
+    devices: tuple[int, ...]
+    horizon: int
+    energy_budget: int
+    max_sleep: int
+    fuse_measured: bool = False
+
+    @property
+    def n_devices(self) -> int:
+        """M."""
+        return len(self.devices)
+
+    @property
+    def n_locations(self) -> int:
+        """N."""
+        return self.network.n_locations
+
+    @classmethod
+    def create(
+        cls,
+        network: SensorNetwork | str | os.PathLike[str],
+        devices: Sequence[int] | int,
+        horizon: int,
+        energy_budget: int,
+        max_sleep: int,
+        *,
+        n_levels: int | None = None,
+        fuse_measured: bool = False,
+    ) -> Problem:
+        """Check every argument and build the problem; ``devices`` may be a single location.
+
+        Raises:
+            ValueError: an argument is of the wrong type or out of range, or the budget cannot cover the horizon
+                (B·D < T); the message names the argument and what would be right.
+        """
+        resolved = resolve_network(network, n_levels)
+        horizon = _integer("horizon", horizon, 1)
+        energy_budget = _integer("energy_budget", energy_budget, 1)
+        max_sleep = _integer("max_sleep", max_sleep, 1)
+        if not isinstance(fuse_measured, bool):
+            raise ValueError(f"fuse_measured: expected True or False, got {fuse_measured!r}")
+        name = "device" if isinstance(devices, Integral) else "devices"
+        locations = _locations(name, devices, resolved.n_locations)
+        if energy_budget * max_sleep < horizon:
+            raise ValueError(
+                f"energy_budget x max_sleep must be at least horizon, or a device cannot keep its longest sleep: "
+                f"{energy_budget} x {max_sleep} = {energy_budget * max_sleep} < {horizon}. Raise energy_budget to "
+                f"{-(-horizon // max_sleep)} or max_sleep to {-(-horizon // energy_budget)}, or shorten horizon"
+            )
+        return cls(resolved, locations, horizon, energy_budget, max_sleep, fuse_measured)
+
+
+def _locations(name: str, devices: Any, n_locations: int) -> tuple[int, ...]:
+    expected = f"{name}: expected a list of distinct locations in 0..{n_locations - 1}, got {devices!r}"
+    if isinstance(devices, (str, bytes)):
+        raise ValueError(expected)
+    try:
+        listed: list[Any] = [devices] if isinstance(devices, Integral) else list(devices)
+    except TypeError as error:
+        raise ValueError(expected) from error
+    if not listed:
+        raise ValueError(f"{name}: expected at least one location in 0..{n_locations - 1}, got an empty list")
+    seen: set[int] = set()
+    for place, location in enumerate(listed):
+        where = name if name == "device" else f"{name}[{place}]"
+        if isinstance(location, bool) or not isinstance(location, Integral):
+            raise ValueError(
+                f"{where}: expected an integer location in 0..{n_locations - 1}, "
+                f"got {type(location).__name__} {location!r}"
+            )
+        if not 0 <= int(location) < n_locations:
+            raise ValueError(f"{where}: location {int(location)} is outside 0..{n_locations - 1} of this network")
+        if location in seen:
+            raise ValueError(f"{where}: location {int(location)} holds two devices; the locations must be distinct")
+        seen.add(int(location))
+    return tuple(int(x) for x in listed)

@@ -1,0 +1,127 @@
+"""Every id as data: what instance it is, how big, what is known of its optimum."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+
+
+class Entry(NamedTuple):
+    """One registered id."""
+
+    name: str
+    view: str
+    prose: str
+    kwargs: dict[str, Any]
+
+
+_VIEWS = {
+    "single": ("aq_gym.envs.single_device:SingleDeviceEnv", "aq_gym.envs.vector:SingleDeviceVectorEnv"),
+    "sequential": ("aq_gym.envs.multi_device:MultiDeviceEnv", "aq_gym.envs.vector:MultiDeviceVectorEnv"),
+    "joint": ("aq_gym.envs.joint_devices:JointDevicesEnv", "aq_gym.envs.vector:JointDevicesVectorEnv"),
+}
+_HOURS = {"horizon": 60, "energy_budget": 10, "max_sleep": 12, "fuse_measured": False}
+_DAY = {"horizon": 144, "energy_budget": 24, "max_sleep": 24, "fuse_measured": False}
+_FIVE = [0, 6, 12, 18, 24]
+
+ENTRIES = (
+    Entry(
+        "SingleDevice-v0",
+        "single",
+        "One device on the campus, ten hours; the exact optimum is known (12.526 µg/m³).",
+        {"network": "pku2018", "device": 0, **_HOURS},
+    ),
+    Entry(
+        "SingleDevice-Day-v0",
+        "single",
+        "One device on the campus, a day; the exact optimum is known (12.590 µg/m³).",
+        {"network": "pku2018", "device": 0, **_DAY},
+    ),
+    Entry(
+        "TwoDevices-v0",
+        "sequential",
+        "Two devices, six levels, four hours; the exact joint optimum is known (7.991 µg/m³).",
+        {
+            "network": "pku2018",
+            "n_levels": 6,
+            "devices": [0, 15],
+            "horizon": 24,
+            "energy_budget": 4,
+            "max_sleep": 8,
+            "fuse_measured": False,
+        },
+    ),
+    Entry(
+        "MultiDevice-v0",
+        "sequential",
+        "The headline task: five devices on the campus, ten hours; the optimum is unknown.",
+        {"network": "pku2018", "devices": _FIVE, **_HOURS},
+    ),
+    Entry(
+        "MultiDevice-Day-v0",
+        "sequential",
+        "Ten devices on the campus, a day; the optimum is unknown.",
+        {"network": "pku2018", "devices": list(range(0, 30, 3)), **_DAY},
+    ),
+    Entry(
+        "JointDevices-v0",
+        "joint",
+        "MultiDevice-v0 with all devices deciding at once; the same optimum (Proposition 3).",
+        {"network": "pku2018", "devices": _FIVE, **_HOURS},
+    ),
+    Entry(
+        "City-v0",
+        "sequential",
+        "Scale: 100 devices among 1,000 locations of a synthetic city, a day; the optimum is unknown.",
+        {"network": "synthetic-1000-0", "devices": list(range(0, 1000, 10)), **_DAY},
+    ),
+)
+
+
+@lru_cache(maxsize=1)
+def _scores() -> dict[str, Any]:
+    path = files("aq_gym") / "instances" / "reference_scores.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))["ids"])
+
+
+def reference_scores(env_id: str) -> dict[str, float | None]:
+    """What is known of an id, as average joint errors [µg/m³].
+
+    Args:
+        env_id: with or without the ``aq_gym/``.
+
+    Returns:
+        ``random``, ``synchronised``, ``staggered``, ``best_known`` and ``optimum`` (None where it is unknown).
+
+    Raises:
+        ValueError: no such id; the message lists the known ones.
+    """
+    name = env_id.split(":")[-1].removeprefix("aq_gym/")
+    if name not in _scores():
+        raise ValueError(f"env_id: no reference scores for {env_id!r}; known: {', '.join(sorted(_scores()))}")
+    return dict(_scores()[name])
+
+
+def _threshold(entry: Entry) -> float | None:
+    scores = _scores().get(entry.name)
+    if scores is None:
+        return None
+    best = scores["best_known"] if scores["optimum"] is None else scores["optimum"]
+    return -float(best) * int(entry.kwargs["horizon"])
+
+
+def register_all() -> None:
+    """Register every id with Gymnasium."""
+    for entry in ENTRIES:
+        single, vector = _VIEWS[entry.view]
+        gym.register(
+            id=f"aq_gym/{entry.name}",
+            entry_point=single,
+            vector_entry_point=vector,
+            reward_threshold=_threshold(entry),
+            kwargs=dict(entry.kwargs),
+        )

@@ -1,0 +1,45 @@
+"""The yardsticks, and the one evaluator that plays them all on the same episodes.
+
+Names are loaded when they are used: `import baselines` costs neither numba nor torch nor pandas.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from baselines.evaluation import WORDS, build_policy, evaluate, play, summarise
+    from baselines.greedy import Greedy
+    from baselines.playing import Record, play_problem, problem_of
+    from baselines.policies import Random, Staggered, Synchronised, Uniform
+
+_HOMES = {
+    "evaluation": ("WORDS", "build_policy", "evaluate", "play", "summarise"),
+    "greedy": ("Greedy",),
+    "playing": ("Record", "play_problem", "problem_of"),
+    "policies": ("Random", "Staggered", "Synchronised", "Uniform"),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "WORDS",
+    "Greedy",
+    "Random",
+    "Record",
+    "Staggered",
+    "Synchronised",
+    "Uniform",
+    "build_policy",
+    "evaluate",
+    "play",
+    "play_problem",
+    "problem_of",
+    "summarise",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'baselines' has no attribute {name!r}; it has {', '.join(__all__)}")
+    return getattr(import_module(f"baselines.{_HOME[name]}"), name)

@@ -1,0 +1,887 @@
+"""Exact dynamic programming: optimal policies, and the exact error of any policy, where the instance allows it.
+
+`solve` is the backward induction (30)(31) for one device. The value of sensing, W(t, p, e), depends on neither the
+delay nor the record, so it alone is stored. Between two sensings nothing but the delay and the level moves, so for
+every energy p and record u the slots form chains of optimal stopping,
+
+    V(t, p, d, u, e) = max( W(t, p, e),  -J(d, u, e) + sum_e' P[e, e'] V(t + 1, p, d + 1, u, e') ),  d < D,
+    V(t, p, D, u, e) = W(t, p, e)  (forced),
+    W(t, p, e) = -J(0, e, e) + sum_e' P[e, e'] V(t + 1, p - 1, 1, e, e'),
+
+which run in the processor's cache, all slots side by side. Values between sensings are computed anew when asked for.
+
+`solve_joint` treats a few devices, deciding in turn or at once; `evaluate_exactly` follows the distribution of the
+states that a policy reaches. Values are undiscounted sums of rewards [µg/m³], hence minus slots times the error.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numba
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from aq_gym.problem import Problem
+
+if TYPE_CHECKING:
+    from aq_gym.network import SensorNetwork
+    from aq_gym.policy import Policy
+
+__all__ = ["JointSolution", "Solution", "evaluate_exactly", "solve", "solve_joint"]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+Info = Mapping[str, Any]
+
+MAX_BYTES = 2 << 30  # what a joint solution or an exact evaluation may take unless told otherwise
+MAX_DECISION_BYTES = 128 << 20  # a larger table of decisions is not kept: act then runs the chains it needs
+_BLOCK = 256  # slots that one chain carries side by side: many for long loops, few for the cache
+_FASTMATH = {"contract", "reassoc", "nsz", "arcp"}  # not "nnan"/"ninf": -inf marks forbidden actions
+_LEVEL_TOLERANCE = 1e-6  # relative: float32 observations of a level still match
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """`numba.njit` without the interpreter's lock, cached on disk where a directory can be written."""
+    try:
+        return numba.njit(cache=True, nogil=True, fastmath=_FASTMATH)(function)
+    except RuntimeError:  # no writable cache directory
+        return numba.njit(nogil=True, fastmath=_FASTMATH)(function)
+
+
+def _in_threads(work: Callable[[int, int], Any], count: int, least: int = 1) -> None:
+    """Call `work(begin, end)` on parts of range(count), on as many threads as numba may use."""
+    threads = int(vars(numba.config)["NUMBA_NUM_THREADS"])
+    parts = 1 if threads == 1 else min(4 * threads, -(-count // least))
+    if parts <= 1:
+        work(0, count)
+        return
+    edges = np.linspace(0, count, parts + 1).astype(np.int64).tolist()
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, edges[:-1], edges[1:]))  # list: raises what a thread raised
+
+
+# ------------------------------------------------------------------------------------------------ errors and levels
+
+
+def _digits(index: IntArray, base: int, count: int) -> IntArray:
+    """(n,) -> (n, count): `index` written in `base`, the most significant digit first."""
+    powers = base ** np.arange(count - 1, -1, -1, dtype=np.int64)
+    return np.asarray(index[:, None] // powers % base)
+
+
+def _cell_errors(problem: Problem) -> FloatArray:
+    """Average joint error (9) of every cell, (C^M, E) [µg/m³], C = D E + 1.
+
+    A device's cell is (d - 1) E + u for delay d and record u, or D E where it sensed in this slot. Devices are digits
+    of the row, the first the most significant; the column is the level.
+    """
+    network, levels = problem.network, problem.network.levels
+    n_cells = problem.max_sleep * levels.size + 1
+    table = np.empty((n_cells**problem.n_devices, levels.size))
+    step = max(1, (4 << 20) // (8 * levels.size * problem.n_devices * problem.n_locations))
+
+    def fill(begin: int, end: int) -> None:
+        for low in range(begin, end, step):
+            high = min(low + step, end)
+            cell = _digits(np.arange(low, high), n_cells, problem.n_devices)[:, None, :]  # (n, 1, M)
+            fresh = cell == n_cells - 1
+            delay = np.where(fresh, 0, cell // levels.size + 1)
+            record = np.where(fresh, levels[:, None], levels[cell % levels.size])  # (n, E, M)
+            delay = np.broadcast_to(delay, record.shape)
+            error = network.joint_error(problem.devices, delay, record, levels, fuse_measured=problem.fuse_measured)
+            table[low:high] = error.mean(axis=-1)
+
+    _in_threads(fill, table.shape[0], step)
+    return table
+
+
+def _sparse_rows(transition: FloatArray) -> tuple[IntArray, IntArray, FloatArray]:
+    """Rows of the transition matrix without their zeros: first (E + 1,), column and probability (nnz,).
+
+    Every row is padded with zeros to a multiple of two entries.
+    """
+    first = [0]
+    column: list[int] = []
+    probability: list[float] = []
+    for row in transition:
+        (used,) = np.nonzero(row)
+        padding = used.size % 2
+        column += used.tolist() + [int(used[-1])] * padding
+        probability += row[used].tolist() + [0.0] * padding
+        first.append(len(column))
+    return np.array(first), np.array(column), np.array(probability)
+
+
+def _level_index(levels: FloatArray, values: ArrayLike, name: str) -> IntArray:
+    """Indices of `values` [µg/m³] among the network's levels, any shape; refuses what is no level."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "iuf":
+        raise ValueError(f"{name}: expected levels in µg/m³, got {array.dtype} {values!r}")
+    index = np.searchsorted((levels[1:] + levels[:-1]) / 2, array)
+    off = ~(np.abs(levels[index] - array) <= _LEVEL_TOLERANCE * levels[index])
+    if off.any():
+        value, nearest = array[off].flat[0], levels[index][off].flat[0]
+        raise ValueError(
+            f"{name}: {value} µg/m³ is not one of the network's {levels.size} levels "
+            f"({levels[0]:g} to {levels[-1]:g}); the nearest is {nearest!r}"
+        )
+    return np.asarray(index, dtype=np.int64)
+
+
+def _whole(name: str, values: ArrayLike, low: int, high: int) -> IntArray:
+    """`values` as integers within low..high, any shape."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "iuf" or (array.dtype.kind == "f" and (array != np.floor(array)).any()):
+        raise ValueError(f"{name}: expected integers in {low}..{high}, got {values!r}")
+    if ((array < low) | (array > high)).any():
+        wrong = array[(array < low) | (array > high)].flat[0]
+        raise ValueError(f"{name}: {wrong} is outside {low}..{high}")
+    return array.astype(np.int64)
+
+
+def _raw(info: Info, *names: str) -> list[NDArray[Any]]:
+    missing = [name for name in names if name not in info]
+    if missing:
+        raise ValueError(
+            f"info: {', '.join(missing)} missing; expected the info of an aq_gym environment's reset or step"
+        )
+    return [np.asarray(info[name]) for name in names]
+
+
+# ------------------------------------------------------------------------------------------------- one device: kernels
+
+
+@compiled
+def _expect(first, column, probability, e, values, shift, count, out):  # type: ignore[no-untyped-def]
+    """out[i] = sum_e' P[e, e'] values[e', shift + i], i < count."""
+    begin, end = first[e], first[e + 1]
+    va, vb = values[column[begin]], values[column[begin + 1]]
+    pa, pb = probability[begin], probability[begin + 1]
+    for i in range(count):
+        out[i] = pa * va[shift + i] + pb * vb[shift + i]
+    k = begin + 2
+    while k + 4 <= end:
+        va, vb, vc, vd = values[column[k]], values[column[k + 1]], values[column[k + 2]], values[column[k + 3]]
+        pa, pb, pc, pd = probability[k], probability[k + 1], probability[k + 2], probability[k + 3]
+        for i in range(count):
+            out[i] += pa * va[shift + i] + pb * vb[shift + i] + pc * vc[shift + i] + pd * vd[shift + i]
+        k += 4
+    if k < end:
+        va, vb = values[column[k]], values[column[k + 1]]
+        pa, pb = probability[k], probability[k + 1]
+        for i in range(count):
+            out[i] += pa * va[shift + i] + pb * vb[shift + i]
+
+
+@compiled
+def _expect_one(first, column, probability, e, values):  # type: ignore[no-untyped-def]
+    """sum_e' P[e, e'] values[e']."""
+    total = 0.0
+    for k in range(first[e], first[e + 1]):
+        total += probability[k] * values[column[k]]
+    return total
+
+
+@compiled
+def _capped(first, column, probability, errors, u, out):  # type: ignore[no-untyped-def]
+    """out[e, t] = V(t, p=0, D, u, e): the delay stays at D to the end. out: (E, T + 2), out[:, T + 1] = 0."""
+    n_levels, width = out.shape
+    ahead = np.zeros(n_levels)
+    out[:, width - 1] = 0.0
+    for t in range(width - 2, -1, -1):
+        for e in range(n_levels):
+            out[e, t] = _expect_one(first, column, probability, e, ahead) - errors[errors.shape[0] - 1, u, e]
+        ahead[:] = out[:, t]
+
+
+@compiled
+def _chains(first, column, probability, errors, sensing, empty, s_begin, s_end, out, u_begin, u_end):  # type: ignore[no-untyped-def]
+    """Run the chains of one energy p for records u_begin..u_end - 1 that were made in slots s_begin..s_end - 1.
+
+    errors: (D, E, E) by delay - 1, record, level. sensing: (E, T + 2), W(t, p, e), -inf where p = 0 (`empty`).
+    out[u, s] = sum_e' P[u, e'] V(s + 1, p, 1, u, e') for s < T.
+    """
+    sleep, n_levels = errors.shape[0], errors.shape[1]
+    horizon = sensing.shape[1] - 2
+    lanes = (min(_BLOCK, s_end - s_begin) + 15) // 16 * 16  # whole vectors: the loops need no remainders
+    near, far = np.empty((n_levels, lanes)), np.empty((n_levels, lanes))
+    future = np.empty(lanes)
+    last = np.empty((n_levels if empty else 0, horizon + 2))
+    for u in range(u_begin, u_end):
+        if empty:
+            _capped(first, column, probability, errors, u, last)
+        for s in range(s_begin, min(s_end, horizon), _BLOCK):
+            width = min(_BLOCK, min(s_end, horizon) - s)
+            near[:] = 0.0
+            far[:] = 0.0  # slots after T are worth nothing
+            for e in range(n_levels):
+                for i in range(max(0, min(width, horizon - sleep - s + 1))):
+                    far[e, i] = last[e, s + sleep + i] if empty else sensing[e, s + sleep + i]
+            for d in range(sleep - 1, 0, -1):
+                count = min(width, horizon - d - s + 1)
+                if count <= 0:
+                    continue
+                padded = (count + 15) // 16 * 16
+                for e in range(n_levels):
+                    now, stop, error = near[e], sensing[e], errors[d - 1, u, e]
+                    _expect(first, column, probability, e, far, 0, padded, now)
+                    now[count:padded] = 0.0
+                    for i in range(count):
+                        asleep = now[i] - error
+                        awake = stop[s + d + i]
+                        now[i] = awake if awake > asleep else asleep
+                near, far = far, near
+            _expect(first, column, probability, u, far, 0, lanes, future)
+            for i in range(width):
+                out[u, s + i] = future[i]
+
+
+@compiled
+def _pack_decisions(first, column, probability, errors, sensing, packed, begin, end):  # type: ignore[no-untyped-def]
+    """Set bit t of packed[p - 1, u, d - 1, e] where sensing is worth strictly more than sleeping, d < D.
+
+    Works on the pairs (p - 1) E + u in begin..end - 1. sensing: (B + 1, E, T + 2).
+    """
+    sleep, n_levels = errors.shape[0], errors.shape[1]
+    horizon = sensing.shape[2] - 2
+    near, far = np.zeros((n_levels, horizon + 2)), np.zeros((n_levels, horizon + 2))
+    future = np.empty(horizon)
+    for pair in range(begin, end):
+        p, u = pair // n_levels + 1, pair % n_levels
+        far[:, : horizon + 1] = sensing[p, :, : horizon + 1]
+        for d in range(sleep - 1, 0, -1):
+            for e in range(n_levels):
+                _expect(first, column, probability, e, far, 2, horizon, future)
+                row = packed[p - 1, u, d - 1, e]
+                for t in range(1, horizon + 1):
+                    asleep = future[t - 1] - errors[d - 1, u, e]
+                    awake = sensing[p, e, t]
+                    if awake > asleep:
+                        row[t >> 3] |= np.uint8(1 << (t & 7))
+                    near[e, t] = max(awake, asleep)
+            near, far = far, near
+
+
+@compiled
+def _answer(  # type: ignore[no-untyped-def]
+    first, column, probability, errors, sensing, slot, energy, delay, record, level, order, out, begin, end
+):
+    """out[k] = values of (off, on) in state k, for k in order[begin:end]; -inf where forbidden.
+
+    `order` sorts by record, energy, slot - delay, and falling delay, so that one chain serves all states on it.
+    """
+    sleep, n_levels = errors.shape[0], errors.shape[1]
+    horizon = sensing.shape[2] - 2
+    ahead, now = np.empty(n_levels), np.empty(n_levels)
+    last = np.empty((n_levels, horizon + 2))
+    capped_u, chain_p, chain_u, chain_s, chain_d = -1, -1, -1, 0, 0
+    for position in range(begin, end):
+        k = order[position]
+        t, p, d, u, e = slot[k], energy[k], delay[k], record[k], level[k]
+        if p == 0 and capped_u != u:
+            _capped(first, column, probability, errors, u, last)
+            capped_u = u
+        out[k, 1] = sensing[p, e, t]
+        if d == sleep:
+            out[k, 0] = last[e, t] if p == 0 else -np.inf
+            continue
+        s = t - d
+        if chain_u != u or chain_p != p or chain_s != s:
+            chain_u, chain_p, chain_s, chain_d = u, p, s, min(sleep, horizon - s + 1)
+            if s + sleep > horizon:
+                ahead[:] = 0.0
+            elif p == 0:
+                ahead[:] = last[:, s + sleep]
+            else:
+                ahead[:] = sensing[p, :, s + sleep]
+        while chain_d > d + 1:
+            chain_d -= 1
+            for f in range(n_levels):
+                asleep = _expect_one(first, column, probability, f, ahead) - errors[chain_d - 1, u, f]
+                now[f] = max(asleep, sensing[p, f, s + chain_d])
+            ahead, now = now, ahead
+        out[k, 0] = _expect_one(first, column, probability, e, ahead) - errors[d - 1, u, e]
+
+
+# ------------------------------------------------------------------------------------------------ one device: solution
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """The exact optimum of one device, and a Policy that earns it.
+
+    Kept are W(t, p, e) and the table of errors: 8 (B E T + D E²) bytes. The first call of `act` adds a table of
+    decisions, one bit a state, where that takes at most 128 MiB; otherwise `act` computes the values that it compares.
+
+    Attributes:
+        problem: the instance.
+        expected_error: the least expected average joint error of an episode [µg/m³].
+        sensing: (B + 1, E, T + 2) value of sensing by energy, level, slot; -inf where the energy is 0 [µg/m³].
+    """
+
+    problem: Problem
+    expected_error: float
+    sensing: FloatArray
+    _errors: FloatArray  # (D, E, E) by delay - 1, record, level
+    _chain: tuple[IntArray, IntArray, FloatArray]
+    _decisions: dict[str, NDArray[np.uint8]] = field(default_factory=dict, repr=False)
+
+    def value(
+        self, slot: ArrayLike, energy: ArrayLike, delay: ArrayLike, record: ArrayLike, level: ArrayLike
+    ) -> FloatArray:
+        """Expected sum of the rewards from this slot on under optimal decisions [µg/m³], arguments broadcast.
+
+        Args:
+            slot: t, 1..T.
+            energy: p, sensings left, 0..B.
+            delay: d, slots since the device last sensed, 1..D.
+            record: u, the level when it last sensed, one of the network's levels [µg/m³].
+            level: e, the level now, one of the network's levels [µg/m³].
+
+        Raises:
+            ValueError: an argument out of range, no integer, or no level of the network.
+        """
+        return np.asarray(self.action_values(slot, energy, delay, record, level).max(axis=-1))
+
+    def action_values(
+        self, slot: ArrayLike, energy: ArrayLike, delay: ArrayLike, record: ArrayLike, level: ArrayLike
+    ) -> FloatArray:
+        """As `value`, of each action, (..., 2): off, on; -inf where the action is forbidden."""
+        problem, levels = self.problem, self.problem.network.levels
+        state = np.broadcast_arrays(
+            _whole("slot", slot, 1, problem.horizon),
+            _whole("energy", energy, 0, problem.energy_budget),
+            _whole("delay", delay, 1, problem.max_sleep),
+            _level_index(levels, record, "record"),
+            _level_index(levels, level, "level"),
+        )
+        return self._values(*(x.flatten() for x in state)).reshape(*state[0].shape, 2)
+
+    def _values(
+        self, slot: IntArray, energy: IntArray, delay: IntArray, record: IntArray, level: IntArray
+    ) -> FloatArray:
+        sleep, budget = self.problem.max_sleep, self.problem.energy_budget
+        key = (record * (budget + 1) + energy) * (self.problem.horizon + sleep) + slot - delay + sleep
+        order = np.argsort(key * (sleep + 1) + sleep - delay)
+        out = np.empty((slot.size, 2))
+        state = (slot, energy, delay, record, level, order)
+        _in_threads(partial(_answer, *self._chain, self._errors, self.sensing, *state, out), slot.size, 256)
+        return out
+
+    def act(self, observation: Any, info: Info) -> Any:
+        """The optimal action from `info` alone: an int for one episode, (K,) for a batch. A tie is resolved as off."""
+        del observation
+        slot, energy, delay, record, level = _raw(info, "slot", "energy", "delay", "record", "level")
+        if level.ndim:
+            energy, delay, record = energy[..., 0], delay[..., 0], record[..., 0]
+        else:
+            energy, delay, record = energy.reshape(()), delay.reshape(()), record.reshape(())
+        slot, energy, delay = (np.atleast_1d(x.astype(np.int64)) for x in np.broadcast_arrays(slot, energy, delay))
+        action = np.where(energy > 0, delay >= self.problem.max_sleep, False)
+        free = np.flatnonzero((energy > 0) & ~action & (slot <= self.problem.horizon))  # after the end: off
+        if free.size:
+            levels = self.problem.network.levels
+            u = _level_index(levels, np.atleast_1d(record)[free], "record")
+            e = _level_index(levels, np.atleast_1d(level)[free], "level")
+            action[free] = self._prefers_sensing(slot[free], energy[free], delay[free], u, e)
+        action &= slot <= self.problem.horizon
+        return action.astype(np.int64) if level.ndim else int(action[0])
+
+    def _prefers_sensing(self, t: IntArray, p: IntArray, d: IntArray, u: IntArray, e: IntArray) -> NDArray[np.bool_]:
+        n_levels = self.problem.network.n_levels
+        budget, sleep, horizon = self.problem.energy_budget, self.problem.max_sleep, self.problem.horizon
+        shape = (budget, n_levels, sleep - 1, n_levels, horizon // 8 + 1)
+        if math.prod(shape) > MAX_DECISION_BYTES:
+            values = self._values(t, p, d, u, e)
+            return np.asarray(values[:, 1] > values[:, 0])
+        if "packed" not in self._decisions:
+            table = np.zeros(shape, dtype=np.uint8)
+            run = partial(_pack_decisions, *self._chain, self._errors, self.sensing, table)
+            _in_threads(run, budget * n_levels)
+            self._decisions["packed"] = table
+        packed = self._decisions["packed"]
+        return np.asarray(packed[p - 1, u, d - 1, e, t >> 3] >> (t & 7).astype(np.uint8) & 1 == 1)
+
+
+def solve(
+    network: SensorNetwork | str | Path,
+    device: int,
+    horizon: int,
+    energy_budget: int,
+    max_sleep: int,
+    *,
+    fuse_measured: bool = False,
+) -> Solution:
+    """The exact optimum of one device by backward induction (30)(31), Algorithm 1.
+
+    Args:
+        network: the fitted parameters, or a name or path of them.
+        device: location of the device.
+        horizon: T, slots.
+        energy_budget: B, sensings.
+        max_sleep: D, slots.
+        fuse_measured: as in the environments (a single device's errors are the same either way).
+
+    Raises:
+        ValueError: an argument of the wrong type or out of range, or B D < T.
+    """
+    if not isinstance(device, int | np.integer) or isinstance(device, bool):
+        raise ValueError(f"device: expected one integer location, got {device!r}; solve_joint takes several")
+    problem = Problem.create(network, int(device), horizon, energy_budget, max_sleep, fuse_measured=fuse_measured)
+    network = problem.network
+    n_levels = network.n_levels
+    cells = _cell_errors(problem)
+    errors, fresh = cells[:-1].reshape(problem.max_sleep, n_levels, n_levels), cells[-1]
+    chain = _sparse_rows(network.transition)
+    sensing = np.zeros((problem.energy_budget + 1, n_levels, problem.horizon + 2))
+    sensing[0] = -np.inf
+    for p in range(problem.energy_budget):
+        above = sensing[p + 1]
+        _in_threads(partial(_chains, *chain, errors, sensing[p], p == 0, 1, problem.horizon, above), n_levels)
+        above[:, 1:-1] -= fresh[:, None]
+    first = np.empty((n_levels, 1))  # all sensed in slot 0
+    _in_threads(partial(_chains, *chain, errors, sensing[problem.energy_budget], False, 0, 1, first), n_levels)
+    expected_error = -float(network.start @ first[:, 0]) / problem.horizon
+    sensing.flags.writeable = False
+    return Solution(problem, expected_error, sensing, errors, chain)
+
+
+# -------------------------------------------------------------------------------------------- several devices: kernels
+#
+# A device's state is the digit y = p C + c with its cell c < C = D E + 1 as in `_cell_errors`; all devices' digits, the
+# first the most significant, make the row of a table whose column is the level. Rows with fresh cells (c = C - 1)
+# occur within a slot only.
+
+
+@compiled
+def _decode(row, n_devices, base, n_cells, energy, cell):  # type: ignore[no-untyped-def]
+    """Digits of a row into energy (M,) and cell (M,); returns the row of the cells alone."""
+    cells = 0
+    for m in range(n_devices):
+        y = row // base ** (n_devices - 1 - m) % base
+        energy[m], cell[m] = y // n_cells, y % n_cells
+        cells = cells * n_cells + cell[m]
+    return cells
+
+
+@compiled
+def _close_slot(n_devices, n_cells, transition, value, out):  # type: ignore[no-untyped-def]
+    """out[row, e] = sum_e' P[e, e'] value[row', e'], the delays of row' one slot older (capped), e' the next level."""
+    n_rows, n_levels = value.shape
+    base = round(n_rows ** (1.0 / n_devices))
+    energy, cell = np.empty(n_devices, np.int64), np.empty(n_devices, np.int64)
+    for row in range(n_rows):
+        _decode(row, n_devices, base, n_cells, energy, cell)
+        for e in range(n_levels):
+            after = 0
+            for m in range(n_devices):
+                c = cell[m]
+                if c == n_cells - 1:
+                    c = e
+                elif c + n_levels < n_cells - 1:
+                    c += n_levels
+                after = after * base + energy[m] * n_cells + c
+            total = 0.0
+            for f in range(n_levels):
+                total += transition[e, f] * value[after, f]
+            out[row, e] = total
+
+
+@compiled
+def _decide(m, n_devices, n_cells, errors, value):  # type: ignore[no-untyped-def]
+    """Turn of device m, in place: value after its decision -> value before it. Rewards as in the sequential view."""
+    n_rows, n_levels = value.shape
+    base = round(n_rows ** (1.0 / n_devices))
+    energy, cell = np.empty(n_devices, np.int64), np.empty(n_devices, np.int64)
+    fresh = n_cells - 1
+    for row in range(n_rows):
+        cells = _decode(row, n_devices, base, n_cells, energy, cell)
+        waiting = True
+        for j in range(m, n_devices):
+            waiting &= cell[j] != fresh
+        if not waiting:
+            continue
+        rest = n_devices - 1 - m
+        cells_on = cells + (fresh - cell[m]) * n_cells**rest
+        row_on = row + (fresh - cell[m] - n_cells) * base**rest
+        for e in range(n_levels):
+            off = value[row, e] - (errors[cells, e] if m == 0 else 0.0)
+            if energy[m] > 0:
+                on = value[row_on, e] - errors[cells_on, e] + (0.0 if m == 0 else errors[cells, e])
+                forced = cell[m] >= fresh - n_levels
+                off = on if forced or on > off else off
+            value[row, e] = off
+
+
+@compiled
+def _combine(first_device, choice, n_devices, base, n_cells, n_levels, row, cells, energy, cell):  # type: ignore[no-untyped-def]
+    """Rows of the table and of the cells after the devices from `first_device` on did as the bits of `choice` say.
+
+    Returns (-1, -1) where that is forbidden.
+    """
+    fresh = n_cells - 1
+    for m in range(first_device, n_devices):
+        on = choice >> (m - first_device) & 1
+        if on and energy[m] == 0:
+            return -1, -1
+        if not on and energy[m] > 0 and cell[m] >= fresh - n_levels:
+            return -1, -1
+        if on:
+            rest = n_devices - 1 - m
+            cells += (fresh - cell[m]) * n_cells**rest
+            row += (fresh - cell[m] - n_cells) * base**rest
+    return row, cells
+
+
+@compiled
+def _decide_together(n_devices, n_cells, errors, after, value):  # type: ignore[no-untyped-def]
+    """Best of all devices' simultaneous decisions: value (n_rows, E) before them, from `after` them."""
+    n_rows, n_levels = value.shape
+    base = round(n_rows ** (1.0 / n_devices))
+    energy, cell = np.empty(n_devices, np.int64), np.empty(n_devices, np.int64)
+    for row in range(n_rows):
+        cells = _decode(row, n_devices, base, n_cells, energy, cell)
+        waiting = True
+        for j in range(n_devices):
+            waiting &= cell[j] != n_cells - 1
+        if not waiting:
+            continue
+        value[row] = -np.inf
+        for choice in range(1 << n_devices):
+            row_then, cells_then = _combine(0, choice, n_devices, base, n_cells, n_levels, row, cells, energy, cell)
+            if row_then >= 0:
+                for e in range(n_levels):
+                    value[row, e] = max(value[row, e], after[row_then, e] - errors[cells_then, e])
+
+
+@compiled
+def _answer_joint(n_devices, n_cells, errors, after, slot, turn, row, level, out):  # type: ignore[no-untyped-def]
+    """out[k] = values of (off, on) of the device whose turn it is in state k; -inf where forbidden."""
+    n_rows, n_levels = after.shape[1], after.shape[2]
+    base = round(n_rows ** (1.0 / n_devices))
+    energy, cell = np.empty(n_devices, np.int64), np.empty(n_devices, np.int64)
+    for k in range(slot.size):
+        e, m = level[k], turn[k]
+        cells = _decode(row[k], n_devices, base, n_cells, energy, cell)
+        out[k] = -np.inf
+        for choice in range(1 << (n_devices - m)):
+            row_then, cells_then = _combine(m, choice, n_devices, base, n_cells, n_levels, row[k], cells, energy, cell)
+            if row_then >= 0:
+                value = after[slot[k] - 1, row_then, e] - errors[cells_then, e]
+                out[k, choice & 1] = max(out[k, choice & 1], value)
+        if m > 0:
+            out[k] += errors[cells, e]
+
+
+# ------------------------------------------------------------------------------------------- several devices: solution
+
+
+def _sizes(problem: Problem) -> tuple[int, int, int]:
+    """C, the cells of a device; B C + C, its states; rows of the table of all devices' states."""
+    n_cells = problem.max_sleep * problem.network.n_levels + 1
+    base = (problem.energy_budget + 1) * n_cells
+    return n_cells, base, base**problem.n_devices
+
+
+def _check_bytes(problem: Problem, tables: int, max_bytes: int, what: str) -> None:
+    """Refuse an instance whose `tables` of states and one of errors would take more than `max_bytes`."""
+    n_cells, _, rows = _sizes(problem)
+    n_levels = problem.network.n_levels
+    needed = 8 * n_levels * (tables * rows + n_cells**problem.n_devices)
+    if needed > max_bytes:
+        raise ValueError(
+            f"{what}: {rows * n_levels:,} states a slot ({problem.n_devices} devices with {problem.energy_budget + 1} "
+            f"energies, {problem.max_sleep} delays and {n_levels} levels) would take {needed:,} bytes of memory, more "
+            f"than max_bytes={max_bytes:,}. Take fewer devices or levels (network.coarsen), a smaller energy_budget or "
+            f"max_sleep, or raise max_bytes"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class JointSolution:
+    """The exact joint optimum of a few devices, and a Policy that earns it.
+
+    Attributes:
+        problem: the instance.
+        expected_error: the least expected average joint error of an episode [µg/m³].
+        view: "sequential" or "joint": how it was solved, and what `act` returns.
+    """
+
+    problem: Problem
+    expected_error: float
+    view: Literal["sequential", "joint"]
+    _after: FloatArray  # (T, rows, E) expected value of the later slots, once all devices of slot t + 1 have decided
+    _errors: FloatArray  # (C^M, E)
+
+    def value(
+        self,
+        slot: ArrayLike,
+        energy: ArrayLike,
+        delay: ArrayLike,
+        record: ArrayLike,
+        level: ArrayLike,
+        turn: ArrayLike = 0,
+    ) -> FloatArray:
+        """Expected sum of the rewards from this decision on under optimal decisions [µg/m³].
+
+        Args:
+            slot: t, 1..T, shape (...).
+            energy: sensings left, 0..B, shape (..., M).
+            delay: slots since each device last sensed, shape (..., M): 1..D; 0 for a device that sensed in this slot,
+                which only those before `turn` can have done.
+            record: the level when each last sensed, shape (..., M) [µg/m³].
+            level: the level now, shape (...) [µg/m³].
+            turn: the device that decides, 0..M-1, shape (...); the value of the joint view is that of turn 0.
+
+        Raises:
+            ValueError: an argument out of range, of a wrong shape, or no level of the network.
+        """
+        return np.asarray(self.action_values(slot, energy, delay, record, level, turn).max(axis=-1))
+
+    def action_values(
+        self,
+        slot: ArrayLike,
+        energy: ArrayLike,
+        delay: ArrayLike,
+        record: ArrayLike,
+        level: ArrayLike,
+        turn: ArrayLike = 0,
+    ) -> FloatArray:
+        """As `value`, of each action of the device whose turn it is, (..., 2): off, on; -inf where forbidden."""
+        problem, levels = self.problem, self.problem.network.levels
+        n_devices, n_levels = problem.n_devices, levels.size
+        p, d = _whole("energy", energy, 0, problem.energy_budget), _whole("delay", delay, 0, problem.max_sleep)
+        u = _level_index(levels, record, "record")
+        for name, x in (("energy", p), ("delay", d), ("record", u)):
+            if x.ndim == 0 or x.shape[-1] != n_devices:
+                raise ValueError(f"{name}: expected shape (..., {n_devices}), one number a device, got {x.shape}")
+        t = _whole("slot", slot, 1, problem.horizon)
+        m, e = _whole("turn", turn, 0, n_devices - 1), _level_index(levels, level, "level")
+        p, d, u, t, m, e = np.broadcast_arrays(p, d, u, t[..., None], m[..., None], e[..., None])
+        shape = p.shape[:-1]
+        p, d, u, t, m, e = (x.reshape(-1, n_devices).copy() for x in (p, d, u, t, m, e))
+        fresh = d == 0
+        if (fresh & (np.arange(n_devices) >= m)).any():
+            raise ValueError(
+                "delay: 0 for a device that has not decided yet; only those before `turn` can have sensed now"
+            )
+        if (fresh & (u != e)).any():
+            raise ValueError("record: a device with delay 0 sensed in this slot, so its record must equal the level")
+        n_cells, base, _ = _sizes(problem)
+        y = p * n_cells + np.where(fresh, n_cells - 1, (d - 1) * n_levels + u)
+        row = (y * base ** np.arange(n_devices - 1, -1, -1)).sum(axis=-1)
+        out = np.empty((row.size, 2))
+        _answer_joint(n_devices, n_cells, self._errors, self._after, t[:, 0], m[:, 0], row, e[:, 0], out)
+        return out.reshape(*shape, 2)
+
+    def act(self, observation: Any, info: Info) -> Any:
+        """Optimal action(s) from `info` alone; a tie is resolved as off.
+
+        Sequential view: of the device whose turn it is, an int or (K,). Joint view: as `joint_actions`.
+        """
+        del observation
+        if self.view == "joint":
+            return self.joint_actions(info)
+        slot, turn, energy, delay, record, level = _raw(info, "slot", "turn", "energy", "delay", "record", "level")
+        actions = self._actions(slot, energy, delay, record, level, turn)
+        return actions if level.ndim else int(actions)
+
+    def joint_actions(self, info: Info) -> IntArray:
+        """Optimal decisions of all devices at the beginning of a slot, (M,) or (K, M) in {0, 1}."""
+        slot, energy, delay, record, level = _raw(info, "slot", "energy", "delay", "record", "level")
+        energy, delay, record = energy.copy(), delay.copy(), record.copy()
+        chosen = np.zeros(energy.shape, dtype=np.int64)
+        for m in range(self.problem.n_devices):
+            on = self._actions(slot, energy, delay, record, level, np.asarray(m))
+            chosen[..., m] = on
+            energy[..., m] -= on
+            delay[..., m] = np.where(on, 0, delay[..., m])
+            record[..., m] = np.where(on, level, record[..., m])
+        return chosen
+
+    def _actions(
+        self,
+        slot: NDArray[Any],
+        energy: NDArray[Any],
+        delay: NDArray[Any],
+        record: NDArray[Any],
+        level: NDArray[Any],
+        turn: NDArray[Any],
+    ) -> IntArray:
+        over = slot > self.problem.horizon  # the observation after the end: off
+        slot, delay = np.where(over, 1, slot), np.where(over[..., None], 1, delay)
+        values = self.action_values(slot, energy, delay, record, level, turn)
+        return np.asarray((values[..., 1] > values[..., 0]) & ~over, dtype=np.int64)
+
+
+def solve_joint(
+    network: SensorNetwork | str | Path,
+    devices: Sequence[int],
+    horizon: int,
+    energy_budget: int,
+    max_sleep: int,
+    *,
+    view: Literal["sequential", "joint"] = "sequential",
+    fuse_measured: bool = False,
+    max_bytes: int = MAX_BYTES,
+) -> JointSolution:
+    """The exact joint optimum of a few devices by backward induction over all their states.
+
+    Args:
+        network: the fitted parameters, or a name or path of them.
+        devices: locations of the devices, in the order in which they decide.
+        horizon: T, slots.
+        energy_budget: B, sensings per device.
+        max_sleep: D, slots.
+        view: "sequential" inducts over the devices' turns (V-B), "joint" over simultaneous actions; both have the same
+            optimum (Proposition 3).
+        fuse_measured: fuse a location's own fresh reading with the others instead of keeping it alone.
+        max_bytes: refuse instances that need more memory [bytes].
+
+    Raises:
+        ValueError: an argument of the wrong type or out of range, B D < T, or an instance that is too large (the
+            message tells its states and bytes).
+    """
+    if view not in ("sequential", "joint"):
+        raise ValueError(f"view: expected 'sequential' or 'joint', got {view!r}")
+    problem = Problem.create(network, devices, horizon, energy_budget, max_sleep, fuse_measured=fuse_measured)
+    _check_bytes(problem, problem.horizon + 1, max_bytes, "solve_joint")
+    network, n_devices = problem.network, problem.n_devices
+    n_cells, base, rows = _sizes(problem)
+    errors = _cell_errors(problem)
+    after = np.zeros((problem.horizon, rows, network.n_levels))
+    value = np.zeros((rows, network.n_levels))
+    for t in range(problem.horizon - 1, -1, -1):
+        if view == "joint":
+            _decide_together(n_devices, n_cells, errors, after[t], value)
+        else:
+            value[:] = after[t]
+            for m in range(n_devices - 1, -1, -1):
+                _decide(m, n_devices, n_cells, errors, value)
+        if t:
+            _close_slot(n_devices, n_cells, network.transition, value, after[t - 1])
+    start = sum(base**m for m in range(n_devices)) * (problem.energy_budget * n_cells + np.arange(network.n_levels))
+    expected = network.start @ (network.transition * value[start]).sum(axis=1)  # e_0 ~ start, e_1 ~ P[e_0]
+    after.flags.writeable = False
+    return JointSolution(problem, -float(expected) / problem.horizon, view, after, errors)
+
+
+# ----------------------------------------------------------------------------------------------- exact evaluation
+
+
+def evaluate_exactly(
+    policy: Policy,
+    network: SensorNetwork | str | Path,
+    devices: Sequence[int] | int,
+    horizon: int,
+    energy_budget: int,
+    max_sleep: int,
+    observation: str = "full",
+    *,
+    observe: Callable[[dict[str, Any]], Any] | None = None,
+    fuse_measured: bool = False,
+    batch: int = 32_768,
+    negligible: float = 0.0,
+    max_bytes: int = MAX_BYTES,
+) -> float:
+    """A policy's exact expected average joint error [µg/m³], in the sequential view.
+
+    Follows the distribution of the states that the policy reaches, decision by decision. The policy must be
+    deterministic and without memory: `act` is called once for every reached state, in batches with an info as the
+    vector environment gives it, and its answer stands for all visits. Illegal actions are replaced by the forced ones.
+
+    Args:
+        policy: what to evaluate.
+        network: the fitted parameters, or a name or path of them.
+        devices: location(s) of the devices, in the order in which they decide.
+        horizon: T, slots.
+        energy_budget: B, sensings per device.
+        max_sleep: D, slots.
+        observation: the kind of observation that the policy reads, "full" or "compact"; it names what `observe` makes.
+        observe: info of K states -> observations (K, n), for a policy with a true attribute `needs_observation`.
+            Without it `act` is called with None.
+        fuse_measured: fuse a location's own fresh reading with the others instead of keeping it alone.
+        batch: states per call of `act`.
+        negligible: states of at most this probability are dropped and the rest scaled up; the result is off by at most
+            the dropped probability times the largest error. 0 keeps all.
+        max_bytes: refuse instances that need more memory [bytes].
+
+    Raises:
+        ValueError: an argument of the wrong type or out of range, an instance that is too large, a policy that needs
+            observations without `observe`, or an answer of `act` that is no batch of actions.
+    """
+    if observation not in ("full", "compact"):
+        raise ValueError(f"observation: expected 'full' or 'compact', got {observation!r}")
+    if observe is None and getattr(policy, "needs_observation", False):
+        raise ValueError(f"observe: the policy reads {observation!r} observations; pass a function info -> (K, n)")
+    problem = Problem.create(network, devices, horizon, energy_budget, max_sleep, fuse_measured=fuse_measured)
+    _check_bytes(problem, 6, max_bytes, "evaluate_exactly")
+    n_cells, base, rows = _sizes(problem)
+    n_devices, n_levels = problem.n_devices, problem.network.n_levels
+    transition, levels, sleep = problem.network.transition, problem.network.levels, problem.max_sleep
+    errors = _cell_errors(problem)
+    place = base ** np.arange(n_devices - 1, -1, -1)
+    start = place.sum() * (problem.energy_budget * n_cells + np.arange(n_levels))
+    probability = np.zeros((rows, n_levels))
+    probability[start] = problem.network.start[:, None] * transition
+    total = 0.0
+    for t in range(1, problem.horizon + 1):
+        for m in range(n_devices):
+            state = np.flatnonzero(probability > negligible)
+            weight = probability.ravel()[state] * (probability.sum() / probability.ravel()[state].sum())
+            e, digit = state % n_levels, _digits(state // n_levels, base, n_devices)
+            energy, cell = digit // n_cells, digit % n_cells
+            fresh = cell == n_cells - 1
+            delay = np.where(fresh, 0, cell // n_levels + 1)
+            record = np.where(fresh, levels[e][:, None], levels[cell % n_levels])
+            may_sense, must_sense = energy[:, m] > 0, (energy[:, m] > 0) & (delay[:, m] == sleep)
+            info = {
+                "slot": np.full(state.size, t),
+                "turn": np.full(state.size, m),
+                "energy": energy,
+                "delay": delay,
+                "record": record,
+                "level": levels[e],
+                "action_mask": np.stack([~must_sense, may_sense], axis=1).astype(np.int8),
+            }
+            action = _ask(policy, info, observe, batch)
+            on = np.where(must_sense, 1, action * may_sense)
+            row = state // n_levels + on * (n_cells - 1 - cell[:, m] - n_cells) * place[m]
+            moved = np.bincount(row * n_levels + e, weights=weight, minlength=rows * n_levels)
+            probability = np.asarray(moved.reshape(rows, n_levels), dtype=np.float64)
+        state = np.flatnonzero(probability)
+        weight, e = probability.ravel()[state], state % n_levels
+        digit = _digits(state // n_levels, base, n_devices)
+        energy, cell = digit // n_cells, digit % n_cells
+        cells = (cell * n_cells ** np.arange(n_devices - 1, -1, -1)).sum(axis=1)
+        total += float(weight @ errors[cells, e])
+        older = np.where(cell + n_levels < n_cells - 1, cell + n_levels, cell)
+        after = np.where(cell == n_cells - 1, e[:, None], older)  # sensed now: delay 1, record e
+        row = ((energy * n_cells + after) * place).sum(axis=1)
+        moved = np.bincount(row * n_levels + e, weights=weight, minlength=rows * n_levels)
+        probability = np.asarray(moved.reshape(rows, n_levels) @ transition)
+    return total / problem.horizon
+
+
+def _ask(
+    policy: Policy, info: dict[str, NDArray[Any]], observe: Callable[[dict[str, Any]], Any] | None, batch: int
+) -> IntArray:
+    """Actions of the policy in all states of `info`, (K,) in {0, 1}."""
+    n_states = info["slot"].size
+    actions = np.empty(n_states, dtype=np.int64)
+    for begin in range(0, n_states, batch):
+        part = {name: x[begin : begin + batch] for name, x in info.items()}
+        size = part["slot"].size
+        seen: Any = None if observe is None else observe(part)
+        answer = np.asarray(policy.act(seen, part))
+        if answer.shape != (size,) or not np.isin(answer, (0, 1)).all():
+            raise ValueError(f"policy: act must return ({size},) actions in {{0, 1}}, got {answer.shape}: {answer!r}")
+        actions[begin : begin + batch] = answer
+    return actions

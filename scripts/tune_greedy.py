@@ -1,0 +1,64 @@
+"""Tune greedy sensing for the registered ids, into baselines/greedy.json.
+
+    python -m scripts.tune_greedy                                   # all ids, about half an hour on two cores
+    python -m scripts.tune_greedy --ids MultiDevice-v0 --episodes 1000
+
+Tuning plays seeds from 2**29 on, evaluations use smaller ones. Ids that are not named keep their numbers.
+JointDevices-v0 is MultiDevice-v0's problem and uses its numbers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from aq_gym.registration import ENTRIES
+from baselines.greedy import TUNED, entry_problem, tune
+from baselines.playing import FIRST_TUNING_SEED
+from scripts.fit_network import commit
+
+NAMES = tuple(entry.name for entry in ENTRIES if entry.view != "joint")
+DECISIONS = 300_000  # a candidate: as many episodes as that allows, within the bounds below
+LEAST, MOST = 16, 2000
+
+
+def main(args: argparse.Namespace) -> None:
+    written = json.loads(args.output.read_text(encoding="utf-8"))["ids"] if args.output.exists() else {}
+    for name in args.ids:
+        problem = entry_problem(name)
+        length = problem.horizon * problem.n_devices
+        episodes = args.episodes or max(LEAST, min(MOST, DECISIONS // length))
+        print(f"{name}: {episodes} episodes")
+        greedy, error = tune(problem, episodes, args.seed, report=lambda line: print("   ", line, flush=True))
+        written[name] = {
+            "threshold": greedy.threshold,
+            "exponent": greedy.exponent,
+            "tuning_error": error,
+            "episodes": episodes,
+            "seed": args.seed,
+            "training_seconds": round(greedy.training_seconds, 1),
+            "commit": commit(),
+        }
+        command = shlex.join(["python", "-m", "scripts.tune_greedy"])
+        partial = args.output.with_suffix(".partial")
+        text = json.dumps({"command": command, "ids": {key: written[key] for key in sorted(written)}}, indent=1)
+        partial.write_text(text + "\n", encoding="utf-8")
+        os.replace(partial, args.output)
+    print(f"written to {args.output}")
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ids", nargs="+", choices=NAMES, default=NAMES, metavar="ID", help=f"of {', '.join(NAMES)}")
+    parser.add_argument("--episodes", type=int, help=f"for every candidate (default: {DECISIONS:,} decisions' worth)")
+    parser.add_argument("--seed", type=int, default=FIRST_TUNING_SEED, help="of the first episode (default 2**29)")
+    parser.add_argument("--output", type=Path, default=TUNED)
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    main(parse())

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from agents import fit_advantages
+from agents.networks import DuellingQ, LinearQ, PlainQ
+
+
+def pairs(n=20_000, noise=3.0):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(n, 3)).astype(np.float32)
+    gap = np.where(x[:, 0] > 0.3, 1.0, -1.0) * np.abs(x[:, 1])
+    return x, gap, gap + noise * rng.normal(size=n)
+
+
+def gap_of(network, x):
+    masks = torch.ones((len(x), 2), dtype=torch.bool)
+    with torch.no_grad():
+        q = network(torch.from_numpy(x), masks).numpy()
+    return q[:, 1] - q[:, 0], q.mean(1)
+
+
+@pytest.mark.parametrize("kind", [DuellingQ, PlainQ])
+def test_gaps_are_found_under_noise_and_values_stay(kind):
+    torch.manual_seed(0)
+    network = kind(3, 2, (32, 32))
+    network.set_output_scaling(np.array([-400, -200], np.float32))
+    x, gap, samples = pairs()
+    old = gap_of(network, x)[1]
+    fit = fit_advantages(network, x, samples, updates=600, batch_size=512, learning_rate=3e-3)
+    new, values = gap_of(network, x)
+    clear = np.abs(gap) > 0.5
+    assert np.mean((new > 0)[clear] == (gap > 0)[clear]) > 0.9
+    assert np.sqrt(np.mean((values - old) ** 2)) < 0.05 * 100  # in output scales of 100
+    assert 8.0 < fit.validation_error < 11.0 and fit.validation_error < fit.validation_spread and fit.updates == 600
+
+
+def test_values_drift_without_the_anchor():
+    torch.manual_seed(0)
+    network = DuellingQ(3, 2, (16,))
+    x, _, samples = pairs(4_000)
+    old = gap_of(network, x)[1]
+    drift = []
+    for anchor in (0.0, 10.0):
+        trial = copy.deepcopy(network)
+        fit_advantages(trial, x, samples, updates=200, batch_size=256, value_anchor=anchor)
+        drift.append(np.std(gap_of(trial, x)[1] - old))
+    assert drift[1] < 0.5 * drift[0]
+
+
+def test_same_seed_same_weights_and_no_updates_change_nothing():
+    x, _, samples = pairs(2_000)
+    fitted = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(0)
+        network = DuellingQ(3, 2, (8,))
+        before = copy.deepcopy(network.state_dict())
+        fit = fit_advantages(network, x, samples, updates=0)
+        assert np.isnan(fit.train_error) and np.isfinite(fit.validation_error)
+        assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
+        fit_advantages(network, x, samples, updates=20, seed=seed)
+        fitted.append(network.advantage_head.weight.detach().clone())
+    assert torch.equal(fitted[0], fitted[1]) and not torch.equal(fitted[0], fitted[2])
+
+
+def test_nonsense_is_refused():
+    x, _, samples = pairs(100)
+    with pytest.raises(ValueError, match="two actions, the network has 3"):
+        fit_advantages(LinearQ(3, 3), x, samples)
+    with pytest.raises(ValueError, match=r"deltas \(99,\)"):
+        fit_advantages(LinearQ(3, 2), x, samples[1:])
+    with pytest.raises(ValueError, match="finite"):
+        fit_advantages(LinearQ(3, 2), x, np.where(np.arange(100) == 3, np.nan, samples))
+    with pytest.raises(ValueError, match="too few"):
+        fit_advantages(LinearQ(3, 2), x[:1], samples[:1])

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from agents import DQNConfig
+
+
+def test_default_is_the_class_itself():
+    assert DQNConfig.named("default") == DQNConfig()
+    assert DQNConfig.names() == ["default", "fast", "paper"]
+
+
+def test_paper_is_the_papers_own_form():
+    paper = DQNConfig.named("paper")
+    assert (paper.returns, paper.double, paper.duelling) == ("one_step", False, False)
+    assert DQNConfig.named("fast").total_decisions < DQNConfig().total_decisions
+
+
+def test_json_round_trip_and_overrides():
+    config = DQNConfig.named("fast", hidden=[32], huber_delta=2)
+    assert config.hidden == (32,) and config.huber_delta == 2
+    assert DQNConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    assert config.replace(hidden=[8, 8]).hidden == (8, 8)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.double = False
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"lerning_rate": 1.0}, ValueError, "unknown setting 'lerning_rate'.*known: .*learning_rate"),
+        ({"batch_size": 2.5}, TypeError, "batch_size must be int, got 2.5"),
+        ({"batch_size": True}, TypeError, "batch_size must be int"),
+        ({"double": 1}, TypeError, "double must be bool"),
+        ({"hidden": [64, "x"]}, TypeError, "hidden must be a list of int"),
+        ({"hidden": 64}, TypeError, "hidden must be a list of int"),
+        ({"returns": "td"}, TypeError, "returns must be one of 'one_step', 'n_step', 'lambda', got 'td'"),
+        ({"huber_delta": "x"}, TypeError, "huber_delta must be float or None"),
+        ({"batch_size": 0}, ValueError, "batch_size must be at least 1, got 0"),
+        ({"discount": 1.5}, ValueError, "discount must be between 0 and 1"),
+        ({"discount": float("nan")}, ValueError, "discount must be between 0 and 1"),
+        ({"target_rate": 0.0}, ValueError, "target_rate must be above 0"),
+        ({"learning_rate": -1.0}, ValueError, "learning_rate must be above 0"),
+        ({"huber_delta": 0.0}, ValueError, "huber_delta must be above 0 or None"),
+        ({"hidden": [0]}, ValueError, "hidden must be a list of sizes of at least 1"),
+        ({"exploration_weights": [1.0, 0.0]}, ValueError, "exploration_weights must be above 0 each"),
+        ({"max_episode_decisions": 0}, ValueError, "max_episode_decisions must be at least 1 or None"),
+        ({"network": "linear"}, ValueError, "duelling=False"),
+    ],
+)
+def test_nonsense_is_refused(settings, error, message):
+    with pytest.raises(error, match=message):
+        DQNConfig.from_dict(settings)
+
+
+def test_unknown_names_list_the_known_ones():
+    with pytest.raises(ValueError, match="no configuration 'papr'; known: default, fast, paper"):
+        DQNConfig.named("papr")

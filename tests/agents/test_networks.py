@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from agents.config import DQNConfig
+from agents.networks import DuellingQ, LinearQ, PlainQ, greedy_actions, initialise, make_network, move_towards
+
+
+def some(n=6, n_inputs=3, n_actions=4, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    return torch.randn(n, n_inputs, generator=g), torch.rand(n, n_actions, generator=g) < 0.6
+
+
+def test_duelling_values_average_to_the_state_value_over_allowed_actions():
+    torch.manual_seed(0)
+    network = DuellingQ(3, 4, (8,))
+    x, masks = some()
+    masks[0] = torch.tensor([False, True, False, False])
+    masks |= torch.eye(4, dtype=torch.bool)[1]
+    q = network(x, masks)
+    value = network.value_head(network.trunk(x)).squeeze(1)
+    mean = torch.stack([row[mask].mean() for row, mask in zip(q, masks, strict=True)])
+    torch.testing.assert_close(mean, value)
+    torch.testing.assert_close(q[0, 1], value[0])
+
+
+def test_forbidden_advantages_change_nothing():
+    torch.manual_seed(0)
+    network = DuellingQ(3, 4, (8,))
+    x, _ = some()
+    masks = torch.tensor([[True, True, False, False]]).expand(6, 4)
+    before = network(x, masks)[:, :2]
+    with torch.no_grad():
+        network.advantage_head.bias[2:] += 1e3
+    torch.testing.assert_close(network(x, masks)[:, :2], before)
+
+
+def test_standard_scaling_and_constant_inputs():
+    rng = np.random.default_rng(0)
+    x = np.column_stack([rng.normal(5, 3, 4000), np.full(4000, 7.0), rng.normal(-1, 1e-3, 4000)]).astype(np.float32)
+    network = LinearQ(3, 2)
+    network.set_input_scaling(x)
+    z = ((torch.from_numpy(x) - network.input_center) / network.input_scale).numpy()
+    np.testing.assert_allclose(z.mean(0), 0, atol=1e-3)
+    np.testing.assert_allclose(z.std(0), [1, 0, 1], atol=1e-3)
+    assert network.input_scale[1] == 1.0
+
+
+def test_robust_scaling_compresses_outliers():
+    x = np.random.default_rng(0).normal(0, 1, (2000, 1)).astype(np.float32)
+    x[0] = 1e6
+    plain, robust = LinearQ(1, 1), LinearQ(1, 1, compress=True)
+    for network in (plain, robust):
+        network.set_input_scaling(x)
+        torch.nn.init.ones_(network.head.weight)
+        torch.nn.init.zeros_(network.head.bias)
+    masks = torch.ones((2000, 1), dtype=torch.bool)
+    spread = {name: network(torch.from_numpy(x), masks)[1:].std().item() for name, network in
+              (("plain", plain), ("robust", robust))}  # fmt: skip
+    assert spread["plain"] < 1e-3
+    assert robust(torch.from_numpy(x), masks)[0].item() < 20
+
+
+def test_output_scaling():
+    network = LinearQ(2, 2)
+    initialise(network, torch.Generator().manual_seed(0))
+    network.set_output_scaling(np.array([-310, -290], np.float32))
+    q = network(torch.zeros(1, 2), torch.ones(1, 2, dtype=torch.bool))
+    assert q.tolist() == [[-300.0, -300.0]] and network.output_scale.item() == 10.0
+    network.set_output_scaling(np.full(5, 3.0, np.float32))
+    assert network.output_scale.item() == 1.0
+
+
+def test_scaling_is_part_of_the_state():
+    assert {"input_center", "input_scale", "output_center", "output_scale"} <= set(DuellingQ(3, 2, (4,)).state_dict())
+
+
+def test_greedy_actions_obey_masks():
+    q = torch.tensor([[3.0, 9.0, 5.0], [3.0, 9.0, 5.0], [1.0, 1.0, 0.0]])
+    masks = torch.tensor([[True, False, True], [True, False, False], [True, True, True]])
+    assert greedy_actions(q, masks).tolist() == [2, 0, 0]
+    assert greedy_actions(-q, masks).tolist() == [0, 0, 2]
+
+
+def test_averaging():
+    slow, fast = PlainQ(2, 2, (3,)), PlainQ(2, 2, (3,))
+    old = [p.detach().clone() for p in slow.parameters()]
+    move_towards(slow, fast, 0.25)
+    for new, before, source in zip(slow.parameters(), old, fast.parameters(), strict=True):
+        torch.testing.assert_close(new.detach(), 0.75 * before + 0.25 * source.detach())
+    move_towards(slow, fast, 1.0)
+    assert all(torch.equal(a, b) for a, b in zip(slow.parameters(), fast.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind"),
+    [({}, DuellingQ), ({"duelling": False}, PlainQ), ({"network": "linear", "duelling": False}, LinearQ)],
+)
+def test_the_configured_network_is_built_from_its_generator_alone(settings, kind):
+    config = DQNConfig(hidden=(5, 4), **settings)
+    first = make_network(config, 3, 2, torch.Generator().manual_seed(1))
+    torch.rand(3)
+    again = make_network(config, 3, 2, torch.Generator().manual_seed(1))
+    assert type(first) is kind
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+    if kind is not LinearQ:
+        assert [layer.out_features for layer in first.trunk[::2]] == [5, 4]

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agents import DQN, TensorBoardLogger, train
+from tests.agents.toy_environments import Identity, small_config, vector
+
+pytest.importorskip("tensorboard")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_tags_are_those_of_stable_baselines(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    env = vector(Identity, 16)
+    agent = DQN.for_env(env, small_config(start_decisions=200), 0)
+    with TensorBoardLogger(tmp_path / "run") as logger:
+        for progress in train(agent, env, 500):
+            logger.log(progress)
+        logger.scalar("eval/mean_reward", 7.5, progress.decisions)
+    events = EventAccumulator(str(tmp_path / "run"))
+    events.Reload()
+    tags = set(events.Tags()["scalars"])
+    assert {"rollout/ep_rew_mean", "eval/mean_reward", "train/loss", "time/fps"} <= tags
+    assert [(e.step, e.value) for e in events.Scalars("eval/mean_reward")] == [(agent.decisions, 7.5)]
+    assert len(events.Scalars("rollout/ep_rew_mean")) == 4
+    assert len(events.Scalars("train/loss")) == 3, "no loss is logged before the first update"
+
+
+def test_tensorboard_is_imported_only_where_used():
+    code = "import sys, agents; print([m for m in ('tensorboard', 'aq_gym') if m in sys.modules])"
+    root = Path(__file__).resolve().parents[2]
+    out = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"

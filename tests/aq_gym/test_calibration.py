@@ -1,0 +1,169 @@
+"""The estimators: by hand on small tables, as properties, and on the real readings."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aq_gym import SensorNetwork, datasets, network
+from aq_gym.calibration import DEFAULT_MEASUREMENT_VARIANCE, field_statistics, fit, rounded
+
+FIRST = np.array([[40.0, 60.0], [50.0, 50.0], [8.0, 2.0]])  # averages 50, 50, 5
+SECOND = np.array([[90.0, 110.0], [100.0, 120.0]])  # averages 100, 110
+
+
+def test_by_hand() -> None:
+    got = fit([FIRST, SECOND], np.array([[9.0, 22.0], [11.0, 18.0]]), bin_width=50.0, min_level=30.0)
+    assert got.measurement_variance == pytest.approx((2 * 0.1**2 + 2 * 0.1**2) / 4)
+    steps = [10.0, 10.0, 42.0, 48.0, 10.0, 10.0]
+    assert got.temporal_variance == pytest.approx(np.mean(np.square(steps)))
+    ratios = np.array([20 / 50, 0.0, 20 / 100, 20 / 110])  # the slot with average 5 is left out
+    assert got.mean_relation[0, 1] == pytest.approx(ratios.mean())
+    assert got.mean_relation[1, 0] == -got.mean_relation[0, 1]
+    assert got.variance_relation[0, 1] == pytest.approx(ratios.var())
+    np.testing.assert_array_equal(got.levels, [25.0, 75.0, 125.0])
+    # Bins 1, 1, 0 and 2, 2: nothing is counted across the gap; level 0 is never left, so it keeps to itself.
+    np.testing.assert_array_equal(got.transition, [[1, 0, 0], [0.5, 0.5, 0], [0, 0, 1]])
+    np.testing.assert_array_equal(got.start, [0.2, 0.4, 0.4])
+    assert got.name == "custom"
+    assert got.coordinates is None
+
+
+def test_empty_levels_below_the_highest_are_kept() -> None:
+    got = fit([np.array([[35.0, 36.0], [5.0, 6.0], [35.0, 36.0]])], min_level=0.0)
+    np.testing.assert_array_equal(got.levels, [5.0, 15.0, 25.0, 35.0])
+    np.testing.assert_array_equal(got.transition, [[0, 0, 0, 1], [0, 1, 0, 0], [0, 0, 1, 0], [1, 0, 0, 0]])
+    assert got.start[1] == 0.0
+
+
+def test_repeated_transitions_are_counted() -> None:
+    got = fit([np.array([[level, level + 1.0] for level in (5, 5, 5, 15, 5)])], min_level=0.0)
+    np.testing.assert_allclose(got.transition, [[2 / 3, 1 / 3], [1.0, 0.0]], rtol=1e-15)
+
+
+def test_default_measurement_variance_is_that_of_pku() -> None:
+    assert fit([FIRST]).measurement_variance == DEFAULT_MEASUREMENT_VARIANCE
+    assert SensorNetwork.load("pku2018").measurement_variance == DEFAULT_MEASUREMENT_VARIANCE
+
+
+def test_frames_lists_and_arrays_are_alike() -> None:
+    want = fit([FIRST, SECOND])
+    assert fit([pd.DataFrame(FIRST), pd.DataFrame(SECOND).astype(int)]) == want
+    assert fit([FIRST.tolist(), np.asfortranarray(SECOND)]) == want
+    assert fit((FIRST, SECOND)) == want
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        (([],), {}, "readings is empty"),
+        ((FIRST,), {}, "readings must be a list of tables"),
+        ((pd.DataFrame(FIRST),), {}, "readings must be a list of tables"),
+        (([FIRST, SECOND[:, :1]],), {}, r"readings\[1\] has 1 columns, readings\[0\] has 2"),
+        (([FIRST[:, :1]],), {}, r"readings\[0\] has 1 column\(s\): at least 2 devices"),
+        (([FIRST, SECOND[:1]],), {}, r"readings\[1\] has 1 row\(s\): at least 2 slots"),
+        (([np.zeros((0, 2))],), {}, r"readings\[0\] must be a non-empty table"),
+        (([np.zeros(4)],), {}, r"readings\[0\] must be a non-empty table"),
+        (([[[1, 2], [3]]],), {}, r"readings\[0\] is not a rectangular table"),
+        (([[["a", "b"], ["c", "d"]]],), {}, r"readings\[0\] is not a rectangular table of numbers"),
+        (([[[40, 41], [40, -1]]],), {}, r"readings\[0\] row 1, column 1 is -1.0"),
+        (([[[40, np.nan], [40, 1]]],), {}, r"readings\[0\] row 0, column 1 is nan"),
+        (([[[40, 1], [np.inf, 1]]],), {}, r"readings\[0\] row 1, column 0 is inf"),
+        (([FIRST], [[1.0, 2.0]]), {}, r"calibration has 1 row\(s\): at least 2 sensors"),
+        (([FIRST], [[1.0, 0.0], [2.0, 0.0]]), {}, "calibration column 1 is all zero"),
+        (([FIRST], [[1.0, 2.0], [1.0, 2.0]]), {}, "show no measurement error"),
+        (([FIRST], [[1.0, 2.0], [1.0, -2.0]]), {}, "calibration row 1, column 1 is -2.0"),
+        (([FIRST],), {"bin_width": 0.0}, "bin_width must be finite and positive"),
+        (([FIRST],), {"bin_width": "wide"}, "bin_width must be a number"),
+        (([FIRST],), {"bin_width": 1e-9}, "levels, at most 10000 are allowed"),
+        (([FIRST],), {"min_level": -1.0}, "min_level must be finite and not negative"),
+        (([FIRST],), {"min_level": 500.0}, r"min_level=500 leaves 0 slot\(s\) of 3.*lower it"),
+    ],
+)
+def test_bad_input(arguments: tuple[Any, ...], options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        fit(*arguments, **options)
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> list[np.ndarray]:
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    devices = draw(st.integers(2, 6))
+    lengths = draw(st.lists(st.integers(2, 40), min_size=1, max_size=3))
+    return [rng.integers(1, 200, (length, devices)).astype(float) for length in lengths]
+
+
+@given(readings=tables(), width=st.sampled_from([5.0, 10.0, 25.0]))
+@settings(max_examples=60, deadline=None)
+def test_fit_is_a_valid_network_with_its_symmetries(readings: list[np.ndarray], width: float) -> None:
+    got = rounded(fit(readings, bin_width=width, min_level=0.0))
+    np.testing.assert_array_equal(got.mean_relation, -got.mean_relation.T)
+    np.testing.assert_array_equal(got.variance_relation, got.variance_relation.T)
+    assert np.abs(got.transition.sum(axis=1) - 1.0).max() < 1e-12
+    assert got.levels[-1] == (np.floor(max(x.mean(axis=1).max() for x in readings) / width) + 0.5) * width
+    x = np.concatenate(readings) / np.concatenate(readings).mean(axis=1, keepdims=True)
+    difference = x[:, None, :] - x[:, :, None]  # [t, i, j]
+    np.testing.assert_allclose(got.mean_relation, difference.mean(axis=0), atol=1e-11)
+    np.testing.assert_allclose(got.variance_relation, difference.var(axis=0), atol=1e-11)
+
+
+@given(readings=tables(), factor=st.sampled_from([0.5, 2.0, 4.0]), seed=st.integers(0, 2**32))
+@settings(max_examples=40, deadline=None)
+def test_units_and_order_of_devices(readings: list[np.ndarray], factor: float, seed: int) -> None:
+    base = fit(readings, min_level=0.0)
+    scaled = fit([factor * x for x in readings], bin_width=10.0 * factor, min_level=0.0)
+    assert scaled.temporal_variance == pytest.approx(factor**2 * base.temporal_variance)
+    np.testing.assert_allclose(scaled.mean_relation, base.mean_relation, atol=1e-13)
+    np.testing.assert_allclose(scaled.levels, factor * base.levels)
+    np.testing.assert_array_equal(scaled.transition, base.transition)
+    order = np.random.default_rng(seed).permutation(base.n_locations)
+    shuffled = fit([x[:, order] for x in readings], min_level=0.0)
+    np.testing.assert_allclose(shuffled.variance_relation, base.variance_relation[np.ix_(order, order)], atol=1e-13)
+    np.testing.assert_array_equal(shuffled.start, base.start)
+
+
+def test_rounded_keeps_the_chain_and_the_name() -> None:
+    exact = dataclasses.replace(fit([FIRST, SECOND]), name="x", coordinates=np.array([[1 / 3, 2.0], [-1 / 3, 1e6 / 7]]))
+    stored = rounded(exact)
+    assert stored.name == "x"
+    np.testing.assert_array_equal(stored.transition, exact.transition)
+    assert stored.coordinates is not None
+    np.testing.assert_array_equal(stored.coordinates, [[0.333333333333, 2.0], [-0.333333333333, 142857.142857]])
+    assert rounded(stored) == stored
+
+
+def test_constants_of_synthetic_are_the_printed_statistics() -> None:
+    printed = field_statistics(SensorNetwork.load("pku2018"))
+    for name, digits in {
+        "LOCATIONS_PER_KM2": 3,
+        "MEAN_DEVIATION": 3,
+        "NUGGET_LOG_MEAN": 3,
+        "NUGGET_LOG_DEVIATION": 2,
+        "SPATIAL_VARIANCE": 3,
+        "SPATIAL_RANGE": 2,
+    }.items():
+        assert float(f"{printed[name]:.{digits}g}") == getattr(network, name), name
+    assert round(2.0 * (printed["SPATIAL_VARIANCE"] / printed["residual"]) ** 2) == network.SPATIAL_FACTORS
+    bound = printed["mean_spatial_share"] + 2.0 * printed["mean_spatial_share_error"]
+    assert 0.0 < network.MEAN_SPATIAL_SHARE <= bound
+    with pytest.raises(ValueError, match="needs coordinates"):
+        field_statistics(fit([FIRST]))
+
+
+# ----------------------------------------------------------------------------------------- on the real readings
+
+
+def test_fit_of_the_real_readings_gives_the_bundled_networks(pku_data: Path) -> None:
+    for name in datasets.PERIODS:
+        readings, calibration = datasets.load_pku2018(name, pku_data)
+        got, want = fit(readings, calibration), SensorNetwork.load(name)
+        stored = dataclasses.replace(got, name=name, coordinates=datasets.pku2018_locations())
+        assert rounded(stored) == want
+        np.testing.assert_allclose(got.mean_relation, want.mean_relation, rtol=1e-11, atol=1e-20)

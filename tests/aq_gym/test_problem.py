@@ -1,0 +1,94 @@
+"""Problem.create: what it accepts, what it refuses, and that it says why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aq_gym import SensorNetwork
+from aq_gym.problem import Problem, resolve_network
+
+GOOD: dict[str, Any] = {"network": "pku2018", "devices": [0, 6], "horizon": 12, "energy_budget": 3, "max_sleep": 4}
+
+
+def test_accepts() -> None:
+    problem = Problem.create(**GOOD)
+    assert (problem.n_devices, problem.n_locations, problem.devices) == (2, 30, (0, 6))
+    assert problem.fuse_measured is False
+    assert Problem.create(**{**GOOD, "devices": 7}).devices == (7,)
+    assert Problem.create(**{**GOOD, "devices": np.int64(7)}).devices == (7,)
+    assert Problem.create(**{**GOOD, "devices": np.array([5, 2])}).devices == (5, 2)
+    assert Problem.create(**{**GOOD, "devices": range(30)}).n_devices == 30
+    assert Problem.create(**{**GOOD, "horizon": np.int32(12)}).horizon == 12
+    assert type(Problem.create(**{**GOOD, "horizon": np.int32(12)}).horizon) is int
+
+
+def test_energy_must_cover_the_horizon() -> None:
+    assert Problem.create(**{**GOOD, "horizon": 12}).horizon == 12  # 3 x 4, exactly enough
+    with pytest.raises(ValueError, match=r"energy_budget x max_sleep .* horizon.*energy_budget to 4 or max_sleep to 5"):
+        Problem.create(**{**GOOD, "horizon": 13})
+    # What the message proposes is accepted.
+    assert Problem.create(**{**GOOD, "horizon": 13, "energy_budget": 4}).energy_budget == 4
+    assert Problem.create(**{**GOOD, "horizon": 13, "max_sleep": 5}).max_sleep == 5
+
+
+BAD: list[tuple[str, Any]] = [
+    *(("horizon", x) for x in (0, -1, 1.0, 1.5, "60", None, True, float("nan"), [60], 13, 10**15)),
+    *(("energy_budget", x) for x in (0, -3, 2.5, "3", None, False, 2)),
+    *(("max_sleep", x) for x in (0, -4, 4.0, "4", None, True, 3)),
+    *(
+        ("devices", x)
+        for x in ([], (), "01", b"01", None, 1.5, [0, 0], [0, 30], [0, -1], [0, 1.0], [0, "1"], [0, None])
+    ),
+    *(("devices", x) for x in ([True, False], [[0, 1]], np.array(3), np.array([[0, 1]]), np.array([0.0]), [0, 10**30])),
+    *(("n_levels", x) for x in (0, -1, 2.0, "6", True, 48)),
+    *(("fuse_measured", x) for x in (1, 0, None, "yes", [])),
+    *(("network", x) for x in ("atlantis", "", "synthetic-9", "PKU2018")),
+    *(("network", x) for x in (None, 5, 1.5, [], {}, b"pku2018", object())),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), BAD, ids=lambda x: repr(x)[:30])
+def test_refuses(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=name) as caught:
+        Problem.create(**{**GOOD, name: value})
+    assert len(str(caught.value)) > len(name) + 20, "the message says what would be right"
+
+
+@pytest.mark.parametrize("value", [-1, 30, True, 10**30])
+def test_refuses_a_single_location(value: int) -> None:
+    with pytest.raises(ValueError, match="device"):
+        Problem.create(**{**GOOD, "devices": value})
+
+
+def test_an_unknown_network_lists_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=r"atlantis.*pku2018, pku2018-spring, pku2018-summer"):
+        resolve_network("atlantis")
+
+
+def test_a_synthetic_network_needs_two_locations() -> None:
+    with pytest.raises(ValueError, match="n_locations must be at least 2"):
+        resolve_network("synthetic-1-0")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises((ValueError, FileNotFoundError), match=r"none\.npz"):
+        resolve_network(tmp_path / "none.npz")
+
+
+def test_networks_by_name_path_and_value(tmp_path: Path) -> None:
+    pku = SensorNetwork.load("pku2018")
+    assert resolve_network("pku2018") == pku
+    assert resolve_network(pku) is pku
+    assert resolve_network("pku2018", 6).n_levels == 6
+    assert resolve_network(pku, 6) == pku.coarsen(6) == resolve_network("pku2018", 6)
+    assert resolve_network("synthetic-12-3") == SensorNetwork.synthetic(12, seed=3)
+    small = SensorNetwork.synthetic(4, seed=1)
+    small.save(tmp_path / "mine.npz")
+    assert resolve_network(tmp_path / "mine.npz").n_locations == 4
+    assert resolve_network(str(tmp_path / "mine.npz"), 2).n_levels == 2
+    SensorNetwork.synthetic(5, seed=1).save(tmp_path / "mine.npz")
+    assert resolve_network(tmp_path / "mine.npz").n_locations == 5, "a file may change: it is read anew"

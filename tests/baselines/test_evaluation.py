@@ -1,0 +1,206 @@
+"""The evaluator: the same episodes for all, whatever the chunks; known figures; intervals; refusals."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import baselines
+from baselines import evaluate, play, play_problem, problem_of, summarise
+from baselines.dynamic_programming import solve_joint
+from baselines.evaluation import COLUMNS, WORDS
+from baselines.greedy import entry_problem
+from baselines.playing import Record
+
+MULTI = entry_problem("MultiDevice-v0")
+TINY: dict[str, Any] = {"horizon": 12, "energy_budget": 2, "max_sleep": 6, "n_levels": 4, "devices": [0, 15]}
+
+
+class Always:
+    """Wishes the same action, legal or not."""
+
+    def __init__(self, action: int) -> None:
+        self.action = action
+
+    def act(self, observation: Any, info: Any) -> Any:
+        return np.full(len(info["slot"]), self.action)
+
+
+@pytest.mark.slow
+def test_uniform_sensing_earns_what_the_model_says() -> None:
+    table = evaluate(
+        {w: w for w in ("staggered", "synchronised", "random", "greedy")}, "aq_gym/MultiDevice-v0", 10_000, 0
+    )
+    rows = table.set_index("policy")
+    # reference values with a standard error of 0.04; ours have the same: four standard errors of the difference
+    assert rows.joint_error["synchronised"] == pytest.approx(8.38, abs=0.23)
+    assert rows.joint_error["staggered"] == pytest.approx(5.88, abs=0.23)
+    assert rows.joint_error["synchronised"] - rows.joint_error["staggered"] == pytest.approx(2.50, abs=0.15)
+    assert rows.difference_low["random"] > 0 and rows.difference_high["greedy"] < 0
+    assert (rows.energy_used.drop("greedy") == 10).all() and (rows.forced == 0).all()
+
+
+def test_the_table_of_a_solvable_instance() -> None:
+    table = evaluate({"best": "optimal", "staggered": "staggered", "random": "random"}, "TwoDevices-v0", 400, 5, **TINY)
+    assert tuple(table.columns) == COLUMNS and table.policy.tolist() == ["best", "staggered", "random"]
+    best = table.iloc[0]
+    problem = problem_of("TwoDevices-v0", **TINY)
+    optimum = solve_joint(problem.network, problem.devices, 12, 2, 6).expected_error
+    assert best.joint_error_low - 0.5 < optimum < best.joint_error_high + 0.5
+    assert (table.joint_error_low < table.joint_error).all() and (table.joint_error < table.joint_error_high).all()
+    assert best.difference == best.difference_low == best.difference_high == 0
+    assert (table.difference_low[1:] > 0).all()
+    assert np.allclose(table.difference, table.joint_error - best.joint_error, rtol=0, atol=1e-12)
+    paired = table.difference_high[1:] - table.difference_low[1:]
+    assert (paired < (table.joint_error_high - table.joint_error_low)[1:]).all()
+    assert best.training_seconds > 0 and (table.training_seconds[1:] == 0).all()
+    assert (table.decisions_per_second > 0).all()
+
+
+def test_the_same_seed_gives_the_same_table() -> None:
+    timed = ["decisions_per_second", "training_seconds"]
+    words = {"random": "random", "staggered": "staggered"}
+    first, again, other = (evaluate(words, "TwoDevices-v0", 60, seed, **TINY).drop(columns=timed) for seed in (3, 3, 4))
+    pd.testing.assert_frame_equal(first, again, check_exact=True)
+    assert first.joint_error[1] != other.joint_error[1]
+
+
+@pytest.mark.parametrize("word", ["random", "staggered", "greedy"])
+def test_chunks_do_not_matter(word: str) -> None:
+    policy = baselines.build_policy(word, MULTI)[0]
+    whole, parts, single = (play_problem(policy, MULTI, 7, 11, most=most) for most in (7, 3, 1))
+    assert np.array_equal(whole.joint_error, parts.joint_error) and np.array_equal(
+        whole.joint_error, single.joint_error
+    )
+    assert np.array_equal(whole.sensings, parts.sensings) and whole.decisions == single.decisions == 7 * 300
+    assert np.array_equal(whole.joint_error[2:], play_problem(policy, MULTI, 5, 13).joint_error) or word == "random"
+
+
+def test_forced_decisions_and_energy_are_counted() -> None:
+    problem = problem_of("TwoDevices-v0", **TINY)  # T 12, B 2, D 6
+    off, on = (play_problem(Always(action), problem, 20, 0) for action in (0, 1))
+    # off: the delay is 1 in slot 1, hence 6 in slots 6 and, after a delay of 1 in slot 7, 12: two forced sensings
+    assert off.forced == 20 * 2 * 2 and (off.sensings == 2).all() and off.decisions == 20 * 24
+    # on: two sensings, then ten slots without energy
+    assert on.forced == 20 * 2 * 10 and (on.sensings == 2).all()
+    share = evaluate({"on": Always(1)}, "TwoDevices-v0", 20, 0, **TINY)
+    assert (
+        share.forced[0] == pytest.approx(10 / 12) and share.energy_used[0] == 2 and np.isnan(share.training_seconds[0])
+    )
+
+
+def record(errors: list[float], **kwargs: Any) -> Record:
+    return Record(np.array(errors), np.full(len(errors), 2.0), 3, 30, 0.5, **kwargs)
+
+
+def test_differences_of_a_made_up_case() -> None:
+    table = summarise({"a": record([1.0, 5.0, 9.0, 3.0]), "b": record([1.5, 5.5, 9.5, 3.5], training_seconds=7.0)})
+    assert table.joint_error.tolist() == [4.5, 5.0]
+    # every episode is worse by exactly a half: the interval of the difference has no width, those of the errors do
+    assert table.loc[1, ["difference", "difference_low", "difference_high"]].tolist() == [0.5, 0.5, 0.5]
+    assert table.joint_error_low[1] < 4 < 6 < table.joint_error_high[1]
+    assert table.forced.tolist() == [0.1, 0.1] and table.decisions_per_second.tolist() == [60.0, 60.0]
+    assert table.training_seconds[1] == 7.0
+    with pytest.raises(ValueError, match="not the same"):
+        summarise({"a": record([1.0]), "b": record([1.0, 2.0])})
+
+
+def test_intervals_cover_as_often_as_they_say() -> None:
+    rng = np.random.default_rng(0)
+    rows = [summarise({"a": record(rng.normal(3.0, 1.0, 100).tolist())}, seed).iloc[0] for seed in range(200)]
+    covered = np.mean([row.joint_error_low < 3.0 < row.joint_error_high for row in rows])
+    assert 0.90 < covered < 0.985
+    assert np.mean([row.joint_error_high - row.joint_error_low for row in rows]) == pytest.approx(
+        2 * 1.96 / 10, rel=0.05
+    )
+
+
+def test_one_episode_has_no_interval() -> None:
+    table = evaluate({"staggered": "staggered"}, "TwoDevices-v0", 1, 0, **TINY)
+    assert np.isfinite(table.joint_error[0]) and np.isnan(table.joint_error_low[0])
+
+
+def test_joint_ids_and_joint_policies_play_the_same_episodes() -> None:
+    joint = play("staggered", "aq_gym/JointDevices-v0", 5, 2)
+    assert np.array_equal(joint, play("staggered", "aq_gym/MultiDevice-v0", 5, 2))
+    problem = problem_of("TwoDevices-v0", **TINY)
+    numbers = (problem.network, problem.devices, 12, 2, 6)
+    one_by_one, at_once = (solve_joint(*numbers, view=view) for view in ("sequential", "joint"))
+    errors = [play_problem(policy, problem, 30, 0).joint_error for policy in (one_by_one, at_once)]
+    assert np.allclose(*errors, rtol=1e-9)
+
+
+def test_play_gives_the_errors_that_evaluate_averages() -> None:
+    errors = play("staggered", "TwoDevices-v0", 30, 4, **TINY)
+    table = evaluate({"x": "random", "y": "staggered"}, "TwoDevices-v0", 30, 4, **TINY)
+    assert errors.shape == (30,) and errors.mean() == table.joint_error[1]
+
+
+def test_a_policy_sees_the_observation_that_it_asks_for() -> None:
+    class Looks(Always):
+        sizes: set[int] = set()  # noqa: RUF012
+
+        def act(self, observation: Any, info: Any) -> Any:
+            self.sizes.add(observation.shape[1])
+            return super().act(observation, info)
+
+    policy = Looks(0)
+    evaluate({"a": policy}, "TwoDevices-v0", 2, 0, **TINY)
+    evaluate({"a": policy}, "TwoDevices-v0", 2, 0, observation="compact", **TINY)
+    assert policy.sizes == {2 * 30 + 6 * 2 + 4, 32}
+    policy.observation = "full"
+    policy.sizes.clear()
+    evaluate({"a": policy}, "TwoDevices-v0", 2, 0, observation="compact", **TINY)
+    assert policy.sizes == {76}
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"policies": {}}, ValueError, "policies: expected a mapping of at least one"),
+        ({"policies": ["random"]}, ValueError, "policies: expected a mapping"),
+        ({"policies": {"a": "greed"}}, ValueError, "'greed'; the words are random, synchronised"),
+        ({"policies": {"a": object()}}, TypeError, r"policies\['a'\]: expected an object with a method act"),
+        ({"policies": {"a": Always}}, TypeError, "the class Always"),
+        ({"policies": {"a": "optimal"}}, ValueError, "fewer devices or levels"),
+        (
+            {"policies": {"a": SimpleNamespace(act=lambda o, i: 1)}},
+            ValueError,
+            r"a: act gave no valid actions.*shape \(2,\)",
+        ),
+        ({"policies": {"a": Always(2)}}, ValueError, "a: act gave no valid actions.*got 2"),
+        ({"policies": {"a": SimpleNamespace(act=print, view="x")}}, ValueError, "view: expected"),
+        ({"env_id": "aq_gym/Nowhere-v0"}, ValueError, "known: aq_gym/SingleDevice-v0"),
+        ({"env_id": "aq_gym/MultiDevice-v9"}, ValueError, "known: aq_gym/SingleDevice-v0"),
+        ({"env_id": "CartPole:CartPole-v1"}, ValueError, "known: aq_gym/SingleDevice-v0"),
+        ({"env_id": "CartPole-v1"}, ValueError, "known: aq_gym/SingleDevice-v0"),
+        ({"env_id": 3}, ValueError, "env_id: expected one of"),
+        ({"episodes": 0}, ValueError, "episodes: expected an integer of at least 1, got 0"),
+        ({"episodes": 2.5}, ValueError, "episodes"),
+        ({"seed": -1}, ValueError, "seed"),
+        ({"horizon": 0}, ValueError, "horizon"),
+        ({"horizont": 9}, ValueError, "horizont"),
+        ({"num_envs": 9}, ValueError, "num_envs"),
+    ],
+)
+def test_nonsense_is_refused(change: dict[str, Any], error: type[Exception], message: str) -> None:
+    arguments: dict[str, Any] = {
+        "policies": {"a": "random"},
+        "env_id": "aq_gym/MultiDevice-v0",
+        "episodes": 2,
+        "seed": 0,
+    }
+    with pytest.raises(error, match=message):
+        evaluate(**(arguments | change))
+
+
+def test_every_public_name_is_there() -> None:
+    for name in baselines.__all__:
+        assert getattr(baselines, name) is not None
+    with pytest.raises(AttributeError, match="evaluate"):
+        baselines.nothing
+    assert WORDS == ("random", "synchronised", "staggered", "greedy", "index", "optimal")

@@ -1,0 +1,213 @@
+"""Stable-Baselines3 on the native batch: its conventions, its wrappers, its learners."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+pytest.importorskip("stable_baselines3")
+from sb3_contrib.common.maskable.utils import get_action_masks, is_masking_supported
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
+
+from baselines import play_problem
+from baselines.playing import FIRST_TUNING_SEED
+from baselines.sb3 import ALGORITHMS, CARD, MODEL, SB3Policy, SB3VecEnv, hyperparameters, train
+
+pytestmark = pytest.mark.xdist_group("sb3")
+Capture = pytest.CaptureFixture[str]
+TINY: dict[str, Any] = {"horizon": 8, "energy_budget": 2, "max_sleep": 5}
+SMALL: dict[str, dict[str, Any]] = {
+    "dqn": {"n_envs": 4, "model": {"buffer_size": 2000, "batch_size": 32, "learning_starts": 100, "train_freq": 8}},
+    "qrdqn": {"n_envs": 4, "model": {"buffer_size": 2000, "batch_size": 32, "learning_starts": 100, "train_freq": 8}},
+    "ppo": {"n_envs": 4, "model": {"n_steps": 40, "batch_size": 80, "n_epochs": 2}},
+    "maskable_ppo": {"n_envs": 4, "model": {"n_steps": 40, "batch_size": 80, "n_epochs": 2}},
+}
+
+
+def same(a: np.ndarray, b: np.ndarray) -> None:
+    np.testing.assert_array_equal(a, b)
+
+
+def test_equals_sb3s_own_dummy_vec_env() -> None:
+    ours = SB3VecEnv("aq_gym/TwoDevices-v0", 3, seed=5, **TINY)
+    theirs = DummyVecEnv([lambda: gym.make("aq_gym/TwoDevices-v0", **TINY)] * 3)
+    theirs.seed(5)
+    assert ours.observation_space == theirs.observation_space and ours.action_space == theirs.action_space
+    same(ours.reset(), theirs.reset())
+    assert ours.reset_infos[1]["level"] == theirs.reset_infos[1]["level"]
+    rng = np.random.default_rng(0)
+    ended = 0
+    for _ in range(3 * 16 + 5):
+        actions = rng.integers(0, 2, 3)
+        (o, r, d, infos), (o2, r2, d2, infos2) = ours.step(actions), theirs.step(actions)
+        same(o, o2)
+        same(r, r2)
+        same(d, d2)
+        same(np.stack(ours.env_method("action_masks")), np.stack(theirs.env_method("action_masks")))
+        assert r.dtype == r2.dtype and len(infos) == 3
+        for mine, other in zip(infos, infos2, strict=True):
+            assert ("terminal_observation" in mine) == ("terminal_observation" in other)
+            if "terminal_observation" in mine:
+                ended += 1
+                same(mine["terminal_observation"], other["terminal_observation"])
+                assert mine["TimeLimit.truncated"] is False and other["TimeLimit.truncated"] is False
+                assert mine["average_joint_error"] == pytest.approx(other["average_joint_error"])
+    assert ended == 9
+
+
+def test_wrappers_see_whole_episodes() -> None:
+    env = VecNormalize(VecMonitor(SB3VecEnv("TwoDevices-v0", 2, seed=1, **TINY)), gamma=1.0)
+    env.reset()
+    scaled = []
+    for step in range(16):
+        observation, rewards, dones, infos = env.step(np.array([0, 1]))
+        scaled.append(np.array_equal(rewards, env.get_original_reward()))
+        assert dones.all() == (step == 15)
+    for info in infos:
+        assert info["episode"]["l"] == 16
+        assert info["episode"]["r"] == pytest.approx(-8 * info["average_joint_error"], rel=1e-5)
+    assert 1 < np.abs(observation).max() <= 10 and not scaled[0]
+
+
+def test_masks_attributes_and_options() -> None:
+    env = VecMonitor(SB3VecEnv("TwoDevices-v0", 3, seed=1, **TINY))
+    env.reset()
+    assert is_masking_supported(env) and get_action_masks(env).shape == (3, 2)
+    assert len(env.env_method("get_state", indices=[0, 2])) == 2
+    assert env.get_attr("problem", 1)[0].horizon == 8 and env.get_attr("render_mode") == [None] * 3
+    assert env.get_attr("action_space") == [gym.spaces.Discrete(2)] * 3
+    assert env.env_is_wrapped(gym.Wrapper) == [False] * 3 and not env.has_attr("nothing")
+    env.set_attr("note", 7)
+    assert env.get_attr("note") == [7] * 3
+    with pytest.raises(ValueError, match="indices=None"):
+        env.set_attr("note", 8, indices=0)
+    with pytest.raises(AttributeError, match="action_masks, get_state and render"):
+        env.env_method("fly")
+    env.set_options({"levels": [2] * 9})
+    env.reset()
+    assert all(info["level"] == info["record"][0] for info in env.unwrapped.reset_infos)
+    env.set_options([{}, {}, {"levels": [2] * 9}])
+    with pytest.raises(ValueError, match="for every environment or for none"):
+        env.reset()
+
+
+def test_seeds_and_misuse() -> None:
+    first, again = (SB3VecEnv("TwoDevices-v0", 2, seed=9, **TINY).reset() for _ in range(2))
+    same(first, again)
+    env = SB3VecEnv("TwoDevices-v0", 2, seed=9, **TINY)
+    assert not np.array_equal(env.reset(), env.reset())  # the second goes on with the generators
+    with pytest.raises(RuntimeError, match="step_async"):
+        env.step_wait()
+    with pytest.raises(ValueError, match="known: aq_gym/SingleDevice-v0"):
+        SB3VecEnv("CartPole-v1", 2)
+
+
+def test_images() -> None:
+    env = SB3VecEnv("TwoDevices-v0", 2, seed=9, render_mode="rgb_array", **TINY)
+    env.reset()
+    assert [image.ndim for image in env.get_images()] == [3, 3]
+    assert env.render().ndim == 3
+    assert SB3VecEnv("TwoDevices-v0", 2, **TINY).get_images() == [None, None]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_every_algorithm_learns_saves_and_plays(algorithm: str, tmp_path: Path) -> None:
+    options = {
+        "steps": 640,
+        "validations": 2,
+        "validation_episodes": 8,
+        "progress": False,
+        "overrides": SMALL[algorithm],
+    }
+    policy = train(algorithm, "TwoDevices-v0", tmp_path, **options, **TINY)
+    problem = SB3VecEnv("TwoDevices-v0", 1, **TINY).native.problem
+    played = play_problem(policy, problem, 8, FIRST_TUNING_SEED)
+    card = json.loads((tmp_path / CARD).read_text())
+    # what was validated in training, with the statistics of that moment, is what was saved
+    assert played.joint_error.mean() == pytest.approx(card["validation_error"], rel=1e-9)
+    assert policy.training_seconds == card["training_seconds"] > 0 and card["algorithm"] == algorithm
+    assert card["best_after"] <= card["decisions"] and card["decisions"] >= 640
+    if algorithm == "maskable_ppo":
+        assert played.forced == 0
+    again = train(algorithm, "TwoDevices-v0", tmp_path / "again", **options, **TINY)
+    same(played.joint_error, play_problem(again, problem, 8, FIRST_TUNING_SEED).joint_error)
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(tmp_path)).Reload().Tags()["scalars"]
+    assert {"rollout/ep_rew_mean", "eval/mean_reward", "eval/joint_error", "train/loss", "time/fps"} <= set(events)
+    lines = EventAccumulator(str(tmp_path / "staggered")).Reload().Scalars("eval/joint_error")
+    assert [point.step for point in lines] == [0, 640]
+
+
+@pytest.mark.slow
+def test_joint_ids(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"steps": 160, "validations": 1, "validation_episodes": 4, "progress": False}
+    policy = train("maskable_ppo", "JointDevices-v0", tmp_path, overrides=SMALL["maskable_ppo"], **options, **TINY)
+    assert policy.view == "joint"
+    problem = SB3VecEnv("JointDevices-v0", 1, **TINY).native.problem
+    assert play_problem(policy, problem, 4, 0).forced == 0
+    with pytest.raises(ValueError, match="dqn cannot decide for all devices"):
+        train("dqn", "JointDevices-v0", tmp_path, **options, **TINY)
+
+
+def test_sb3s_evaluation_agrees_with_ours(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"steps": 160, "validations": 1, "validation_episodes": 4, "progress": False}
+    policy = train("ppo", "TwoDevices-v0", tmp_path, overrides=SMALL["ppo"], **options, **TINY)
+    env = VecNormalize.load(
+        str(tmp_path / "vecnormalize.pkl"),
+        VecMonitor(SB3VecEnv("TwoDevices-v0", 5, seed=40, observation="compact", **TINY)),
+    )
+    env.training = env.norm_reward = False
+    reward, _ = evaluate_policy(policy.model, env, n_eval_episodes=5)
+    ours = play_problem(policy, env.get_attr("problem")[0], 5, 40).joint_error.mean()
+    assert reward == pytest.approx(-8 * ours, rel=1e-5)
+
+
+def test_ctrl_c_keeps_the_best_so_far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    def press(self: Any) -> bool:
+        if self.num_timesteps >= 100:
+            raise KeyboardInterrupt
+        return True
+
+    monkeypatch.setattr("baselines.sb3._Validation._on_step", press)
+    options: dict[str, Any] = {"steps": 1000, "validation_episodes": 4, "progress": False, "overrides": SMALL["ppo"]}
+    policy = train("ppo", "TwoDevices-v0", tmp_path, **options, **TINY)
+    assert (
+        policy.card["decisions"] == policy.card["best_after"] == 100
+        and "interrupted after 100 decisions" in capsys.readouterr().out
+    )
+    assert not list(tmp_path.glob("partial-*"))
+
+
+def test_time_limit(tmp_path: Path) -> None:
+    options: dict[str, Any] = {
+        "steps": 10_000_000,
+        "validation_episodes": 4,
+        "progress": False,
+        "overrides": SMALL["ppo"],
+    }
+    policy = train("ppo", "TwoDevices-v0", tmp_path, seconds=0.5, **options, **TINY)
+    assert policy.training_seconds < 5
+
+
+def test_refusals(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="expected one of dqn, ppo"):
+        hyperparameters("sarsa")
+    with pytest.raises(ValueError, match=r"unknown setting\(s\) gama"):
+        train("ppo", "TwoDevices-v0", tmp_path, overrides={"gama": 1})
+    with pytest.raises(FileNotFoundError, match=r"card\.json is missing"):
+        SB3Policy.load(tmp_path)
+    assert not (tmp_path / MODEL).exists()
+
+
+def test_settings_keep_the_discount_at_one() -> None:
+    for algorithm in ALGORITHMS:
+        settings = hyperparameters(algorithm)
+        assert settings["model"]["gamma"] == 1.0 and settings["why"]

@@ -1,0 +1,78 @@
+"""The doors to the yardsticks, with tiny settings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from aq_gym.registration import ENTRIES
+from baselines.playing import FIRST_TUNING_SEED
+from scripts import evaluate, reference_scores, tune_greedy
+
+TINY = '{"horizon": 8, "energy_budget": 2, "max_sleep": 5}'
+
+
+def test_evaluate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    csv = tmp_path / "new" / "table.csv"
+    given = [
+        "--env",
+        "aq_gym/TwoDevices-v0",
+        "--policies",
+        "staggered",
+        "random",
+        "--episodes",
+        "20",
+        "--csv",
+        str(csv),
+    ]
+    table = evaluate.main(evaluate.parse([*given, "--env-kwargs", TINY]))
+    assert pd.read_csv(csv).policy.tolist() == table.policy.tolist() == ["staggered", "random"]
+    assert "20 episodes from seed 0" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        evaluate.parse(["--policies", "greed"])
+
+
+def test_reference_scores(tmp_path: Path) -> None:
+    path = tmp_path / "scores.json"
+    given = ["--episodes", "3", "--policies", "random", "staggered", "--output", str(path), "--ids"]
+    reference_scores.main(reference_scores.parse([*given, "MultiDevice-v0", "JointDevices-v0"]))
+    reference_scores.main(reference_scores.parse([*given, "TwoDevices-v0"]))
+    written = json.loads(path.read_text())
+    scores = written["ids"]
+    assert list(scores) == ["TwoDevices-v0", "MultiDevice-v0", "JointDevices-v0"]  # the order of registration
+    assert scores["MultiDevice-v0"] == scores["JointDevices-v0"]
+    multi, two = scores["MultiDevice-v0"], scores["TwoDevices-v0"]
+    assert multi["optimum"] is None and multi["best_known"] == min(multi["random"], multi["staggered"])
+    assert two["optimum"] == two["best_known"] == pytest.approx(7.991332889842734, rel=1e-8)
+    assert written["episodes"] == 3 and written["seed"] == 0 and "scripts.reference_scores" in written["command"]
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_tune_greedy(tmp_path: Path) -> None:
+    path = tmp_path / "greedy.json"
+    tune_greedy.main(tune_greedy.parse(["--ids", "TwoDevices-v0", "--episodes", "2", "--output", str(path)]))
+    numbers = json.loads(path.read_text())["ids"]["TwoDevices-v0"]
+    assert numbers["threshold"] > 0 and numbers["episodes"] == 2 and numbers["seed"] == FIRST_TUNING_SEED
+    assert set(tune_greedy.NAMES) == {entry.name for entry in ENTRIES} - {"JointDevices-v0"}
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("sb3")
+def test_train_sb3_then_evaluate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("stable_baselines3")
+    from scripts import train_sb3
+
+    small = '{"n_envs": 2, "model": {"n_steps": 32, "batch_size": 64, "n_epochs": 1}}'
+    common = ["--env", "aq_gym/TwoDevices-v0", "--env-kwargs", TINY]
+    given = [*common, "--steps", "64", "--folder", str(tmp_path / "agent"), "--quiet", "--overrides", small]
+    train_sb3.main(train_sb3.parse(given))
+    assert "64 decisions" in capsys.readouterr().out
+    assert json.loads((tmp_path / "agent" / "card.json").read_text())["command"].startswith(
+        "python -m scripts.train_sb3"
+    )
+    played = [*common, "--policies", "staggered", "--sb3", str(tmp_path / "agent"), "--episodes", "5"]
+    table = evaluate.main(evaluate.parse(played))
+    assert table.policy.tolist() == ["staggered", "sb3 agent"] and table.training_seconds[1] > 0

@@ -75,10 +75,26 @@ class DQNConfig:
             value = getattr(self, name)
             if not _matches(value, kind):
                 raise TypeError(f"DQNConfig.{name} must be {_spell(kind)}, got {value!r} ({type(value).__name__})")
-        at_least_one = ("total_decisions", "n_environments", "n_steps", "replay_capacity", "batch_size", "threads", "pairs", "pairs_kept")
+        at_least_one = (
+            "total_decisions",
+            "n_environments",
+            "n_steps",
+            "replay_capacity",
+            "batch_size",
+            "threads",
+            "pairs",
+            "pairs_kept",
+        )
         for name in at_least_one:
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
-        for name in ("start_decisions", "start_updates", "replay_ratio", "learning_rate_end", "improvements", "pair_updates"):
+        for name in (
+            "start_decisions",
+            "start_updates",
+            "replay_ratio",
+            "learning_rate_end",
+            "improvements",
+            "pair_updates",
+        ):
             _require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
         for name in ("epsilon_start", "epsilon_end", "epsilon_fraction", "discount", "trace_decay"):
             _require(0 <= getattr(self, name) <= 1, name, "between 0 and 1", getattr(self, name))

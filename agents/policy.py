@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -26,6 +27,7 @@ class GreedyPolicy:
     """
 
     needs_observation = True
+    training_seconds = math.nan  # that it took to learn; set by whoever knows
 
     def __init__(
         self, network: QNetwork, q_values: QValues, *, observation: str = "full", card: dict[str, Any] | None = None

@@ -81,14 +81,16 @@ class Episodes:
         )
         self._arguments = (*self._constants, *self.state)
         compact = observation == "compact"
-        self._begin: Any = kernels.begin_compact if compact else kernels.begin_full
         self._observe: Any = kernels.observe_compact if compact else kernels.observe_full
-        self._decide: Any = kernels.decide_together if joint else kernels.decide_compact if compact else kernels.decide_full
+        self._advance: Any = kernels.advance_compact if compact else kernels.advance_full
+        if joint:
+            self._advance = kernels.advance_together
         self._all = np.arange(k)
         self._levels = np.asarray(network.levels, dtype=np.float64)
         self._start = _cumulative(np.asarray(network.start))
         self._transition = _cumulative(np.asarray(network.transition))
         self.joint = joint
+        self._unused = np.zeros(k), np.zeros((k, m) if joint else k, np.bool_)  # rewards and forced of a beginning
 
     @cached_property
     def _digest(self) -> str:
@@ -109,7 +111,9 @@ class Episodes:
     def begin(self, rows: NDArray[np.int64], path: NDArray[np.int64], observation: NDArray[np.float32]) -> None:
         """Start the episodes in ``rows`` on level indices ``path`` (len(rows), T + 1); writes their observations."""
         self.state.path[rows] = self._levels[path]
-        self._begin(rows, observation, *self._arguments)
+        orders = np.full((len(self), self.problem.n_devices) if self.joint else len(self), kernels.WAIT, np.int64)
+        orders[rows] = kernels.BEGIN
+        self._advance(orders, *self._unused, observation, *self._arguments)
 
     def redraw_future(self, row: int, generator: np.random.Generator) -> None:
         """Draw the levels after the present slot of one episode anew; the past and the present stay."""
@@ -139,7 +143,7 @@ class Episodes:
         observation: NDArray[np.float32],
     ) -> None:
         """One decision (joint view: one slot) in every episode that is not over; writes into the last three."""
-        self._decide(actions, rewards, forced, observation, *self._arguments)
+        self._advance(actions, rewards, forced, observation, *self._arguments)
 
     def play(self, widths: NDArray[np.int64], weights: NDArray[np.float32]) -> NDArray[np.float64]:
         """Play every episode to its end with a small network's policy on the compact observation.

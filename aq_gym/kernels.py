@@ -68,6 +68,7 @@ S0, S1, J = 0, 1, 2  # field: now
 S0_ON, S1_ON, J_ON = 3, 4, 5  # if the device senses
 S0_REST, S1_REST, J_REST = 6, 7, 8  # if it sleeps and the later devices sense; in the joint view: if all sense
 NOW, ON, LAST, TOTAL = range(4)  # score
+BEGIN, WAIT = 2, 3  # beside 0 off and 1 on: what an episode may be told
 
 
 @inner
@@ -291,11 +292,9 @@ def _observe_full(p, s, k, out):
         out[i] = 0.0
     if not over:
         _suppose_rest(p, s, k)
-        if p.sizes[JOINT]:
-            _write_decreases(p, s, k, J_REST, on, out)
-        else:
-            _write_decreases(p, s, k, J_ON, on, out)
-            _write_decreases(p, s, k, J_REST, off, out)
+        for row, at in ((J_ON, on), (J_REST, off)):
+            if p.sizes[JOINT] == 0 or row == J_REST:
+                _write_decreases(p, s, k, row, on if p.sizes[JOINT] else at, out)
     if p.sizes[JOINT] == 0:
         out[turn] = 1.0
     out[tail] = (p.sizes[T] - slot + 1) / p.sizes[T]
@@ -415,24 +414,6 @@ def _begin(p, s, k):
 
 
 @compiled
-def begin_full(rows, observation, *arrays):
-    """Start the episodes in ``rows`` and write their observations."""
-    p, s = Constants(*arrays[:4]), State(*arrays[4:])
-    for k in rows:
-        _begin(p, s, k)
-        _observe_full(p, s, k, observation[k])
-
-
-@compiled
-def begin_compact(rows, observation, *arrays):
-    """Start the episodes in ``rows`` and write their observations."""
-    p, s = Constants(*arrays[:4]), State(*arrays[4:])
-    for k in rows:
-        _begin(p, s, k)
-        _observe_compact(p, s, k, observation[k])
-
-
-@compiled
 def observe_full(observation, *arrays):
     """Write the observation of every episode."""
     p, s = Constants(*arrays[:4]), State(*arrays[4:])
@@ -449,33 +430,42 @@ def observe_compact(observation, *arrays):
 
 
 @compiled
-def decide_full(actions, rewards, forced, observation, *arrays):
-    """One decision in every episode that is not over, then its observation."""
+def advance_full(actions, rewards, forced, observation, *arrays):
+    """One decision, or a beginning, in every episode that is not to WAIT and not over; then its observation."""
     p, s = Constants(*arrays[:4]), State(*arrays[4:])
     for k in range(s.clock.shape[0]):
-        if s.clock[k, SLOT] <= p.sizes[T]:
+        if actions[k] == BEGIN:
+            _begin(p, s, k)
+            _observe_full(p, s, k, observation[k])
+        elif actions[k] != WAIT and s.clock[k, SLOT] <= p.sizes[T]:
             rewards[k], on = _decide(p, s, k, actions[k])
             forced[k] = on != actions[k]
             _observe_full(p, s, k, observation[k])
 
 
 @compiled
-def decide_compact(actions, rewards, forced, observation, *arrays):
-    """One decision in every episode that is not over, then its observation."""
+def advance_compact(actions, rewards, forced, observation, *arrays):
+    """One decision, or a beginning, in every episode that is not to WAIT and not over; then its observation."""
     p, s = Constants(*arrays[:4]), State(*arrays[4:])
     for k in range(s.clock.shape[0]):
-        if s.clock[k, SLOT] <= p.sizes[T]:
+        if actions[k] == BEGIN:
+            _begin(p, s, k)
+            _observe_compact(p, s, k, observation[k])
+        elif actions[k] != WAIT and s.clock[k, SLOT] <= p.sizes[T]:
             rewards[k], on = _decide(p, s, k, actions[k])
             forced[k] = on != actions[k]
             _observe_compact(p, s, k, observation[k])
 
 
 @compiled
-def decide_together(actions, rewards, forced, observation, *arrays):
-    """One slot in every episode that is not over, then its observation; actions and forced are (K, M)."""
+def advance_together(actions, rewards, forced, observation, *arrays):
+    """The joint view's: actions and forced are (K, M); BEGIN and WAIT stand in the first place."""
     p, s = Constants(*arrays[:4]), State(*arrays[4:])
     for k in range(s.clock.shape[0]):
-        if s.clock[k, SLOT] <= p.sizes[T]:
+        if actions[k, 0] == BEGIN:
+            _begin(p, s, k)
+            _observe_full(p, s, k, observation[k])
+        elif actions[k, 0] != WAIT and s.clock[k, SLOT] <= p.sizes[T]:
             rewards[k] = _decide_together(p, s, k, actions[k], forced[k])
             _observe_full(p, s, k, observation[k])
 

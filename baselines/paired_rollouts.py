@@ -26,8 +26,8 @@ def pack(network: QNetwork) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """
     if not isinstance(network, DuellingQ) or network.compress:
         raise TypeError(
-            f"only a duelling network with input_scaling 'standard' or 'none' can be compiled, got {type(network).__name__}"
-            + (" with input_scaling='robust'" if network.compress else "")
+            "only a duelling network with input_scaling 'standard' or 'none' can be compiled, got "
+            f"{type(network).__name__}{' with input_scaling robust' if network.compress else ''}"
         )
     layers = [(layer.weight, layer.bias) for layer in network.trunk if isinstance(layer, torch.nn.Linear)]
     head = network.advantage_head

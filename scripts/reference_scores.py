@@ -47,7 +47,7 @@ def scores(problem: Problem, words: Sequence[str], episodes: int, seed: int, sol
 
 
 def main(args: argparse.Namespace) -> None:
-    written: dict[str, Any] = {"ids": {}, "episodes_of": {}}
+    written: dict[str, Any] = {"ids": {}, "runs": {}}
     if args.output.exists():
         written |= json.loads(args.output.read_text(encoding="utf-8"))
     done: list[tuple[Problem, str]] = []
@@ -61,14 +61,11 @@ def main(args: argparse.Namespace) -> None:
             written["ids"][name] = scores(problem, args.policies, episodes, args.seed, name in SOLVABLE)
         else:
             written["ids"][name] = dict(written["ids"][twin])
-        written["episodes_of"][name] = episodes
         done.append((problem, name))
-        written |= {
-            "command": shlex.join(["python", "-m", "scripts.reference_scores", *args.given]),
-            "commit": commit(),
-            "episodes": args.episodes,
-            "seed": args.seed,
-        }
+        command = shlex.join(["python", "-m", "scripts.reference_scores", *args.given])
+        run = {"command": command, "commit": commit(), "episodes": args.episodes, "seed": args.seed}
+        written["runs"][name] = run | {"episodes": episodes}
+        written |= run  # the latest
         order = {key: written["ids"][key] for key in NAMES if key in written["ids"]}
         text = json.dumps({**{k: v for k, v in written.items() if k != "ids"}, "ids": order}, indent=1)
         partial = args.output.with_suffix(".partial")

@@ -22,7 +22,7 @@ from aq_gym.rendering import RENDER_MODES, Scene, check_render_mode, render
 class SensingEnv(gym.Env[NDArray[np.float32], Any]):
     """One episode of a sensing problem; the action is left to the views."""
 
-    metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 6}
+    metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 6}  # noqa: RUF012
     _joint = False
 
     def __init__(

@@ -42,7 +42,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         ValueError: as `MultiDeviceEnv`, or an unknown autoreset mode.
     """
 
-    metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 6}
+    metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 6}  # noqa: RUF012
     _joint = False
 
     def __init__(

@@ -47,6 +47,10 @@ def test_reference_scores(tmp_path: Path) -> None:
     multi, two = scores["MultiDevice-v0"], scores["TwoDevices-v0"]
     assert multi["optimum"] is None and multi["best_known"] == min(multi["random"], multi["staggered"])
     assert two["optimum"] == two["best_known"] == pytest.approx(7.991332889842734, rel=1e-8)
+    assert (
+        written["runs"]["MultiDevice-v0"]["episodes"] == 3
+        and "MultiDevice" in written["runs"]["MultiDevice-v0"]["command"]
+    )
     assert written["episodes"] == 3 and written["seed"] == 0 and "scripts.reference_scores" in written["command"]
     assert not list(tmp_path.glob("*.partial"))
 

@@ -1,0 +1,232 @@
+"""Training our DQN on a sensing problem: the environment that it learns in, evaluation on the way, checkpoints."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agents import DQNConfig, GreedyPolicy, PairedDQN, TensorBoardLogger, export, load, load_policy, save
+from aq_gym import reference_scores
+from aq_gym.problem import Problem
+from baselines.control_variate import ReferenceReward
+from baselines.paired_rollouts import PairCollector
+from baselines.playing import FIRST_TUNING_SEED, native_batch, play_problem
+from baselines.policies import Random, Staggered, Synchronised
+
+RECIPES = Path(__file__).with_name("dqn_recipes.json")
+CHECKPOINT, POLICY = "checkpoint.safetensors", "policy.safetensors"
+OBSERVATION = "compact"
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where training stands after a round or an improvement."""
+
+    stage: str  # "learning" or "improving"
+    share: float  # of the whole training, by its expected time
+    decisions: int
+    seconds: float  # of training so far, evaluations not counted
+    validation_error: float | None  # average joint error on the validation episodes [µg/m³], where evaluated
+
+
+def recipe(env_id: str) -> dict[str, Any]:
+    """The committed settings for an id, those named ``default`` where it has none of its own."""
+    recipes: dict[str, dict[str, Any]] = json.loads(RECIPES.read_text(encoding="utf-8"))
+    name = env_id.rpartition("/")[2]
+    return {**recipes["default"], **recipes.get(name, {})}
+
+
+def training_env(env_id: str, num_envs: int, **env_kwargs: Any) -> ReferenceReward:
+    """The environment in which the DQN learns: rewards less those of staggered sensing on the same levels."""
+    env, twin = (native_batch(env_id, num_envs, observation=OBSERVATION, **env_kwargs) for _ in range(2))
+    return ReferenceReward(env, twin, Staggered(env.problem))
+
+
+class Training:
+    """One training run, step by step.
+
+    Args:
+        env_id: a registered id of the sequential view, with or without the ``aq_gym/``.
+        config: every setting of the learner; its ``improvements`` follow the last decision.
+        seed: of the run.
+        folder: receives checkpoints, the policy and TensorBoard's events; None: nothing is written.
+        resume: continue from the folder's checkpoint.
+        validations: how many evaluations on the way, about evenly spread.
+        validation_episodes: each time, on seeds that neither training nor evaluation uses.
+        note: what else to write on the policy's card.
+        env_kwargs: as for `gymnasium.make`.
+
+    Raises:
+        ValueError: bad arguments, or a checkpoint of another environment or configuration.
+        FileNotFoundError: nothing to resume.
+    """
+
+    def __init__(
+        self,
+        env_id: str,
+        config: DQNConfig,
+        seed: int = 0,
+        folder: Path | None = None,
+        *,
+        resume: bool = False,
+        validations: int = 20,
+        validation_episodes: int = 512,
+        note: dict[str, Any] | None = None,
+        **env_kwargs: Any,
+    ) -> None:
+        self.env_id, self.folder, self.note = env_id, folder, note or {}
+        self.env = training_env(env_id, config.n_environments, **env_kwargs)
+        self.problem: Problem = self.env.env.unwrapped.problem  # type: ignore[attr-defined]
+        self.validation_episodes = validation_episodes
+        self.seconds = 0.0
+        self._every = max(1, config.total_decisions // max(1, validations))
+        self._known = None if env_kwargs else _optimum(env_id)
+        if resume:
+            if folder is None:
+                raise ValueError("resume: expected a folder to resume from, got none")
+            agent = load(folder / CHECKPOINT, self.env, PairedDQN)
+            assert isinstance(agent, PairedDQN)
+            if agent.config.replace(total_decisions=1, improvements=0) != config.replace(
+                total_decisions=1, improvements=0, n_environments=agent.config.n_environments
+            ):
+                raise ValueError(
+                    f"{folder / CHECKPOINT}: was trained with other settings; give the same ones to resume"
+                )
+            agent.config = config.replace(n_environments=agent.config.n_environments)
+            self.agent = agent
+        else:
+            self.agent = PairedDQN.for_env(self.env, config, seed)
+
+    def run(self) -> Iterator[Step]:
+        """Train to the end, one round or improvement a step; stop whenever you like, `save` keeps what was done."""
+        agent, config = self.agent, self.agent.config
+        log = TensorBoardLogger(self.folder) if self.folder else None
+        collector = PairCollector(self.problem)
+        if log and agent.decisions == 0:
+            self._draw_yardsticks()
+        share = config.total_decisions / (config.total_decisions + 12 * config.improvements * config.pairs)
+        try:
+            while agent.decisions < config.total_decisions:
+                before, began = agent.decisions // self._every, time.perf_counter()
+                progress = agent.round(self.env, config.total_decisions)
+                self.seconds += time.perf_counter() - began
+                last = agent.decisions >= config.total_decisions
+                if log:
+                    log.log(progress)
+                error = self._validate(log) if last or agent.decisions // self._every > before else None
+                done = min(1.0, agent.decisions / config.total_decisions)
+                yield Step("learning", share * done, agent.decisions, self.seconds, error)
+            while agent.improvements < config.improvements:
+                began = time.perf_counter()
+                improvement = agent.improve(collector)
+                self.seconds += time.perf_counter() - began
+                if log:
+                    log.scalar("train/pair_error", improvement.fit.validation_error, self._axis)
+                    log.scalar("train/pair_spread", improvement.fit.validation_spread, self._axis)
+                done = agent.improvements / config.improvements
+                yield Step("improving", share + (1 - share) * done, self._axis, self.seconds, self._validate(log))
+        finally:
+            if log:
+                log.close()
+
+    def save(self) -> None:
+        """Write the checkpoint and the policy as it is now; whole or not at all."""
+        if self.folder is not None:
+            save(self.folder / CHECKPOINT, self.agent, self.note)
+            card = {"env_id": self.env_id, "training_seconds": self.seconds, **self.note}
+            export(self.folder / POLICY, self.agent, observation=OBSERVATION, card=card)
+
+    def policy(self) -> GreedyPolicy:
+        """The greedy policy as it is now, with its ``training_seconds``."""
+        policy = self.agent.policy(OBSERVATION)
+        policy.training_seconds = self.seconds
+        return policy
+
+    @property
+    def _axis(self) -> int:
+        """Decisions on TensorBoard's axis; each pair counts as the one decision that it tells of."""
+        return self.agent.decisions + self.agent.pairs
+
+    def _validate(self, log: TensorBoardLogger | None) -> float:
+        record = play_problem(self.policy(), self.problem, self.validation_episodes, FIRST_TUNING_SEED)
+        error = float(record.joint_error.mean())
+        if log:
+            log.scalar("eval/joint_error", error, self._axis)
+            log.scalar("eval/mean_reward", -error * self.problem.horizon, self._axis)
+            if self._known is not None:
+                log.scalar("eval/regret_percent", 100.0 * (error / self._optimum_there() - 1.0), self._axis)
+        return error
+
+    def _optimum_there(self) -> float:
+        """What the optimal policy scores on the validation episodes themselves: paired, so with far less noise."""
+        if not hasattr(self, "_optimum"):
+            from baselines.evaluation import build_policy
+
+            best, _ = build_policy("optimal", self.problem)
+            record = play_problem(best, self.problem, self.validation_episodes, FIRST_TUNING_SEED)
+            self._optimum = float(record.joint_error.mean())
+        return self._optimum
+
+    def _draw_yardsticks(self) -> None:
+        """Constant lines in the chart of eval/joint_error, one run a yardstick."""
+        assert self.folder is not None
+        for name, make in (("random", Random), ("synchronised", Synchronised), ("staggered", Staggered)):
+            yardstick = make(self.problem)
+            record = play_problem(yardstick, self.problem, self.validation_episodes, FIRST_TUNING_SEED)
+            self._draw_line(name, float(record.joint_error.mean()))
+        if self._known is not None:
+            self._draw_line("optimal", self._optimum_there())
+
+    def _draw_line(self, name: str, error: float) -> None:
+        assert self.folder is not None
+        with TensorBoardLogger(self.folder / name) as line:
+            for at in (0, self.agent.config.total_decisions + self.agent.config.improvements * self.agent.config.pairs):
+                line.scalar("eval/joint_error", error, at)
+                line.scalar("eval/mean_reward", -error * self.problem.horizon, at)
+
+
+def train(
+    training: Training, *, seconds: float = float("inf"), watch: Callable[[Step], None] | None = None
+) -> GreedyPolicy:
+    """Run a training to its end, or to the time limit; Ctrl-C stops it early. Either way a checkpoint is left.
+
+    Args:
+        training: what to run.
+        seconds: of training, evaluations not counted; it ends with the step in which they pass.
+        watch: called after every step.
+
+    Returns:
+        The policy as it is then.
+    """
+    saved = time.perf_counter()
+    try:
+        for step in training.run():
+            if watch:
+                watch(step)
+            if time.perf_counter() - saved > 30:
+                training.save()
+                saved = time.perf_counter()
+            if step.seconds >= seconds:
+                break
+    except KeyboardInterrupt:
+        print("interrupted: what was learned so far is kept, --resume continues")
+    training.save()
+    return training.policy()
+
+
+def load_trained(folder: Path) -> GreedyPolicy:
+    """The policy that a training left in its folder (or an exported file)."""
+    policy = load_policy(folder / POLICY if folder.is_dir() else folder, agent_class=PairedDQN)
+    policy.training_seconds = float(policy.card.get("training_seconds", float("nan")))
+    return policy
+
+
+def _optimum(env_id: str) -> float | None:
+    try:
+        return reference_scores(env_id)["optimum"]
+    except ValueError:
+        return None

@@ -1,0 +1,88 @@
+"""Train our DQN on an id.
+
+    python -m scripts.train_dqn --env aq_gym/MultiDevice-v0
+    python -m scripts.train_dqn --env aq_gym/SingleDevice-v0 --decisions 300000 --seed 1
+    tensorboard --logdir runs/dqn
+
+Settings are data: baselines/dqn_recipes.json names a configuration of agents/configurations for each id. The folder
+receives checkpoint.safetensors, policy.safetensors and TensorBoard's events. Ctrl-C stops early and keeps what was
+learned; --resume continues, with the same result as if nothing had happened. Play the policy with
+`python -m scripts.evaluate --dqn FOLDER`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from agents import DQNConfig, GreedyPolicy
+from baselines.dqn import Step, Training, recipe, train
+from scripts.fit_network import commit
+
+
+def configure(args: argparse.Namespace) -> DQNConfig:
+    """The id's recipe with what the command line overrides."""
+    chosen = recipe(args.env)
+    name = args.config or chosen["config"]
+    settings = {} if args.config else dict(chosen["settings"])
+    if args.decisions is not None:
+        settings["total_decisions"] = args.decisions
+    if args.improvements is not None:
+        settings["improvements"] = args.improvements
+    return DQNConfig.named(name, **{**settings, **args.overrides})
+
+
+def main(args: argparse.Namespace) -> GreedyPolicy:
+    name = args.env.rpartition("/")[2]
+    folder = args.folder or Path("runs") / "dqn" / f"{name}-seed{args.seed}"
+    note = {"command": shlex.join(["python", "-m", "scripts.train_dqn", *args.given]), "commit": commit()}
+    training = Training(args.env, configure(args), args.seed, folder, resume=args.resume, note=note, **args.env_kwargs)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, disable=args.quiet) as bar:
+        task = bar.add_task(f"dqn {name}", total=1.0)
+        last = [math.nan]
+
+        def watch(step: Step) -> None:
+            if step.validation_error is not None:
+                last[0] = step.validation_error
+            text = f"dqn {name}: {step.stage}, {step.decisions:,} decisions, error {last[0]:.3f} µg/m³"
+            bar.update(task, completed=step.share, description=text)
+
+        policy = train(training, seconds=args.seconds, watch=watch)
+    print(
+        f"dqn on {args.env}: {last[0]:.3f} µg/m³ on {training.validation_episodes} validation episodes; "
+        f"{training.agent.decisions:,} decisions and {training.agent.pairs:,} pairs in {training.seconds:.0f} s; "
+        f"written to {folder}"
+    )
+    return policy
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--env", default="aq_gym/MultiDevice-v0", help="id (default aq_gym/MultiDevice-v0)")
+    parser.add_argument("--config", choices=DQNConfig.names(), help="instead of the id's recipe")
+    parser.add_argument("--decisions", type=int, help="how many to learn from (default: the recipe's)")
+    parser.add_argument("--improvements", type=int, help="steps of policy iteration on counterfactual pairs afterwards")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="stop after so many seconds of training")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, help="default runs/dqn/ID-seedSEED")
+    parser.add_argument("--resume", action="store_true", help="continue from the folder's checkpoint")
+    parser.add_argument("--overrides", type=json.loads, default={}, help="""settings as JSON: '{"hidden": [32]}'""")
+    parser.add_argument(
+        "--env-kwargs", type=json.loads, default={}, help="""arguments to the id as JSON: '{"horizon": 30}'"""
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    args = parser.parse_args(arguments)
+    args.given = list(sys.argv[1:] if arguments is None else arguments)
+    return args
+
+
+if __name__ == "__main__":
+    main(parse())

@@ -75,6 +75,7 @@ class PairedDQN(DQN):
                 together.deltas,
                 scales=together.scales,
                 updates=config.pair_updates,
+                batch_size=config.batch_size,
                 value_anchor=0.0,
                 seed=int(self.rng.integers(2**31)),
             )

@@ -154,6 +154,9 @@ class Episodes:
 
         Returns:
             (K,) average joint errors of the episodes [µg/m³].
+
+        Raises:
+            ValueError: widths or weights of a wrong shape.
         """
         self._require_compact(widths, weights)
         kernels.play(widths, weights, *self._arguments)
@@ -167,14 +170,20 @@ class Episodes:
         Args:
             widths: as in `play`, of the policy that plays on after the decision.
             weights: as in `play`.
-            points: (K, n) numbers of the chosen decisions from the present one on, increasing.
+            points: (K, n) numbers of the chosen decisions, counted from the present one, never decreasing.
 
         Returns:
             (K, n, 32) compact observations, and (K, n) the sum of slot errors that sensing saves [µg/m³] against
-            sleeping; NaN where the action was forced.
+            sleeping; NaN where the action was forced or the episode over. The episodes themselves are played to their
+            ends.
+
+        Raises:
+            ValueError: widths, weights or points of a wrong shape or order.
         """
         self._require_compact(widths, weights)
-        features = np.empty((*points.shape, widths[0]), np.float32)
+        if points.ndim != 2 or len(points) != len(self) or (np.diff(points, axis=1, prepend=0) < 0).any():
+            raise ValueError(f"points: expected ({len(self)}, n) numbers from 0, never decreasing, got {points}")
+        features = np.zeros((*points.shape, widths[0]), np.float32)
         gains = np.empty(points.shape)
         kernels.branch(widths, weights, points, features, gains, *self._arguments)
         return features, gains

@@ -1,7 +1,7 @@
 """Less noise in the rewards: subtract what a fixed schedule earns under the same levels.
 
-The levels are exogenous, so whatever a schedule that never looks at the devices earns on an episode's level path is a
-constant of that path: subtracting it changes no comparison of actions, but most of the spread of returns goes.
+The levels are exogenous, so the error that a schedule which never looks at the devices leaves in a slot is a constant
+of the level path: subtracting it changes no comparison of actions, but most of the spread of returns goes.
 """
 
 from __future__ import annotations
@@ -9,53 +9,87 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import VectorEnv, VectorWrapper
+from gymnasium.error import ResetNeeded
+from gymnasium.vector import VectorWrapper
 from numpy.typing import NDArray
 
-from aq_gym.policy import Policy
+from aq_gym.envs.vector import JointDevicesVectorEnv, MultiDeviceVectorEnv
+from baselines.policies import Uniform
 
 
 class ReferenceReward(VectorWrapper[Any, Any, Any, Any, Any]):
-    """Rewards less those that a reference policy earns in a twin environment of the same seeds.
+    """Rewards plus the slot's average joint error under a fixed schedule, added as the slot's first device decides.
 
-    The twin plays the same decision of the same episode with the same levels. ``info["reference_reward"]`` (K,) holds
-    what was subtracted [µg/m³].
+    A twin in the joint view plays the schedule on the same seeds, hence the same levels. All episodes must stand in
+    the same slot, as they do after a reset of all. ``info["reference_error"]`` (K,) is what was added [µg/m³].
 
     Args:
-        env: a native vector environment of this package.
-        twin: another one, made alike.
-        policy: the reference; its reward must depend on the levels alone, as that of a fixed schedule does.
+        env: a native vector environment of the sequential view; autoreset must not be needed: reset every episode.
+        schedule: of the same problem.
+
+    Attributes:
+        added: (K,) what was added since the last reset [µg/m³].
 
     Raises:
-        ValueError: the two are not of the same problem and number.
+        ValueError: the schedule is of another number of devices or slots.
     """
 
-    def __init__(self, env: VectorEnv[Any, Any, Any], twin: VectorEnv[Any, Any, Any], policy: Policy) -> None:
+    def __init__(self, env: MultiDeviceVectorEnv, schedule: Uniform) -> None:
         super().__init__(env)
-        if twin.num_envs != env.num_envs or twin.single_action_space != env.single_action_space:
-            raise ValueError(f"twin: expected {env.num_envs} environments like the first, got {twin}")
-        self.twin, self.policy = twin, policy
-        self._twin_observation: NDArray[np.float32] | None = None
-        self._twin_info: dict[str, Any] = {}
+        problem = env.problem
+        if schedule.schedule.shape != (problem.horizon + 1, problem.n_devices):
+            raise ValueError(
+                f"schedule: expected one of {problem.horizon} slots and {problem.n_devices} device(s), got "
+                f"{len(schedule.schedule) - 1} and {schedule.schedule.shape[1]}"
+            )
+        self.problem, self._actions = problem, schedule.schedule.astype(np.int64)  # (T + 1, M)
+        self.twin = JointDevicesVectorEnv(
+            env.num_envs,
+            problem.network,
+            problem.devices,
+            problem.horizon,
+            problem.energy_budget,
+            problem.max_sleep,
+            fuse_measured=problem.fuse_measured,
+            autoreset_mode="Disabled",
+        )
+        self._decisions = 0
+        self.added = np.zeros(env.num_envs)
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start both with the same seeds.
 
         Raises:
-            ValueError: no seed was given: the twin could not meet the same levels.
+            ValueError: no seed was given: the twin could not meet the same levels; or only some episodes are to start.
         """
-        if seed is None:
+        if seed is None or (not isinstance(seed, int) and None in seed):
             raise ValueError("seed: expected an int or one a sub-environment, so that the twin meets the same levels")
-        self._twin_observation, self._twin_info = self.twin.reset(seed=seed, options=options)
-        return self.env.reset(seed=seed, options=options)
+        if options and "reset_mask" in options:
+            raise ValueError("options['reset_mask']: all episodes must stand in the same slot, so reset all of them")
+        started = self.env.reset(seed=seed, options=options)
+        self.twin.reset(seed=seed, options=options)
+        self._decisions, self.added = 0, np.zeros(self.num_envs)
+        return started
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        """One decision in both; the reward is the difference."""
-        decisions = self.policy.act(self._twin_observation, self._twin_info)  # type: ignore[arg-type]
-        self._twin_observation, reference, _, _, self._twin_info = self.twin.step(decisions)
+        """One decision; the first one of a slot also plays the twin's slot.
+
+        Raises:
+            gymnasium.error.ResetNeeded: before `reset`, or after the end of the episodes.
+            ValueError: an action is neither 0 nor 1.
+        """
+        if self._decisions == self.problem.horizon * self.problem.n_devices:
+            raise ResetNeeded("the episodes are over: reset(seed=...) starts them and the reference anew")
         observation, reward, terminated, truncated, info = self.env.step(actions)
-        info["reference_reward"] = reference
-        return observation, reward - reference, terminated, truncated, info
+        slot, turn = divmod(self._decisions, self.problem.n_devices)
+        self._decisions += 1
+        reference: NDArray[np.float64] = np.zeros(self.num_envs)
+        if turn == 0:
+            decisions = np.broadcast_to(self._actions[slot + 1], (self.num_envs, self.problem.n_devices))
+            reference = -self.twin.step(decisions)[1]
+        self.added += reference
+        info["reference_error"] = reference
+        return observation, reward + reference, terminated, truncated, info
 
     def close(self, **kwargs: Any) -> None:
         """Close both."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,9 +15,8 @@ from typing import Any
 
 from agents import DQNConfig, GreedyPolicy, PairedDQN, TensorBoardLogger, export, load, load_policy, save
 from aq_gym import reference_scores
-from aq_gym.problem import Problem
 from baselines.control_variate import ReferenceReward
-from baselines.paired_rollouts import PairCollector
+from baselines.paired_rollouts import PairCollector, pack
 from baselines.playing import FIRST_TUNING_SEED, native_batch, play_problem
 from baselines.policies import Random, Staggered, Synchronised
 
@@ -42,8 +45,8 @@ def recipe(env_id: str) -> dict[str, Any]:
 
 def training_env(env_id: str, num_envs: int, **env_kwargs: Any) -> ReferenceReward:
     """The environment in which the DQN learns: rewards less those of staggered sensing on the same levels."""
-    env, twin = (native_batch(env_id, num_envs, observation=OBSERVATION, **env_kwargs) for _ in range(2))
-    return ReferenceReward(env, twin, Staggered(env.problem))
+    env = native_batch(env_id, num_envs, observation=OBSERVATION, **env_kwargs)
+    return ReferenceReward(env, Staggered(env.problem))
 
 
 class Training:
@@ -61,7 +64,8 @@ class Training:
         env_kwargs: as for `gymnasium.make`.
 
     Raises:
-        ValueError: bad arguments, or a checkpoint of another environment or configuration.
+        ValueError: bad arguments, or a checkpoint of another environment, configuration or seed.
+        TypeError: improvements are asked for, but the network is none that can be compiled.
         FileNotFoundError: nothing to resume.
     """
 
@@ -80,7 +84,7 @@ class Training:
     ) -> None:
         self.env_id, self.folder, self.note = env_id, folder, note or {}
         self.env = training_env(env_id, config.n_environments, **env_kwargs)
-        self.problem: Problem = self.env.env.unwrapped.problem  # type: ignore[attr-defined]
+        self.problem = self.env.problem
         self.validation_episodes = validation_episodes
         self.seconds = 0.0
         self._every = max(1, config.total_decisions // max(1, validations))
@@ -90,16 +94,25 @@ class Training:
                 raise ValueError("resume: expected a folder to resume from, got none")
             agent = load(folder / CHECKPOINT, self.env, PairedDQN)
             assert isinstance(agent, PairedDQN)
-            if agent.config.replace(total_decisions=1, improvements=0) != config.replace(
-                total_decisions=1, improvements=0, n_environments=agent.config.n_environments
-            ):
+            was, given = {"seed": agent.seed, **agent.config.to_dict()}, {"seed": seed, **config.to_dict()}
+            other = [
+                f"{name} was {was[name]!r}, here {value!r}"
+                for name, value in given.items()
+                if name not in ("total_decisions", "improvements") and was[name] != value
+            ]
+            if other:
                 raise ValueError(
-                    f"{folder / CHECKPOINT}: was trained with other settings; give the same ones to resume"
+                    f"{folder / CHECKPOINT}: was trained with other settings; give the same ones to resume: "
+                    + "; ".join(other)
                 )
-            agent.config = config.replace(n_environments=agent.config.n_environments)
+            agent.config = config
             self.agent = agent
+            notes = load_policy(folder / CHECKPOINT, agent_class=PairedDQN).card
+            self.seconds = float(notes.get("training_seconds", 0.0))
         else:
             self.agent = PairedDQN.for_env(self.env, config, seed)
+        if config.improvements:
+            pack(self.agent.average)  # rather refused now than after the last decision
 
     def run(self) -> Iterator[Step]:
         """Train to the end, one round or improvement a step; stop whenever you like, `save` keeps what was done."""
@@ -115,9 +128,10 @@ class Training:
                 progress = agent.round(self.env, config.total_decisions)
                 self.seconds += time.perf_counter() - began
                 last = agent.decisions >= config.total_decisions
-                if log:
-                    log.log(progress)
-                error = self._validate(log) if last or agent.decisions // self._every > before else None
+                if log:  # the episodes' own return, without what was added for learning
+                    own = progress.mean_return - float(self.env.added.mean())
+                    log.log(dataclasses.replace(progress, mean_return=own))
+                error = self.validate(log) if last or agent.decisions // self._every > before else None
                 done = min(1.0, agent.decisions / config.total_decisions)
                 yield Step("learning", share * done, agent.decisions, self.seconds, error)
             while agent.improvements < config.improvements:
@@ -128,7 +142,7 @@ class Training:
                     log.scalar("train/pair_error", improvement.fit.validation_error, self._axis)
                     log.scalar("train/pair_spread", improvement.fit.validation_spread, self._axis)
                 done = agent.improvements / config.improvements
-                yield Step("improving", share + (1 - share) * done, self._axis, self.seconds, self._validate(log))
+                yield Step("improving", share + (1 - share) * done, self._axis, self.seconds, self.validate(log))
         finally:
             if log:
                 log.close()
@@ -136,8 +150,8 @@ class Training:
     def save(self) -> None:
         """Write the checkpoint and the policy as it is now; whole or not at all."""
         if self.folder is not None:
-            save(self.folder / CHECKPOINT, self.agent, self.note)
-            card = {"env_id": self.env_id, "training_seconds": self.seconds, **self.note}
+            card = {**self.note, "env_id": self.env_id, "training_seconds": self.seconds}
+            save(self.folder / CHECKPOINT, self.agent, card)
             export(self.folder / POLICY, self.agent, observation=OBSERVATION, card=card)
 
     def policy(self) -> GreedyPolicy:
@@ -151,7 +165,8 @@ class Training:
         """Decisions on TensorBoard's axis; each pair counts as the one decision that it tells of."""
         return self.agent.decisions + self.agent.pairs
 
-    def _validate(self, log: TensorBoardLogger | None) -> float:
+    def validate(self, log: TensorBoardLogger | None = None) -> float:
+        """Average joint error of the policy as it is now, on the validation episodes [µg/m³]."""
         record = play_problem(self.policy(), self.problem, self.validation_episodes, FIRST_TUNING_SEED)
         error = float(record.joint_error.mean())
         if log:
@@ -194,28 +209,64 @@ def train(
 ) -> GreedyPolicy:
     """Run a training to its end, or to the time limit; Ctrl-C stops it early. Either way a checkpoint is left.
 
+    A checkpoint can only be written between two steps. So Ctrl-C lets the present one end; pressed again, it drops what
+    that step did, and the checkpoint is the one that was written last.
+
     Args:
         training: what to run.
-        seconds: of training, evaluations not counted; it ends with the step in which they pass.
+        seconds: of training in all, those before a resumption included, evaluations not; it ends with the step in
+            which they pass.
         watch: called after every step.
 
     Returns:
         The policy as it is then.
     """
-    saved = time.perf_counter()
+    saved, between, steps = time.perf_counter(), True, training.run()
     try:
-        for step in training.run():
-            if watch:
-                watch(step)
-            if time.perf_counter() - saved > 30:
-                training.save()
-                saved = time.perf_counter()
-            if step.seconds >= seconds:
-                break
+        with _interrupts_held() as interrupted:
+            while True:
+                between = False
+                step = next(steps, None)
+                between = True
+                if step is None:
+                    break
+                if watch:
+                    watch(step)
+                if interrupted():
+                    raise KeyboardInterrupt
+                if step.seconds >= seconds:
+                    break
+                if time.perf_counter() - saved > 30:
+                    training.save()
+                    saved = time.perf_counter()
     except KeyboardInterrupt:
         print("interrupted: what was learned so far is kept, --resume continues")
-    training.save()
+    finally:
+        steps.close()
+    if between:
+        training.save()
     return training.policy()
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[Callable[[], bool]]:
+    """Note the first Ctrl-C instead of raising; yields whether there was one. Only the main thread can do so."""
+    asked: list[int] = []
+
+    def note(number: int, frame: Any) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+        print("interrupted: finishing this step; once more drops it")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def load_trained(folder: Path) -> GreedyPolicy:

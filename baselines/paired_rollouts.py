@@ -31,8 +31,9 @@ def pack(network: QNetwork) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         )
     layers = [(layer.weight, layer.bias) for layer in network.trunk if isinstance(layer, torch.nn.Linear)]
     head = network.advantage_head
-    layers.append((head.weight[1:] - head.weight[:1], head.bias[1:] - head.bias[:1]))
     with torch.no_grad():
+        scale = network.output_scale
+        layers.append(((head.weight[1:] - head.weight[:1]) * scale, (head.bias[1:] - head.bias[:1]) * scale))
         weight, bias = (x.detach().double() for x in layers[0])
         scaled = weight / network.input_scale.double()
         layers[0] = (scaled, bias - scaled @ network.input_center.double())
@@ -48,6 +49,9 @@ class PairCollector:
         problem: what is played.
         n_episodes: played side by side, each on fresh levels.
         points: decisions an episode at which both actions are tried.
+
+    Raises:
+        ValueError: when called, if no decision of the problem is free.
     """
 
     def __init__(self, problem: Problem, n_episodes: int = 128, points: int = 6) -> None:
@@ -66,6 +70,11 @@ class PairCollector:
             points = np.sort(rng.integers(decisions, size=(n, self._points)), axis=1)
             seen, gain = self._episodes.branch(widths, weights, points)
             free = ~np.isnan(gain)
+            if not free.any():
+                raise ValueError(
+                    f"no pairs: all {free.size} decisions tried were forced; energy_budget {problem.energy_budget} and "
+                    f"max_sleep {problem.max_sleep} leave nothing to decide in {problem.horizon} slots"
+                )
             observations.append(seen[free])
             gains.append(gain[free].astype(np.float32))
             count += int(free.sum())

@@ -2,6 +2,7 @@
 
     python -m scripts.evaluate --env aq_gym/MultiDevice-v0 --policies random staggered greedy --episodes 2000
     python -m scripts.evaluate --env aq_gym/SingleDevice-v0 --policies optimal staggered --csv results/single.csv
+    python -m scripts.evaluate --policies staggered --dqn runs/dqn/MultiDevice-v0-seed0
     python -m scripts.evaluate --policies staggered --sb3 runs/sb3/ppo-MultiDevice-v0-seed0
 
 The first policy is the one that the others are compared to; intervals are 95 %, paired in the column of differences.
@@ -48,6 +49,10 @@ def show(table: pd.DataFrame, title: str) -> None:
 
 def main(args: argparse.Namespace) -> pd.DataFrame:
     policies: dict[str, Any] = {word: word for word in args.policies}
+    for folder in args.dqn:
+        from baselines.dqn import load_trained
+
+        policies[f"dqn {folder.name}"] = load_trained(folder)
     for folder in args.sb3:
         from baselines.sb3 import SB3Policy
 
@@ -68,6 +73,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--env", default="aq_gym/MultiDevice-v0", help="id (default aq_gym/MultiDevice-v0)")
     parser.add_argument(
         "--policies", nargs="+", choices=WORDS, default=["random", "synchronised", "staggered", "greedy"]
+    )
+    parser.add_argument(
+        "--dqn", type=Path, action="append", default=[], metavar="FOLDER", help="of scripts.train_dqn; may be repeated"
     )
     parser.add_argument(
         "--sb3", type=Path, action="append", default=[], metavar="FOLDER", help="of scripts.train_sb3; may be repeated"

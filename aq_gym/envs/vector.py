@@ -81,8 +81,8 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         self._begun = np.zeros(num_envs, np.bool_)
         self._over = np.zeros(num_envs, np.bool_)
 
-    @property
-    def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override, misc]
+    @property  # type: ignore[misc]
+    def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
         """Each episode's random generator."""
         self._seed([], np.arange(0))
         return tuple(self._generators)

@@ -1,0 +1,305 @@
+"""The index policy: sense when the logarithm of the marginal decrease exceeds a linear function of the state.
+
+It is a linear network on the compact observation, so `aq_gym.episodes.Episodes.play` plays it compiled; its dozen
+coefficients are found by the cross-entropy method. The strongest of the tuned yardsticks.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gymnasium.utils import seeding
+from numpy.typing import NDArray
+
+from aq_gym.episodes import Episodes
+from aq_gym.observation import COMPACT_FEATURES
+from aq_gym.policy import own
+from aq_gym.problem import Problem
+from baselines.greedy import entry_problem, same_problem
+from baselines.playing import FIRST_TUNING_SEED, check_count
+from baselines.policies import Actions, check_devices, legal
+
+TUNED = Path(__file__).with_name("index.json")
+NAMES = tuple(name for name, *_ in COMPACT_FEATURES)
+FEATURES = (
+    "scarcity",
+    "scarcity_pooled",
+    "scarcity_later",
+    "energy_inverse",
+    "level_log",
+    "error_log",
+    "delay_log",
+    "patience_log",
+    "record_distance",
+    "record_ratio",
+    "freshest_delay_log",
+    "freshest_distance",
+    "gain_absolute_log",
+    "gain_later_log",
+    "remaining",
+)
+WIDTHS = np.array([len(NAMES), 1], np.int64)
+QUICK_DECISIONS = 25_000_000  # played when an instance is tuned on demand: about a minute
+_AT = {name: i for i, name in enumerate(NAMES)}
+_FLOOR = 0.03  # least spread of a coefficient in the search, see Budget.step
+_CONSTANT = 1e-6  # a number of less spread is taken for a constant
+_MOST_BYTES = 4 << 20  # of the fields of the episodes that are played side by side
+
+
+class Index:
+    """Senses when ln(decrease of the average error) > constant + Σ coefficient · number of the compact observation.
+
+    The decrease counts as at least 1e-4 of the level and at most the level, since ``gain_log`` is so bounded; a
+    coefficient of ``gain_absolute_log`` = ln(1 + decrease) / 8 tells larger ones apart.
+    Logarithms among those numbers are natural ones over 8, so a coefficient of 8 on ``scarcity`` makes the threshold
+    proportional to the power deficiency.
+
+    Args:
+        problem: what it plays.
+        constant: of the logarithm of the threshold, a decrease in µg/m³.
+        coefficients: by the names of `aq_gym.observation.COMPACT_FEATURES`; absent ones are zero.
+        training_seconds: that the tuning took.
+
+    Raises:
+        ValueError: a coefficient of no such number, or one that is not finite.
+    """
+
+    observation = "compact"
+
+    def __init__(
+        self, problem: Problem, constant: float, coefficients: Mapping[str, float], *, training_seconds: float = 0.0
+    ) -> None:
+        unknown = sorted(set(coefficients) - set(NAMES))
+        if unknown:
+            raise ValueError(f"coefficients: no number is called {', '.join(unknown)}; there are {', '.join(NAMES)}")
+        if not np.isfinite([constant, *coefficients.values()]).all():
+            raise ValueError(f"constant, coefficients: expected finite numbers, got {constant!r}, {coefficients!r}")
+        self.problem, self.training_seconds = problem, float(training_seconds)
+        self.constant, self.coefficients = float(constant), {k: float(v) for k, v in coefficients.items()}
+
+    def __repr__(self) -> str:
+        parts = (f"{value:+.3g} {name}" for name, value in self.coefficients.items())
+        return f"ln(decrease) > {self.constant:.3g} {' '.join(parts)}"
+
+    @property
+    def weights(self) -> NDArray[np.float32]:
+        """(33,) those of the linear network that senses where its output is positive, for `Episodes.play`; bias last.
+
+        ln(decrease) = 8 (gain_log - 1) + 8 level_log, since ``gain_log`` is that of the decrease over the level.
+        """
+        weights = np.zeros(len(NAMES) + 1)
+        weights[_AT["gain_log"]] = weights[_AT["level_log"]] = 8.0
+        for name, coefficient in self.coefficients.items():
+            weights[_AT[name]] -= coefficient
+        weights[-1] = -8.0 - self.constant
+        return weights.astype(np.float32)
+
+    def score(self, observation: NDArray[np.float32]) -> NDArray[np.float64]:
+        """ln(decrease) less its threshold, (...) from (..., 32); positive where it would sense.
+
+        Raises:
+            ValueError: an observation of another size.
+        """
+        seen = np.asarray(observation)
+        if seen.shape[-1:] != (len(NAMES),):
+            raise ValueError(
+                f"observation: expected the compact one of {len(NAMES)} numbers, got shape {seen.shape}; make the "
+                "environment with observation='compact'"
+            )
+        weights = self.weights.astype(np.float64)
+        return np.asarray(seen @ weights[:-1] + weights[-1])
+
+    def act(self, observation: NDArray[np.float32], info: Mapping[str, Any]) -> Actions:
+        """The actions, as in `aq_gym.policy.Policy`."""
+        check_devices(self.problem, info)
+        return legal(self.score(observation) > 0.0, info)
+
+
+class Simulator:
+    """Plays index policies on numbered episodes of one problem, compiled.
+
+    Args:
+        problem: what is played.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.decisions = 0  # played so far
+        self._most = max(1, min(512, _MOST_BYTES // (72 * problem.n_locations)))
+        self._batches: dict[int, Episodes] = {}
+
+    def _levels(self, size: int, first: int) -> tuple[Episodes, NDArray[np.int64]]:
+        """A batch of ``size`` episodes and the level paths of the seeds ``first`` and on."""
+        if size not in self._batches:
+            self._batches[size] = Episodes(self.problem, size, observation="compact")
+        length = self.problem.horizon + 1
+        uniforms = np.stack([seeding.np_random(first + k)[0].random(length) for k in range(size)])
+        return self._batches[size], self._batches[size].draw_path(uniforms)
+
+    def errors(self, candidates: Sequence[Index], n_episodes: int, seed: int) -> NDArray[np.float64]:
+        """(candidates, n_episodes) average joint errors [µg/m³] on the episodes of seeds ``seed`` and on."""
+        errors = np.empty((len(candidates), n_episodes))
+        for at in range(0, n_episodes, self._most):
+            size = min(self._most, n_episodes - at)
+            episodes, path = self._levels(size, seed + at)
+            rows, unread = np.arange(size), episodes.blank()
+            for row, candidate in enumerate(candidates):
+                episodes.begin(rows, path, unread)
+                errors[row, at : at + size] = episodes.play(WIDTHS, candidate.weights)
+        self.decisions += len(candidates) * n_episodes * self.problem.horizon * self.problem.n_devices
+        return errors
+
+    def observations(self, policy: Index, n_episodes: int, seed: int) -> NDArray[np.float32]:
+        """(n, 32) what the policy sees where it is free to choose."""
+        episodes, path = self._levels(n_episodes, seed)
+        observation = episodes.blank()
+        episodes.begin(np.arange(n_episodes), path, observation)
+        rewards, forced, seen = np.empty(n_episodes), np.empty(n_episodes, np.bool_), []
+        length = self.problem.horizon * self.problem.n_devices
+        self.decisions += n_episodes * length
+        for _ in range(length):
+            energy, delay = own(episodes.energy, episodes.turn), own(episodes.delay, episodes.turn)
+            seen.append(observation[(energy > 0) & (delay < self.problem.max_sleep)])
+            actions = (policy.score(observation) > 0).astype(np.int64)
+            episodes.decide(actions, rewards, forced, observation)
+        return np.concatenate(seen)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a tuning may play.
+
+    Attributes:
+        generations: how many.
+        population: candidates in a generation, at least 8.
+        episodes: that each candidate plays.
+        step: first standard deviation of each coefficient, in units of what the logarithm of the threshold changes by
+            when its number changes by one standard deviation.
+    """
+
+    generations: int = 24
+    population: int = 64
+    episodes: int = 256
+    step: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name, minimum in (("generations", 1), ("population", 8), ("episodes", 1)):
+            check_count(name, getattr(self, name), minimum)
+        if not self.step > 0:
+            raise ValueError(f"step: expected a positive number, got {self.step!r}")
+
+
+def tune(
+    problem: Problem,
+    budget: Budget = Budget(),
+    seed: int = FIRST_TUNING_SEED,
+    starts: Sequence[Index] = (),
+    features: Sequence[str] = FEATURES,
+    report: Callable[[str], None] = lambda line: None,
+) -> tuple[Index, float]:
+    """Find the coefficients by the cross-entropy method.
+
+    The mean starts from the best of ``starts`` and of a grid of thresholds c · PD_own^a · PD_pooled^b. Coefficients are
+    searched in units in which every number has the spread that it has under that policy. All candidates of a generation
+    play the same episodes, each generation plays new ones; the best quarter move mean and covariance, smoothly, and the
+    spread of each coefficient is kept above a floor. In the end the means of the later generations, their average and
+    the start are compared on eight times as many new episodes. It is a function of its arguments.
+
+    Args:
+        problem: what is played.
+        budget: how much.
+        seed: of the first episode; by convention at least `FIRST_TUNING_SEED`.
+        starts: policies (of any problem) whose coefficients are tried first.
+        features: the numbers that the threshold may depend on.
+        report: is told how it goes.
+
+    Returns:
+        The policy and its average joint error on the last episodes [µg/m³].
+    """
+    began = time.perf_counter()
+    simulator, rng, episodes = Simulator(problem), np.random.default_rng(seed), budget.episodes
+    first = [Index(problem, start.constant, start.coefficients) for start in starts]
+    for own_share, pooled_share in ((16.0, 0.0), (8.0, 8.0), (0.0, 16.0)):
+        scarcity = {"scarcity": own_share, "scarcity_pooled": pooled_share}
+        first += [Index(problem, float(np.log(0.02 * 2.0**k)), scarcity) for k in range(10)]
+    found = simulator.errors(first, episodes, seed).mean(axis=1)
+    start = first[int(found.argmin())]
+    report(f"start: {found.min():.4f} µg/m³, {start}")
+    seed += episodes
+
+    space = _Space(start, features, simulator.observations(start, max(1, min(episodes, 64)), seed))
+    mean, size = space.point(start), len(space.used) + 1
+    covariance, floor = np.eye(size) * budget.step**2, np.eye(size) * _FLOOR**2
+    elite, means = budget.population // 4, []
+    for generation in range(budget.generations):
+        points = rng.multivariate_normal(mean, covariance, budget.population)
+        points[0] = mean
+        found = simulator.errors([space.policy(x) for x in points], episodes, seed).mean(axis=1)
+        seed += episodes
+        best = points[found.argsort()[:elite]]
+        report(
+            f"generation {generation + 1}: mean {found[0]:.4f}, elite {np.sort(found)[:elite].mean():.4f} µg/m³, "
+            f"spread {np.sqrt(np.diag(covariance)).mean():.3f}, {time.perf_counter() - began:.0f} s"
+        )
+        mean = 0.2 * mean + 0.8 * best.mean(axis=0)
+        covariance = 0.5 * covariance + 0.5 * np.cov(best.T, bias=True) + 0.5 * floor
+        means.append(mean)
+    late = means[-max(1, len(means) // 3) :]
+    finalists = [start, space.policy(np.mean(late, axis=0)), *map(space.policy, late[:: -max(1, len(late) // 4)])]
+    found = simulator.errors(finalists, 8 * episodes, seed).mean(axis=1)
+    chosen, seconds = finalists[int(found.argmin())], time.perf_counter() - began
+    report(f"best: {found.min():.4f} µg/m³, {chosen}; {simulator.decisions:,} decisions in {seconds:.0f} s")
+    return Index(problem, chosen.constant, chosen.coefficients, training_seconds=seconds), float(found.min())
+
+
+class _Space:
+    """Where the search takes place: the threshold at the numbers' means, and its change per standard deviation."""
+
+    def __init__(self, start: Index, features: Sequence[str], seen: NDArray[np.float32]) -> None:
+        columns = seen[:, [_AT[name] for name in features]].astype(np.float64)
+        spread = columns.std(axis=0)
+        self.used = [name for name, x in zip(features, spread, strict=True) if x > _CONSTANT]
+        self._problem, self._spread = start.problem, spread[spread > _CONSTANT]
+        self._center = columns.mean(axis=0)[spread > _CONSTANT]
+        self._fixed = {name: x for name, x in start.coefficients.items() if name not in self.used}
+
+    def point(self, policy: Index) -> NDArray[np.float64]:
+        given = np.array([policy.coefficients.get(name, 0.0) for name in self.used])
+        return np.concatenate([[policy.constant + given @ self._center], given * self._spread])
+
+    def policy(self, point: NDArray[np.float64]) -> Index:
+        given = point[1:] / self._spread
+        constant = float(point[0] - given @ self._center)
+        return Index(self._problem, constant, self._fixed | dict(zip(self.used, given.tolist(), strict=True)))
+
+
+def index_policy(problem: Problem, report: Callable[[str], None] = lambda line: None) -> Index:
+    """The index policy of a problem: read from `TUNED` for the registered ids, else tuned now.
+
+    A problem that has no committed coefficients is tuned with `QUICK_DECISIONS` decisions, starting from the best of
+    the committed ones, as a rule within a per cent of a full tuning; `scripts.tune_index` spends more.
+    """
+    for name, numbers in _tuned().items():
+        if same_problem(problem, entry_problem(name)):
+            return Index(
+                problem, numbers["constant"], numbers["coefficients"], training_seconds=numbers["training_seconds"]
+            )
+    starts = [Index(problem, numbers["constant"], numbers["coefficients"]) for numbers in _tuned().values()]
+    plays = _QUICK["generations"] * _QUICK["population"] + len(starts) + 30 + 7 * 8  # the grid and the finalists
+    episodes = max(2, min(512, QUICK_DECISIONS // (plays * problem.horizon * problem.n_devices)))
+    return tune(problem, Budget(episodes=episodes, step=0.25, **_QUICK), starts=starts, report=report)[0]
+
+
+_QUICK = {"generations": 10, "population": 32}
+
+
+@lru_cache(maxsize=1)
+def _tuned() -> dict[str, dict[str, Any]]:
+    return dict(json.loads(TUNED.read_text(encoding="utf-8"))["ids"]) if TUNED.exists() else {}

@@ -1,0 +1,75 @@
+"""Tune the index policy for the registered ids by the cross-entropy method, into baselines/index.json.
+
+    python -m scripts.tune_index                                        # all ids, about an hour and a half on a core
+    python -m scripts.tune_index --ids MultiDevice-v0 --generations 40  # that one, with more
+
+Tuning plays seeds from 2**29 on, evaluations use smaller ones. Ids that are not named keep their numbers.
+JointDevices-v0 is MultiDevice-v0's problem and uses its numbers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from aq_gym.registration import ENTRIES
+from baselines.greedy import entry_problem
+from baselines.index import TUNED, Budget, Index, tune
+from baselines.playing import FIRST_TUNING_SEED
+from scripts.fit_network import commit
+
+NAMES = tuple(entry.name for entry in ENTRIES if entry.view != "joint")
+BUDGETS = {
+    "SingleDevice-v0": Budget(24, 64, 512),
+    "SingleDevice-Day-v0": Budget(24, 64, 384),
+    "TwoDevices-v0": Budget(24, 64, 1024),
+    "MultiDevice-v0": Budget(24, 64, 256),
+    "MultiDevice-Day-v0": Budget(18, 56, 128),
+    "City-v0": Budget(10, 32, 8, 0.2),
+}
+STARTS = {"City-v0": "MultiDevice-Day-v0"}  # which id's coefficients are tried first
+
+
+def main(args: argparse.Namespace) -> None:
+    written = json.loads(args.output.read_text(encoding="utf-8"))["ids"] if args.output.exists() else {}
+    for name in args.ids:
+        problem = entry_problem(name)
+        changed = {key: value for key in ("generations", "population", "episodes") if (value := getattr(args, key))}
+        budget = dataclasses.replace(BUDGETS[name], **changed)
+        known = [written[start] for start in (STARTS.get(name),) if start in written]
+        starts = [Index(problem, numbers["constant"], numbers["coefficients"]) for numbers in known]
+        print(f"{name}: {budget}")
+        index, error = tune(problem, budget, args.seed, starts, report=lambda line: print("   ", line, flush=True))
+        written[name] = {
+            "constant": index.constant,
+            "coefficients": index.coefficients,
+            "tuning_error": error,
+            "budget": dataclasses.asdict(budget),
+            "start": STARTS[name] if known else None,
+            "seed": args.seed,
+            "training_seconds": round(index.training_seconds, 1),
+            "commit": commit(),
+        }
+        partial = args.output.with_suffix(".partial")
+        together = {"command": "python -m scripts.tune_index", "ids": {key: written[key] for key in sorted(written)}}
+        partial.write_text(json.dumps(together, indent=1) + "\n", encoding="utf-8")
+        os.replace(partial, args.output)
+    print(f"written to {args.output}")
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ids", nargs="+", choices=NAMES, default=NAMES, metavar="ID", help=f"of {', '.join(NAMES)}")
+    for name in ("generations", "population", "episodes"):
+        parser.add_argument(f"--{name}", type=int, help="instead of the id's own")
+    parser.add_argument("--seed", type=int, default=FIRST_TUNING_SEED, help="of the first episode (default 2**29)")
+    parser.add_argument("--output", type=Path, default=TUNED)
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    main(parse())

@@ -1,0 +1,271 @@
+"""Batches of episodes: beginning some of them, and the compiled `play` and `branch` against the environments."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aq_gym.envs.multi_device import MultiDeviceEnv
+from aq_gym.envs.vector import MultiDeviceVectorEnv
+from aq_gym.episodes import Episodes
+from aq_gym.observation import COMPACT_FEATURES
+from aq_gym.problem import Problem
+
+SIZE = len(COMPACT_FEATURES)
+HIDDEN = [(), (16,), (12, 20), (8, 9, 10)]
+
+
+class Net:
+    """A small random network in plain NumPy, and the same as `Episodes.play` takes it."""
+
+    def __init__(self, hidden: tuple[int, ...], seed: int, observations: np.ndarray, share: float = 0.3) -> None:
+        """Of the observations, ``share`` are answered with on."""
+        rng = np.random.default_rng(seed)
+        sizes = [SIZE, *hidden, 1]
+        self.layers = [
+            ((rng.normal(size=(a, b)) * (2.0 / a) ** 0.5).astype(np.float32), rng.normal(size=b).astype(np.float32))
+            for a, b in itertools.pairwise(sizes)
+        ]
+        self.layers[-1][1][:] -= np.quantile(self(observations), 1.0 - share).astype(np.float32)
+        self.widths = np.array(sizes, np.int64)
+        self.weights = np.concatenate([part.reshape(-1) for layer in self.layers for part in layer])
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        x = np.atleast_2d(x).astype(np.float64)
+        for i, (weight, bias) in enumerate(self.layers):
+            x = x @ weight + bias
+            if i + 1 < len(self.layers):
+                x = np.maximum(x, 0.0)
+        return x[:, 0]
+
+
+def batch(arguments: dict[str, Any], k: int, seed: int) -> tuple[Episodes, np.ndarray]:
+    """K episodes that have begun, and their level indices."""
+    problem = Problem.create(**arguments)
+    episodes = Episodes(problem, k, observation="compact")
+    path = episodes.draw_path(np.random.default_rng(seed).random((k, problem.horizon + 1)))
+    episodes.begin(np.arange(k), path, episodes.blank())
+    return episodes, path
+
+
+def advance(episodes: Episodes, decisions: int, seed: int) -> np.ndarray:
+    """Play some decisions at random; returns everything seen on the way."""
+    rng, k = np.random.default_rng(seed), len(episodes)
+    observation, seen = episodes.observe(), []
+    for _ in range(decisions):
+        seen.append(observation.copy())
+        episodes.decide((rng.random(k) < 0.3).astype(np.int64), np.zeros(k), np.zeros(k, np.bool_), observation)
+    return np.concatenate([*seen, observation])
+
+
+def net_for(arguments: dict[str, Any], hidden: tuple[int, ...], seed: int) -> Net:
+    problem = Problem.create(**arguments)
+    return Net(hidden, seed, advance(batch(arguments, 32, 99)[0], problem.horizon * problem.n_devices - 1, 98))
+
+
+@pytest.mark.parametrize(("seed", "hidden"), [(s, HIDDEN[s % 4]) for s in range(12)])
+@pytest.mark.parametrize("head_start", [0, 7])
+def test_play_is_the_networks_greedy_policy(made_up_problem: Any, seed: int, hidden: Any, head_start: int) -> None:
+    arguments = made_up_problem(seed, max_devices=6)
+    k = 20
+    episodes, path = batch(arguments, k, seed)
+    decisions = episodes.problem.horizon * episodes.problem.n_devices
+    head_start = min(head_start, decisions - 1)
+    net = net_for(arguments, hidden, seed)
+    advance(episodes, head_start, 5)
+
+    env = MultiDeviceVectorEnv(k, **arguments, observation="compact", autoreset_mode="Disabled")
+    observation, _ = env.reset(seed=0, options={"levels": path})
+    rng = np.random.default_rng(5)
+    voluntary = set()
+    for i in range(decisions):
+        wish = rng.random(k) < 0.3 if i < head_start else net(observation) > 0.0
+        voluntary |= set(wish.tolist())
+        observation, _, terminated, _, info = env.step(wish.astype(np.int64))
+    assert terminated.all()
+
+    error = episodes.play(net.widths, net.weights)
+    np.testing.assert_allclose(error, info["average_joint_error"], rtol=1e-12)
+    for name in ("energy", "delay", "record", "slot"):
+        np.testing.assert_array_equal(getattr(episodes, name), info[name], err_msg=name)
+    assert voluntary == {False, True} or decisions < 5, "a policy that always does the same would prove little"
+
+
+@pytest.mark.parametrize(("bias", "action"), [(0.0, 0), (-1e-6, 0), (1e-6, 1)])
+def test_a_gap_of_nothing_means_off(made_up_problem: Any, bias: float, action: int) -> None:
+    arguments = made_up_problem(1, max_devices=4)
+    episodes, path = batch(arguments, 8, 0)
+    weights = np.zeros(SIZE + 1, np.float32)
+    weights[-1] = bias
+    env = MultiDeviceVectorEnv(8, **arguments, autoreset_mode="Disabled")
+    env.reset(seed=0, options={"levels": path})
+    terminated = np.zeros(8, bool)
+    while not terminated.all():
+        _, _, terminated, _, info = env.step(np.full(8, action))
+    np.testing.assert_allclose(
+        episodes.play(np.array([SIZE, 1]), weights), info["average_joint_error"], rtol=1e-12, atol=0.0
+    )
+
+
+def test_playing_what_is_over_changes_nothing(made_up_problem: Any) -> None:
+    arguments = made_up_problem(4)
+    net = net_for(arguments, (8,), 0)
+    episodes, _ = batch(arguments, 5, 0)
+    first = episodes.play(net.widths, net.weights)
+    np.testing.assert_array_equal(episodes.play(net.widths, net.weights), first)
+
+
+def slow_gains(
+    arguments: dict[str, Any], path: np.ndarray, net: Net, points: np.ndarray, head: list[int]
+) -> tuple[np.ndarray, np.ndarray, list[bool]]:
+    """What `branch` shall return, by saving, restoring and playing every branch to the end; and which branches met."""
+    env = MultiDeviceEnv(**arguments, observation="compact")
+    observation, info = env.reset(seed=0, options={"levels": path})
+    for action in head:
+        observation, _, _, _, info = env.step(action)
+    states, seen, free, standing, over = [], [], [], {}, False
+
+    def opening(info: dict[str, Any]) -> tuple[Any, ...]:
+        return *info["energy"].tolist(), *info["delay"].tolist(), *info["record"].tolist()
+
+    while not over:
+        states.append(env.get_state())
+        seen.append(observation)
+        free.append(info["action_mask"].tolist() == [1, 1])
+        if info["turn"] == 0:
+            standing[info["slot"]] = opening(info)
+        observation, _, over, _, info = env.step(int(net(observation)[0] > 0.0))
+
+    features, gains, met = np.zeros((len(points), SIZE), np.float32), np.full(len(points), np.nan), []
+    for i, point in enumerate(points):
+        if point >= len(states):
+            continue
+        features[i] = seen[point]
+        if not free[point]:
+            continue
+        totals, joined = [], []
+        for action in (0, 1):
+            env.set_state(states[point])
+            observation, _, over, _, info = env.step(action)
+            joined.append(False)
+            while not over:
+                joined[-1] |= info["turn"] == 0 and opening(info) == standing[info["slot"]]
+                observation, _, over, _, info = env.step(int(net(observation)[0] > 0.0))
+            totals.append(info["average_joint_error"] * env.problem.horizon)
+        gains[i] = totals[0] - totals[1]
+        met.append(all(joined))
+    return features, gains, met
+
+
+def fork(arguments: dict[str, Any], hidden: tuple[int, ...], seed: int, head: int = 0, k: int = 5, n: int = 14) -> Any:
+    """`branch` beside `slow_gains` at random points."""
+    rng = np.random.default_rng(seed)
+    net = net_for(arguments, hidden, seed)
+    episodes, path = batch(arguments, k, seed)
+    problem = episodes.problem
+    actions = rng.integers(0, 2, head)
+    for action in actions:
+        episodes.decide(np.full(k, action), np.zeros(k), np.zeros(k, np.bool_), episodes.blank())
+    points = np.sort(rng.integers(problem.horizon * problem.n_devices - head, size=(k, n)), axis=1)
+    expected = [slow_gains(arguments, path[i], net, points[i], actions.tolist()) for i in range(k)]
+    features, gains = episodes.branch(net.widths, net.weights, points)
+    return (features, gains), (np.stack([e[0] for e in expected]), np.stack([e[1] for e in expected])), points, expected
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_branch_equals_playing_both_to_the_end(made_up_problem: Any, seed: int) -> None:
+    head = 3 if seed % 2 else 0  # from the middle of a slot as well
+    arguments = made_up_problem(seed, max_devices=4)
+    head = min(head, arguments["horizon"] * len(arguments["devices"]) - 1)
+    (features, gains), (slow_features, slow), points, _ = fork(arguments, HIDDEN[seed % 4], seed, head)
+    np.testing.assert_array_equal(features, slow_features)
+    np.testing.assert_allclose(gains, slow, rtol=0.0, atol=1e-9)
+    assert (np.diff(points, axis=1) == 0).any(), "the same point twice must be among them"
+
+
+def test_branch_meets_every_case() -> None:
+    """Forced on, forced off and free; branches that rejoin the play and branches that never do; both signs."""
+    arguments = {
+        "network": "pku2018",
+        "devices": (0, 15, 7),
+        "horizon": 16,
+        "energy_budget": 4,
+        "max_sleep": 5,
+        "n_levels": 4,
+    }
+    (features, gains), (slow_features, slow), _, expected = fork(arguments, (16,), 4, k=8, n=40)
+    np.testing.assert_array_equal(features, slow_features)
+    np.testing.assert_allclose(gains, slow, rtol=0.0, atol=1e-9)
+    met = [x for e in expected for x in e[2]]
+    assert 0.05 < np.mean(met) < 0.95, "both early stops and branches played to the end"
+    names = [name for name, _, _ in COMPACT_FEATURES]
+    forced, energy = np.isnan(gains), features[..., names.index("energy")]
+    assert (forced & (energy == 0)).any() and (forced & (energy > 0)).any() and not forced.all()
+    assert (gains[~forced] > 0).any() and (gains[~forced] < 0).any()
+
+
+def test_branch_leaves_the_play_itself_alone(made_up_problem: Any) -> None:
+    arguments = made_up_problem(3, max_devices=4)
+    net = net_for(arguments, (8,), 0)
+    played, branched = batch(arguments, 6, 1)[0], batch(arguments, 6, 1)[0]
+    error = played.play(net.widths, net.weights)
+    branched.branch(net.widths, net.weights, np.tile(np.arange(4), (6, 1)))
+    np.testing.assert_allclose(branched.total_error / branched.problem.horizon, error, rtol=1e-12)
+    np.testing.assert_array_equal(branched.record, played.record)
+
+
+def test_points_beyond_the_end_are_no_pairs(made_up_problem: Any) -> None:
+    arguments = made_up_problem(3, max_devices=4)
+    net = net_for(arguments, (8,), 0)
+    episodes, _ = batch(arguments, 2, 1)
+    decisions = episodes.problem.horizon * episodes.problem.n_devices
+    features, gains = episodes.branch(net.widths, net.weights, np.array([[0, decisions], [0, decisions + 5]]))
+    assert np.isnan(gains[:, 1]).all() and not features[:, 1].any() and features[:, 0].any()
+
+
+def test_nonsense_is_refused(made_up_problem: Any) -> None:
+    arguments = made_up_problem(3)
+    episodes, _ = batch(arguments, 3, 0)
+    widths, weights = np.array([SIZE, 4, 1]), np.zeros((SIZE + 1) * 4 + 5, np.float32)
+    full = Episodes(episodes.problem, 3)
+    for wrong, given in (
+        (full, (widths, weights)),
+        (episodes, (widths, weights[:-1])),
+        (episodes, (np.array([SIZE - 1, 4, 1]), np.zeros(SIZE * 4 + 5, np.float32))),
+        (episodes, (np.array([SIZE, 4]), np.zeros((SIZE + 1) * 4, np.float32))),
+    ):
+        with pytest.raises(ValueError, match="widths: expected 32 inputs"):
+            wrong.play(*given)
+        with pytest.raises(ValueError, match="widths: expected 32 inputs"):
+            wrong.branch(*given, np.zeros((3, 1), np.int64))
+    for points in ([[0]], [0, 0, 0], [[2, 1]] * 3, [[-1, 1]] * 3):
+        with pytest.raises(ValueError, match=r"points: expected \(3, n\)"):
+            episodes.branch(widths, weights, np.array(points))
+
+
+@pytest.mark.parametrize("observation", ["full", "compact"])
+def test_beginning_some_leaves_the_others_alone(made_up_problem: Any, observation: str) -> None:
+    problem = Problem.create(**made_up_problem(2, max_devices=3))
+    rng = np.random.default_rng(0)
+    episodes, twin = Episodes(problem, 4, observation=observation), Episodes(problem, 2, observation=observation)
+    path = episodes.draw_path(rng.random((4, problem.horizon + 1)))
+    episodes.begin(np.arange(4), path, episodes.blank())
+    for _ in range(2):
+        episodes.decide(np.ones(4, np.int64), np.zeros(4), np.zeros(4, np.bool_), episodes.blank())
+    before = episodes.copy_state([rng] * 4)
+
+    shown, expected = episodes.blank(), twin.blank()
+    shown[:] = np.nan
+    chosen = np.array([1, 3])
+    episodes.begin(chosen, path[[2, 0]], shown)
+    twin.begin(np.arange(2), path[[2, 0]], expected)
+    np.testing.assert_array_equal(shown[chosen], expected)
+    assert np.isnan(shown[[0, 2]]).all()
+    for now, then, new in zip(episodes.state, before.arrays, twin.state, strict=True):
+        np.testing.assert_array_equal(now[[0, 2]], then[[0, 2]])
+        assert now.shape[1:] == new.shape[1:]
+    np.testing.assert_array_equal(episodes.state.battery[chosen], twin.state.battery)
+    np.testing.assert_array_equal(episodes.state.clock[chosen], twin.state.clock)

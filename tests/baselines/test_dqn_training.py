@@ -1,0 +1,325 @@
+"""Training runs: curves, checkpoints, interruptions, and that something is learned."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from agents import CheckpointError, DQNConfig
+from baselines.dqn import CHECKPOINT, POLICY, RECIPES, Step, Training, load_trained, recipe, train
+from baselines.playing import play_problem
+from baselines.policies import Random, Staggered
+
+KWARGS: dict[str, Any] = {"devices": [0, 15], "horizon": 8, "energy_budget": 2, "max_sleep": 5, "n_levels": 4}
+ROUND = 16 * 8 * 2  # decisions
+TINY = DQNConfig(
+    total_decisions=5 * ROUND, n_environments=16, start_decisions=ROUND, start_updates=5, replay_capacity=3 * ROUND,
+    replay_ratio=1.0, batch_size=32, hidden=(8,), input_scaling="standard", improvements=2, pairs=200, pairs_kept=2,
+    pair_updates=10,
+)  # fmt: skip
+STEPS = 7
+QUICK: dict[str, Any] = {"validations": 2, "validation_episodes": 8}
+
+
+def training(folder: Path | None, config: DQNConfig = TINY, seed: int = 0, **kwargs: Any) -> Training:
+    return Training("MultiDevice-v0", config, seed, folder, **{**QUICK, **KWARGS, **kwargs})
+
+
+def contents(folder: Path) -> dict[str, torch.Tensor]:
+    """All tensors of the policy and of the checkpoint."""
+    files = (folder / POLICY, folder / CHECKPOINT)
+    return {f"{file.name}: {name}": value for file in files for name, value in load_file(file).items()}
+
+
+def assert_same(one: Path, other: Path) -> None:
+    mine, theirs = contents(one), contents(other)
+    assert mine.keys() == theirs.keys()
+    for name, value in mine.items():
+        assert torch.equal(value, theirs[name]), name
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that nobody interrupted."""
+    folder = tmp_path_factory.mktemp("finished")
+    steps: list[Step] = []
+    train(training(folder), watch=steps.append)
+    assert [step.stage for step in steps] == ["learning"] * 5 + ["improving"] * 2
+    return folder
+
+
+def interrupt_after(steps: int) -> Callable[[Step], None]:
+    left = [steps]
+
+    def watch(step: Step) -> None:
+        left[0] -= 1
+        if not left[0]:
+            raise KeyboardInterrupt
+
+    return watch
+
+
+def at_decision(run: Training, number: int, do: Callable[[], None]) -> None:
+    """Call ``do`` in the midst of a round, ``number`` decisions of each environment from now."""
+    step, left = run.env.step, [number]
+
+    def stepped(actions: Any) -> Any:
+        left[0] -= 1
+        if left[0] == 0:
+            do()
+        return step(actions)
+
+    run.env.step = stepped  # type: ignore[method-assign]
+
+
+def control_c() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize("steps", range(1, STEPS + 1))
+def test_interrupted_and_resumed_equals_uninterrupted(
+    finished: Path, tmp_path: Path, steps: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(training(tmp_path), watch=interrupt_after(steps))
+    assert "interrupted" in capsys.readouterr().out
+    stopped = load_trained(tmp_path)
+    assert stopped.card["decisions"] == min(steps, 5) * ROUND
+    again: list[Step] = []
+    train(training(tmp_path, resume=True), watch=again.append)
+    assert len(again) == STEPS - steps and capsys.readouterr().out == ""
+    assert_same(finished, tmp_path)
+
+
+def test_control_c_within_a_step_waits_for_its_end(finished: Path, tmp_path: Path) -> None:
+    handler = signal.getsignal(signal.SIGINT)
+    run = training(tmp_path)
+    at_decision(run, 16 + 16 + 5, control_c)  # in the third round
+    train(run)
+    assert run.agent.decisions == 3 * ROUND, "the round that was under way ended, and no other began"
+    assert signal.getsignal(signal.SIGINT) is handler
+    train(training(tmp_path, resume=True))
+    assert_same(finished, tmp_path)
+
+
+def test_control_c_twice_drops_the_step(finished: Path, tmp_path: Path) -> None:
+    train(training(tmp_path), watch=interrupt_after(2))
+    before = contents(tmp_path)
+    run = training(tmp_path, resume=True)
+
+    def twice() -> None:
+        control_c()
+        control_c()
+
+    at_decision(run, 5, twice)
+    train(run)
+    after = contents(tmp_path)
+    assert all(torch.equal(value, after[name]) for name, value in before.items()), "half a round was saved"
+    train(training(tmp_path, resume=True))
+    assert_same(finished, tmp_path)
+
+
+def test_errors_are_not_taken_for_interruptions(tmp_path: Path) -> None:
+    def fail(step: Step) -> None:
+        raise RuntimeError("no such colour")
+
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(RuntimeError, match="no such colour"):
+        train(training(tmp_path), watch=fail)
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_trains_in_a_thread(finished: Path, tmp_path: Path) -> None:
+    """Where no signals can be handled."""
+    thread = threading.Thread(target=lambda: train(training(tmp_path)))
+    thread.start()
+    thread.join()
+    assert_same(finished, tmp_path)
+
+
+def test_evaluations_do_not_touch_the_learning(finished: Path, tmp_path: Path) -> None:
+    train(training(tmp_path, validations=5, validation_episodes=3))
+    assert_same(finished, tmp_path)
+
+
+def test_another_seed_is_another_run(finished: Path, tmp_path: Path) -> None:
+    train(training(tmp_path, seed=1))
+    mine, theirs = load_file(finished / POLICY), load_file(tmp_path / POLICY)
+    assert any(not torch.equal(value, theirs[name]) for name, value in mine.items())
+
+
+def test_steps_tell_where_training_stands(tmp_path: Path) -> None:
+    run = training(None)
+    steps = list(run.run())
+    assert [s.decisions for s in steps[:5]] == [ROUND * (k + 1) for k in range(5)]
+    assert [b.decisions - a.decisions >= 200 for a, b in itertools.pairwise(steps[4:])] == [True, True]
+    shares = [s.share for s in steps]
+    assert shares == sorted(shares) and shares[-1] == 1.0 and 0 < shares[0] < shares[4] < 1.0
+    seconds = [s.seconds for s in steps]
+    assert seconds == sorted(seconds) and seconds[0] > 0
+    evaluated = [s.validation_error is not None for s in steps]
+    assert evaluated == [False, False, True, False, True, True, True]  # at halves of the decisions, then every time
+    assert steps[-1].validation_error == run.validate()
+
+
+def test_seconds_are_those_of_training_in_all(finished: Path, tmp_path: Path) -> None:
+    run = training(tmp_path)
+    policy = train(run, seconds=0.0)
+    assert run.agent.decisions == ROUND, "it ends with the step in which they pass"
+    first = load_trained(tmp_path).training_seconds
+    assert policy.training_seconds == run.seconds == first > 0
+    again = training(tmp_path, resume=True)
+    assert again.seconds == first
+    train(again, seconds=first)
+    assert again.agent.decisions == 2 * ROUND
+    last = training(tmp_path, resume=True)
+    train(last)
+    assert load_trained(tmp_path).training_seconds == last.seconds > again.seconds > first
+    assert_same(finished, tmp_path)
+
+
+def test_what_is_left_can_be_played(finished: Path) -> None:
+    run = training(None)
+    policy = load_trained(finished)
+    assert policy.observation == "compact" and policy.card["env_id"] == "MultiDevice-v0"
+    assert load_trained(finished / POLICY).training_seconds == policy.training_seconds > 0
+    record = play_problem(policy, run.problem, 20, 0)
+    assert np.isfinite(record.joint_error).all() and record.forced == 0
+    assert sorted(path.name for path in finished.iterdir() if path.suffix == ".safetensors") == [CHECKPOINT, POLICY]
+
+
+def test_the_note_is_on_the_card(tmp_path: Path) -> None:
+    run = training(tmp_path, note={"command": "make it so"})
+    train(run, seconds=0.0)
+    assert load_trained(tmp_path).card["command"] == "make it so"
+
+
+def test_without_a_folder_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    policy = train(training(None), seconds=0.0)
+    assert list(tmp_path.iterdir()) == []
+    assert policy.training_seconds > 0
+
+
+def test_resuming_something_else_is_refused(finished: Path, tmp_path: Path) -> None:
+    before = contents(finished)
+    with pytest.raises(ValueError, match=r"other settings.*: hidden was \[8\], here \[9\]; batch_size was 32, here 33"):
+        training(finished, TINY.replace(hidden=[9], batch_size=33), resume=True)
+    with pytest.raises(ValueError, match="n_environments was 16, here 8"):
+        training(finished, TINY.replace(n_environments=8), resume=True)
+    with pytest.raises(ValueError, match="seed was 0, here 4"):
+        training(finished, seed=4, resume=True)
+    with pytest.raises(CheckpointError, match=r"another environment.*horizon"):
+        training(finished, resume=True, horizon=9)
+    with pytest.raises(FileNotFoundError, match=CHECKPOINT):
+        training(tmp_path, resume=True)
+    with pytest.raises(ValueError, match="expected a folder to resume from"):
+        training(None, resume=True)
+    assert all(torch.equal(value, contents(finished)[name]) for name, value in before.items())
+
+
+def test_a_finished_run_can_be_prolonged(tmp_path: Path) -> None:
+    train(training(tmp_path, TINY.replace(improvements=0)))
+    run = training(tmp_path, TINY.replace(total_decisions=6 * ROUND, improvements=1), resume=True)
+    train(run)
+    assert run.agent.decisions == 6 * ROUND and run.agent.improvements == 1
+
+
+@pytest.mark.parametrize("settings", [{"input_scaling": "robust"}, {"duelling": False}])
+def test_improvements_that_could_not_be_played_are_refused_at_once(settings: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match="only a duelling network"):
+        training(None, TINY.replace(**settings))
+    training(None, TINY.replace(**settings, improvements=0))
+
+
+def test_recipes() -> None:
+    """Each of them makes a learner whose policy can be improved."""
+    known = json.loads(RECIPES.read_text(encoding="utf-8"))
+    assert recipe("aq_gym/no-such-id") == known["default"]
+    for name in known:
+        chosen = recipe(name)
+        config = DQNConfig.named(chosen["config"], **chosen["settings"])
+        Training("MultiDevice-v0", config.replace(n_environments=2, improvements=1), 0, None)
+
+
+def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    return {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_tensorboard_shows_learning_beside_the_yardsticks(tmp_path: Path) -> None:
+    """On an id as registered, where the optimum is known."""
+    config = TINY.replace(total_decisions=16 * 60 * 2, start_decisions=16 * 60, improvements=1)
+    run = Training("aq_gym/SingleDevice-v0", config, 0, tmp_path, validations=2, validation_episodes=40)
+    steps: list[Step] = []
+    train(run, watch=steps.append)
+    curves = scalars(tmp_path)
+    assert {"rollout/ep_rew_mean", "eval/mean_reward", "eval/joint_error", "eval/regret_percent"} <= set(curves)
+    assert {"train/loss", "time/fps", "train/pair_error", "train/pair_spread"} <= set(curves)
+
+    axis = [step.decisions for step in steps]
+    errors = [step.validation_error for step in steps]
+    assert [at for at, _ in curves["eval/joint_error"]] == axis
+    np.testing.assert_allclose([x for _, x in curves["eval/joint_error"]], np.array(errors, float), rtol=1e-6)
+    rewards = [x for _, x in curves["eval/mean_reward"]]
+    np.testing.assert_allclose(rewards, -60 * np.array(errors, float), rtol=1e-6)
+    lines = {name: scalars(tmp_path / name) for name in ("random", "synchronised", "staggered", "optimal")}
+    optimum = lines["optimal"]["eval/joint_error"][0][1]
+    regret = [x for _, x in curves["eval/regret_percent"]]
+    np.testing.assert_allclose(regret, 100 * (np.array(errors, float) / optimum - 1), rtol=1e-3)
+    assert min(regret) > 0
+    for name, line in lines.items():
+        assert set(line) == {"eval/joint_error", "eval/mean_reward"}, name
+        (start, low), (end, high) = line["eval/joint_error"]
+        assert start == 0 and low == high >= optimum and end >= config.total_decisions, name
+
+    # What learning sees has the staggered schedule's error added; what is shown has not.
+    alone = Training("aq_gym/SingleDevice-v0", config, 0)
+    bare = alone.agent.round(alone.env.env, config.total_decisions).mean_return
+    assert curves["rollout/ep_rew_mean"][0][1] == pytest.approx(bare, rel=1e-5)
+    assert bare < 60 * -optimum < 0
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_resumed_run_draws_its_yardsticks_once(tmp_path: Path) -> None:
+    """And an instance whose optimum is unknown has neither that line nor a regret."""
+    train(training(tmp_path), watch=interrupt_after(2))
+    lines = [scalars(tmp_path / name)["eval/joint_error"] for name in ("random", "synchronised", "staggered")]
+    train(training(tmp_path, resume=True))
+    assert lines == [scalars(tmp_path / name)["eval/joint_error"] for name in ("random", "synchronised", "staggered")]
+    assert not (tmp_path / "optimal").exists()
+    curves = scalars(tmp_path)
+    assert "eval/regret_percent" not in curves
+    assert [at for at, _ in curves["rollout/ep_rew_mean"]] == [ROUND * (k + 1) for k in range(5)]
+
+
+@pytest.mark.slow
+def test_learns_to_beat_random_and_staggered() -> None:
+    config = TINY.replace(
+        total_decisions=40 * ROUND, start_decisions=4 * ROUND, start_updates=50, replay_capacity=20 * ROUND,
+        replay_ratio=8.0, batch_size=128, hidden=[32], average_rate=0.02, exploration_weights=[3.0, 1.0],
+        improvements=0,
+    )  # fmt: skip
+    run = training(None, config)
+    policy = train(run)
+    ours, random, staggered = (
+        play_problem(player, run.problem, 1_000, 0).joint_error
+        for player in (policy, Random(run.problem), Staggered(run.problem))
+    )
+    for other, bar in ((random, 0.1), (staggered, 0.0)):
+        gain = other - ours
+        assert gain.mean() - 4 * gain.std() / len(gain) ** 0.5 > bar * other.mean(), f"{ours.mean()}, {other.mean()}"

@@ -1,0 +1,182 @@
+"""The compiled network against torch, and the pairs that are played with it."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+
+from agents import DQN, DQNConfig, GreedyPolicy, PairedDQN
+from agents.networks import DuellingQ, LinearQ, PlainQ, initialise
+from aq_gym.episodes import Episodes
+from aq_gym.observation import COMPACT_FEATURES
+from aq_gym.problem import Problem
+from baselines.paired_rollouts import PairCollector, pack
+from baselines.playing import play_problem
+from baselines.policies import Staggered
+
+SIZE = len(COMPACT_FEATURES)
+SMALL = {"network": "pku2018", "devices": (0, 15, 7), "horizon": 16, "energy_budget": 4, "max_sleep": 5, "n_levels": 4}
+
+
+@pytest.fixture(scope="module")
+def problem() -> Problem:
+    return Problem.create(**SMALL)
+
+
+@pytest.fixture(scope="module")
+def observations(problem: Problem) -> np.ndarray:
+    """(n, 32) seen under random play."""
+    rng, episodes = np.random.default_rng(0), Episodes(problem, 32, observation="compact")
+    seen = episodes.blank()
+    episodes.begin(np.arange(32), episodes.draw_path(rng.random((32, problem.horizon + 1))), seen)
+    rows = []
+    for _ in range(problem.horizon * problem.n_devices):
+        rows.append(seen.copy())
+        episodes.decide((rng.random(32) < 0.3).astype(np.int64), np.zeros(32), np.zeros(32, np.bool_), seen)
+    return np.concatenate(rows)
+
+
+def duelling(observations: np.ndarray, hidden: tuple[int, ...] = (24, 16), seed: int = 0, scale: float = 1.0) -> Any:
+    """A random network that senses in a third of the decisions."""
+    torch.manual_seed(seed)
+    network = DuellingQ(SIZE, 2, hidden).requires_grad_(False)
+    initialise(network, torch.Generator().manual_seed(seed))
+    network.set_input_scaling(observations)
+    network.set_output_scaling(np.array([-300.0 - scale, -300.0 + scale], np.float32))
+    torch.nn.init.normal_(network.advantage_head.weight)
+    gap = gap_of(network, observations) / scale
+    network.advantage_head.bias[1] += float(-np.quantile(gap, 2 / 3))
+    return network
+
+
+def gap_of(network: Any, observations: np.ndarray) -> np.ndarray:
+    with torch.no_grad():
+        scores = network.double()(torch.from_numpy(observations).double(), torch.ones(len(observations), 2).bool())
+    network.float()
+    return (scores[:, 1] - scores[:, 0]).numpy()
+
+
+def packed_gap(widths: np.ndarray, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """What the layers that `pack` lists compute, plainly."""
+    x, at = x.astype(np.float64), 0
+    for i, (n, m) in enumerate(itertools.pairwise(widths)):
+        x = x @ weights[at : at + n * m].reshape(n, m) + weights[at + n * m : at + (n + 1) * m]
+        x = np.maximum(x, 0.0) if i + 2 < len(widths) else x
+        at += (n + 1) * m
+    assert at == len(weights) and x.shape[1] == 1
+    return x[:, 0]
+
+
+@pytest.mark.parametrize("hidden", [(), (8,), (24, 16), (9, 8, 7)])
+@pytest.mark.parametrize("scale", [1.0, 40.0])
+def test_packed_gap_is_the_networks(observations: np.ndarray, hidden: Any, scale: float) -> None:
+    network = duelling(observations, hidden, scale=scale)
+    widths, weights = pack(network)
+    assert widths.tolist() == [SIZE, *hidden, 1] and weights.dtype == np.float32
+    random = np.random.default_rng(1).uniform(-1, 1, (2_000, SIZE)).astype(np.float32)
+    for x in (observations, random):
+        expected = gap_of(network, x)
+        assert expected.std() > 0.2 * scale
+        np.testing.assert_allclose(packed_gap(widths, weights, x), expected, atol=1e-5 * scale, rtol=1e-5)
+
+
+def test_unfit_networks_are_refused() -> None:
+    for network in (PlainQ(SIZE, 2, (4,)), LinearQ(SIZE, 2)):
+        with pytest.raises(TypeError, match=rf"only a duelling network .* got {type(network).__name__}$"):
+            pack(network)
+    with pytest.raises(TypeError, match="got DuellingQ with input_scaling robust"):
+        pack(DuellingQ(SIZE, 2, (4,), compress=True))
+
+
+@pytest.mark.parametrize("arguments", [SMALL, {**SMALL, "devices": 3, "fuse_measured": True}], ids=["three", "one"])
+def test_compiled_play_is_the_torch_policy_in_the_vector_environment(arguments: Any, observations: np.ndarray) -> None:
+    network = duelling(observations, seed=3)
+    problem, k = Problem.create(**arguments), 40
+    env = gym.make_vec("aq_gym/MultiDevice-v0", k, observation="compact", autoreset_mode="Disabled", **arguments)
+    episodes = Episodes(problem, k, observation="compact")
+    path = episodes.draw_path(np.random.default_rng(2).random((k, problem.horizon + 1)))
+    episodes.begin(np.arange(k), path, episodes.blank())
+    error = episodes.play(*pack(network))
+
+    policy = GreedyPolicy(network, DQN.q_values, observation="compact")
+    observation, info = env.reset(seed=0, options={"levels": path})
+    over, asked = False, []
+    while not over:
+        actions = policy.act(observation, info)
+        asked.append(actions)
+        observation, _, terminated, _, info = env.step(actions)
+        assert not info["forced"].any()
+        over = terminated.all()
+    np.testing.assert_allclose(error, info["average_joint_error"], rtol=1e-12)
+    np.testing.assert_array_equal(episodes.energy, info["energy"])
+    np.testing.assert_array_equal(episodes.record, info["record"])
+    assert 0.1 < np.mean(asked) < 0.9
+
+
+def test_collected_pairs(problem: Problem, observations: np.ndarray) -> None:
+    network = duelling(observations)
+    collect = PairCollector(problem, n_episodes=16, points=5)
+    pairs = collect(network, 1_000, np.random.default_rng(0))
+    again = PairCollector(problem, n_episodes=16, points=5)(network, 1_000, np.random.default_rng(0))
+    for part, same in zip(pairs, again, strict=True):
+        np.testing.assert_array_equal(part, same)
+        assert part.dtype == np.float32 and np.isfinite(part).all()
+    n = len(pairs.deltas)
+    assert 1_000 <= n < 1_000 + 16 * 5 and pairs.observations.shape == (n, SIZE) and pairs.scales.shape == (n,)
+    other = collect(network, 1_000, np.random.default_rng(1))
+    assert not np.array_equal(other.deltas[:100], pairs.deltas[:100])
+
+    levels = np.asarray(problem.network.levels)
+    found = pairs.scales - 10.0
+    nearest = levels[np.abs(found[:, None] - levels).argmin(1)]
+    np.testing.assert_allclose(found, nearest, rtol=1e-4)
+    assert set(nearest) == set(levels)
+
+
+def test_the_collector_plays_on_with_the_network_it_is_given(problem: Problem, observations: np.ndarray) -> None:
+    """Common random numbers: only the policies that play on differ."""
+    drawn = [
+        PairCollector(problem, 16, 5)(duelling(observations, seed=seed), 500, np.random.default_rng(0)).deltas
+        for seed in (0, 1)
+    ]
+    assert not np.array_equal(drawn[0][:300], drawn[1][:300])
+
+
+def test_deltas_are_the_gain_of_sensing(problem: Problem) -> None:
+    """Against a policy that never senses unless forced, a sensing now saves error; against one that always does, it
+    costs a sensing that the end would have needed."""
+    names = [name for name, _, _ in COMPACT_FEATURES]
+    means = []
+    for bias in (-1.0, 1.0):
+        network = DuellingQ(SIZE, 2, (4,)).requires_grad_(False)
+        torch.nn.init.zeros_(network.advantage_head.weight)
+        network.advantage_head.bias[:] = torch.tensor([0.0, bias])
+        pairs = PairCollector(problem, 64, 6)(network, 2_000, np.random.default_rng(0))
+        energy = pairs.observations[:, names.index("energy")]
+        assert (energy > 0).all(), "where the battery is empty there is no choice"
+        means.append(float(pairs.deltas.mean()))
+    assert means[0] > 0.5 and means[0] > means[1]
+
+
+def test_a_problem_without_choices_is_refused_not_looped_on(observations: np.ndarray) -> None:
+    forced = Problem.create(**{**SMALL, "energy_budget": 16, "max_sleep": 1})
+    with pytest.raises(ValueError, match=r"no pairs: all .* decisions tried were forced; energy_budget 16"):
+        PairCollector(forced, 8, 4)(duelling(observations), 10, np.random.default_rng(0))
+
+
+def test_improvements_lead_from_lazy_sensing_past_staggered(problem: Problem) -> None:
+    """Pairs alone: from a policy that sleeps until it must. The first step falls into states that it never saw."""
+    config = DQNConfig(hidden=(16,), input_scaling="none", pairs=2_000, pair_updates=150, batch_size=256)
+    agent, collect = PairedDQN(SIZE, 2, config, seed=0), PairCollector(problem)
+    for _ in range(5):
+        agent.improve(collect)
+    ours, staggered = (
+        play_problem(policy, problem, 500, 0).joint_error for policy in (agent.policy("compact"), Staggered(problem))
+    )
+    gain = staggered - ours
+    assert gain.mean() > 4 * gain.std() / len(gain) ** 0.5, f"{ours.mean()} against {staggered.mean()}"

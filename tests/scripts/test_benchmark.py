@@ -1,0 +1,227 @@
+"""The benchmark with tiny settings: tables, files, what --resume keeps and what Ctrl-C leaves."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+pytest.importorskip("stable_baselines3")
+
+from baselines.evaluation import COLUMNS
+from scripts import benchmark, benchmark_jobs, evaluate, provenance
+from scripts.benchmark_report import draw, show
+
+TINY = '{"horizon": 8, "energy_budget": 2, "max_sleep": 5}'
+FAST = [
+    "--seconds",
+    "1",
+    "--scale",
+    "0.0005",
+    "--validations",
+    "1",
+    "--episodes",
+    "40",
+    "--env-kwargs",
+    TINY,
+    "--quiet",
+]
+YARDSTICKS = ["--yardsticks", "staggered", "random", "optimal"]
+
+
+def rows(n: int = 3) -> pd.DataFrame:
+    """A table as `evaluate_task` makes them."""
+    error = np.linspace(5.0, 6.0, n)
+    table = pd.DataFrame({"policy": ["staggered", "DQN", "optimal"][:n]})
+    for name, values in {"joint_error": error, "difference": error - 5.0, "regret_percent": error - 4.0}.items():
+        table[name], table[f"{name}_low"], table[f"{name}_high"] = values, values - 0.1, values + 0.1
+    return table.assign(energy_used=2.0, forced=0.0, decisions_per_second=7.6e5, training_seconds=1.0)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("sb3")
+def test_all_of_it_then_resume(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "run"
+    given = [*FAST, *YARDSTICKS, "--ids", "SingleDevice-v0", "--learners", "dqn", "sb3-ppo", "--folder", str(folder)]
+    table = benchmark.main(benchmark.parse(given))
+    assert table.policy.tolist() == ["staggered", "random", "optimal", "DQN", "SB3 PPO"]
+    assert (table.env_id == "SingleDevice-v0").all() and (table.episodes == 40).all()
+    assert table.difference[0] == 0 and table.regret_percent[2] == 0
+    errors = table.joint_error
+    assert table.regret_percent.to_numpy() == pytest.approx(100 * (errors / errors[2] - 1).to_numpy())
+    assert (
+        (table.regret_percent_low <= table.regret_percent) & (table.regret_percent <= table.regret_percent_high)
+    ).all()
+    assert (table.training_seconds[3:] > 0).all()
+    written = pd.read_csv(folder / "benchmark.csv")
+    assert {*COLUMNS, "env_id", "seed", "commit", "dirty", "requirements_lock_sha256", "cpu", "torch"} <= {*written}
+    assert written.joint_error.to_numpy() == pytest.approx(errors.to_numpy(), rel=1e-15)
+    assert (folder / "benchmark.png").read_bytes().startswith(b"\x89PNG") and not list(folder.rglob("*.partial"))
+    for learner in ("dqn", "sb3-ppo"):
+        assert list((folder / "SingleDevice-v0" / learner).glob("events.*")), "no TensorBoard run"
+    assert "tensorboard --logdir" in capfd.readouterr().out
+
+    with pytest.raises(ValueError, match="is not empty; add --resume"):
+        benchmark.main(benchmark.parse(given))
+    policy = folder / "SingleDevice-v0" / "sb3-ppo" / "model.zip"
+    before = policy.stat().st_mtime_ns
+    marker = folder / "SingleDevice-v0" / "dqn" / benchmark_jobs.FINISHED
+    marker.write_text(marker.read_text().replace('"seed": 0', '"seed": 1', 1))  # another training's
+    again = benchmark.main(benchmark.parse([*given, "--resume"]))
+    printed = capfd.readouterr().out
+    assert "SB3 PPO is trained already" in printed and "DQN trained (" in printed and "SB3 PPO trained (" not in printed
+    assert policy.stat().st_mtime_ns == before
+    kept = ["policy", "joint_error", "difference", "regret_percent", "energy_used"]
+    pd.testing.assert_frame_equal(again[again.policy != "DQN"][kept], table[table.policy != "DQN"][kept])
+
+    dqn = ["--dqn", str(folder / "SingleDevice-v0" / "dqn"), "--policies", "staggered", "--episodes", "40"]
+    one = evaluate.main(evaluate.parse([*dqn, "--env", "SingleDevice-v0", "--env-kwargs", TINY]))
+    assert one.policy.tolist() == ["staggered", "dqn dqn"]
+    assert one.joint_error[1] == again.joint_error[again.policy == "DQN"].item()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to a process")
+def test_interrupt_leaves_what_was_finished(root: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    csv = b"what an earlier task left\n"
+    (folder / "benchmark.csv").write_bytes(csv)
+    hour = ["--seconds", "3600", "--scale", "1000", "--learners", "dqn", "--ids", "TwoDevices-v0", "--resume"]
+    command = [sys.executable, "-m", "scripts.benchmark", *FAST, *hour, "--folder", str(folder)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    process = subprocess.Popen(command, cwd=root, start_new_session=True, **pipes)
+    try:
+        deadline = time.monotonic() + 200
+        while not list((folder / "TwoDevices-v0").glob("dqn/events.*")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
+        printed, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130 and "interrupted: " in printed and "--resume --folder" in printed
+    assert "Traceback" not in printed and printed.count("interrupted") == 1, printed
+    assert (folder / "benchmark.csv").read_bytes() == csv and not list(folder.rglob("*.partial"))
+    assert not (folder / "TwoDevices-v0" / "dqn" / benchmark_jobs.FINISHED).exists()
+
+
+def test_an_error_in_a_job_is_raised(tmp_path: Path) -> None:
+    given = [*FAST, "--ids", "JointDevices-v0", "--learners", "sb3-dqn", "--folder", str(tmp_path), "--processes", "1"]
+    with pytest.raises(ValueError, match="dqn cannot decide for all devices at once"):
+        benchmark.main(benchmark.parse(given))
+    assert not (tmp_path / "benchmark.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--ids", "NoDevice-v0"], "no registered id"),
+        (["--episodes", "0"], "--episodes: expected an integer of at least 1"),
+        (["--env-kwargs", '{"horizon": 0}'], "horizon"),
+        (["--resume"], "there is no .*-full to go on with"),
+    ],
+)
+def test_nonsense_is_refused_before_anything_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=said):
+        benchmark.main(benchmark.parse(given))
+    assert not list(tmp_path.iterdir())
+
+
+def test_numbers_must_be_positive(capsys: pytest.CaptureFixture[str]) -> None:
+    for option in ("--seconds", "--scale"):
+        with pytest.raises(SystemExit):
+            benchmark.parse([option, "0"])
+        assert "above 0" in capsys.readouterr().err
+
+
+def test_resume_continues_the_latest_of_its_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("2001-01-01-000000-full", "2002-01-01-000000-full", "2003-01-01-000000-quick"):
+        (benchmark.RUNS / name).mkdir(parents=True)
+    origin = provenance.provenance()
+    full, quick = (benchmark.make_plan(benchmark.parse(["--resume", *more]), origin) for more in ([], ["--quick"]))
+    assert full.folder.name == "2002-01-01-000000-full" and quick.folder.name == "2003-01-01-000000-quick"
+    assert quick.seconds < full.seconds and quick.scale < full.scale and quick.episodes == full.episodes == 2000
+
+
+def test_settings_tell_trainings_apart(tmp_path: Path) -> None:
+    def settings(*given: str, learner: str = "dqn", env_id: str = "TwoDevices-v0", **origin: str) -> str:
+        code = {"commit": "a", "dirty": False, "sources_sha256": "b", **origin}
+        plan = benchmark.make_plan(benchmark.parse(["--folder", str(tmp_path), *given]), code)
+        return json.dumps(benchmark_jobs.settings(plan, env_id, learner))
+
+    others = [
+        settings("--seed", "1"),
+        settings("--seconds", "7"),
+        settings("--scale", "0.5"),
+        settings("--env-kwargs", TINY),
+        settings(learner="sb3-ppo"),
+        settings(learner="sb3-ppo", env_id="MultiDevice-v0"),
+        settings(commit="c"),
+        settings(sources_sha256="c"),
+    ]
+    assert settings() == settings("--episodes", "9") and len({settings(), *others}) == 1 + len(others)
+
+
+def test_the_table_is_sorted_and_tells_regret_only_where_it_is_known() -> None:
+    def printed(table: pd.DataFrame) -> str:
+        console = Console(width=120, file=io.StringIO())
+        show(console, table, "a task", ["index: not tuned for it"])
+        assert isinstance(console.file, io.StringIO)
+        return console.file.getvalue()
+
+    shuffled = rows().iloc[[2, 0, 1]].reset_index(drop=True)  # optimal, the worst here, is now the reference
+    text = printed(shuffled)
+    assert text.index("staggered") < text.index("DQN") < text.rindex("optimal") and "less that of" in text
+    assert "5.50 [5.40, 5.60]" in text and "760k" in text and "regret" in text and "index: not tuned for it" in text
+    assert "regret" not in printed(rows().assign(regret_percent=math.nan))
+
+
+def test_the_picture(tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    unknown = rows(2).assign(env_id="b", regret_percent=math.nan, regret_percent_low=math.nan)
+    draw(path, pd.concat([rows().assign(env_id="a"), unknown]), "two tasks")
+    from matplotlib.image import imread
+
+    height, width, _ = imread(path).shape
+    assert width > 1.5 * height and not list(tmp_path.glob("*.partial"))
+
+
+def test_regret_is_paired() -> None:
+    rng = np.random.default_rng(0)
+    optimal = rng.uniform(5, 50, 300)
+    mean, low, high = benchmark_jobs._regret(1.02 * optimal, optimal, 0)
+    assert mean == pytest.approx(2) and low == pytest.approx(2) and high == pytest.approx(2)
+    mean, low, high = benchmark_jobs._regret(optimal + rng.normal(1.0, 0.1, 300), optimal, 0)
+    assert low < mean < high < low + 1.5
+    assert benchmark_jobs._regret(optimal, optimal, 0) == (0.0, 0.0, 0.0)
+    assert math.isnan(benchmark_jobs._regret(optimal[:1] + 1, optimal[:1], 0)[1])
+
+
+def test_provenance(root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    told = provenance.provenance()
+    assert told["requirements_lock_sha256"] == hashlib.sha256((root / "requirements.lock").read_bytes()).hexdigest()
+    assert told["cpu"] and told["cores"] >= 1 and told["numpy"] == np.__version__
+    if told["commit"] is not None:
+        assert len(told["commit"]) == 40 and told["dirty"] in (True, False)
+    assert provenance.sources() == told["sources_sha256"]
+    (tmp_path / "agents").mkdir()
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    empty = provenance.sources()
+    (tmp_path / "agents" / "new.py").touch()
+    assert provenance.sources() != empty

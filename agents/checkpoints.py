@@ -1,13 +1,14 @@
 """Checkpoints and exported policies: safetensors with a JSON header. Loading one never executes code.
 
 A checkpoint holds everything that training needs to continue bit for bit: networks, optimizer, memory, counters and
-the state of the random generator. An exported policy holds the averaged network alone. Both are single files, written
+the state of the random generator. An exported policy holds the chosen network alone. Both are single files, written
 beside their destination, flushed to the disk and moved into place, so that a file under its final name is complete.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import zlib
 from pathlib import Path
@@ -72,7 +73,7 @@ def load(path: str | Path, env: AnyEnv | None = None, agent_class: type[DQN] = D
 
 
 def export(path: str | Path, agent: DQN, *, observation: str = "full", card: dict[str, Any] | None = None) -> Path:
-    """Write the averaged network alone, enough to act.
+    """Write the chosen network alone, enough to act.
 
     Args:
         path: of the file; replaced at once if it exists.
@@ -83,7 +84,7 @@ def export(path: str | Path, agent: DQN, *, observation: str = "full", card: dic
     Returns:
         The path.
     """
-    tensors = {f"average.{key}": value for key, value in agent.average.state_dict().items()}
+    tensors = {f"best.{key}": value for key, value in agent.chosen.state_dict().items()}
     card = {"decisions": agent.decisions, "seed": agent.seed, **(card or {})}
     return _write(Path(path), POLICY, tensors, {**_identity(agent), "observation": observation, "card": card})
 
@@ -92,7 +93,9 @@ def load_policy(path: str | Path, env: AnyEnv | None = None, agent_class: type[D
     """Read the greedy policy of an exported file or of a checkpoint; arguments and errors as for `load`."""
     tensors, header = _read(Path(path), (POLICY, CHECKPOINT))
     agent = _rebuild(Path(path), header, agent_class, env, memory=False)
-    weights = {key.removeprefix("average."): value for key, value in tensors.items() if key.startswith("average.")}
+    evaluated = header.get("counters", {}).get("best_error", 0.0) < math.inf
+    prefix = "best." if evaluated else "average."
+    weights = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
     try:
         agent.average.load_state_dict(weights)
     except RuntimeError as error:

@@ -24,6 +24,7 @@ class DQNConfig:
     total_decisions: int = 1_400_000  # where the default task stopped improving
     n_environments: int = 128  # episodes side by side, one round: hides torch's overhead and spares refits of returns
     start_decisions: int = 38_400  # played at random: one round of the default task; the first round always is
+    start: Literal["random", "guide"] = "random"  # or epsilon_start-greedy around a policy handed in as `DQN.guide`
     max_episode_decisions: int | None = None  # None: episodes end by themselves; longer ones are cut and bootstrapped
 
     # Exploration

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from agents.exploration import epsilon_greedy, random_actions, schedule
 from agents.networks import QNetwork, greedy_actions, make_network, move_towards
 from agents.policy import GreedyPolicy
 from agents.replay import Replay
-from agents.rollout import play_episodes
+from agents.rollout import Choose, play_episodes
 
 CHUNK = 4_096  # rows in a forward pass over the memory: the activations stay in the cache
 
@@ -89,7 +90,9 @@ class DQN:
         self.rng = np.random.default_rng(seed)
         self.online = self.make_network()
         self.target = copy.deepcopy(self.online).requires_grad_(False)  # slow copy, to bootstrap from
-        self.average = copy.deepcopy(self.target)  # slower copy, to evaluate and export
+        self.average = copy.deepcopy(self.target)  # slower copy, to evaluate
+        self.best = copy.deepcopy(self.target)  # the average as it was when it did best, see `keep_best`
+        self.best_error = math.inf
         self.optimizer = torch.optim.Adam(self.online.parameters(), lr=config.learning_rate)
         self.memory = Replay(config.replay_capacity, config.n_environments, n_inputs, n_actions)
         self.returns: NDArray[np.float32] = np.zeros(
@@ -97,6 +100,7 @@ class DQN:
         )  # one for each place of the memory, made anew every round
         self.rounds = self.decisions = self.episodes = self.updates = 0
         self.updates_due = 0.0
+        self.guide: Choose | None = None  # for config.start "guide"; no part of a checkpoint
 
     @classmethod
     def for_env(cls, env: VectorEnv[Any, Any, Any], config: DQNConfig, seed: int) -> Self:
@@ -139,38 +143,57 @@ class DQN:
 
     # Playing
 
+    def start_actions(self, observations: NDArray[np.float32], masks: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Return (K,) actions of the first rounds: random, or epsilon-greedy around the guide's."""
+        random = self.random_actions(masks)
+        if self.config.start == "random":
+            return random
+        if self.guide is None:
+            raise ValueError("config.start is 'guide', but the agent's guide was not set")
+        return epsilon_greedy(self.guide(observations, masks), random, self.config.epsilon_start, self.rng)
+
     @torch.inference_mode()
     def act(self, observations: NDArray[np.float32], masks: NDArray[np.bool_], epsilon: float) -> NDArray[np.int64]:
         """Return (K,) allowed actions, epsilon-greedy under the online network."""
         random = self.random_actions(masks)
-        if epsilon == 1.0:
-            return random
         allowed = torch.from_numpy(masks)
         values = self.q_values(self.online, torch.from_numpy(observations), allowed)
         return epsilon_greedy(greedy_actions(values, allowed).numpy(), random, epsilon, self.rng)
 
-    def policy(self, observation: str = "full") -> GreedyPolicy:
-        """Return the greedy policy of the averaged network as it is now; later training does not change it."""
-        return GreedyPolicy(copy.deepcopy(self.average), self.q_values, observation=observation)
+    @property
+    def chosen(self) -> QNetwork:
+        """The network to act with and to export: the best one that `keep_best` saw, else the present average."""
+        return self.best if self.best_error < math.inf else self.average
+
+    def keep_best(self, error: float) -> None:
+        """Tell how the present average did on validation episodes (less is better); the best one is kept."""
+        if error < self.best_error:
+            self.best.load_state_dict(self.average.state_dict())
+            self.best_error = error
+
+    def policy(self, observation: str = "full", *, present: bool = False) -> GreedyPolicy:
+        """Return the greedy policy of the chosen network, or of the present average; later training leaves it alone."""
+        network = self.average if present else self.chosen
+        return GreedyPolicy(copy.deepcopy(network), self.q_values, observation=observation)
 
     def round(self, env: VectorEnv[Any, Any, Any], total_decisions: int) -> Progress:
         """Play one episode in every environment and learn; the first rounds play at random.
 
         Raises:
-            ValueError: the environment is not of the kind that the agent was made for, or shows nonsense.
+            ValueError: the environment is not of the kind that the agent was made for, or shows nonsense; no guide.
             FloatingPointError: learning diverged.
         """
         self._check(env)
         config, before, began = self.config, self.decisions, time.perf_counter()
         at_random = before < max(config.start_decisions, 1)
-        epsilon = 1.0 if at_random else self._epsilon(before / total_decisions)
+        epsilon = self._epsilon(before / total_decisions)
+        if at_random:
+            epsilon = 1.0 if config.start == "random" else config.epsilon_start
         schedule_of_rate = (config.learning_rate_schedule, config.learning_rate, config.learning_rate_end)
         rate = schedule(*schedule_of_rate, before / total_decisions)
         with torch_threads(config.threads):
-            returns, lengths = play_episodes(
-                env, lambda shown, masks: self.act(shown, masks, epsilon), self.memory, self.rng,
-                config.max_episode_decisions,
-            )  # fmt: skip
+            choose = self.start_actions if at_random else lambda shown, masks: self.act(shown, masks, epsilon)
+            returns, lengths = play_episodes(env, choose, self.memory, self.rng, config.max_episode_decisions)
             self.rounds += 1
             self.episodes += len(lengths)
             self.decisions += int(lengths.sum())
@@ -276,7 +299,7 @@ class DQN:
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return everything that changes: tensors, and counters with the generator's state as JSON values."""
         tensors: dict[str, Tensor] = {}
-        for name in ("online", "target", "average"):
+        for name in ("online", "target", "average", "best"):
             tensors |= {f"{name}.{key}": value for key, value in getattr(self, name).state_dict().items()}
         for number, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{key}": value for key, value in moments.items()}
@@ -286,7 +309,7 @@ class DQN:
 
     def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
         """Take back what `state` returned."""
-        for name in ("online", "target", "average"):
+        for name in ("online", "target", "average", "best"):
             getattr(self, name).load_state_dict(_below(name, tensors))
         moments: dict[int, dict[str, Tensor]] = {}
         for key, value in _below("optimizer", tensors).items():
@@ -300,7 +323,7 @@ class DQN:
         self.rng.bit_generator.state = counters["generator"]
 
 
-COUNTERS = ("rounds", "decisions", "episodes", "updates", "updates_due")
+COUNTERS = ("rounds", "decisions", "episodes", "updates", "updates_due", "best_error")
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -55,16 +55,18 @@ class PairedDQN(DQN):
         self._batches: list[Pairs] = []
 
     def improve(self, collect: Collect) -> Improvement:
-        """Collect pairs under the present policy and fit the advantages to those of the last few policies.
+        """Collect pairs under the chosen policy and fit the advantages to those of the last few steps.
+
+        A step that made the policy worse is thus followed by more pairs of the better one, where `keep_best` is told.
 
         Raises:
             ValueError: the pairs have wrong shapes or numbers that aren't finite.
         """
         config, began = self.config, time.perf_counter()
-        batch = collect(self.average, config.pairs, self.rng)
+        batch = collect(self.chosen, config.pairs, self.rng)
         collected = time.perf_counter()
         if self.improvements == 0:
-            self.online.load_state_dict(self.average.state_dict())
+            self.online.load_state_dict(self.chosen.state_dict())
             self.online.rescale_outputs(float(np.std(batch.deltas)) or 1.0)
         self._batches = [*self._batches, batch][-config.pairs_kept :]
         together = Pairs(*(np.concatenate(parts) for parts in zip(*self._batches, strict=True)))

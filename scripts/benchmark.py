@@ -37,7 +37,7 @@ YARDSTICKS = ("staggered", "synchronised", "random", "greedy", "index", "optimal
 RUNS = Path("runs") / "benchmark"
 # seconds of each training, share of the settings' decisions, validations on the way, learners
 FULL: dict[str, Any] = {"seconds": 100.0, "scale": 1.0, "validations": 20, "learners": ("dqn", "sb3-ppo", "sb3-dqn")}
-QUICK: dict[str, Any] = {"seconds": 20.0, "scale": 0.2, "validations": 5, "learners": ("dqn", "sb3-ppo")}
+QUICK: dict[str, Any] = {"seconds": 25.0, "scale": 0.35, "validations": 5, "learners": ("dqn", "sb3-ppo")}
 
 
 def make_plan(args: argparse.Namespace, origin: dict[str, Any]) -> Plan:
@@ -128,8 +128,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--ids", nargs="+", default=IDS, help=f"default {' '.join(IDS)}")
     parser.add_argument("--learners", nargs="+", choices=LEARNERS, help="default dqn sb3-ppo, and sb3-dqn if not quick")
     parser.add_argument("--yardsticks", nargs="+", choices=WORDS, default=YARDSTICKS, help="compared to the first")
-    parser.add_argument("--seconds", type=positive, help="most of each training (default 100; 20 if quick)")
-    parser.add_argument("--scale", type=positive, help="of the settings' decisions (default 1; 0.2 if quick)")
+    parser.add_argument("--seconds", type=positive, help="most of each training (default 100; 25 if quick)")
+    parser.add_argument("--scale", type=positive, help="of the settings' decisions (default 1; 0.35 if quick)")
     parser.add_argument("--validations", type=int, help="on the way of a training (default 20; 5 if quick)")
     parser.add_argument("--episodes", type=int, default=2000, help="of the evaluation (default 2000)")
     parser.add_argument("--seed", type=int, default=0, help="of the trainings and of the first episode (default 0)")

@@ -22,16 +22,20 @@ from baselines.index import TUNED, Budget, Index, tune
 from baselines.playing import FIRST_TUNING_SEED
 from scripts.fit_network import commit
 
-NAMES = tuple(entry.name for entry in ENTRIES if entry.view != "joint")
+NAMES = tuple(entry.name for entry in ENTRIES if entry.view != "joint")  # each after the one that it starts from
 BUDGETS = {
-    "SingleDevice-v0": Budget(24, 64, 512),
-    "SingleDevice-Day-v0": Budget(24, 64, 384),
-    "TwoDevices-v0": Budget(24, 64, 1024),
+    "SingleDevice-v0": Budget(20, 64, 512),
+    "SingleDevice-Day-v0": Budget(12, 48, 384, 0.25),
+    "TwoDevices-v0": Budget(20, 64, 768),
     "MultiDevice-v0": Budget(24, 64, 256),
-    "MultiDevice-Day-v0": Budget(18, 56, 128),
-    "City-v0": Budget(10, 32, 8, 0.2),
+    "MultiDevice-Day-v0": Budget(14, 48, 128, 0.25),
+    "City-v0": Budget(8, 24, 6, 0.2),
 }
-STARTS = {"City-v0": "MultiDevice-Day-v0"}  # which id's coefficients are tried first
+STARTS = {  # whose coefficients are tried first
+    "SingleDevice-Day-v0": "SingleDevice-v0",
+    "MultiDevice-Day-v0": "MultiDevice-v0",
+    "City-v0": "MultiDevice-Day-v0",
+}
 
 
 def main(args: argparse.Namespace) -> None:

@@ -207,6 +207,18 @@ def test_branch_meets_every_case() -> None:
     assert (gains[~forced] > 0).any() and (gains[~forced] < 0).any()
 
 
+def test_a_branch_that_differs_in_its_record_alone_has_not_rejoined() -> None:
+    """Empty batteries and delays at their cap look the same; what was measured last does not."""
+    arguments = {"network": "pku2018", "devices": (0, 15), "horizon": 12, "energy_budget": 6, "max_sleep": 2}
+    net = Net((), 0, np.zeros((1, SIZE)))
+    net.layers = [(np.zeros((SIZE, 1), np.float32), np.ones(1, np.float32))]  # always on, so it is out of energy early
+    net.weights = np.append(np.zeros(SIZE, np.float32), np.float32(1.0))
+    episodes, path = batch(arguments, 6, 0)
+    points = np.tile(np.arange(14), (6, 1))
+    expected = [slow_gains(arguments, path[i], net, points[i], [])[1] for i in range(6)]
+    np.testing.assert_allclose(episodes.branch(net.widths, net.weights, points)[1], expected, rtol=0.0, atol=1e-9)
+
+
 def test_branch_leaves_the_play_itself_alone(made_up_problem: Any) -> None:
     arguments = made_up_problem(3, max_devices=4)
     net = net_for(arguments, (8,), 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 import signal
 import threading
@@ -147,9 +148,17 @@ def test_trains_in_a_thread(finished: Path, tmp_path: Path) -> None:
     assert_same(finished, tmp_path)
 
 
-def test_evaluations_do_not_touch_the_learning(finished: Path, tmp_path: Path) -> None:
-    train(training(tmp_path, validations=5, validation_episodes=3))
-    assert_same(finished, tmp_path)
+def test_evaluations_choose_the_policy_and_do_not_touch_the_learning(tmp_path: Path) -> None:
+    learning = TINY.replace(improvements=0)
+    runs = [training(tmp_path / str(n), learning, validations=n, validation_episodes=n) for n in (1, 5)]
+    for run in runs:
+        train(run)
+    one, other = (run.agent.state()[0] for run in runs)
+    for name in one:
+        if not name.startswith("best."):
+            assert torch.equal(one[name], other[name]), name
+    many = runs[1]
+    assert many.agent.best_error == many.validate() < math.inf
 
 
 def test_another_seed_is_another_run(finished: Path, tmp_path: Path) -> None:

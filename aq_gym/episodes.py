@@ -9,7 +9,7 @@ from hashlib import blake2b
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from aq_gym import kernels
 from aq_gym.kernels import Constants, State
@@ -114,6 +114,37 @@ class Episodes:
         orders = np.full((len(self), self.problem.n_devices) if self.joint else len(self), kernels.WAIT, np.int64)
         orders[rows] = kernels.BEGIN
         self._advance(orders, *self._unused, observation, *self._arguments)
+
+    def place(
+        self,
+        slot: ArrayLike,
+        turn: ArrayLike,
+        energy: ArrayLike,
+        delay: ArrayLike,
+        record: ArrayLike,
+        level: ArrayLike,
+    ) -> NDArray[np.float32]:
+        """Put every episode into a state and observe it; the rest of its level path is left undefined.
+
+        Args:
+            slot: (K,) 1..T.
+            turn: (K,) the device that decides.
+            energy: (K, M) sensings left.
+            delay: (K, M) slots since last sensed; 0 only for devices before ``turn``.
+            record: (K, M) level when last sensed [µg/m³].
+            level: (K,) the present level [µg/m³].
+
+        Returns:
+            (K, size) observations.
+        """
+        state = self.state
+        state.clock[:, kernels.SLOT], state.clock[:, kernels.TURN] = slot, turn
+        state.battery[:, kernels.ENERGY], state.battery[:, kernels.DELAY], state.record[...] = energy, delay, record
+        state.path[self._all, self.slot] = level
+        observation = self.blank()
+        orders = np.full((len(self), self.problem.n_devices) if self.joint else len(self), kernels.PLACE, np.int64)
+        self._advance(orders, *self._unused, observation, *self._arguments)
+        return observation
 
     def redraw_future(self, row: int, generator: np.random.Generator) -> None:
         """Draw the levels after the present slot of one episode anew; the past and the present stay."""

@@ -68,7 +68,7 @@ S0, S1, J = 0, 1, 2  # field: now
 S0_ON, S1_ON, J_ON = 3, 4, 5  # if the device senses
 S0_REST, S1_REST, J_REST = 6, 7, 8  # if it sleeps and the later devices sense; in the joint view: if all sense
 NOW, ON, LAST, TOTAL = range(4)  # score
-BEGIN, WAIT = 2, 3  # beside 0 off and 1 on: what an episode may be told
+BEGIN, WAIT, PLACE = 2, 3, 4  # beside 0 off and 1 on: what an episode may be told
 
 
 @inner
@@ -103,7 +103,7 @@ def _open_slot(p, s, k):
         field[S1, j] = 0.0
         field[S0_REST, j] = 0.0
         field[S1_REST, j] = 0.0
-    first_of_rest = 0 if p.sizes[JOINT] else 1
+    first_of_rest = 0 if p.sizes[JOINT] else max(1, s.clock[k, TURN])
     for m in range(p.sizes[M]):
         c, deviation = _source(p, s, k, m)
         a, b, fresh, fresh_a = p.relation[A, m], p.relation[B, m], p.relation[FRESH, m], p.relation[FRESH_A, m]
@@ -394,17 +394,21 @@ def _observe_compact(p, s, k, out):
 
 
 @inner
-def _begin(p, s, k):
-    """Start an episode: every device has sensed in slot 0."""
-    s.clock[k, SLOT] = 1
-    s.clock[k, TURN] = 0
-    s.clock[k, CAPPED] = 0
-    s.score[k, TOTAL] = 0.0
-    for m in range(p.sizes[M]):
-        s.battery[k, ENERGY, m] = p.sizes[BUDGET]
-        s.battery[k, DELAY, m] = 1
-        s.record[k, m] = s.path[k, 0]
+def _begin(p, s, k, placed):
+    """Start an episode, every device having sensed in slot 0; or go on from a state that was written from outside."""
+    if not placed:
+        s.clock[k, SLOT] = 1
+        s.clock[k, TURN] = 0
+        s.clock[k, CAPPED] = 0
+        s.score[k, TOTAL] = 0.0
+        for m in range(p.sizes[M]):
+            s.battery[k, ENERGY, m] = p.sizes[BUDGET]
+            s.battery[k, DELAY, m] = 1
+            s.record[k, m] = s.path[k, 0]
     _open_slot(p, s, k)
+    if placed:
+        _keep_measured(p, s, k, -1, J, s.path[k, s.clock[k, SLOT]])
+        s.score[k, NOW] = _average(s.field[k], J, p.sizes[N])
     if p.sizes[JOINT] == 0:
         _consider(p, s, k)
 
@@ -431,11 +435,11 @@ def observe_compact(observation, *arrays):
 
 @compiled
 def advance_full(actions, rewards, forced, observation, *arrays):
-    """One decision, or a beginning, in every episode that is not to WAIT and not over; then its observation."""
+    """One decision, or what else it is told, in every episode that is not over; then its observation."""
     p, s = Constants(*arrays[:4]), State(*arrays[4:])
     for k in range(s.clock.shape[0]):
-        if actions[k] == BEGIN:
-            _begin(p, s, k)
+        if actions[k] == BEGIN or actions[k] == PLACE:
+            _begin(p, s, k, actions[k] == PLACE)
             _observe_full(p, s, k, observation[k])
         elif actions[k] != WAIT and s.clock[k, SLOT] <= p.sizes[T]:
             rewards[k], on = _decide(p, s, k, actions[k])
@@ -445,11 +449,11 @@ def advance_full(actions, rewards, forced, observation, *arrays):
 
 @compiled
 def advance_compact(actions, rewards, forced, observation, *arrays):
-    """One decision, or a beginning, in every episode that is not to WAIT and not over; then its observation."""
+    """One decision, or what else it is told, in every episode that is not over; then its observation."""
     p, s = Constants(*arrays[:4]), State(*arrays[4:])
     for k in range(s.clock.shape[0]):
-        if actions[k] == BEGIN:
-            _begin(p, s, k)
+        if actions[k] == BEGIN or actions[k] == PLACE:
+            _begin(p, s, k, actions[k] == PLACE)
             _observe_compact(p, s, k, observation[k])
         elif actions[k] != WAIT and s.clock[k, SLOT] <= p.sizes[T]:
             rewards[k], on = _decide(p, s, k, actions[k])
@@ -459,11 +463,11 @@ def advance_compact(actions, rewards, forced, observation, *arrays):
 
 @compiled
 def advance_together(actions, rewards, forced, observation, *arrays):
-    """The joint view's: actions and forced are (K, M); BEGIN and WAIT stand in the first place."""
+    """The joint view's: actions and forced are (K, M); BEGIN, WAIT and PLACE stand in the first place."""
     p, s = Constants(*arrays[:4]), State(*arrays[4:])
     for k in range(s.clock.shape[0]):
-        if actions[k, 0] == BEGIN:
-            _begin(p, s, k)
+        if actions[k, 0] == BEGIN or actions[k, 0] == PLACE:
+            _begin(p, s, k, actions[k, 0] == PLACE)
             _observe_full(p, s, k, observation[k])
         elif actions[k, 0] != WAIT and s.clock[k, SLOT] <= p.sizes[T]:
             rewards[k] = _decide_together(p, s, k, actions[k], forced[k])

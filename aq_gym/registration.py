@@ -95,7 +95,8 @@ def reference_scores(env_id: str) -> dict[str, float | None]:
         env_id: with or without the ``aq_gym/``.
 
     Returns:
-        ``random``, ``synchronised``, ``staggered``, ``best_known`` and ``optimum`` (None where it is unknown).
+        ``random``, ``synchronised``, ``staggered``, ``greedy``, ``index`` (where tuned), ``best_known`` and ``optimum``
+        (None where it is unknown).
 
     Raises:
         ValueError: no such id; the message lists the known ones.

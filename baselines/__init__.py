@@ -20,6 +20,7 @@ _HOMES = {
     "playing": ("Record", "play_problem", "problem_of"),
     "policies": ("Random", "Staggered", "Synchronised", "Uniform"),
 }
+_MODULES = ("dynamic_programming", "dqn", "index", "sb3", *_HOMES)
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
@@ -40,6 +41,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"baselines.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'baselines' has no attribute {name!r}; it has {', '.join(__all__)}")
     return getattr(import_module(f"baselines.{_HOME[name]}"), name)

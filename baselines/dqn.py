@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import signal
 import threading
 import time
@@ -28,6 +29,7 @@ from baselines.policies import Random, Staggered, Synchronised
 RECIPES = Path(__file__).with_name("dqn_recipes.json")
 CHECKPOINT, POLICY = "checkpoint.safetensors", "policy.safetensors"
 OBSERVATION = "compact"
+PAIR_COST = 3  # a pair takes about as long as so many decisions of learning
 
 
 @dataclass(frozen=True)
@@ -140,14 +142,17 @@ class Training:
         if config.improvements:
             pack(self.agent.average)  # rather refused now than after the last decision
 
-    def run(self) -> Iterator[Step]:
-        """Train to the end, one round or improvement a step; stop whenever you like, `save` keeps what was done."""
+    def run(self, seconds: float = math.inf) -> Iterator[Step]:
+        """Train to the end, one round or improvement a step; stop whenever you like, `save` keeps what was done.
+
+        Within a limit of ``seconds`` of training, no improvement begins that is not expected to end in time.
+        """
         agent, config = self.agent, self.agent.config
         log = TensorBoardLogger(self.folder) if self.folder else None
         collector = PairCollector(self.problem)
         if log and agent.decisions == 0:
             self._draw_yardsticks()
-        share = config.total_decisions / (config.total_decisions + 12 * config.improvements * config.pairs)
+        share = config.total_decisions / (config.total_decisions + PAIR_COST * config.improvements * config.pairs)
         try:
             while agent.decisions < config.total_decisions:
                 before, began = agent.decisions // self._every, time.perf_counter()
@@ -160,10 +165,12 @@ class Training:
                 error = self._validate_present(log) if last or agent.decisions // self._every > before else None
                 done = min(1.0, agent.decisions / config.total_decisions)
                 yield Step("learning", share * done, agent.decisions, self.seconds, error)
-            while agent.improvements < config.improvements:
+            expected = PAIR_COST * config.pairs * self.seconds / max(1, agent.decisions)
+            while agent.improvements < config.improvements and self.seconds + expected <= seconds:
                 began = time.perf_counter()
                 improvement = agent.improve(collector)
-                self.seconds += time.perf_counter() - began
+                expected = time.perf_counter() - began
+                self.seconds += expected
                 if log:
                     log.scalar("train/pair_error", improvement.fit.validation_error, self._axis)
                     log.scalar("train/pair_spread", improvement.fit.validation_spread, self._axis)
@@ -255,7 +262,7 @@ def train(
     Returns:
         The policy that was best on the validation episodes.
     """
-    saved, between, steps = time.perf_counter(), True, training.run()
+    saved, between, steps = time.perf_counter(), True, training.run(seconds)
     try:
         with _interrupts_held() as interrupted:
             while True:

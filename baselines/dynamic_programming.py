@@ -28,6 +28,7 @@ import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from aq_gym.episodes import Episodes
 from aq_gym.problem import Problem
 
 if TYPE_CHECKING:
@@ -375,6 +376,8 @@ class Solution:
         _in_threads(partial(_answer, *self._chain, self._errors, self.sensing, *state, out), slot.size, 256)
         return out
 
+    needs_observation = False
+
     def act(self, observation: Any, info: Info) -> Any:
         """The optimal action from `info` alone: an int for one episode, (K,) for a batch. A tie is resolved as off."""
         del observation
@@ -681,6 +684,8 @@ class JointSolution:
         _answer_joint(n_devices, n_cells, self._errors, self._after, t[:, 0], m[:, 0], row, e[:, 0], out)
         return out.reshape(*shape, 2)
 
+    needs_observation = False
+
     def act(self, observation: Any, info: Info) -> Any:
         """Optimal action(s) from `info` alone; a tie is resolved as off.
 
@@ -783,9 +788,8 @@ def evaluate_exactly(
     horizon: int,
     energy_budget: int,
     max_sleep: int,
-    observation: str = "full",
     *,
-    observe: Callable[[dict[str, Any]], Any] | None = None,
+    observation: str = "full",
     fuse_measured: bool = False,
     batch: int = 32_768,
     negligible: float = 0.0,
@@ -804,9 +808,8 @@ def evaluate_exactly(
         horizon: T, slots.
         energy_budget: B, sensings per device.
         max_sleep: D, slots.
-        observation: the kind of observation that the policy reads, "full" or "compact"; it names what `observe` makes.
-        observe: info of K states -> observations (K, n), for a policy with a true attribute `needs_observation`.
-            Without it `act` is called with None.
+        observation: what a policy reads that does not say so by an attribute ``observation``. One with a false
+            attribute ``needs_observation`` is shown None, which is faster.
         fuse_measured: fuse a location's own fresh reading with the others instead of keeping it alone.
         batch: states per call of `act`.
         negligible: states of at most this probability are dropped and the rest scaled up; the result is off by at most
@@ -814,14 +817,13 @@ def evaluate_exactly(
         max_bytes: refuse instances that need more memory [bytes].
 
     Raises:
-        ValueError: an argument of the wrong type or out of range, an instance that is too large, a policy that needs
-            observations without `observe`, or an answer of `act` that is no batch of actions.
+        ValueError: an argument of the wrong type or out of range, an instance that is too large, or an answer of `act`
+            that is no batch of actions.
     """
-    if observation not in ("full", "compact"):
-        raise ValueError(f"observation: expected 'full' or 'compact', got {observation!r}")
-    if observe is None and getattr(policy, "needs_observation", False):
-        raise ValueError(f"observe: the policy reads {observation!r} observations; pass a function info -> (K, n)")
     problem = Problem.create(network, devices, horizon, energy_budget, max_sleep, fuse_measured=fuse_measured)
+    observe = None
+    if getattr(policy, "needs_observation", True):
+        observe = _Observer(problem, getattr(policy, "observation", None) or observation)
     _check_bytes(problem, 6, max_bytes, "evaluate_exactly")
     n_cells, base, rows = _sizes(problem)
     n_devices, n_levels = problem.n_devices, problem.network.n_levels
@@ -870,9 +872,22 @@ def evaluate_exactly(
     return total / problem.horizon
 
 
-def _ask(
-    policy: Policy, info: dict[str, NDArray[Any]], observe: Callable[[dict[str, Any]], Any] | None, batch: int
-) -> IntArray:
+class _Observer:
+    """Observations of any states, from the environments' own kernels."""
+
+    def __init__(self, problem: Problem, kind: str, side_by_side: int = 2048) -> None:
+        self._episodes = Episodes(problem, side_by_side, observation=kind)
+
+    def __call__(self, info: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
+        n, parts = len(self._episodes), []
+        for begin in range(0, info["slot"].size, n):
+            rows = np.minimum(np.arange(begin, begin + n), info["slot"].size - 1)  # the last batch is filled up
+            state = [info[name][rows] for name in ("slot", "turn", "energy", "delay", "record", "level")]
+            parts.append(self._episodes.place(*state))
+        return np.concatenate(parts)[: info["slot"].size]
+
+
+def _ask(policy: Policy, info: dict[str, NDArray[Any]], observe: _Observer | None, batch: int) -> IntArray:
     """Actions of the policy in all states of `info`, (K,) in {0, 1}."""
     n_states = info["slot"].size
     actions = np.empty(n_states, dtype=np.int64)

@@ -33,12 +33,8 @@ _RESAMPLES = 2000
 
 
 def _index(problem: Problem) -> Any:
-    try:
-        from baselines.index import index_policy
-    except ModuleNotFoundError as error:
-        if error.name != "baselines.index":
-            raise
-        raise ValueError("the word 'index' needs baselines/index.py, which this checkout does not have") from error
+    from baselines.index import index_policy
+
     return index_policy(problem)
 
 

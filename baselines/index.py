@@ -50,7 +50,6 @@ QUICK_DECISIONS = 25_000_000  # played when an instance is tuned on demand: abou
 _AT = {name: i for i, name in enumerate(NAMES)}
 _FLOOR = 0.03  # least spread of a coefficient in the search, see Budget.step
 _CONSTANT = 1e-6  # a number of less spread is taken for a constant
-_SHIFTS = (0.0, -1.0, -0.5, 0.5, 1.0)
 _MOST_BYTES = 4 << 20  # of the fields of the episodes that are played side by side
 
 
@@ -217,7 +216,7 @@ def tune(
         problem: what is played.
         budget: how much.
         seed: of the first episode; by convention at least `FIRST_TUNING_SEED`.
-        starts: policies (of any problem) whose coefficients are tried first, also with other constants.
+        starts: policies (of any problem) whose coefficients are tried first, see `shifted`.
         features: the numbers that the threshold may depend on.
         report: is told how it goes.
 
@@ -226,7 +225,7 @@ def tune(
     """
     began = time.perf_counter()
     simulator, rng, episodes = Simulator(problem), np.random.default_rng(seed), budget.episodes
-    first = [Index(problem, start.constant + shift, start.coefficients) for start in starts for shift in _SHIFTS]
+    first = [Index(problem, start.constant, start.coefficients) for start in starts]
     for own_share, pooled_share in ((16.0, 0.0), (8.0, 8.0), (0.0, 16.0)):
         scarcity = {"scarcity": own_share, "scarcity_pooled": pooled_share}
         first += [Index(problem, float(np.log(0.02 * 2.0**k)), scarcity) for k in range(10)]
@@ -258,6 +257,15 @@ def tune(
     chosen, seconds = finalists[int(found.argmin())], time.perf_counter() - began
     report(f"best: {found.min():.4f} µg/m³, {chosen}; {simulator.decisions:,} decisions in {seconds:.0f} s")
     return Index(problem, chosen.constant, chosen.coefficients, training_seconds=seconds), float(found.min())
+
+
+def shifted(
+    problem: Problem,
+    numbers: Mapping[str, Any],
+    shifts: Sequence[float] = (0.0, -4.0, -3.0, -2.0, -1.0, -0.5, 0.5, 1.0),
+) -> list[Index]:
+    """Committed coefficients with the constant moved, since another number of devices wants another one."""
+    return [Index(problem, numbers["constant"] + shift, numbers["coefficients"]) for shift in shifts]
 
 
 class _Space:
@@ -292,10 +300,8 @@ def index_policy(problem: Problem, report: Callable[[str], None] = lambda line: 
             return Index(
                 problem, numbers["constant"], numbers["coefficients"], training_seconds=numbers["training_seconds"]
             )
-    starts = [Index(problem, numbers["constant"], numbers["coefficients"]) for numbers in _tuned().values()]
-    plays = (
-        _QUICK["generations"] * _QUICK["population"] + len(starts) * len(_SHIFTS) + 30 + 7 * 8
-    )  # the grid and the finalists
+    starts = [start for numbers in _tuned().values() for start in shifted(problem, numbers)]
+    plays = _QUICK["generations"] * _QUICK["population"] + len(starts) + 30 + 7 * 8  # the grid and the finalists
     episodes = max(2, min(512, QUICK_DECISIONS // (plays * problem.horizon * problem.n_devices)))
     return tune(problem, Budget(episodes=episodes, step=0.25, **_QUICK), starts=starts, report=report)[0]
 

@@ -56,6 +56,7 @@ class Random:
 
     observation = "compact"  # it reads none, and this one is the smaller
     training_seconds = 0.0
+    needs_observation = False
 
     def __init__(self, problem: Problem, seed: int | None = None) -> None:
         self.problem = problem
@@ -107,6 +108,7 @@ class Uniform:
 
     observation = "compact"
     training_seconds = 0.0
+    needs_observation = False
 
     def __init__(self, problem: Problem, schedule: NDArray[np.bool_]) -> None:
         shape = (problem.horizon + 1, problem.n_devices)

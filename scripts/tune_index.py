@@ -18,7 +18,7 @@ from pathlib import Path
 
 from aq_gym.registration import ENTRIES
 from baselines.greedy import entry_problem
-from baselines.index import TUNED, Budget, Index, tune
+from baselines.index import TUNED, Budget, shifted, tune
 from baselines.playing import FIRST_TUNING_SEED
 from scripts.fit_network import commit
 
@@ -31,10 +31,11 @@ BUDGETS = {
     "MultiDevice-Day-v0": Budget(14, 48, 128, 0.25),
     "City-v0": Budget(8, 24, 6, 0.2),
 }
-STARTS = {  # whose coefficients are tried first
-    "SingleDevice-Day-v0": "SingleDevice-v0",
-    "MultiDevice-Day-v0": "MultiDevice-v0",
-    "City-v0": "MultiDevice-Day-v0",
+NEAR, FAR = (0.0, -1.0, -0.5, 0.5, 1.0), (0.0, -4.0, -3.0, -2.0, -1.0, -0.5, 0.5, 1.0)
+STARTS = {  # whose coefficients are tried first, and by what their constant is moved
+    "SingleDevice-Day-v0": ("SingleDevice-v0", NEAR),
+    "MultiDevice-Day-v0": ("MultiDevice-v0", NEAR),
+    "City-v0": ("MultiDevice-v0", FAR),
 }
 
 
@@ -44,8 +45,8 @@ def main(args: argparse.Namespace) -> None:
         problem = entry_problem(name)
         changed = {key: value for key in ("generations", "population", "episodes") if (value := getattr(args, key))}
         budget = dataclasses.replace(BUDGETS[name], **changed)
-        known = [written[start] for start in (STARTS.get(name),) if start in written]
-        starts = [Index(problem, numbers["constant"], numbers["coefficients"]) for numbers in known]
+        origin, shifts = STARTS.get(name, (None, ()))
+        starts = shifted(problem, written[origin], shifts) if origin in written else []
         print(f"{name}: {budget}")
         index, error = tune(problem, budget, args.seed, starts, report=lambda line: print("   ", line, flush=True))
         written[name] = {
@@ -53,7 +54,7 @@ def main(args: argparse.Namespace) -> None:
             "coefficients": index.coefficients,
             "tuning_error": error,
             "budget": dataclasses.asdict(budget),
-            "start": STARTS[name] if known else None,
+            "start": origin if starts else None,
             "seed": args.seed,
             "training_seconds": round(index.training_seconds, 1),
             "commit": commit(),

@@ -49,7 +49,8 @@ class JointDevicesEnv(SensingEnv):
 
     ## Arguments
     - ``network="pku2018"``, ``devices=(0, 6, 12, 18, 24)``, ``horizon=60``, ``energy_budget=10``, ``max_sleep=12``,
-      ``n_levels=None``, ``fuse_measured=False``, ``render_mode=None``: as in `MultiDeviceEnv`.
+      ``n_levels=None``, ``fuse_measured=False``, ``observation="full"``, ``render_mode=None``: as in
+      `MultiDeviceEnv`; the compact observation, of the device that decides, is not to be had here.
 
     ## Version History
     - v0: first release.
@@ -70,10 +71,11 @@ class JointDevicesEnv(SensingEnv):
         max_sleep: int = 12,
         n_levels: int | None = None,
         fuse_measured: bool = False,
+        observation: str = "full",
         render_mode: str | None = None,
     ) -> None:
         super().__init__(
-            network, devices, horizon, energy_budget, max_sleep, n_levels, fuse_measured, "full", render_mode
+            network, devices, horizon, energy_budget, max_sleep, n_levels, fuse_measured, observation, render_mode
         )
         self.action_space = gym.spaces.MultiBinary(self.problem.n_devices)
         self._forced = np.zeros((1, self.problem.n_devices), np.bool_)

@@ -281,3 +281,19 @@ def test_beginning_some_leaves_the_others_alone(made_up_problem: Any, observatio
         assert now.shape[1:] == new.shape[1:]
     np.testing.assert_array_equal(episodes.state.battery[chosen], twin.state.battery)
     np.testing.assert_array_equal(episodes.state.clock[chosen], twin.state.clock)
+
+
+@pytest.mark.parametrize("kind", ["full", "compact"])
+@pytest.mark.parametrize("fuse_measured", [False, True])
+def test_a_state_put_in_place_is_observed_as_it_was_when_played(kind: str, fuse_measured: bool) -> None:
+    env = MultiDeviceVectorEnv(
+        8, horizon=20, energy_budget=3, max_sleep=8, fuse_measured=fuse_measured, observation=kind
+    )
+    placed = Episodes(env.problem, 8, observation=kind)
+    rng = np.random.default_rng(0)
+    observation, info = env.reset(seed=3)
+    over = np.zeros(8, np.bool_)
+    while not over.any():
+        again = placed.place(*(info[name] for name in ("slot", "turn", "energy", "delay", "record", "level")))
+        np.testing.assert_allclose(again, observation, rtol=1e-5, atol=1e-7)
+        observation, _, over, _, info = env.step(rng.integers(0, 2, 8))

@@ -47,7 +47,7 @@ BAD: list[tuple[str, Any]] = [
     *(("n_levels", x) for x in (0, -1, 2.0, "6", True, 48)),
     *(("fuse_measured", x) for x in (1, 0, None, "yes", [])),
     *(("network", x) for x in ("atlantis", "", "synthetic-9", "PKU2018")),
-    *(("network", x) for x in (None, 5, 1.5, [], {}, b"pku2018", object())),
+    *(("network", x) for x in (None, 5, 1.5, [], {}, b"pku2018", object)),
 ]
 
 

@@ -368,6 +368,8 @@ class Schedule:
     def __init__(self, slots: list[set[int]]):
         self.slots = slots
 
+    needs_observation = False
+
     def act(self, observation: Any, info: Any) -> Any:
         assert observation is None
         return np.array([int(t in self.slots[m]) for t, m in zip(info["slot"], info["turn"], strict=True)])
@@ -403,17 +405,15 @@ def test_exact_evaluation_passes_what_the_vector_environment_would(coarse: Senso
     seen: list[dict[str, Any]] = []
 
     class Reader:
-        needs_observation = True
+        observation = "compact"
 
         def act(self, observation: Any, info: Any) -> Any:
-            assert observation.shape == (info["slot"].size, 3) and (observation[:, 0] == info["level"]).all()
+            assert observation.shape == (info["slot"].size, 32) and observation.dtype == np.float32
+            np.testing.assert_allclose(np.exp(8 * observation[:, 20]), info["level"], rtol=1e-5)
             seen.append(info)
             return info["action_mask"][:, 1]
 
-    def observe(info: dict[str, Any]) -> Any:
-        return np.repeat(info["level"][:, None], 3, axis=1)
-
-    evaluate_exactly(Reader(), coarse, *TWO, observe=observe, batch=1000)
+    evaluate_exactly(Reader(), coarse, *TWO, batch=1000)
     assert {(int(i["slot"][0]), int(i["turn"][0])) for i in seen} == set(itertools.product(range(1, 25), (0, 1)))
     assert max(i["slot"].size for i in seen) <= 1000
     for info in seen:
@@ -422,8 +422,6 @@ def test_exact_evaluation_passes_what_the_vector_environment_would(coarse: Senso
         assert info["energy"].shape == info["delay"].shape == info["record"].shape == (info["slot"].size, 2)
         assert (info["delay"][:, m:] >= 1).all() and info["action_mask"].any(axis=1).all()
         assert np.isin(info["record"], coarse.levels).all()
-    with pytest.raises(ValueError, match="observe"):
-        evaluate_exactly(Reader(), coarse, *TWO)
 
 
 @pytest.mark.parametrize("answer", [2, 0.5, -1])

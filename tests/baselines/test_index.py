@@ -94,6 +94,7 @@ def test_nonsense_is_refused() -> None:
         Budget(step=0.0)
 
 
+@pytest.mark.slow
 def test_tuning_improves_on_its_start() -> None:
     few = ("scarcity", "scarcity_pooled", "level_log", "error_log", "delay_log", "freshest_delay_log")
     policy, error = tune(SMALL, Budget(10, 32, 128), features=few)

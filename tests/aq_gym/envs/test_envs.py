@@ -302,7 +302,7 @@ def test_the_refused_place_is_named() -> None:
 
 NO_ACTION: list[Any] = [
     2, -1, 0.5, 1.0, float("nan"), None, "on", "1", b"1", [1], (), {}, np.array([1]), np.array([]), True, False,
-    np.True_, np.float32(1), np.array(1.0), np.array("1"), 2**70, np.int8(-1), np.uint8(255), 1 + 0j, object(),
+    np.True_, np.float32(1), np.array(1.0), np.array("1"), 2**70, np.int8(-1), np.uint8(255), 1 + 0j, object,
     torch.tensor(2), torch.tensor([1]), torch.tensor(0.5), np.timedelta64(1, "s"),
 ]  # fmt: skip
 

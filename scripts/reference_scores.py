@@ -65,9 +65,8 @@ def main(args: argparse.Namespace) -> None:
         command = shlex.join(["python", "-m", "scripts.reference_scores", *args.given])
         run = {"command": command, "commit": commit(), "episodes": args.episodes, "seed": args.seed}
         written["runs"][name] = run | {"episodes": episodes}
-        written |= run  # the latest
         order = {key: written["ids"][key] for key in NAMES if key in written["ids"]}
-        text = json.dumps({**{k: v for k, v in written.items() if k != "ids"}, "ids": order}, indent=1)
+        text = json.dumps({"runs": written["runs"], "ids": order}, indent=1)
         partial = args.output.with_suffix(".partial")
         partial.write_text(text + "\n", encoding="utf-8")
         os.replace(partial, args.output)
@@ -79,7 +78,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--ids", nargs="+", choices=NAMES, default=NAMES, metavar="ID", help=f"of {', '.join(NAMES)}")
     words = [word for word in WORDS if word != "optimal"]
     parser.add_argument(
-        "--policies", nargs="+", choices=words, default=["random", "synchronised", "staggered", "greedy"]
+        "--policies", nargs="+", choices=words, default=["random", "synchronised", "staggered", "greedy", "index"]
     )
     parser.add_argument("--episodes", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0, help="of the first episode (default 0)")

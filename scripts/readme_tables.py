@@ -1,0 +1,103 @@
+"""Write README.md's tables: the ids from the registry, the benchmark from its CSV.
+
+    python -m scripts.readme_tables runs/benchmark/TIME-full/benchmark.csv
+    python -m scripts.readme_tables            # the table of ids alone
+
+Each stands between two comments, `<!-- NAME -->` and `<!-- end of NAME -->`; nothing else of the file is touched.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from aq_gym import reference_scores
+from aq_gym.network import write_atomically
+from aq_gym.registration import ENTRIES
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def ids_table() -> str:
+    """The registered ids with their sizes and the best known score."""
+    lines = [
+        "| id | devices | slots T | sensings B | longest sleep D | what it is | best known [µg/m³] |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for entry in ENTRIES:
+        kwargs, scores = entry.kwargs, reference_scores(entry.name)
+        devices = len(kwargs["devices"]) if "devices" in kwargs else 1
+        best = f"{scores['best_known']:.2f}" if scores["optimum"] is None else f"{scores['optimum']:.3f} (exact)"
+        lines.append(
+            f"| `aq_gym/{entry.name}` | {devices} | {kwargs['horizon']} | {kwargs['energy_budget']} | "
+            f"{kwargs['max_sleep']} | {entry.prose.split(';')[0].rstrip('.')} | {best} |"
+        )
+    return "\n".join(lines)
+
+
+def benchmark_table(path: Path) -> str:
+    """The benchmark's rows, a line a task and policy, and where they come from."""
+    table = pd.read_csv(path)
+    lines = [
+        "| task | policy | joint error [µg/m³] | less that of staggered | regret % | training s |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, rows in table.groupby("env_id", sort=False):
+        for row in rows.sort_values("joint_error").itertuples():
+            error = f"{row.joint_error:.2f} [{row.joint_error_low:.2f}, {row.joint_error_high:.2f}]"
+            less = f"{row.difference:+.3f} [{row.difference_low:+.3f}, {row.difference_high:+.3f}]"
+            known = row.policy != "optimal" and pd.notna(row.regret_percent)
+            regret = (
+                f"{row.regret_percent:.2f} [{row.regret_percent_low:.2f}, {row.regret_percent_high:.2f}]"
+                if known
+                else ""
+            )
+            policy = f"**{row.policy}**" if row.policy == "DQN" else row.policy
+            less = "" if row.policy == "staggered" else less
+            lines.append(f"| {name} | {policy} | {error} | {less} | {regret} | {row.training_seconds:.0f} |")
+    one = table.iloc[0]
+    dirty = " with uncommitted changes" if one.dirty else ""
+    lines += [
+        "",
+        f"{one.episodes:,} episodes, the same for every policy; in brackets 95 % bootstrap intervals, those of differences "
+        f"and regrets paired. Trainings took at most {one.seconds:g} s each, two side by side on {one.cores} cores "
+        f"({one.cpu}); the seconds of greedy and index are those of their tuning. Commit {one.commit[:10]}{dirty}, "
+        f"`python -m scripts.benchmark`.",
+    ]
+    return "\n".join(lines)
+
+
+def replace(text: str, name: str, table: str) -> str:
+    """The text with another table between the comments of that name.
+
+    Raises:
+        ValueError: the comments are missing.
+    """
+    first, last = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    before, found, rest = text.partition(first)
+    _, closed, after = rest.partition(last)
+    if not found or not closed:
+        raise ValueError(f"README.md: expected {first} and {last} around the table, found only part of that")
+    return f"{before}{first}\n{table}\n{last}{after}"
+
+
+def main(args: argparse.Namespace) -> str:
+    text = replace(args.readme.read_text(encoding="utf-8"), "ids", ids_table())
+    if args.benchmark is not None:
+        text = replace(text, "benchmark", benchmark_table(args.benchmark))
+    write_atomically(args.readme, text.encode())
+    return text
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("benchmark", nargs="?", type=Path, help="the benchmark's CSV")
+    parser.add_argument("--readme", type=Path, default=README)
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    main(parse())

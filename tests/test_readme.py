@@ -1,0 +1,53 @@
+"""README.md: its Python runs, its tables are the registry's, its commands and links exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from aq_gym.registration import ENTRIES
+from scripts import readme_tables
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("number", range(len(BLOCKS)))
+def test_python_runs(number: int, capsys: pytest.CaptureFixture[str]) -> None:
+    code = BLOCKS[number].replace("episodes=2000", "episodes=20")
+    exec(compile(code, f"README.md, block {number}", "exec"), {})
+    assert capsys.readouterr().out.strip()
+
+
+def test_there_is_python_to_run() -> None:
+    assert len(BLOCKS) == 2
+    statements = [line for line in BLOCKS[0].splitlines() if line.strip()]
+    assert len(statements) == 6 and 'gym.make("aq_gym:aq_gym/MultiDevice-v0")' in BLOCKS[0]
+
+
+def test_the_table_of_ids_is_the_registry(tmp_path: Path) -> None:
+    copy = tmp_path / "README.md"
+    copy.write_text(TEXT, encoding="utf-8")
+    assert readme_tables.main(readme_tables.parse(["--readme", str(copy)])) == TEXT
+    for entry in ENTRIES:
+        assert f"`aq_gym/{entry.name}`" in TEXT
+
+
+def test_a_missing_comment_is_refused(tmp_path: Path) -> None:
+    copy = tmp_path / "README.md"
+    copy.write_text("<!-- ids -->", encoding="utf-8")
+    with pytest.raises(ValueError, match="end of ids"):
+        readme_tables.main(readme_tables.parse(["--readme", str(copy)]))
+    assert copy.read_text(encoding="utf-8") == "<!-- ids -->"
+
+
+def test_commands_and_links_exist() -> None:
+    for module in re.findall(r"python -m (scripts\.\w+)", TEXT):
+        assert (ROOT / f"{module.replace('.', '/')}.py").is_file(), module
+    for target in re.findall(r"make (\w+)", "".join(re.findall(r"```\n(.*?)```", TEXT, flags=re.DOTALL))):
+        assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE), target
+    for link in re.findall(r"\]\((?!http)([^)]+)\)", TEXT):
+        assert (ROOT / link).is_file(), link

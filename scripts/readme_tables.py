@@ -62,8 +62,8 @@ def benchmark_table(path: Path) -> str:
     dirty = " with uncommitted changes" if one.dirty else ""
     lines += [
         "",
-        f"{one.episodes:,} episodes, the same for every policy; in brackets 95 % bootstrap intervals, those of differences "
-        f"and regrets paired. Trainings took at most {one.seconds:g} s each, two side by side on {one.cores} cores "
+        f"{one.episodes:,} episodes, the same for every policy; in brackets 95 % bootstrap intervals, those of "
+        f"differences and regrets paired. Trainings took at most {one.seconds:g} s each, two side by side on {one.cores} cores "
         f"({one.cpu}); the seconds of greedy and index are those of their tuning. Commit {one.commit[:10]}{dirty}, "
         f"`python -m scripts.benchmark`.",
     ]

@@ -63,9 +63,10 @@ def benchmark_table(path: Path) -> str:
     lines += [
         "",
         f"{one.episodes:,} episodes, the same for every policy; in brackets 95 % bootstrap intervals, those of "
-        f"differences and regrets paired. Trainings took at most {one.seconds:g} s each, two side by side on {one.cores} cores "
-        f"({one.cpu}); the seconds of greedy and index are those of their tuning. Commit {one.commit[:10]}{dirty}, "
-        f"`python -m scripts.benchmark`.",
+        "differences and regrets paired. "
+        f"Trainings took at most {one.seconds:g} s each, two side by side on {one.cores} cores ({one.cpu}); "
+        "the seconds of greedy and index are those of their tuning. "
+        f"Commit {one.commit[:10]}{dirty}, `python -m scripts.benchmark`.",
     ]
     return "\n".join(lines)
 

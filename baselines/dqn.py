@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents import DQNConfig, GreedyPolicy, PairedDQN, TensorBoardLogger, export, load, load_policy, save
-from aq_gym import reference_scores
 from aq_gym.observation import COMPACT_FEATURES
 from aq_gym.problem import Problem
 from baselines.control_variate import ReferenceReward
 from baselines.paired_rollouts import PairCollector, pack
-from baselines.playing import FIRST_TUNING_SEED, native_batch, play_problem
-from baselines.policies import Random, Staggered, Synchronised
+from baselines.playing import native_batch
+from baselines.policies import Staggered
+from baselines.validation import Validation, solvable
 
 RECIPES = Path(__file__).with_name("dqn_recipes.json")
 CHECKPOINT, POLICY = "checkpoint.safetensors", "policy.safetensors"
@@ -115,7 +115,7 @@ class Training:
         self.validation_episodes = validation_episodes
         self.seconds = 0.0
         self._every = max(1, config.total_decisions // max(1, validations))
-        self._known = None if env_kwargs else _optimum(env_id)
+        self._validation = Validation(self.problem, validation_episodes, solvable=solvable(env_id, env_kwargs))
         if resume:
             if folder is None:
                 raise ValueError("resume: expected a folder to resume from, got none")
@@ -150,8 +150,8 @@ class Training:
         agent, config = self.agent, self.agent.config
         log = TensorBoardLogger(self.folder) if self.folder else None
         collector = PairCollector(self.problem)
-        if log and agent.decisions == 0:
-            self._draw_yardsticks()
+        if self.folder and agent.decisions == 0:
+            self._validation.draw_yardsticks(self.folder, config.total_decisions + config.improvements * config.pairs)
         share = config.total_decisions / (config.total_decisions + PAIR_COST * config.improvements * config.pairs)
         try:
             while agent.decisions < config.total_decisions:
@@ -202,47 +202,15 @@ class Training:
 
     def validate(self) -> float:
         """Average joint error of the policy that `policy` returns, on the validation episodes [µg/m³]."""
-        return self._validation_error(self.policy())
-
-    def _validation_error(self, policy: Any) -> float:
-        record = play_problem(policy, self.problem, self.validation_episodes, FIRST_TUNING_SEED)
-        return float(record.joint_error.mean())
+        return self._validation.error(self.policy())
 
     def _validate_present(self, log: TensorBoardLogger | None) -> float:
-        error = self._validation_error(self.agent.policy(OBSERVATION, present=True))
+        error = self._validation.error(self.agent.policy(OBSERVATION, present=True))
         self.agent.keep_best(error)
         if log:
-            log.scalar("eval/joint_error", error, self._axis)
-            log.scalar("eval/mean_reward", -error * self.problem.horizon, self._axis)
-            if self._known is not None:
-                log.scalar("eval/regret_percent", 100.0 * (error / self._optimum_there() - 1.0), self._axis)
+            for tag, value in self._validation.scalars(error).items():
+                log.scalar(tag, value, self._axis)
         return error
-
-    def _optimum_there(self) -> float:
-        """What the optimal policy scores on the validation episodes themselves: paired, so with far less noise."""
-        if not hasattr(self, "_optimum"):
-            from baselines.evaluation import build_policy
-
-            best, _ = build_policy("optimal", self.problem)
-            self._optimum = self._validation_error(best)
-        return self._optimum
-
-    def _draw_yardsticks(self) -> None:
-        """Constant lines in the chart of eval/joint_error, one run a yardstick."""
-        assert self.folder is not None
-        for name, make in (("random", Random), ("synchronised", Synchronised), ("staggered", Staggered)):
-            yardstick = make(self.problem)
-            record = play_problem(yardstick, self.problem, self.validation_episodes, FIRST_TUNING_SEED)
-            self._draw_line(name, float(record.joint_error.mean()))
-        if self._known is not None:
-            self._draw_line("optimal", self._optimum_there())
-
-    def _draw_line(self, name: str, error: float) -> None:
-        assert self.folder is not None
-        with TensorBoardLogger(self.folder / name) as line:
-            for at in (0, self.agent.config.total_decisions + self.agent.config.improvements * self.agent.config.pairs):
-                line.scalar("eval/joint_error", error, at)
-                line.scalar("eval/mean_reward", -error * self.problem.horizon, at)
 
 
 def train(
@@ -315,10 +283,3 @@ def load_trained(folder: Path) -> GreedyPolicy:
     policy = load_policy(folder / POLICY if folder.is_dir() else folder, agent_class=PairedDQN)
     policy.training_seconds = float(policy.card.get("training_seconds", float("nan")))
     return policy
-
-
-def _optimum(env_id: str) -> float | None:
-    try:
-        return reference_scores(env_id)["optimum"]
-    except ValueError:
-        return None

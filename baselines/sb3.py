@@ -23,16 +23,14 @@ from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
-from aq_gym import reference_scores
+from agents.rollout import FIRST_TRAINING_SEED
 from aq_gym.envs.joint_devices import joint_action_masks
-from aq_gym.problem import Problem
-from baselines.playing import FIRST_TUNING_SEED, check_count, native_batch, play_problem
-from baselines.policies import Staggered, Synchronised
+from baselines.playing import check_count, native_batch
+from baselines.validation import Validation, solvable
 
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"dqn": DQN, "ppo": PPO, "qrdqn": QRDQN, "maskable_ppo": MaskablePPO}
 OFF_POLICY = ("dqn", "qrdqn")  # these keep a replay buffer, and take Discrete actions only
 HYPERPARAMETERS = Path(__file__).with_name("sb3_hyperparameters.json")
-FIRST_TRAINING_SEED = 2**30
 MODEL, NORMALISATION, CARD = "model.zip", "vecnormalize.pkl", "card.json"
 
 
@@ -243,12 +241,10 @@ def hyperparameters(algorithm: str) -> dict[str, Any]:
 class _Validation(BaseCallback):
     """Plays the present policy on the same validation episodes now and then; keeps the best on disk."""
 
-    def __init__(
-        self, folder: Path, card: dict[str, Any], every: int, episodes: int, optimum: float | None, limit: float
-    ) -> None:
+    def __init__(self, folder: Path, card: dict[str, Any], every: int, validation: Validation, limit: float) -> None:
         super().__init__()
-        self.folder, self.card, self.every, self.episodes = folder, card, every, episodes
-        self.optimum, self.limit = optimum, limit
+        self.folder, self.card, self.every, self.limit = folder, card, every, limit
+        self.validation = validation
         self.best = math.inf
         self.start = time.perf_counter()
         self.validating = 0.0
@@ -269,12 +265,9 @@ class _Validation(BaseCallback):
         began, seconds = time.perf_counter(), self.seconds
         normalise = self.model.get_vec_normalize_env()
         policy = SB3Policy(self.model, normalise, observation=self.card["observation"], view=self.card["view"])
-        problem = self.training_env.get_attr("problem", [0])[0]
-        error = float(play_problem(policy, problem, self.episodes, FIRST_TUNING_SEED).joint_error.mean())
-        self.logger.record("eval/joint_error", error)
-        self.logger.record("eval/mean_reward", -error * problem.horizon)
-        if self.optimum is not None:
-            self.logger.record("eval/regret_percent", 100.0 * (error / self.optimum - 1.0))
+        error = self.validation.error(policy)
+        for tag, value in self.validation.scalars(error).items():
+            self.logger.record(tag, value)
         self.logger.record("time/total_timesteps", self.model.num_timesteps, exclude="tensorboard")
         self.logger.dump(self.model.num_timesteps)
         # The card counts the whole run, whenever its best policy came.
@@ -283,7 +276,7 @@ class _Validation(BaseCallback):
             self.best = error
             self.card |= {
                 "validation_error": error,
-                "validation_episodes": self.episodes,
+                "validation_episodes": self.validation.episodes,
                 "best_after": spent["decisions"],
             }
             save(self.folder, self.model, normalise, self.card | spent)
@@ -387,9 +380,9 @@ def train(
         "settings": {**settings, "model": model_settings},
         **(note or {}),
     }
-    optimum = None if env_kwargs else _known_optimum(venv.env_id)
     episodes = validation_episodes or max(16, min(512, 150_000 // (problem.horizon * problem.n_devices)))
-    callback = _Validation(folder, card, max(1, steps // validations), episodes, optimum, seconds)
+    validation = Validation(problem, episodes, solvable=solvable(venv.env_id, env_kwargs))
+    callback = _Validation(folder, card, max(1, steps // validations), validation, seconds)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # small networks gain nothing from more
     try:
@@ -402,7 +395,7 @@ def train(
             **model_settings,
         )
         model.set_logger(configure(str(folder), ["tensorboard"]))
-        _draw_yardsticks(folder, problem, episodes, steps)
+        validation.draw_yardsticks(folder, steps)
         callback.start = time.perf_counter()
         try:
             every = settings["n_envs"] if algorithm in OFF_POLICY else 1  # episodes; rollouts
@@ -416,21 +409,3 @@ def train(
     if not math.isfinite(callback.best):
         raise RuntimeError(f"{algorithm} on {env_id}: no policy with a finite validation error came of the training")
     return SB3Policy.load(folder)
-
-
-def _known_optimum(env_id: str) -> float | None:
-    try:
-        return reference_scores(env_id).get("optimum")
-    except ValueError:  # no scores of this id yet
-        return None
-
-
-def _draw_yardsticks(folder: Path, problem: Problem, episodes: int, steps: int) -> None:
-    """Constant lines in the chart of eval/joint_error: each its own TensorBoard run beside the agent's."""
-    from torch.utils.tensorboard import SummaryWriter
-
-    for name, policy in (("synchronised", Synchronised(problem)), ("staggered", Staggered(problem))):
-        error = float(play_problem(policy, problem, episodes, FIRST_TUNING_SEED).joint_error.mean())
-        with SummaryWriter(str(folder / name)) as writer:
-            for step in (0, steps):
-                writer.add_scalar("eval/joint_error", error, step)

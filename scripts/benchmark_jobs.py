@@ -25,12 +25,13 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 from scipy.stats import bootstrap
 
-from agents import DQNConfig, TensorBoardLogger
+from agents import DQNConfig
 from aq_gym import reference_scores
 from aq_gym.problem import Problem
 from baselines import dqn, sb3
 from baselines.evaluation import build_policy, summarise
-from baselines.playing import FIRST_TUNING_SEED, Record, play_problem, problem_of
+from baselines.playing import Record, play_problem, problem_of
+from baselines.validation import Validation, solvable
 
 LEARNERS = ("dqn", *(f"sb3-{algorithm}" for algorithm in sb3.ALGORITHMS))
 WHERE_POSSIBLE = ("index", "optimal")  # tuned for some instances, solvable for some
@@ -195,16 +196,12 @@ def _regret(errors: NDArray[np.float64], optimal: NDArray[np.float64], seed: int
 def _draw_lines(plan: Plan, env_id: str, problem: Problem, policies: dict[str, Any]) -> None:
     """Lines in TensorBoard's charts for the yardsticks that the trainings did not draw."""
     end = max((policies[label(learner)].card["decisions"] for learner in plan.learners), default=1)
+    validation = Validation(problem, _VALIDATION_EPISODES, solvable=solvable(env_id, plan.env_kwargs))
     for word in [word for word in ("greedy", "index") if word in policies]:
         folder = plan.place(env_id, word)
         if folder.exists():
             shutil.rmtree(folder)
-        record = play_problem(policies[word], problem, _VALIDATION_EPISODES, FIRST_TUNING_SEED, name=word)
-        error = float(record.joint_error.mean())
-        with TensorBoardLogger(folder) as line:
-            for at in (0, end):
-                line.scalar("eval/joint_error", error, at)
-                line.scalar("eval/mean_reward", -error * problem.horizon, at)
+        validation.draw_line(folder, policies[word], end)
 
 
 def _do(plan: Plan, env_id: str, learner: str | None) -> Any:

@@ -292,7 +292,7 @@ def test_tensorboard_shows_learning_beside_the_yardsticks(tmp_path: Path) -> Non
     np.testing.assert_allclose(regret, 100 * (np.array(errors, float) / optimum - 1), rtol=1e-3)
     assert min(regret) > 0
     for name, line in lines.items():
-        assert set(line) == {"eval/joint_error", "eval/mean_reward"}, name
+        assert set(line) == {"eval/joint_error", "eval/mean_reward", "eval/regret_percent"}, name
         (start, low), (end, high) = line["eval/joint_error"]
         assert start == 0 and low == high >= optimum and end >= config.total_decisions, name
 

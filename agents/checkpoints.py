@@ -24,6 +24,7 @@ from torch import Tensor
 from agents.config import DQNConfig
 from agents.dqn import DQN
 from agents.environment import describe_environment, differences
+from agents.improvement import PairedDQN
 from agents.policy import GreedyPolicy
 
 CHECKPOINT, POLICY = "dqn-checkpoint", "dqn-policy"
@@ -89,9 +90,14 @@ def export(path: str | Path, agent: DQN, *, observation: str = "full", card: dic
     return _write(Path(path), POLICY, tensors, {**_identity(agent), "observation": observation, "card": card})
 
 
-def load_policy(path: str | Path, env: AnyEnv | None = None, agent_class: type[DQN] = DQN) -> GreedyPolicy:
-    """Read the greedy policy of an exported file or of a checkpoint; arguments and errors as for `load`."""
+def load_policy(path: str | Path, env: AnyEnv | None = None, agent_class: type[DQN] | None = None) -> GreedyPolicy:
+    """Read the greedy policy of an exported file or of a checkpoint; arguments and errors as for `load`.
+
+    Without an ``agent_class`` the file's own is taken, if it is one of this package.
+    """
     tensors, header = _read(Path(path), (POLICY, CHECKPOINT))
+    if agent_class is None:
+        agent_class = PairedDQN if header.get("agent") == PairedDQN.__name__ else DQN
     agent = _rebuild(Path(path), header, agent_class, env, memory=False)
     evaluated = header.get("counters", {}).get("best_error", 0.0) < math.inf
     prefix = "best." if evaluated else "average."

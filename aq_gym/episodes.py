@@ -301,6 +301,8 @@ class Episodes:
         Raises:
             ValueError: the copy belongs to another problem or has another number of episodes.
         """
+        if not isinstance(state, EpisodeState):
+            raise ValueError(f"state: expected what get_state returned, got {type(state).__name__}")
         if len(state) not in (1, len(self)):
             raise ValueError(f"state: holds {len(state)} episodes, expected 1 or {len(self)}")
         if state.problem != self._digest:

@@ -278,8 +278,9 @@ def _interrupts_held() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-def load_trained(folder: Path) -> GreedyPolicy:
+def load_trained(folder: str | Path) -> GreedyPolicy:
     """The policy that a training left in its folder (or an exported file)."""
+    folder = Path(folder)
     policy = load_policy(folder / POLICY if folder.is_dir() else folder, agent_class=PairedDQN)
     policy.training_seconds = float(policy.card.get("training_seconds", float("nan")))
     return policy

@@ -23,7 +23,7 @@ from pathlib import Path
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from agents import DQNConfig, GreedyPolicy
-from baselines.dqn import Step, Training, recipe, train
+from baselines.dqn import CHECKPOINT, Step, Training, recipe, train
 from scripts.fit_network import commit
 
 
@@ -42,6 +42,8 @@ def configure(args: argparse.Namespace) -> DQNConfig:
 def main(args: argparse.Namespace) -> GreedyPolicy:
     name = args.env.rpartition("/")[2]
     folder = args.folder or Path("runs") / "dqn" / f"{name}-seed{args.seed}"
+    if not args.resume and (folder / CHECKPOINT).exists():
+        raise SystemExit(f"{folder} holds a checkpoint: --resume continues it, --folder names another place")
     note = {"command": shlex.join(["python", "-m", "scripts.train_dqn", *args.given]), "commit": commit()}
     training = Training(args.env, configure(args), args.seed, folder, resume=args.resume, note=note, **args.env_kwargs)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
@@ -68,7 +70,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--env", default="aq_gym/MultiDevice-v0", help="id (default aq_gym/MultiDevice-v0)")
     parser.add_argument("--config", choices=DQNConfig.names(), help="instead of the id's recipe")
-    parser.add_argument("--decisions", type=int, help="how many to learn from (default: the recipe's)")
+    parser.add_argument(
+        "--decisions", type=int, help="how many to learn from (default: the recipe's); its improvements follow"
+    )
     parser.add_argument("--improvements", type=int, help="steps of policy iteration on counterfactual pairs afterwards")
     parser.add_argument("--seconds", type=float, default=math.inf, help="stop after so many seconds of training")
     parser.add_argument("--seed", type=int, default=0)

@@ -134,7 +134,7 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
         Raises:
             ValueError: the state belongs to another problem, or holds several episodes.
         """
-        if len(state) != 1:
+        if isinstance(state, EpisodeState) and len(state) != 1:
             raise ValueError(f"state: holds {len(state)} episodes, expected 1: choose one with state[i]")
         self._episodes.restore(state, [self.np_random], future_seed)
         self._begun = True

@@ -123,7 +123,6 @@ def _open_slot(p, s, k):
                 field[S0_REST, j] += weight
                 field[S1_REST, j] += weighted
     _errors(field, S0, S1, J, e)
-    s.score[k, NOW] = _average(field, J, p.sizes[N])
 
 
 @inner
@@ -160,7 +159,7 @@ def _consider(p, s, k):
 
 @inner
 def _close_slot(p, s, k):
-    """The slot's error counts (10), every delay grows by one up to D, and the next slot opens."""
+    """The slot's error counts (10), every delay grows by one up to D, and the next slot begins."""
     s.score[k, LAST] = s.score[k, NOW]
     s.score[k, TOTAL] += s.score[k, NOW]
     for i in range(p.sizes[M]):
@@ -170,8 +169,6 @@ def _close_slot(p, s, k):
             s.clock[k, CAPPED] += 1
     s.clock[k, TURN] = 0
     s.clock[k, SLOT] += 1
-    if s.clock[k, SLOT] <= p.sizes[T]:
-        _open_slot(p, s, k)
 
 
 @inner
@@ -211,9 +208,19 @@ def _decide(p, s, k, action):
         s.clock[k, TURN] = m + 1
     else:
         _close_slot(p, s, k)
-    if s.clock[k, SLOT] <= p.sizes[T]:
-        _consider(p, s, k)
     return (-after if m == 0 else before - after), on
+
+
+@inner
+def _look_ahead(p, s, k, anew):
+    """Prepare the next decision: the map's sums and errors, ``anew`` from the raw state, and what sensing would do."""
+    if s.clock[k, SLOT] <= p.sizes[T]:
+        if anew:
+            _open_slot(p, s, k)
+            _keep_measured(p, s, k, -1, J, s.path[k, s.clock[k, SLOT]])
+            s.score[k, NOW] = _average(s.field[k], J, p.sizes[N])
+        if p.sizes[JOINT] == 0:
+            _consider(p, s, k)
 
 
 @inner
@@ -394,23 +401,27 @@ def _observe_compact(p, s, k, out):
 
 
 @inner
-def _begin(p, s, k, placed):
-    """Start an episode, every device having sensed in slot 0; or go on from a state that was written from outside."""
-    if not placed:
-        s.clock[k, SLOT] = 1
-        s.clock[k, TURN] = 0
-        s.clock[k, CAPPED] = 0
-        s.score[k, TOTAL] = 0.0
-        for m in range(p.sizes[M]):
-            s.battery[k, ENERGY, m] = p.sizes[BUDGET]
-            s.battery[k, DELAY, m] = 1
-            s.record[k, m] = s.path[k, 0]
-    _open_slot(p, s, k)
-    if placed:
-        _keep_measured(p, s, k, -1, J, s.path[k, s.clock[k, SLOT]])
-        s.score[k, NOW] = _average(s.field[k], J, p.sizes[N])
-    if p.sizes[JOINT] == 0:
-        _consider(p, s, k)
+def _begin(p, s, k):
+    """Start an episode: every device has sensed in slot 0."""
+    s.clock[k, SLOT] = 1
+    s.clock[k, TURN] = 0
+    s.clock[k, CAPPED] = 0
+    s.score[k, TOTAL] = 0.0
+    for m in range(p.sizes[M]):
+        s.battery[k, ENERGY, m] = p.sizes[BUDGET]
+        s.battery[k, DELAY, m] = 1
+        s.record[k, m] = s.path[k, 0]
+
+
+@inner
+def _obey(p, s, k, action, rewards, forced):
+    """Do what an episode is told: decide, BEGIN, or PLACE (go on from a state that was written from outside)."""
+    if action == BEGIN:
+        _begin(p, s, k)
+    elif action != PLACE:
+        rewards[k], on = _decide(p, s, k, action)
+        forced[k] = on != action
+    _look_ahead(p, s, k, s.clock[k, TURN] == 0 or action == PLACE)
 
 
 # The entry points take the arrays of Constants and State one by one, since passing a tuple of arrays into compiled code
@@ -438,12 +449,8 @@ def advance_full(actions, rewards, forced, observation, *arrays):
     """One decision, or what else it is told, in every episode that is not over; then its observation."""
     p, s = Constants(*arrays[:4]), State(*arrays[4:])
     for k in range(s.clock.shape[0]):
-        if actions[k] == BEGIN or actions[k] == PLACE:
-            _begin(p, s, k, actions[k] == PLACE)
-            _observe_full(p, s, k, observation[k])
-        elif actions[k] != WAIT and s.clock[k, SLOT] <= p.sizes[T]:
-            rewards[k], on = _decide(p, s, k, actions[k])
-            forced[k] = on != actions[k]
+        if (actions[k] >= BEGIN or s.clock[k, SLOT] <= p.sizes[T]) and actions[k] != WAIT:
+            _obey(p, s, k, actions[k], rewards, forced)
             _observe_full(p, s, k, observation[k])
 
 
@@ -452,12 +459,8 @@ def advance_compact(actions, rewards, forced, observation, *arrays):
     """One decision, or what else it is told, in every episode that is not over; then its observation."""
     p, s = Constants(*arrays[:4]), State(*arrays[4:])
     for k in range(s.clock.shape[0]):
-        if actions[k] == BEGIN or actions[k] == PLACE:
-            _begin(p, s, k, actions[k] == PLACE)
-            _observe_compact(p, s, k, observation[k])
-        elif actions[k] != WAIT and s.clock[k, SLOT] <= p.sizes[T]:
-            rewards[k], on = _decide(p, s, k, actions[k])
-            forced[k] = on != actions[k]
+        if (actions[k] >= BEGIN or s.clock[k, SLOT] <= p.sizes[T]) and actions[k] != WAIT:
+            _obey(p, s, k, actions[k], rewards, forced)
             _observe_compact(p, s, k, observation[k])
 
 
@@ -466,11 +469,13 @@ def advance_together(actions, rewards, forced, observation, *arrays):
     """The joint view's: actions and forced are (K, M); BEGIN, WAIT and PLACE stand in the first place."""
     p, s = Constants(*arrays[:4]), State(*arrays[4:])
     for k in range(s.clock.shape[0]):
-        if actions[k, 0] == BEGIN or actions[k, 0] == PLACE:
-            _begin(p, s, k, actions[k, 0] == PLACE)
-            _observe_full(p, s, k, observation[k])
-        elif actions[k, 0] != WAIT and s.clock[k, SLOT] <= p.sizes[T]:
-            rewards[k] = _decide_together(p, s, k, actions[k], forced[k])
+        told = actions[k, 0]
+        if (told >= BEGIN or s.clock[k, SLOT] <= p.sizes[T]) and told != WAIT:
+            if told == BEGIN:
+                _begin(p, s, k)
+            elif told != PLACE:
+                rewards[k] = _decide_together(p, s, k, actions[k], forced[k])
+            _look_ahead(p, s, k, True)
             _observe_full(p, s, k, observation[k])
 
 
@@ -517,11 +522,17 @@ def _copy_episode(source, i, target, k):
 
 
 @inner
+def _step(p, s, k, action):
+    _decide(p, s, k, action)
+    _look_ahead(p, s, k, s.clock[k, TURN] == 0)
+
+
+@inner
 def _play_on(p, s, k, widths, weights, layers, x):
     """Play episode k to its end with the network's policy."""
     while s.clock[k, SLOT] <= p.sizes[T]:
         _observe_compact(p, s, k, x)
-        _decide(p, s, k, 1 if _advantage(x, widths, weights, layers) > 0.0 else 0)
+        _step(p, s, k, 1 if _advantage(x, widths, weights, layers) > 0.0 else 0)
 
 
 @compiled
@@ -593,20 +604,20 @@ def branch(widths, weights, points, features, gains, *arrays):
                 if free:
                     _copy_episode(s, k, aside, at)
                 at += 1
-            _decide(p, s, k, action)
+            _step(p, s, k, action)
             decision += 1
         for i in range(n_points):
             if i >= at or chosen[i] < 0:
                 gains[k, i] = np.nan
                 continue
-            _decide(p, aside, i, 1 - chosen[i])
+            _step(p, aside, i, 1 - chosen[i])
             other = np.nan
             while aside.clock[i, SLOT] <= horizon:
                 if aside.clock[i, TURN] == 0 and _rejoins(p, aside, i, batteries, records):
                     other = aside.score[i, TOTAL] - totals[aside.clock[i, SLOT]]
                     break
                 _observe_compact(p, aside, i, x)
-                _decide(p, aside, i, 1 if _advantage(x, widths, weights, layers) > 0.0 else 0)
+                _step(p, aside, i, 1 if _advantage(x, widths, weights, layers) > 0.0 else 0)
             if aside.clock[i, SLOT] > horizon:
                 other = aside.score[i, TOTAL] - s.score[k, TOTAL]
             gains[k, i] = other if chosen[i] == 1 else -other

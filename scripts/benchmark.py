@@ -146,4 +146,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main(parse())
+    try:
+        main(parse())
+    except SystemExit as stop:
+        if stop.code == 130:  # the workers are gone: do not wait for the pool's threads
+            sys.stdout.flush()
+            os._exit(130)
+        raise

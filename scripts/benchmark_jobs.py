@@ -235,30 +235,32 @@ def run(plan: Plan, ids: Sequence[str], processes: int, progress: Progress, eval
             progress.console.print(f"{env_id}: {label(learner)} is trained already")
     others = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=prepare_worker) as pool:
-        try:
-            while jobs or trainings or evaluations:
-                while len(jobs) < processes and (evaluations or trainings):
-                    what: tuple[str, str, str | None]
-                    what = ("evaluate", evaluations.popleft(), None) if evaluations else ("train", *trainings.popleft())
-                    with _interrupts_blocked():
-                        future = pool.submit(_do, plan, *what[1:])
-                    jobs[future] = (*what, time.monotonic())
-                for future in wait(jobs, timeout=0.5, return_when=FIRST_COMPLETED).done:
-                    verb, env_id, learner, since = jobs.pop(future)
-                    done += expected[verb]
-                    if learner is None:
-                        evaluated(env_id, *future.result())
-                        continue
-                    future.result()
-                    progress.console.print(f"{env_id}: {label(learner)} trained ({time.monotonic() - since:.0f} s)")
-                    left[env_id].remove(learner)
-                    if not left[env_id]:
-                        evaluations.append(env_id)
-                running = sum(min(time.monotonic() - since, expected[verb]) for verb, *_, since in jobs.values())
-                names = ", ".join(f"{label(x) if x else 'evaluation'} on {env_id}" for _, env_id, x, _ in jobs.values())
-                progress.update(bar, completed=done + running, description=names)
-        except BaseException:  # Ctrl-C too: what still runs is of no use to anyone
-            for child in set(multiprocessing.active_children()) - others:
-                child.terminate()
-            raise
+    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=prepare_worker)
+    try:
+        while jobs or trainings or evaluations:
+            while len(jobs) < processes and (evaluations or trainings):
+                what: tuple[str, str, str | None]
+                what = ("evaluate", evaluations.popleft(), None) if evaluations else ("train", *trainings.popleft())
+                with _interrupts_blocked():
+                    future = pool.submit(_do, plan, *what[1:])
+                jobs[future] = (*what, time.monotonic())
+            for future in wait(jobs, timeout=0.5, return_when=FIRST_COMPLETED).done:
+                verb, env_id, learner, since = jobs.pop(future)
+                done += expected[verb]
+                if learner is None:
+                    evaluated(env_id, *future.result())
+                    continue
+                future.result()
+                progress.console.print(f"{env_id}: {label(learner)} trained ({time.monotonic() - since:.0f} s)")
+                left[env_id].remove(learner)
+                if not left[env_id]:
+                    evaluations.append(env_id)
+            running = sum(min(time.monotonic() - since, expected[verb]) for verb, *_, since in jobs.values())
+            names = ", ".join(f"{label(x) if x else 'evaluation'} on {env_id}" for _, env_id, x, _ in jobs.values())
+            progress.update(bar, completed=done + running, description=names)
+    except BaseException:  # Ctrl-C too: what still runs is of no use to anyone
+        for child in set(multiprocessing.active_children()) - others:
+            child.kill()
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()

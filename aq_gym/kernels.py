@@ -19,24 +19,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-_FASTMATH = {"contract", "reassoc", "nsz", "arcp"}  # without nnan and ninf, which silence the checks for NaN
+_OPTIONS: dict[str, Any] = {
+    "fastmath": {"contract", "reassoc", "nsz", "arcp"},  # without nnan and ninf, which silence the checks for NaN
+    "error_model": "numpy",  # a division is not checked for zero, which would keep loops from being vectorised
+}
 
 
 def compiled(function: _Function) -> _Function:
-    """`numba.njit`, cached on disk where a directory can be written; for what Python calls."""
+    """`numba.njit`, cached on disk where a directory can be written; for what Python calls.
+
+    All arrays belong to the caller, so references are not counted: counting them took most of the time.
+    """
+    return _jit(function, _nrt=False)
+
+
+def allocating(function: _Function) -> _Function:
+    """The same for an entry point that makes arrays of its own."""
     return _jit(function)
 
 
 def inner(function: _Function) -> _Function:
-    """The same for what only compiled code calls: without the wrappers, which take longer to compile than the loops."""
-    return _jit(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    """The same as `compiled` for what only compiled code calls: without the wrappers for Python."""
+    return _jit(function, _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+
+
+def merged(function: _Function) -> _Function:
+    """For a function that each entry point calls once: its code is compiled with the entry point's, not before it."""
+    return cast(_Function, numba.njit(function, inline="always", **_OPTIONS))
 
 
 def _jit(function: _Function, **options: Any) -> _Function:
     try:
-        return cast(_Function, numba.njit(function, cache=True, fastmath=_FASTMATH, **options))
+        return cast(_Function, numba.njit(function, cache=True, **_OPTIONS, **options))
     except RuntimeError:
-        return cast(_Function, numba.njit(function, fastmath=_FASTMATH, **options))
+        return cast(_Function, numba.njit(function, **_OPTIONS, **options))
 
 
 class Constants(NamedTuple):
@@ -81,16 +97,16 @@ def _source(p, s, k, m):
 
 
 @inner
-def _errors(field, zeroth, first, out, e):
-    for j in range(field.shape[1]):
-        field[out, j] = e * np.sqrt(field[zeroth, j] + field[first, j] * field[first, j]) / field[zeroth, j]
+def _errors(zeroth, first, out, e):
+    for j in range(out.shape[0]):
+        out[j] = e * np.sqrt(zeroth[j] + first[j] * first[j]) / zeroth[j]
 
 
 @inner
-def _average(field, row, n):
+def _average(errors, n):
     total = 0.0
     for j in range(n):
-        total += field[row, j]
+        total += errors[j]
     return total / n
 
 
@@ -122,16 +138,16 @@ def _open_slot(p, s, k):
                 field[S1, j] += weighted
                 field[S0_REST, j] += weight
                 field[S1_REST, j] += weighted
-    _errors(field, S0, S1, J, e)
+    _errors(field[S0], field[S1], field[J], e)
 
 
 @inner
-def _keep_measured(p, s, k, m, out, e):
+def _keep_measured(p, s, k, errors, e):
     """A location measured in this slot is not inferred: J = δe (III-B, rule of inference)."""
     if p.sizes[FUSE] == 0:
         for i in range(p.sizes[M]):
-            if i == m or s.battery[k, DELAY, i] == 0:
-                s.field[k, out, p.locations[i]] = p.numbers[DELTA] * e
+            if s.battery[k, DELAY, i] == 0:
+                errors[p.locations[i]] = p.numbers[DELTA] * e
 
 
 @inner
@@ -153,8 +169,10 @@ def _consider(p, s, k):
         for j in range(a.shape[0]):
             field[S0_REST, j] -= field[S0_ON, j] - field[S0, j]
             field[S1_REST, j] -= field[S1_ON, j] - field[S1, j]
-    _keep_measured(p, s, k, m, J_ON, e)
-    s.score[k, ON] = _average(field, J_ON, p.sizes[N])
+    _keep_measured(p, s, k, field[J_ON], e)
+    if p.sizes[FUSE] == 0:
+        field[J_ON, p.locations[m]] = p.numbers[DELTA] * e
+    s.score[k, ON] = _average(field[J_ON], p.sizes[N])
 
 
 @inner
@@ -211,14 +229,14 @@ def _decide(p, s, k, action):
     return (-after if m == 0 else before - after), on
 
 
-@inner
+@merged
 def _look_ahead(p, s, k, anew):
     """Prepare the next decision: the map's sums and errors, ``anew`` from the raw state, and what sensing would do."""
     if s.clock[k, SLOT] <= p.sizes[T]:
         if anew:
             _open_slot(p, s, k)
-            _keep_measured(p, s, k, -1, J, s.path[k, s.clock[k, SLOT]])
-            s.score[k, NOW] = _average(s.field[k], J, p.sizes[N])
+            _keep_measured(p, s, k, s.field[k, J], s.path[k, s.clock[k, SLOT]])
+            s.score[k, NOW] = _average(s.field[k, J], p.sizes[N])
         if p.sizes[JOINT] == 0:
             _consider(p, s, k)
 
@@ -239,9 +257,9 @@ def _decide_together(p, s, k, actions, forced):
                 field[S0, j] += fresh[j] - weight
                 field[S1, j] += fresh_a[j] - weight * (deviation + a[j])
             _sense(p, s, k, m)
-    _errors(field, S0, S1, J, e)
-    _keep_measured(p, s, k, -1, J, e)
-    s.score[k, NOW] = _average(field, J, p.sizes[N])
+    _errors(field[S0], field[S1], field[J], e)
+    _keep_measured(p, s, k, field[J], e)
+    s.score[k, NOW] = _average(field[J], p.sizes[N])
     reward = -s.score[k, NOW]
     _close_slot(p, s, k)
     return reward
@@ -257,7 +275,7 @@ def _suppose_rest(p, s, k):
         for j in range(field.shape[1]):
             field[J_REST, j] = field[J, j]
         return
-    _errors(field, S0_REST, S1_REST, J_REST, e)
+    _errors(field[S0_REST], field[S1_REST], field[J_REST], e)
     if p.sizes[FUSE] == 0:
         for i in range(p.sizes[M]):
             senses = s.battery[k, ENERGY, i] > 0 and (p.sizes[JOINT] == 1 or i > turn)
@@ -287,7 +305,7 @@ def _write_decreases(p, s, k, row, at, out):
     out[at + n + n_devices] = 1.0
 
 
-@inner
+@merged
 def _observe_full(p, s, k, out):
     n, n_devices = p.sizes[N], p.sizes[M]
     slot, turn = s.clock[k, SLOT], s.clock[k, TURN]
@@ -363,7 +381,7 @@ def _observe_compact(p, s, k, out):
         gain = error - s.score[k, ON]
         gain_own = field[J, p.locations[turn]] - field[J_ON, p.locations[turn]]
         _suppose_rest(p, s, k)
-        gain_rest = error - _average(field, J_REST, n)
+        gain_rest = error - _average(field[J_REST], n)
     share = budget / horizon
     forced = max(0, (left - 1 + delay) // sleep)
     out[0] = left / horizon
@@ -413,7 +431,7 @@ def _begin(p, s, k):
         s.record[k, m] = s.path[k, 0]
 
 
-@inner
+@merged
 def _obey(p, s, k, action, rewards, forced):
     """Do what an episode is told: decide, BEGIN, or PLACE (go on from a state that was written from outside)."""
     if action == BEGIN:
@@ -535,7 +553,7 @@ def _play_on(p, s, k, widths, weights, layers, x):
         _step(p, s, k, 1 if _advantage(x, widths, weights, layers) > 0.0 else 0)
 
 
-@compiled
+@allocating
 def play(widths, weights, *arrays):
     """Play every episode from where it stands to its end with a network's policy."""
     p, s = Constants(*arrays[:4]), State(*arrays[4:])
@@ -559,7 +577,7 @@ def _rejoins(p, s, k, batteries, records):
     return True
 
 
-@compiled
+@allocating
 def branch(widths, weights, points, features, gains, *arrays):
     """Counterfactual pairs: at chosen decisions play on with either action, under the same levels.
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from aq_gym import kernels
-from aq_gym.kernels import Constants, State
+from aq_gym.kernels import Branches, Constants, SmallNetwork, State
 from aq_gym.observation import COMPACT_FEATURES, ObservationLayout, error_bound
 from aq_gym.problem import Problem
 
@@ -189,8 +189,7 @@ class Episodes:
         Raises:
             ValueError: widths or weights of a wrong shape.
         """
-        self._require_compact(widths, weights)
-        kernels.play(widths, weights, *self._arguments)
+        kernels.play(self._network(widths, weights), *self._arguments)
         return self.total_error / self.problem.horizon
 
     def branch(
@@ -211,15 +210,23 @@ class Episodes:
         Raises:
             ValueError: widths, weights or points of a wrong shape or order.
         """
-        self._require_compact(widths, weights)
+        network = self._network(widths, weights)
         if points.ndim != 2 or len(points) != len(self) or (np.diff(points, axis=1, prepend=0) < 0).any():
             raise ValueError(f"points: expected ({len(self)}, n) numbers from 0, never decreasing, got {points}")
         features = np.zeros((*points.shape, widths[0]), np.float32)
         gains = np.empty(points.shape)
-        kernels.branch(widths, weights, points, features, gains, *self._arguments)
+        n, m, horizon = points.shape[1], self.problem.n_devices, self.problem.horizon
+        room = Branches(
+            tuple(np.empty((n, *x.shape[1:]), x.dtype) for x in self.state),
+            np.empty((horizon + 2, 2, m), np.int64),
+            np.empty((horizon + 2, m)),
+            np.empty(horizon + 2),
+            np.empty(n, np.int64),
+        )
+        kernels.branch(network, points, features, gains, room, *self._arguments)
         return features, gains
 
-    def _require_compact(self, widths: NDArray[np.int64], weights: NDArray[np.float32]) -> None:
+    def _network(self, widths: NDArray[np.int64], weights: NDArray[np.float32]) -> SmallNetwork:
         size = int(((widths[:-1] + 1) * widths[1:]).sum())
         if self.layout.kind != "compact" or widths[0] != self.layout.size or widths[-1] != 1 or len(weights) != size:
             raise ValueError(
@@ -227,6 +234,8 @@ class Episodes:
                 f"compact observations; got widths {widths.tolist()}, {len(weights)} weights, "
                 f"{self.layout.kind!r} observations"
             )
+        inputs, layers = np.empty(widths[0], np.float32), np.empty((2, widths.max()), np.float32)
+        return SmallNetwork(np.ascontiguousarray(widths), np.ascontiguousarray(weights), inputs, layers)
 
     @property
     def slot(self) -> NDArray[np.int64]:

@@ -28,18 +28,13 @@ _OPTIONS: dict[str, Any] = {
 def compiled(function: _Function) -> _Function:
     """`numba.njit`, cached on disk where a directory can be written; for what Python calls.
 
-    All arrays belong to the caller, so references are not counted: counting them took most of the time.
+    All arrays belong to the caller and none is made here, so references are not counted, which took most of the time.
     """
     return _jit(function, _nrt=False)
 
 
-def allocating(function: _Function) -> _Function:
-    """The same for an entry point that makes arrays of its own."""
-    return _jit(function)
-
-
 def inner(function: _Function) -> _Function:
-    """The same as `compiled` for what only compiled code calls: without the wrappers for Python."""
+    """The same for what only compiled code calls: without the wrappers for Python."""
     return _jit(function, _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
@@ -56,12 +51,12 @@ def _jit(function: _Function, **options: Any) -> _Function:
 
 
 class Constants(NamedTuple):
-    """What a problem's kernels read."""
+    """What a problem's kernels are given."""
 
     locations: NDArray[np.int64]  # (M,)
     relation: NDArray[np.float64]  # (4, M, P): a, b, 1/(δ² + b), a/(δ² + b); P = N padded
-    numbers: NDArray[np.float64]  # (5,) see the indices below
-    sizes: NDArray[np.int64]  # (7,) see the indices below
+    numbers: NDArray[np.float64]  # (5,) delta2 ... top_level of Setting
+    sizes: NDArray[np.int64]  # (7,) n_devices ... joint of Setting
 
 
 class State(NamedTuple):
@@ -75,9 +70,57 @@ class State(NamedTuple):
     score: NDArray[np.float64]  # (K, 4) average error now, if the device senses, of the last slot that ended; their sum
 
 
+class SmallNetwork(NamedTuple):
+    """A ReLU network on the compact observation, and room for its layers."""
+
+    widths: NDArray[np.int64]  # of the layers, inputs first, 1 last
+    weights: NDArray[np.float32]  # layer after layer, (inputs, outputs) row by row and then the biases
+    inputs: NDArray[np.float32]  # (inputs,) scratch
+    layers: NDArray[np.float32]  # (2, widest) scratch
+
+
+class Branches(NamedTuple):
+    """Room for what `branch` remembers of one episode and its n branches."""
+
+    states: tuple[NDArray[Any], ...]  # a State of n episodes
+    batteries: NDArray[np.int64]  # (T + 2, 2, M) at the opening of each slot
+    records: NDArray[np.float64]  # (T + 2, M)
+    totals: NDArray[np.float64]  # (T + 2,)
+    chosen: NDArray[np.int64]  # (n,)
+
+
+class Setting(NamedTuple):
+    """The constants as the equations read them."""
+
+    locations: NDArray[np.int64]
+    relation: NDArray[np.float64]
+    delta2: float
+    sigma2: float
+    delta: float
+    error_scale: float
+    top_level: float
+    n_devices: int
+    n_locations: int
+    horizon: int
+    budget: int
+    max_sleep: int
+    fuse: int
+    joint: int
+
+
+class Episode(NamedTuple):
+    """Views of one episode of a State."""
+
+    clock: NDArray[np.int64]
+    energy: NDArray[np.int64]
+    delay: NDArray[np.int64]
+    record: NDArray[np.float64]
+    path: NDArray[np.float64]
+    field: NDArray[np.float64]
+    score: NDArray[np.float64]
+
+
 A, B, FRESH, FRESH_A = range(4)  # relation
-DELTA2, SIGMA2, DELTA, ERROR_SCALE, TOP_LEVEL = range(5)  # numbers
-M, N, T, BUDGET, SLEEP, FUSE, JOINT = range(7)  # sizes
 SLOT, TURN, CAPPED = range(3)  # clock
 ENERGY, DELAY = range(2)  # battery
 S0, S1, J = 0, 1, 2  # field: now
@@ -88,11 +131,21 @@ BEGIN, WAIT, PLACE = 2, 3, 4  # beside 0 off and 1 on: what an episode may be to
 
 
 @inner
-def _source(p, s, k, m):
+def _setting(locations, relation, x, n):
+    return Setting(locations, relation, x[0], x[1], x[2], x[3], x[4], n[0], n[1], n[2], n[3], n[4], n[5], n[6])
+
+
+@inner
+def _episode(clock, battery, record, path, field, score, k):
+    return Episode(clock[k], battery[k, ENERGY], battery[k, DELAY], record[k], path[k], field[k], score[k])
+
+
+@inner
+def _source(p, s, m):
     """Device m's variance over e² without the spatial part, and its record's relative deviation from the level."""
-    e = s.path[k, s.clock[k, SLOT]]
-    u = s.record[k, m]
-    variance = p.numbers[DELTA2] * u * u + p.numbers[SIGMA2] * s.battery[k, DELAY, m]
+    e = s.path[s.clock[SLOT]]
+    u = s.record[m]
+    variance = p.delta2 * u * u + p.sigma2 * s.delay[m]
     return variance / (e * e), u / e - 1.0
 
 
@@ -111,223 +164,208 @@ def _average(errors, n):
 
 
 @inner
-def _open_slot(p, s, k):
-    e = s.path[k, s.clock[k, SLOT]]
-    field = s.field[k]
+def _open_slot(p, s):
+    e = s.path[s.clock[SLOT]]
+    field = s.field
     for j in range(field.shape[1]):
         field[S0, j] = 0.0
         field[S1, j] = 0.0
         field[S0_REST, j] = 0.0
         field[S1_REST, j] = 0.0
-    first_of_rest = 0 if p.sizes[JOINT] else max(1, s.clock[k, TURN])
-    for m in range(p.sizes[M]):
-        c, deviation = _source(p, s, k, m)
+    first_of_rest = 0 if p.joint else max(1, s.clock[TURN])
+    for m in range(p.n_devices):
+        c, deviation = _source(p, s, m)
         a, b, fresh, fresh_a = p.relation[A, m], p.relation[B, m], p.relation[FRESH, m], p.relation[FRESH_A, m]
-        if m >= first_of_rest and s.battery[k, ENERGY, m] > 0:
-            for j in range(a.shape[0]):
-                weight = 1.0 / (c + b[j])
-                field[S0, j] += weight
-                field[S1, j] += weight * (deviation + a[j])
-                field[S0_REST, j] += fresh[j]
-                field[S1_REST, j] += fresh_a[j]
-        else:
-            for j in range(a.shape[0]):
-                weight = 1.0 / (c + b[j])
-                weighted = weight * (deviation + a[j])
-                field[S0, j] += weight
-                field[S1, j] += weighted
-                field[S0_REST, j] += weight
-                field[S1_REST, j] += weighted
+        rest = 1.0 if m >= first_of_rest and s.energy[m] > 0 else 0.0
+        for j in range(a.shape[0]):
+            weight = 1.0 / (c + b[j])
+            weighted = weight * (deviation + a[j])
+            field[S0, j] += weight
+            field[S1, j] += weighted
+            field[S0_REST, j] += weight + rest * (fresh[j] - weight)
+            field[S1_REST, j] += weighted + rest * (fresh_a[j] - weighted)
     _errors(field[S0], field[S1], field[J], e)
 
 
 @inner
-def _keep_measured(p, s, k, errors, e):
+def _keep_measured(p, s, errors, e):
     """A location measured in this slot is not inferred: J = δe (III-B, rule of inference)."""
-    if p.sizes[FUSE] == 0:
-        for i in range(p.sizes[M]):
-            if s.battery[k, DELAY, i] == 0:
-                errors[p.locations[i]] = p.numbers[DELTA] * e
+    if p.fuse == 0:
+        for i in range(p.n_devices):
+            if s.delay[i] == 0:
+                errors[p.locations[i]] = p.delta * e
 
 
 @inner
-def _consider(p, s, k):
+def _consider(p, s):
     """What the map becomes if the device whose turn it is senses."""
-    m = s.clock[k, TURN]
-    e = s.path[k, s.clock[k, SLOT]]
-    field = s.field[k]
-    c, deviation = _source(p, s, k, m)
+    m = s.clock[TURN]
+    e = s.path[s.clock[SLOT]]
+    field = s.field
+    c, deviation = _source(p, s, m)
     a, b, fresh, fresh_a = p.relation[A, m], p.relation[B, m], p.relation[FRESH, m], p.relation[FRESH_A, m]
+    rest = 1.0 if m > 0 and s.energy[m] > 0 else 0.0  # until now it was among the later devices
     for j in range(a.shape[0]):
         weight = 1.0 / (c + b[j])
-        zeroth = field[S0, j] + (fresh[j] - weight)
-        first = field[S1, j] + (fresh_a[j] - weight * (deviation + a[j]))
+        more = fresh[j] - weight
+        more_a = fresh_a[j] - weight * (deviation + a[j])
+        zeroth = field[S0, j] + more
+        first = field[S1, j] + more_a
         field[S0_ON, j] = zeroth
         field[S1_ON, j] = first
         field[J_ON, j] = e * np.sqrt(zeroth + first * first) / zeroth
-    if m > 0 and s.battery[k, ENERGY, m] > 0:  # until now it was among the later devices
-        for j in range(a.shape[0]):
-            field[S0_REST, j] -= field[S0_ON, j] - field[S0, j]
-            field[S1_REST, j] -= field[S1_ON, j] - field[S1, j]
-    _keep_measured(p, s, k, field[J_ON], e)
-    if p.sizes[FUSE] == 0:
-        field[J_ON, p.locations[m]] = p.numbers[DELTA] * e
-    s.score[k, ON] = _average(field[J_ON], p.sizes[N])
+        field[S0_REST, j] -= rest * more
+        field[S1_REST, j] -= rest * more_a
+    _keep_measured(p, s, field[J_ON], e)
+    if p.fuse == 0:
+        field[J_ON, p.locations[m]] = p.delta * e
+    s.score[ON] = _average(field[J_ON], p.n_locations)
 
 
 @inner
-def _close_slot(p, s, k):
+def _close_slot(p, s):
     """The slot's error counts (10), every delay grows by one up to D, and the next slot begins."""
-    s.score[k, LAST] = s.score[k, NOW]
-    s.score[k, TOTAL] += s.score[k, NOW]
-    for i in range(p.sizes[M]):
-        if s.battery[k, DELAY, i] < p.sizes[SLEEP]:
-            s.battery[k, DELAY, i] += 1
+    s.score[LAST] = s.score[NOW]
+    s.score[TOTAL] += s.score[NOW]
+    for i in range(p.n_devices):
+        if s.delay[i] < p.max_sleep:
+            s.delay[i] += 1
         else:
-            s.clock[k, CAPPED] += 1
-    s.clock[k, TURN] = 0
-    s.clock[k, SLOT] += 1
+            s.clock[CAPPED] += 1
+    s.clock[TURN] = 0
+    s.clock[SLOT] += 1
 
 
 @inner
-def _executed(p, s, k, m, action):
-    if s.battery[k, ENERGY, m] == 0:
+def _executed(energy, delay, max_sleep, action):
+    if energy == 0:
         return 0
-    if s.battery[k, DELAY, m] == p.sizes[SLEEP]:
+    if delay == max_sleep:
         return 1
     return action
 
 
 @inner
-def _sense(p, s, k, m):
-    s.battery[k, ENERGY, m] -= 1
-    s.battery[k, DELAY, m] = 0
-    s.record[k, m] = s.path[k, s.clock[k, SLOT]]
+def _sense(p, s, m):
+    s.energy[m] -= 1
+    s.delay[m] = 0
+    s.record[m] = s.path[s.clock[SLOT]]
 
 
 @inner
-def _decide(p, s, k, action):
+def _decide(p, s, action):
     """The device whose turn it is decides (V-B); returns the reward and the executed action."""
-    m = s.clock[k, TURN]
-    field = s.field[k]
-    on = _executed(p, s, k, m, action)
-    before = s.score[k, NOW]
+    m = s.clock[TURN]
+    field = s.field
+    on = _executed(s.energy[m], s.delay[m], p.max_sleep, action)
+    before = s.score[NOW]
     if on:
-        _sense(p, s, k, m)
+        _sense(p, s, m)
         for j in range(field.shape[1]):
             field[S0_REST, j] += field[S0_ON, j] - field[S0, j]
             field[S1_REST, j] += field[S1_ON, j] - field[S1, j]
             field[S0, j] = field[S0_ON, j]
             field[S1, j] = field[S1_ON, j]
             field[J, j] = field[J_ON, j]
-        s.score[k, NOW] = s.score[k, ON]
-    after = s.score[k, NOW]
-    if m + 1 < p.sizes[M]:
-        s.clock[k, TURN] = m + 1
+        s.score[NOW] = s.score[ON]
+    after = s.score[NOW]
+    if m + 1 < p.n_devices:
+        s.clock[TURN] = m + 1
     else:
-        _close_slot(p, s, k)
+        _close_slot(p, s)
     return (-after if m == 0 else before - after), on
 
 
 @merged
-def _look_ahead(p, s, k, anew):
+def _look_ahead(p, s, anew):
     """Prepare the next decision: the map's sums and errors, ``anew`` from the raw state, and what sensing would do."""
-    if s.clock[k, SLOT] <= p.sizes[T]:
+    if s.clock[SLOT] <= p.horizon:
         if anew:
-            _open_slot(p, s, k)
-            _keep_measured(p, s, k, s.field[k, J], s.path[k, s.clock[k, SLOT]])
-            s.score[k, NOW] = _average(s.field[k, J], p.sizes[N])
-        if p.sizes[JOINT] == 0:
-            _consider(p, s, k)
+            _open_slot(p, s)
+            _keep_measured(p, s, s.field[J], s.path[s.clock[SLOT]])
+            s.score[NOW] = _average(s.field[J], p.n_locations)
+        if p.joint == 0:
+            _consider(p, s)
 
 
 @inner
-def _decide_together(p, s, k, actions, forced):
+def _decide_together(p, s, actions, forced):
     """All devices decide at once: the simultaneous-action view of the same MDP. Returns the reward."""
-    e = s.path[k, s.clock[k, SLOT]]
-    field = s.field[k]
-    for m in range(p.sizes[M]):
-        on = _executed(p, s, k, m, actions[m])
+    e = s.path[s.clock[SLOT]]
+    field = s.field
+    for m in range(p.n_devices):
+        on = _executed(s.energy[m], s.delay[m], p.max_sleep, actions[m])
         forced[m] = on != actions[m]
         if on:
-            c, deviation = _source(p, s, k, m)
+            c, deviation = _source(p, s, m)
             a, b, fresh, fresh_a = p.relation[A, m], p.relation[B, m], p.relation[FRESH, m], p.relation[FRESH_A, m]
             for j in range(a.shape[0]):
                 weight = 1.0 / (c + b[j])
                 field[S0, j] += fresh[j] - weight
                 field[S1, j] += fresh_a[j] - weight * (deviation + a[j])
-            _sense(p, s, k, m)
+            _sense(p, s, m)
     _errors(field[S0], field[S1], field[J], e)
-    _keep_measured(p, s, k, field[J], e)
-    s.score[k, NOW] = _average(field[J], p.sizes[N])
-    reward = -s.score[k, NOW]
-    _close_slot(p, s, k)
+    _keep_measured(p, s, field[J], e)
+    s.score[NOW] = _average(field[J], p.n_locations)
+    reward = -s.score[NOW]
+    _close_slot(p, s)
     return reward
 
 
 @inner
-def _suppose_rest(p, s, k):
+def _suppose_rest(p, s):
     """Errors if the device sleeps and the later ones with energy sense; in the joint view, if all with energy do."""
-    turn = s.clock[k, TURN]
-    e = s.path[k, s.clock[k, SLOT]]
-    field = s.field[k]
-    if p.sizes[JOINT] == 0 and turn == p.sizes[M] - 1:
+    turn = s.clock[TURN]
+    e = s.path[s.clock[SLOT]]
+    field = s.field
+    if p.joint == 0 and turn == p.n_devices - 1:
         for j in range(field.shape[1]):
             field[J_REST, j] = field[J, j]
         return
     _errors(field[S0_REST], field[S1_REST], field[J_REST], e)
-    if p.sizes[FUSE] == 0:
-        for i in range(p.sizes[M]):
-            senses = s.battery[k, ENERGY, i] > 0 and (p.sizes[JOINT] == 1 or i > turn)
-            if senses or s.battery[k, DELAY, i] == 0:
-                field[J_REST, p.locations[i]] = p.numbers[DELTA] * e
+    if p.fuse == 0:
+        for i in range(p.n_devices):
+            senses = s.energy[i] > 0 and (p.joint == 1 or i > turn)
+            if senses or s.delay[i] == 0:
+                field[J_REST, p.locations[i]] = p.delta * e
 
 
 @inner
-def _power_deficiency(p, s, k, i):
-    """PD (37): slots left per sensing left, over T/B; B when no energy is left."""
-    energy = s.battery[k, ENERGY, i]
-    if energy == 0:
-        return float(p.sizes[BUDGET])
-    return (p.sizes[T] - s.clock[k, SLOT] + 1) / energy * p.sizes[BUDGET] / p.sizes[T]
-
-
-@inner
-def _write_decreases(p, s, k, row, at, out):
-    field = s.field[k]
-    n, n_devices = p.sizes[N], p.sizes[M]
-    scale = p.numbers[ERROR_SCALE]
+def _write_decreases(p, s, errors, out):
+    """Segments 3 and 4: what each location's error falls by, and each device's, weighed by its PD (37) over B."""
+    now = s.field[J]
+    n, left = p.n_locations, p.horizon - s.clock[SLOT] + 1
     for j in range(n):
-        out[at + j] = (field[J, j] - field[row, j]) * scale
-    for i in range(n_devices):
-        own = field[J, p.locations[i]] - field[row, p.locations[i]]
-        out[at + n + i] = _power_deficiency(p, s, k, i) * own * scale / p.sizes[BUDGET]
-    out[at + n + n_devices] = 1.0
+        out[j] = (now[j] - errors[j]) * p.error_scale
+    for i in range(p.n_devices):
+        location = p.locations[i]
+        deficiency = left / (s.energy[i] * p.horizon) if s.energy[i] > 0 else 1.0
+        out[n + i] = deficiency * (now[location] - errors[location]) * p.error_scale
+    out[n + p.n_devices] = 1.0
 
 
 @merged
-def _observe_full(p, s, k, out):
-    n, n_devices = p.sizes[N], p.sizes[M]
-    slot, turn = s.clock[k, SLOT], s.clock[k, TURN]
-    over = slot > p.sizes[T]
-    level = s.path[k, min(slot, p.sizes[T])]
+def _observe_full(p, s, out):
+    """The 2N + 6M + 4 numbers of `observation`, in that order."""
+    n, n_devices = p.n_locations, p.n_devices
+    slot, turn = s.clock[SLOT], s.clock[TURN]
     on, off = 2 * n_devices, 3 * n_devices + n + 1
     tail = off + n + n_devices + 1
     for i in range(tail):
         out[i] = 0.0
-    if not over:
-        _suppose_rest(p, s, k)
-        for row, at in ((J_ON, on), (J_REST, off)):
-            if p.sizes[JOINT] == 0 or row == J_REST:
-                _write_decreases(p, s, k, row, on if p.sizes[JOINT] else at, out)
-    if p.sizes[JOINT] == 0:
+    if slot <= p.horizon:
+        _suppose_rest(p, s)
+        if p.joint == 0:
+            _write_decreases(p, s, s.field[J_ON], out[on:])
+        _write_decreases(p, s, s.field[J_REST], out[on if p.joint else off :])
+    if p.joint == 0:
         out[turn] = 1.0
-    out[tail] = (p.sizes[T] - slot + 1) / p.sizes[T]
+    out[tail] = (p.horizon - slot + 1) / p.horizon
     for i in range(n_devices):
-        out[n_devices + i] = s.battery[k, ENERGY, i] / p.sizes[BUDGET]
-        out[tail + 1 + i] = s.battery[k, DELAY, i] / p.sizes[SLEEP]
-        out[tail + 1 + n_devices + i] = s.record[k, i] / p.numbers[TOP_LEVEL]
-    out[tail + 1 + 2 * n_devices] = level / p.numbers[TOP_LEVEL]
+        out[n_devices + i] = s.energy[i] / p.budget
+        out[tail + 1 + i] = s.delay[i] / p.max_sleep
+        out[tail + 1 + n_devices + i] = s.record[i] / p.top_level
+    out[tail + 1 + 2 * n_devices] = s.path[min(slot, p.horizon)] / p.top_level
 
 
 @inner
@@ -346,20 +384,20 @@ def _signed_log(x):
 
 
 @inner
-def _observe_compact(p, s, k, out):
+def _observe_compact(p, s, out):
     """The numbers of `observation.COMPACT_FEATURES`, in that order."""
-    n, n_devices = p.sizes[N], p.sizes[M]
-    horizon, budget, sleep = p.sizes[T], p.sizes[BUDGET], p.sizes[SLEEP]
-    slot, turn = s.clock[k, SLOT], s.clock[k, TURN]
-    field = s.field[k]
+    n, n_devices = p.n_locations, p.n_devices
+    horizon, budget, sleep = p.horizon, p.budget, p.max_sleep
+    slot, turn = s.clock[SLOT], s.clock[TURN]
+    field = s.field
     over = slot > horizon
-    e = s.path[k, min(slot, horizon)]
+    e = s.path[min(slot, horizon)]
     left = horizon - slot + 1
 
     energy_all, alive, alive_later, energy_later, sensed = 0, 0, 0, 0, 0
     freshest, ratios, delays, freshness = 0, 0.0, 0.0, 0.0
     for i in range(n_devices):
-        energy, delay = s.battery[k, ENERGY, i], s.battery[k, DELAY, i]
+        energy, delay = s.energy[i], s.delay[i]
         energy_all += energy
         if energy > 0:
             alive += 1
@@ -369,18 +407,18 @@ def _observe_compact(p, s, k, out):
                 alive_later += 1
         if delay == 0:
             sensed += 1
-        if delay < s.battery[k, DELAY, freshest]:
+        if delay < s.delay[freshest]:
             freshest = i
         delays += delay
         freshness += 1.0 / (1.0 + delay)
-        ratios += log(s.record[k, i] / e)
+        ratios += log(s.record[i] / e)
 
-    energy, delay, u = s.battery[k, ENERGY, turn], s.battery[k, DELAY, turn], s.record[k, turn]
-    error, gain, gain_own, gain_rest = s.score[k, NOW], 0.0, 0.0, 0.0
+    energy, delay, u = s.energy[turn], s.delay[turn], s.record[turn]
+    error, gain, gain_own, gain_rest = s.score[NOW], 0.0, 0.0, 0.0
     if not over:
-        gain = error - s.score[k, ON]
+        gain = error - s.score[ON]
         gain_own = field[J, p.locations[turn]] - field[J_ON, p.locations[turn]]
-        _suppose_rest(p, s, k)
+        _suppose_rest(p, s)
         gain_rest = error - _average(field[J_REST], n)
     share = budget / horizon
     forced = max(0, (left - 1 + delay) // sleep)
@@ -403,12 +441,12 @@ def _observe_compact(p, s, k, out):
     out[16] = _signed_log(gain_rest)
     out[17] = min(1.0, error / e)
     out[18] = _log(error)
-    out[19] = e / p.numbers[TOP_LEVEL]
+    out[19] = e / p.top_level
     out[20] = _log(e)
     out[21] = _clip(4.0 * _log(u / e))
     out[22] = _log(1.0 + abs(u - e))
-    out[23] = _log(1.0 + s.battery[k, DELAY, freshest])
-    out[24] = _log(1.0 + abs(s.record[k, freshest] - e))
+    out[23] = _log(1.0 + s.delay[freshest])
+    out[24] = _log(1.0 + abs(s.record[freshest] - e))
     out[25] = freshness / n_devices
     out[26] = delays / n_devices / sleep
     out[27] = _clip(ratios / n_devices / 2.0)
@@ -419,27 +457,27 @@ def _observe_compact(p, s, k, out):
 
 
 @inner
-def _begin(p, s, k):
+def _begin(p, s):
     """Start an episode: every device has sensed in slot 0."""
-    s.clock[k, SLOT] = 1
-    s.clock[k, TURN] = 0
-    s.clock[k, CAPPED] = 0
-    s.score[k, TOTAL] = 0.0
-    for m in range(p.sizes[M]):
-        s.battery[k, ENERGY, m] = p.sizes[BUDGET]
-        s.battery[k, DELAY, m] = 1
-        s.record[k, m] = s.path[k, 0]
+    s.clock[SLOT] = 1
+    s.clock[TURN] = 0
+    s.clock[CAPPED] = 0
+    s.score[TOTAL] = 0.0
+    for m in range(p.n_devices):
+        s.energy[m] = p.budget
+        s.delay[m] = 1
+        s.record[m] = s.path[0]
 
 
 @merged
-def _obey(p, s, k, action, rewards, forced):
+def _obey(p, s, action, rewards, forced, k):
     """Do what an episode is told: decide, BEGIN, or PLACE (go on from a state that was written from outside)."""
     if action == BEGIN:
-        _begin(p, s, k)
+        _begin(p, s)
     elif action != PLACE:
-        rewards[k], on = _decide(p, s, k, action)
+        rewards[k], on = _decide(p, s, action)
         forced[k] = on != action
-    _look_ahead(p, s, k, s.clock[k, TURN] == 0 or action == PLACE)
+    _look_ahead(p, s, s.clock[TURN] == 0 or action == PLACE)
 
 
 # The entry points take the arrays of Constants and State one by one, since passing a tuple of arrays into compiled code
@@ -447,59 +485,62 @@ def _obey(p, s, k, action, rewards, forced):
 
 
 @compiled
-def observe_full(observation, *arrays):
+def observe_full(observation, locations, relation, numbers, sizes, *state):
     """Write the observation of every episode."""
-    p, s = Constants(*arrays[:4]), State(*arrays[4:])
-    for k in range(s.clock.shape[0]):
-        _observe_full(p, s, k, observation[k])
+    p = _setting(locations, relation, numbers, sizes)
+    for k in range(observation.shape[0]):
+        _observe_full(p, _episode(*state, k), observation[k])
 
 
 @compiled
-def observe_compact(observation, *arrays):
+def observe_compact(observation, locations, relation, numbers, sizes, *state):
     """Write the observation of every episode."""
-    p, s = Constants(*arrays[:4]), State(*arrays[4:])
-    for k in range(s.clock.shape[0]):
-        _observe_compact(p, s, k, observation[k])
+    p = _setting(locations, relation, numbers, sizes)
+    for k in range(observation.shape[0]):
+        _observe_compact(p, _episode(*state, k), observation[k])
 
 
 @compiled
-def advance_full(actions, rewards, forced, observation, *arrays):
+def advance_full(actions, rewards, forced, observation, locations, relation, numbers, sizes, *state):
     """One decision, or what else it is told, in every episode that is not over; then its observation."""
-    p, s = Constants(*arrays[:4]), State(*arrays[4:])
-    for k in range(s.clock.shape[0]):
-        if (actions[k] >= BEGIN or s.clock[k, SLOT] <= p.sizes[T]) and actions[k] != WAIT:
-            _obey(p, s, k, actions[k], rewards, forced)
-            _observe_full(p, s, k, observation[k])
+    p = _setting(locations, relation, numbers, sizes)
+    for k in range(actions.shape[0]):
+        s = _episode(*state, k)
+        if (actions[k] >= BEGIN or s.clock[SLOT] <= p.horizon) and actions[k] != WAIT:
+            _obey(p, s, actions[k], rewards, forced, k)
+            _observe_full(p, s, observation[k])
 
 
 @compiled
-def advance_compact(actions, rewards, forced, observation, *arrays):
+def advance_compact(actions, rewards, forced, observation, locations, relation, numbers, sizes, *state):
     """One decision, or what else it is told, in every episode that is not over; then its observation."""
-    p, s = Constants(*arrays[:4]), State(*arrays[4:])
-    for k in range(s.clock.shape[0]):
-        if (actions[k] >= BEGIN or s.clock[k, SLOT] <= p.sizes[T]) and actions[k] != WAIT:
-            _obey(p, s, k, actions[k], rewards, forced)
-            _observe_compact(p, s, k, observation[k])
+    p = _setting(locations, relation, numbers, sizes)
+    for k in range(actions.shape[0]):
+        s = _episode(*state, k)
+        if (actions[k] >= BEGIN or s.clock[SLOT] <= p.horizon) and actions[k] != WAIT:
+            _obey(p, s, actions[k], rewards, forced, k)
+            _observe_compact(p, s, observation[k])
 
 
 @compiled
-def advance_together(actions, rewards, forced, observation, *arrays):
+def advance_together(actions, rewards, forced, observation, locations, relation, numbers, sizes, *state):
     """The joint view's: actions and forced are (K, M); BEGIN, WAIT and PLACE stand in the first place."""
-    p, s = Constants(*arrays[:4]), State(*arrays[4:])
-    for k in range(s.clock.shape[0]):
+    p = _setting(locations, relation, numbers, sizes)
+    for k in range(actions.shape[0]):
+        s = _episode(*state, k)
         told = actions[k, 0]
-        if (told >= BEGIN or s.clock[k, SLOT] <= p.sizes[T]) and told != WAIT:
+        if (told >= BEGIN or s.clock[SLOT] <= p.horizon) and told != WAIT:
             if told == BEGIN:
-                _begin(p, s, k)
+                _begin(p, s)
             elif told != PLACE:
-                rewards[k] = _decide_together(p, s, k, actions[k], forced[k])
-            _look_ahead(p, s, k, True)
-            _observe_full(p, s, k, observation[k])
+                rewards[k] = _decide_together(p, s, actions[k], forced[k])
+            _look_ahead(p, s, True)
+            _observe_full(p, s, observation[k])
 
 
 @inner
-def _advantage(x, widths, weights, layers):
-    """The output of a small ReLU network on features x; positive means on. ``layers`` (2, widest) is scratch."""
+def _advantage(widths, weights, x, layers):
+    """The output of a small network on features x; positive means on."""
     at = 0
     for i in range(widths[0]):
         layers[0, i] = x[i]
@@ -523,139 +564,117 @@ def _advantage(x, widths, weights, layers):
 
 
 @inner
-def _copy_episode(source, i, target, k):
-    for n in range(source.clock.shape[1]):
-        target.clock[k, n] = source.clock[i, n]
-    for m in range(source.record.shape[1]):
-        target.battery[k, 0, m] = source.battery[i, 0, m]
-        target.battery[k, 1, m] = source.battery[i, 1, m]
-        target.record[k, m] = source.record[i, m]
-    for t in range(source.path.shape[1]):
-        target.path[k, t] = source.path[i, t]
-    for r in range(source.field.shape[1]):
-        for j in range(source.field.shape[2]):
-            target.field[k, r, j] = source.field[i, r, j]
-    for n in range(source.score.shape[1]):
-        target.score[k, n] = source.score[i, n]
+def _copy_episode(source, target):
+    for n in range(source.clock.shape[0]):
+        target.clock[n] = source.clock[n]
+    for m in range(source.record.shape[0]):
+        target.energy[m] = source.energy[m]
+        target.delay[m] = source.delay[m]
+        target.record[m] = source.record[m]
+    for t in range(source.path.shape[0]):
+        target.path[t] = source.path[t]
+    for r in range(source.field.shape[0]):
+        for j in range(source.field.shape[1]):
+            target.field[r, j] = source.field[r, j]
+    for n in range(source.score.shape[0]):
+        target.score[n] = source.score[n]
 
 
 @inner
-def _step(p, s, k, action):
-    _decide(p, s, k, action)
-    _look_ahead(p, s, k, s.clock[k, TURN] == 0)
+def _step(p, s, action):
+    _decide(p, s, action)
+    _look_ahead(p, s, s.clock[TURN] == 0)
 
 
 @inner
-def _play_on(p, s, k, widths, weights, layers, x):
-    """Play episode k to its end with the network's policy."""
-    while s.clock[k, SLOT] <= p.sizes[T]:
-        _observe_compact(p, s, k, x)
-        _step(p, s, k, 1 if _advantage(x, widths, weights, layers) > 0.0 else 0)
+def _choose(p, s, network):
+    """Observe, and decide as the network would."""
+    _observe_compact(p, s, network.inputs)
+    return 1 if _advantage(*network) > 0.0 else 0
 
 
-@allocating
-def play(widths, weights, *arrays):
+@compiled
+def play(network, locations, relation, numbers, sizes, *state):
     """Play every episode from where it stands to its end with a network's policy."""
-    p, s = Constants(*arrays[:4]), State(*arrays[4:])
-    layers = np.empty((2, widths.max()), np.float32)
-    x = np.empty(widths[0], np.float32)
-    for k in range(s.clock.shape[0]):
-        _play_on(p, s, k, widths, weights, layers, x)
+    p = _setting(locations, relation, numbers, sizes)
+    for k in range(state[0].shape[0]):
+        s = _episode(*state, k)
+        while s.clock[SLOT] <= p.horizon:
+            _step(p, s, _choose(p, s, network))
 
 
 @inner
-def _rejoins(p, s, k, batteries, records):
-    """Whether episode k stands, at the opening of a slot, where the recorded play of the same levels stood."""
-    slot = s.clock[k, SLOT]
-    for m in range(p.sizes[M]):
+def _rejoins(p, s, batteries, records):
+    """Whether an episode stands, at the opening of a slot, where the recorded play of the same levels stood."""
+    slot = s.clock[SLOT]
+    for m in range(p.n_devices):
         if (
-            s.battery[k, ENERGY, m] != batteries[slot, ENERGY, m]
-            or s.battery[k, DELAY, m] != batteries[slot, DELAY, m]
-            or s.record[k, m] != records[slot, m]
+            s.energy[m] != batteries[slot, ENERGY, m]
+            or s.delay[m] != batteries[slot, DELAY, m]
+            or s.record[m] != records[slot, m]
         ):
             return False
     return True
 
 
-@allocating
-def branch(widths, weights, points, features, gains, *arrays):
+@compiled
+def branch(network, points, features, gains, room, locations, relation, numbers, sizes, *state):
     """Counterfactual pairs: at chosen decisions play on with either action, under the same levels.
 
     points (K, n) are the numbers of the chosen decisions, increasing; features (K, n, 32) receives what was seen there
     and gains (K, n) the total error with off minus the total error with on, or NaN where the action was forced. A
-    branch that rejoins the play that it left is not played further: the rest is the same.
+    branch that rejoins the play that it left is not played further: the rest is the same. ``room`` is a Branches.
     """
-    p, s = Constants(*arrays[:4]), State(*arrays[4:])
-    n_points, n_devices, horizon = points.shape[1], p.sizes[M], p.sizes[T]
-    aside = State(
-        np.empty((n_points, s.clock.shape[1]), np.int64),
-        np.empty((n_points, 2, n_devices), np.int64),
-        np.empty((n_points, n_devices)),
-        np.empty((n_points, s.path.shape[1])),
-        np.empty((n_points, s.field.shape[1], s.field.shape[2])),
-        np.empty((n_points, s.score.shape[1])),
-    )
-    batteries = np.empty((horizon + 2, 2, n_devices), np.int64)
-    records = np.empty((horizon + 2, n_devices))
-    totals = np.empty(horizon + 2)
-    layers = np.empty((2, widths.max()), np.float32)
-    x = np.empty(widths[0], np.float32)
-    chosen = np.empty(n_points, np.int64)
-    for k in range(s.clock.shape[0]):
+    p = _setting(locations, relation, numbers, sizes)
+    n_points, horizon = points.shape[1], p.horizon
+    batteries, records, totals, chosen = room.batteries, room.records, room.totals, room.chosen
+    for k in range(points.shape[0]):
+        s = _episode(*state, k)
         at, decision = 0, 0
-        while s.clock[k, SLOT] <= horizon:
-            slot = s.clock[k, SLOT]
-            if s.clock[k, TURN] == 0:
-                totals[slot] = s.score[k, TOTAL]
-                for m in range(n_devices):
-                    batteries[slot, ENERGY, m] = s.battery[k, ENERGY, m]
-                    batteries[slot, DELAY, m] = s.battery[k, DELAY, m]
-                    records[slot, m] = s.record[k, m]
-            _observe_compact(p, s, k, x)
-            action = 1 if _advantage(x, widths, weights, layers) > 0.0 else 0
+        while s.clock[SLOT] <= horizon:
+            slot = s.clock[SLOT]
+            if s.clock[TURN] == 0:
+                totals[slot] = s.score[TOTAL]
+                for m in range(p.n_devices):
+                    batteries[slot, ENERGY, m] = s.energy[m]
+                    batteries[slot, DELAY, m] = s.delay[m]
+                    records[slot, m] = s.record[m]
+            action = _choose(p, s, network)
             while at < n_points and points[k, at] == decision:
-                m = s.clock[k, TURN]
-                for i in range(x.shape[0]):
-                    features[k, at, i] = x[i]
-                free = _executed(p, s, k, m, 0) != _executed(p, s, k, m, 1)
+                m = s.clock[TURN]
+                for i in range(network.inputs.shape[0]):
+                    features[k, at, i] = network.inputs[i]
+                free = s.energy[m] > 0 and s.delay[m] < p.max_sleep
                 chosen[at] = action if free else -1
                 if free:
-                    _copy_episode(s, k, aside, at)
+                    _copy_episode(s, _episode(*room.states, at))
                 at += 1
-            _step(p, s, k, action)
+            _step(p, s, action)
             decision += 1
         for i in range(n_points):
             if i >= at or chosen[i] < 0:
                 gains[k, i] = np.nan
                 continue
-            _step(p, aside, i, 1 - chosen[i])
-            other = np.nan
-            while aside.clock[i, SLOT] <= horizon:
-                if aside.clock[i, TURN] == 0 and _rejoins(p, aside, i, batteries, records):
-                    other = aside.score[i, TOTAL] - totals[aside.clock[i, SLOT]]
+            other = _episode(*room.states, i)
+            _step(p, other, 1 - chosen[i])
+            rest = s.score[TOTAL]
+            while other.clock[SLOT] <= horizon:
+                if other.clock[TURN] == 0 and _rejoins(p, other, batteries, records):
+                    rest = totals[other.clock[SLOT]]
                     break
-                _observe_compact(p, aside, i, x)
-                _step(p, aside, i, 1 if _advantage(x, widths, weights, layers) > 0.0 else 0)
-            if aside.clock[i, SLOT] > horizon:
-                other = aside.score[i, TOTAL] - s.score[k, TOTAL]
-            gains[k, i] = other if chosen[i] == 1 else -other
-
-
-@inner
-def _draw(cumulative, uniform):
-    """The first index whose cumulative probability exceeds the uniform number."""
-    i = 0
-    while cumulative[i] <= uniform:
-        i += 1
-    return i
+                _step(p, other, _choose(p, other, network))
+            gain = other.score[TOTAL] - rest
+            gains[k, i] = gain if chosen[i] == 1 else -gain
 
 
 @compiled
 def walk(uniforms, start, transition, path):
     """Level paths (7)(8) from uniforms (R, T + 1) and cumulative probabilities; ``path`` receives level indices."""
     for r in range(uniforms.shape[0]):
-        i = _draw(start, uniforms[r, 0])
-        path[r, 0] = i
-        for t in range(1, uniforms.shape[1]):
-            i = _draw(transition[i], uniforms[r, t])
+        cumulative = start
+        for t in range(uniforms.shape[1]):
+            i = 0
+            while cumulative[i] <= uniforms[r, t]:
+                i += 1
             path[r, t] = i
+            cumulative = transition[i]

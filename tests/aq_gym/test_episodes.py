@@ -181,7 +181,7 @@ def test_branch_equals_playing_both_to_the_end(made_up_problem: Any, seed: int) 
     arguments = made_up_problem(seed, max_devices=4)
     head = min(head, arguments["horizon"] * len(arguments["devices"]) - 1)
     (features, gains), (slow_features, slow), points, _ = fork(arguments, HIDDEN[seed % 4], seed, head)
-    np.testing.assert_array_equal(features, slow_features)
+    np.testing.assert_allclose(features, slow_features, rtol=1e-6, atol=1e-12)  # sums may be reordered
     np.testing.assert_allclose(gains, slow, rtol=0.0, atol=1e-9)
     assert (np.diff(points, axis=1) == 0).any(), "the same point twice must be among them"
 
@@ -197,7 +197,7 @@ def test_branch_meets_every_case() -> None:
         "n_levels": 4,
     }
     (features, gains), (slow_features, slow), _, expected = fork(arguments, (16,), 4, k=8, n=40)
-    np.testing.assert_array_equal(features, slow_features)
+    np.testing.assert_allclose(features, slow_features, rtol=1e-6, atol=1e-12)  # sums may be reordered
     np.testing.assert_allclose(gains, slow, rtol=0.0, atol=1e-9)
     met = [x for e in expected for x in e[2]]
     assert 0.05 < np.mean(met) < 0.95, "both early stops and branches played to the end"

@@ -255,7 +255,7 @@ def test_play_is_the_same_dynamics(batch: MultiDeviceVectorEnv, seed: int) -> No
     episodes.restore(batch.get_state(), [np.random.default_rng(k) for k in range(16)])
     want, _ = play_on(batch, policy, obs)
     assert np.ptp(want) > 0
-    np.testing.assert_array_equal(episodes.play(*policy), want)
+    np.testing.assert_allclose(episodes.play(*policy), want, rtol=1e-13)
     with pytest.raises(ValueError, match="widths"):
         episodes.play(policy[0], policy[1][:-1])
     with pytest.raises(ValueError, match="widths"):
@@ -275,7 +275,7 @@ def test_branch_is_what_a_saved_state_would_tell(batch: MultiDeviceVectorEnv) ->
     for i in range(4):
         for k in range(16):
             seen, masks, state = trace[points[k, i]]
-            np.testing.assert_array_equal(features[k, i], seen[k])
+            np.testing.assert_allclose(features[k, i], seen[k], rtol=1e-6, atol=1e-12)  # sums may be reordered
             outcome = []
             for action in (0, 1):
                 batch.set_state(state[k])

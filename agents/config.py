@@ -66,6 +66,7 @@ class DQNConfig:
     pairs: int = 60_000  # played in each step: the noise of a regression falls with their root
     pairs_kept: int = 4  # steps whose pairs are fitted together: the policies differ little, and more pairs less noise
     pair_updates: int = 2_000  # minibatches of batch_size in each regression
+    improve_from: Literal["learned", "guide"] = "learned"  # what plays on in the first step
 
     # Machine
     threads: int = 1  # of torch: small matrices gain nothing from more, and the results depend on their number

@@ -31,8 +31,8 @@ class Pairs(NamedTuple):
     scales: NDArray[np.float32]  # (n,) how large the noise of each is, up to a common factor
 
 
-Collect = Callable[[QNetwork, int, np.random.Generator], Pairs]
-"""From the network whose greedy policy plays on, the number of pairs wanted and a generator."""
+Collect = Callable[[QNetwork | None, int, np.random.Generator], Pairs]
+"""From the network whose greedy policy plays on (None: the guide does), the number of pairs and a generator."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,16 @@ class PairedDQN(DQN):
     def improve(self, collect: Collect) -> Improvement:
         """Collect pairs under the chosen policy and fit the advantages to those of the last few steps.
 
+        The first step may start from the guide (``improve_from``): the calmer the policy, the less noise in its pairs.
+
         A step that made the policy worse is thus followed by more pairs of the better one, where `keep_best` is told.
 
         Raises:
             ValueError: the pairs have wrong shapes or numbers that aren't finite.
         """
         config, began = self.config, time.perf_counter()
-        batch = collect(self.chosen, config.pairs, self.rng)
+        guided = self.improvements == 0 and config.improve_from == "guide"
+        batch = collect(None if guided else self.chosen, config.pairs, self.rng)
         collected = time.perf_counter()
         if self.improvements == 0:
             self.online.load_state_dict(self.chosen.state_dict())

@@ -176,20 +176,29 @@ class Episodes:
         """One decision (joint view: one slot) in every episode that is not over; writes into the last three."""
         self._advance(actions, rewards, forced, observation, *self._arguments)
 
-    def play(self, widths: NDArray[np.int64], weights: NDArray[np.float32]) -> NDArray[np.float64]:
+    def play(
+        self, widths: NDArray[np.int64], weights: NDArray[np.float32], scores: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float64]:
         """Play every episode to its end with a small network's policy on the compact observation.
+
+        Like `branch` it runs without Python's lock, so that threads may play batches of their own side by side.
 
         Args:
             widths: of the layers, inputs first, 1 last.
             weights: layer after layer, (inputs, outputs) row by row and then the biases. A positive output means on.
+            scores: (K, n) receives the outputs at the first n decisions, NaN where the action was forced.
 
         Returns:
             (K,) average joint errors of the episodes [µg/m³].
 
         Raises:
-            ValueError: widths or weights of a wrong shape.
+            ValueError: widths, weights or scores of a wrong shape.
         """
-        kernels.play(self._network(widths, weights), *self._arguments)
+        network = self._network(widths, weights)
+        scores = np.empty((len(self), 0), np.float32) if scores is None else scores
+        if scores.ndim != 2 or len(scores) != len(self) or scores.dtype != np.float32:
+            raise ValueError(f"scores: expected ({len(self)}, n) float32, got {scores.shape} {scores.dtype}")
+        kernels.play(network, scores, *self._arguments)
         return self.total_error / self.problem.horizon
 
     def branch(

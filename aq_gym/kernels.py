@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _OPTIONS: dict[str, Any] = {
+    "nogil": True,  # so that Python threads play side by side
     "fastmath": {"contract", "reassoc", "nsz", "arcp"},  # without nnan and ninf, which silence the checks for NaN
     "error_model": "numpy",  # a division is not checked for zero, which would keep loops from being vectorised
 }
@@ -136,7 +137,7 @@ def _setting(locations, relation, x, n):
 
 
 @inner
-def _episode(clock, battery, record, path, field, score, k):
+def _episode(k, clock, battery, record, path, field, score):
     return Episode(clock[k], battery[k, ENERGY], battery[k, DELAY], record[k], path[k], field[k], score[k])
 
 
@@ -489,7 +490,7 @@ def observe_full(observation, locations, relation, numbers, sizes, *state):
     """Write the observation of every episode."""
     p = _setting(locations, relation, numbers, sizes)
     for k in range(observation.shape[0]):
-        _observe_full(p, _episode(*state, k), observation[k])
+        _observe_full(p, _episode(k, *state), observation[k])
 
 
 @compiled
@@ -497,7 +498,7 @@ def observe_compact(observation, locations, relation, numbers, sizes, *state):
     """Write the observation of every episode."""
     p = _setting(locations, relation, numbers, sizes)
     for k in range(observation.shape[0]):
-        _observe_compact(p, _episode(*state, k), observation[k])
+        _observe_compact(p, _episode(k, *state), observation[k])
 
 
 @compiled
@@ -505,7 +506,7 @@ def advance_full(actions, rewards, forced, observation, locations, relation, num
     """One decision, or what else it is told, in every episode that is not over; then its observation."""
     p = _setting(locations, relation, numbers, sizes)
     for k in range(actions.shape[0]):
-        s = _episode(*state, k)
+        s = _episode(k, *state)
         if (actions[k] >= BEGIN or s.clock[SLOT] <= p.horizon) and actions[k] != WAIT:
             _obey(p, s, actions[k], rewards, forced, k)
             _observe_full(p, s, observation[k])
@@ -516,7 +517,7 @@ def advance_compact(actions, rewards, forced, observation, locations, relation, 
     """One decision, or what else it is told, in every episode that is not over; then its observation."""
     p = _setting(locations, relation, numbers, sizes)
     for k in range(actions.shape[0]):
-        s = _episode(*state, k)
+        s = _episode(k, *state)
         if (actions[k] >= BEGIN or s.clock[SLOT] <= p.horizon) and actions[k] != WAIT:
             _obey(p, s, actions[k], rewards, forced, k)
             _observe_compact(p, s, observation[k])
@@ -527,7 +528,7 @@ def advance_together(actions, rewards, forced, observation, locations, relation,
     """The joint view's: actions and forced are (K, M); BEGIN, WAIT and PLACE stand in the first place."""
     p = _setting(locations, relation, numbers, sizes)
     for k in range(actions.shape[0]):
-        s = _episode(*state, k)
+        s = _episode(k, *state)
         told = actions[k, 0]
         if (told >= BEGIN or s.clock[SLOT] <= p.horizon) and told != WAIT:
             if told == BEGIN:
@@ -587,20 +588,34 @@ def _step(p, s, action):
 
 
 @inner
-def _choose(p, s, network):
-    """Observe, and decide as the network would."""
+def _score(p, s, network):
+    """Observe, and return the network's advantage of sensing."""
     _observe_compact(p, s, network.inputs)
-    return 1 if _advantage(*network) > 0.0 else 0
+    return _advantage(*network)
+
+
+@inner
+def _free(p, s):
+    """Whether the device whose turn it is may choose."""
+    return s.energy[s.clock[TURN]] > 0 and s.delay[s.clock[TURN]] < p.max_sleep
 
 
 @compiled
-def play(network, locations, relation, numbers, sizes, *state):
-    """Play every episode from where it stands to its end with a network's policy."""
+def play(network, scores, locations, relation, numbers, sizes, *state):
+    """Play every episode from where it stands to its end with a network's policy.
+
+    scores (K, n) receives the advantage of sensing at the first n decisions, NaN where the action was forced.
+    """
     p = _setting(locations, relation, numbers, sizes)
     for k in range(state[0].shape[0]):
-        s = _episode(*state, k)
+        s = _episode(k, *state)
+        decision = 0
         while s.clock[SLOT] <= p.horizon:
-            _step(p, s, _choose(p, s, network))
+            score = _score(p, s, network)
+            if decision < scores.shape[1]:
+                scores[k, decision] = score if _free(p, s) else np.nan
+            _step(p, s, 1 if score > 0.0 else 0)
+            decision += 1
 
 
 @inner
@@ -629,7 +644,7 @@ def branch(network, points, features, gains, room, locations, relation, numbers,
     n_points, horizon = points.shape[1], p.horizon
     batteries, records, totals, chosen = room.batteries, room.records, room.totals, room.chosen
     for k in range(points.shape[0]):
-        s = _episode(*state, k)
+        s = _episode(k, *state)
         at, decision = 0, 0
         while s.clock[SLOT] <= horizon:
             slot = s.clock[SLOT]
@@ -639,15 +654,13 @@ def branch(network, points, features, gains, room, locations, relation, numbers,
                     batteries[slot, ENERGY, m] = s.energy[m]
                     batteries[slot, DELAY, m] = s.delay[m]
                     records[slot, m] = s.record[m]
-            action = _choose(p, s, network)
+            action = 1 if _score(p, s, network) > 0.0 else 0
             while at < n_points and points[k, at] == decision:
-                m = s.clock[TURN]
                 for i in range(network.inputs.shape[0]):
                     features[k, at, i] = network.inputs[i]
-                free = s.energy[m] > 0 and s.delay[m] < p.max_sleep
-                chosen[at] = action if free else -1
-                if free:
-                    _copy_episode(s, _episode(*room.states, at))
+                chosen[at] = action if _free(p, s) else -1
+                if chosen[at] >= 0:
+                    _copy_episode(s, _episode(at, *room.states))
                 at += 1
             _step(p, s, action)
             decision += 1
@@ -655,14 +668,14 @@ def branch(network, points, features, gains, room, locations, relation, numbers,
             if i >= at or chosen[i] < 0:
                 gains[k, i] = np.nan
                 continue
-            other = _episode(*room.states, i)
+            other = _episode(i, *room.states)
             _step(p, other, 1 - chosen[i])
             rest = s.score[TOTAL]
             while other.clock[SLOT] <= horizon:
                 if other.clock[TURN] == 0 and _rejoins(p, other, batteries, records):
                     rest = totals[other.clock[SLOT]]
                     break
-                _step(p, other, _choose(p, other, network))
+                _step(p, other, 1 if _score(p, other, network) > 0.0 else 0)
             gain = other.score[TOTAL] - rest
             gains[k, i] = gain if chosen[i] == 1 else -gain
 

@@ -9,18 +9,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from baselines.dqn import load_pretrained
     from baselines.evaluation import WORDS, build_policy, evaluate, play, summarise
     from baselines.greedy import Greedy
     from baselines.playing import Record, play_problem, problem_of
     from baselines.policies import Random, Staggered, Synchronised, Uniform
 
 _HOMES = {
+    "dqn": ("load_pretrained",),
     "evaluation": ("WORDS", "build_policy", "evaluate", "play", "summarise"),
     "greedy": ("Greedy",),
     "playing": ("Record", "play_problem", "problem_of"),
     "policies": ("Random", "Staggered", "Synchronised", "Uniform"),
 }
-_MODULES = ("dynamic_programming", "dqn", "index", "sb3", *_HOMES)
+_MODULES = ("dynamic_programming", "index", "sb3", *_HOMES)
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "Uniform",
     "build_policy",
     "evaluate",
+    "load_pretrained",
     "play",
     "play_problem",
     "problem_of",

@@ -18,18 +18,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents import DQNConfig, GreedyPolicy, PairedDQN, TensorBoardLogger, export, load, load_policy, save
-from aq_gym.observation import COMPACT_FEATURES
 from aq_gym.problem import Problem
 from baselines.control_variate import ReferenceReward
+from baselines.greedy import entry_problem, same_problem
+from baselines.index import best_threshold
 from baselines.paired_rollouts import PairCollector, pack
 from baselines.playing import native_batch
 from baselines.policies import Staggered
 from baselines.validation import Validation, solvable
 
 RECIPES = Path(__file__).with_name("dqn_recipes.json")
+PRETRAINED = Path(__file__).with_name("pretrained")
 CHECKPOINT, POLICY = "checkpoint.safetensors", "policy.safetensors"
 OBSERVATION = "compact"
 PAIR_COST = 3  # a pair takes about as long as so many decisions of learning
+VALIDATION_DECISIONS = 150_000  # about a second
 
 
 @dataclass(frozen=True)
@@ -56,24 +59,17 @@ def training_env(env_id: str, num_envs: int, **env_kwargs: Any) -> ReferenceRewa
     return ReferenceReward(env, Staggered(env.problem))
 
 
-class Paced:
-    """Staggered sensing read off the compact observation, and off schedule: senses when energy is ahead of time.
-
-    The guide of ``start="guide"``: exploration around it stays near sensible play, where returns are far less noisy
-    than under random play.
+class Guide:
+    """Greedy sensing with the best of a few thresholds: what ``start="guide"`` explores around, and the policy that
+    ``improve_from="guide"`` improves on. Near sensible play returns are far less noisy than under random play.
     """
 
     def __init__(self, problem: Problem) -> None:
-        names = [name for name, _, _ in COMPACT_FEATURES]
-        self._energy, self._remaining, self._turn = (names.index(x) for x in ("energy", "remaining", "turn"))
-        self._step = 1.0 / problem.energy_budget  # one sensing; device m comes m/M of it later
-        self._slack = 0.5 / (problem.horizon * problem.n_devices)
+        self.policy = best_threshold(problem)
 
     def __call__(self, observations: NDArray[np.float32], masks: NDArray[np.bool_]) -> NDArray[np.int64]:
         """(K,) allowed actions of (K, 32) observations and (K, 2) masks."""
-        ahead = observations[:, self._energy] - observations[:, self._remaining]
-        wish = ahead - self._step * observations[:, self._turn] > -self._slack
-        return np.where((wish & masks[:, 1]) | ~masks[:, 0], 1, 0)
+        return np.where(((self.policy.score(observations) > 0) & masks[:, 1]) | ~masks[:, 0], 1, 0)
 
 
 class Training:
@@ -86,7 +82,8 @@ class Training:
         folder: receives checkpoints, the policy and TensorBoard's events; None: nothing is written.
         resume: continue from the folder's checkpoint.
         validations: how many evaluations on the way, about evenly spread.
-        validation_episodes: each time, on seeds that neither training nor evaluation uses.
+        validation_episodes: each time, on seeds that neither training nor evaluation uses; None: 512, and more of short
+            ones.
         note: what else to write on the policy's card.
         env_kwargs: as for `gymnasium.make`.
 
@@ -105,17 +102,18 @@ class Training:
         *,
         resume: bool = False,
         validations: int = 20,
-        validation_episodes: int = 512,
+        validation_episodes: int | None = None,
         note: dict[str, Any] | None = None,
         **env_kwargs: Any,
     ) -> None:
         self.env_id, self.folder, self.note = env_id, folder, note or {}
         self.env = training_env(env_id, config.n_environments, **env_kwargs)
         self.problem = self.env.problem
-        self.validation_episodes = validation_episodes
+        length = self.problem.horizon * self.problem.n_devices
+        self.validation_episodes = validation_episodes or max(512, VALIDATION_DECISIONS // length)
         self.seconds = 0.0
         self._every = max(1, config.total_decisions // max(1, validations))
-        self._validation = Validation(self.problem, validation_episodes, solvable=solvable(env_id, env_kwargs))
+        self._validation = Validation(self.problem, self.validation_episodes, solvable=solvable(env_id, env_kwargs))
         if resume:
             if folder is None:
                 raise ValueError("resume: expected a folder to resume from, got none")
@@ -138,7 +136,10 @@ class Training:
             self.seconds = float(notes.get("training_seconds", 0.0))
         else:
             self.agent = PairedDQN.for_env(self.env, config, seed)
-        self.agent.guide = Paced(self.problem)
+        self._guide = Guide(self.problem) if "guide" in (config.start, config.improve_from) else None
+        self.agent.guide = self._guide
+        if self._guide and not resume:
+            self.seconds = self._guide.policy.training_seconds
         if config.improvements:
             pack(self.agent.average)  # rather refused now than after the last decision
 
@@ -149,7 +150,7 @@ class Training:
         """
         agent, config = self.agent, self.agent.config
         log = TensorBoardLogger(self.folder) if self.folder else None
-        collector = PairCollector(self.problem)
+        collector = PairCollector(self.problem, self._guide.policy if self._guide else None)
         if self.folder and agent.decisions == 0:
             self._validation.draw_yardsticks(self.folder, config.total_decisions + config.improvements * config.pairs)
         share = config.total_decisions / (config.total_decisions + PAIR_COST * config.improvements * config.pairs)
@@ -284,3 +285,35 @@ def load_trained(folder: str | Path) -> GreedyPolicy:
     policy = load_policy(folder / POLICY if folder.is_dir() else folder, agent_class=PairedDQN)
     policy.training_seconds = float(policy.card.get("training_seconds", float("nan")))
     return policy
+
+
+def pretrained_ids() -> list[str]:
+    """The ids, without ``aq_gym/``, that an agent is shipped for."""
+    return sorted(path.stem for path in PRETRAINED.glob("*.safetensors"))
+
+
+def load_pretrained(env_id: str) -> GreedyPolicy:
+    """The agent that is shipped for an id, with or without the ``aq_gym/``; its ``card`` tells how it was trained.
+
+    Raises:
+        ValueError: none is shipped for this id; the message lists those that are.
+    """
+    name = env_id.rpartition("/")[2]
+    if name not in pretrained_ids():
+        raise ValueError(f"env_id: no agent is shipped for {env_id!r}, only for {', '.join(pretrained_ids())}")
+    return load_trained(PRETRAINED / f"{name}.safetensors")
+
+
+def pretrained_policy(problem: Problem) -> GreedyPolicy:
+    """The agent that is shipped for a problem.
+
+    Raises:
+        ValueError: none was trained on this very problem.
+    """
+    for name in pretrained_ids():
+        if same_problem(problem, entry_problem(name)):
+            return load_pretrained(name)
+    raise ValueError(
+        f"pretrained: no agent was trained on this problem, only on those of {', '.join(pretrained_ids())}; "
+        "scripts.train_dqn trains one"
+    )

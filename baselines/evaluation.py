@@ -47,12 +47,19 @@ def _optimal(problem: Problem) -> Any:
     return solve_joint(problem.network, problem.devices, *numbers, fuse_measured=problem.fuse_measured)
 
 
+def _pretrained(problem: Problem) -> Any:
+    from baselines.dqn import pretrained_policy
+
+    return pretrained_policy(problem)
+
+
 _BUILDERS: dict[str, Callable[[Problem], Any]] = {
     "random": Random,
     "synchronised": Synchronised,
     "staggered": Staggered,
     "greedy": tuned_greedy,
     "index": _index,
+    "pretrained": _pretrained,
     "optimal": _optimal,
 }
 WORDS = tuple(_BUILDERS)
@@ -62,7 +69,8 @@ def build_policy(word: str, problem: Problem) -> tuple[Any, float]:
     """The policy that one of `WORDS` means for a problem, and the seconds that it took to make or tune.
 
     Raises:
-        ValueError: another word, or one that is not to be had for this problem ("optimal" where it is too large).
+        ValueError: another word, or one that is not to be had for this problem ("optimal" where it is too large,
+            "pretrained" where no agent is shipped).
     """
     if word not in _BUILDERS:
         raise ValueError(f"no policy is called {word!r}; the words are {', '.join(WORDS)}")
@@ -95,8 +103,8 @@ def evaluate(
 
     Args:
         policies: a name for each, and the policy (`aq_gym.policy.Policy`) or one of the words "random",
-            "synchronised", "staggered", "greedy", "index", "optimal", which are built for this very instance. The first
-            is the one that the others are compared to.
+            "synchronised", "staggered", "greedy", "index", "pretrained", "optimal", which are built or loaded for this
+            very instance. The first is the one that the others are compared to.
         env_id: a registered id, with or without the ``aq_gym/``.
         episodes: how many, at least 1. Intervals need two.
         seed: of the first episode, at least 0. Tuning uses seeds from 2**29 on, training from 2**30 on.

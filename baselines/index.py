@@ -46,6 +46,7 @@ FEATURES = (
     "gain_absolute_log",
 )
 WIDTHS = np.array([len(NAMES), 1], np.int64)
+GRID_DECISIONS = 2_500_000  # played by all candidates of `best_threshold` together
 QUICK_DECISIONS = 25_000_000  # played when an instance is tuned on demand: about a minute
 _AT = {name: i for i, name in enumerate(NAMES)}
 _FLOOR = 0.03  # least spread of a coefficient in the search, see Budget.step
@@ -225,10 +226,7 @@ def tune(
     """
     began = time.perf_counter()
     simulator, rng, episodes = Simulator(problem), np.random.default_rng(seed), budget.episodes
-    first = [Index(problem, start.constant, start.coefficients) for start in starts]
-    for own_share, pooled_share in ((16.0, 0.0), (8.0, 8.0), (0.0, 16.0)):
-        scarcity = {"scarcity": own_share, "scarcity_pooled": pooled_share}
-        first += [Index(problem, float(np.log(0.02 * 2.0**k)), scarcity) for k in range(10)]
+    first = [Index(problem, start.constant, start.coefficients) for start in starts] + thresholds(problem)
     found = simulator.errors(first, episodes, seed).mean(axis=1)
     start = first[int(found.argmin())]
     report(f"start: {found.min():.4f} µg/m³, {start}")
@@ -257,6 +255,25 @@ def tune(
     chosen, seconds = finalists[int(found.argmin())], time.perf_counter() - began
     report(f"best: {found.min():.4f} µg/m³, {chosen}; {simulator.decisions:,} decisions in {seconds:.0f} s")
     return Index(problem, chosen.constant, chosen.coefficients, training_seconds=seconds), float(found.min())
+
+
+def thresholds(problem: Problem) -> list[Index]:
+    """A grid of policies that need no tuning: the threshold is c · PD_own^a · PD_pooled^b, the decrease in µg/m³."""
+    shares = ((16.0, 0.0), (8.0, 8.0), (0.0, 16.0))
+    return [
+        Index(problem, float(np.log(0.02 * 2.0**k)), {"scarcity": own_share, "scarcity_pooled": pooled_share})
+        for own_share, pooled_share in shares
+        for k in range(10)
+    ]
+
+
+def best_threshold(problem: Problem, seed: int = FIRST_TUNING_SEED) -> Index:
+    """The best of `thresholds` on the episodes of seeds ``seed`` and on: greedy sensing, tuned in a second or two."""
+    began, candidates = time.perf_counter(), thresholds(problem)
+    plays = GRID_DECISIONS // (len(candidates) * problem.horizon * problem.n_devices)
+    errors = Simulator(problem).errors(candidates, min(512, max(4, plays)), seed).mean(axis=1)
+    best = candidates[int(errors.argmin())]
+    return Index(problem, best.constant, best.coefficients, training_seconds=time.perf_counter() - began)
 
 
 def shifted(

@@ -34,7 +34,7 @@ from baselines.playing import Record, play_problem, problem_of
 from baselines.validation import Validation, solvable
 
 LEARNERS = ("dqn", *(f"sb3-{algorithm}" for algorithm in sb3.ALGORITHMS))
-WHERE_POSSIBLE = ("index", "optimal")  # tuned for some instances, solvable for some
+WHERE_POSSIBLE = ("index", "pretrained", "optimal")  # tuned, shipped or solvable for some instances
 FINISHED = "finished.json"
 STARTING, EVALUATING = 6.0, 15.0  # seconds beside a training, and of an evaluation: for the progress bar alone
 Evaluated = Callable[[str, pd.DataFrame, list[str]], None]

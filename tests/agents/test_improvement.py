@@ -168,6 +168,18 @@ def test_the_last_few_batches_are_fitted_together():
     ]
 
 
+def test_the_guide_plays_on_in_the_first_step_alone():
+    agent, asked = agent_of(improve_from="guide", pair_updates=5), []
+
+    def collect(network, n, rng):
+        asked.append(network)
+        return noisy_pairs(agent.chosen, n, rng)
+
+    for _ in range(3):
+        agent.improve(collect)
+    assert asked[0] is None and asked[1] is asked[2] is agent.chosen
+
+
 def test_minibatches_are_of_the_configured_size(monkeypatch):
     seen = []
 

@@ -18,8 +18,22 @@ import torch
 from safetensors.torch import load_file
 
 from agents import CheckpointError, DQNConfig
-from baselines.dqn import CHECKPOINT, POLICY, RECIPES, Step, Training, load_trained, recipe, train
-from baselines.playing import play_problem
+from baselines.dqn import (
+    CHECKPOINT,
+    POLICY,
+    RECIPES,
+    VALIDATION_DECISIONS,
+    Step,
+    Training,
+    load_pretrained,
+    load_trained,
+    pretrained_ids,
+    recipe,
+    train,
+)
+from baselines.evaluation import build_policy
+from baselines.index import index_policy
+from baselines.playing import play_problem, problem_of
 from baselines.policies import Random, Staggered
 
 KWARGS: dict[str, Any] = {"devices": [0, 15], "horizon": 8, "energy_budget": 2, "max_sleep": 5, "n_levels": 4}
@@ -30,6 +44,7 @@ TINY = DQNConfig(
     pair_updates=10,
 )  # fmt: skip
 STEPS = 7
+GUIDED = TINY.replace(start="guide", improve_from="guide")
 QUICK: dict[str, Any] = {"validations": 2, "validation_episodes": 8}
 
 
@@ -332,3 +347,36 @@ def test_learns_to_beat_random_and_staggered() -> None:
     for other, bar in ((random, 0.1), (staggered, 0.0)):
         gain = other - ours
         assert gain.mean() - 4 * gain.std() / len(gain) ** 0.5 > bar * other.mean(), f"{ours.mean()}, {other.mean()}"
+
+
+def test_guided_training_resumes_where_it_was(tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(training(whole, GUIDED))
+    train(training(parts, GUIDED), seconds=1e-9)
+    run = training(parts, GUIDED, resume=True)
+    assert 0 < run.agent.decisions < GUIDED.total_decisions
+    train(run)
+    assert_same(whole, parts)
+
+
+def test_long_problems_are_validated_on_512_episodes_and_short_ones_on_more() -> None:
+    assert training(None, validation_episodes=None).validation_episodes == VALIDATION_DECISIONS // 16
+    long = Training("MultiDevice-v0", TINY, 0, None)
+    assert long.validation_episodes == 512
+
+
+@pytest.mark.parametrize("name", pretrained_ids())
+def test_shipped_agents_are_as_good_as_their_cards_say(name: str) -> None:
+    agent, problem = load_pretrained(f"aq_gym/{name}"), problem_of(name)
+    assert agent.card["env_id"].endswith(name) and agent.card["commit"] and agent.card["training_seconds"] > 0
+    assert agent.card["command"].startswith("python -m scripts.train_dqn")
+    assert build_policy("pretrained", problem)[0].card == agent.card
+    ours, index = (play_problem(x, problem, 200, 0).joint_error for x in (agent, index_policy(problem)))
+    assert (ours - index).mean() < 0, "paired, on the same episodes"
+
+
+def test_other_problems_have_no_shipped_agent() -> None:
+    with pytest.raises(ValueError, match="no agent is shipped for 'aq_gym/Mars-v0', only for"):
+        load_pretrained("aq_gym/Mars-v0")
+    with pytest.raises(ValueError, match=r"pretrained: no agent was trained on this problem.*scripts\.train_dqn"):
+        build_policy("pretrained", problem_of("MultiDevice-v0", **KWARGS))

@@ -15,6 +15,7 @@ from agents.networks import DuellingQ, LinearQ, PlainQ, initialise
 from aq_gym.episodes import Episodes
 from aq_gym.observation import COMPACT_FEATURES
 from aq_gym.problem import Problem
+from baselines.index import best_threshold
 from baselines.paired_rollouts import PairCollector, pack
 from baselines.playing import play_problem
 from baselines.policies import Staggered
@@ -127,7 +128,7 @@ def test_collected_pairs(problem: Problem, observations: np.ndarray) -> None:
         np.testing.assert_array_equal(part, same)
         assert part.dtype == np.float32 and np.isfinite(part).all()
     n = len(pairs.deltas)
-    assert 1_000 <= n < 1_000 + 16 * 5 and pairs.observations.shape == (n, SIZE) and pairs.scales.shape == (n,)
+    assert n == 1_000 and pairs.observations.shape == (n, SIZE) and pairs.scales.shape == (n,)
     other = collect(network, 1_000, np.random.default_rng(1))
     assert not np.array_equal(other.deltas[:100], pairs.deltas[:100])
 
@@ -136,6 +137,65 @@ def test_collected_pairs(problem: Problem, observations: np.ndarray) -> None:
     nearest = levels[np.abs(found[:, None] - levels).argmin(1)]
     np.testing.assert_allclose(found, nearest, rtol=1e-4)
     assert set(nearest) == set(levels)
+
+
+def test_pairs_do_not_depend_on_the_threads(problem: Problem, observations: np.ndarray) -> None:
+    network = duelling(observations)
+    one, three = (
+        PairCollector(problem, n_episodes=8, threads=n)(network, 400, np.random.default_rng(3)) for n in (1, 3)
+    )
+    for part, same in zip(one, three, strict=True):
+        np.testing.assert_array_equal(part, same)
+
+
+def test_scores_are_the_networks_at_free_decisions(problem: Problem, observations: np.ndarray) -> None:
+    network, episodes = duelling(observations), Episodes(problem, 16, observation="compact")
+    path = episodes.draw_path(np.random.default_rng(4).random((16, problem.horizon + 1)))
+    scores = np.empty((16, problem.horizon * problem.n_devices), np.float32)
+    seen = episodes.blank()
+    episodes.begin(np.arange(16), path, seen)
+    error = episodes.play(*pack(network), scores)
+    episodes.begin(np.arange(16), path, seen)
+    for decision in range(scores.shape[1]):
+        want, free = packed_gap(*pack(network), seen), episodes.action_mask().all(axis=1)
+        np.testing.assert_array_equal(np.isnan(scores[:, decision]), ~free)
+        np.testing.assert_allclose(scores[free, decision], want[free], rtol=1e-3, atol=1e-3)
+        episodes.decide((want > 0).astype(np.int64), np.zeros(16), np.zeros(16, np.bool_), seen)
+    np.testing.assert_allclose(error, episodes.total_error / problem.horizon)
+    with pytest.raises(ValueError, match="scores: expected"):
+        episodes.play(*pack(network), scores[:3])
+
+
+def test_most_points_are_where_the_policy_is_in_doubt(problem: Problem) -> None:
+    collect, rng = PairCollector(problem, points=6), np.random.default_rng(0)
+    scores = rng.normal(size=(2_000, 48)).astype(np.float32)
+    scores[:, ::7] = np.nan
+    points = collect._doubtful(scores, rng)
+    assert (np.diff(points, axis=1) > 0).all() and points.shape == (2_000, 6)
+    found = np.take_along_axis(scores, points, axis=1)
+    assert not np.isnan(found).any()
+    assert np.mean(np.abs(found) < 0.25) > 2 * np.nanmean(np.abs(scores) < 0.25)
+    assert np.mean(np.abs(found) > 1.5) > 0.2 * np.nanmean(np.abs(scores) > 1.5), "but every state is visited"
+
+
+def test_without_a_network_the_guide_plays_on(problem: Problem) -> None:
+    guide = best_threshold(problem)
+    pairs = PairCollector(problem, guide, n_episodes=8)(None, 400, np.random.default_rng(0))
+    layer = linear_gap(guide.weights)
+    same = PairCollector(problem, n_episodes=8)(layer, 400, np.random.default_rng(0))
+    np.testing.assert_array_equal(pairs.deltas, same.deltas)
+    with pytest.raises(ValueError, match="None means the guide"):
+        PairCollector(problem)(None, 10, np.random.default_rng(0))
+
+
+def linear_gap(weights: np.ndarray) -> DuellingQ:
+    """A duelling network without hidden layers whose gap has these 32 weights and bias."""
+    network = DuellingQ(SIZE, 2, ()).requires_grad_(False)
+    torch.nn.init.zeros_(network.advantage_head.weight)
+    torch.nn.init.zeros_(network.advantage_head.bias)
+    network.advantage_head.weight[1] = torch.from_numpy(weights[:-1])
+    network.advantage_head.bias[1] = float(weights[-1])
+    return network
 
 
 def test_the_collector_plays_on_with_the_network_it_is_given(problem: Problem, observations: np.ndarray) -> None:

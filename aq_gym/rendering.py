@@ -634,8 +634,8 @@ def _draw_numbers(brush: _Brush, scene: Scene) -> None:
     tiles = (
         ("slot", str(min(scene.slot, horizon)), f"of {horizon}"),
         ("level", f"{level:.0f}" if level >= 100 else f"{level:.3g}", "µg/m³"),
-        ("average error", f"{scene.map.joint_error.mean():.2f}", "µg/m³, now"),
-        ("average error", past, "µg/m³, episode" if scene.over else "µg/m³, so far"),
+        ("error now", f"{scene.map.joint_error.mean():.2f}", "µg/m³, whole map"),
+        ("episode average" if scene.over else "average so far", past, "µg/m³, ended slots"),
     )
     for x, (label, value, unit) in zip((568, 650, 736, 846), tiles, strict=True):
         brush.text(x, 31, label, 10.5, _MUTED)

@@ -65,7 +65,7 @@ def benchmark_table(path: Path) -> str:
         f"{one.episodes:,} episodes, the same for every policy; in brackets 95 % bootstrap intervals, those of "
         "differences and regrets paired. "
         f"Trainings took at most {one.seconds:g} s each, two side by side on {one.cores} cores ({one.cpu}); "
-        "the seconds of greedy and index are those of their tuning. "
+        "the seconds of greedy, index and pretrained are those of their tuning or training. "
         f"Commit {one.commit[:10]}{dirty}, `python -m scripts.benchmark`.",
     ]
     return "\n".join(lines)

@@ -185,7 +185,8 @@ class DQN:
         """
         self._check(env)
         config, before, began = self.config, self.decisions, time.perf_counter()
-        at_random = before < max(config.start_decisions, 1)
+        start = max(1, min(config.start_decisions, total_decisions))
+        at_random = before < start
         epsilon = self._epsilon(before / total_decisions)
         if at_random:
             epsilon = 1.0 if config.start == "random" else config.epsilon_start
@@ -199,7 +200,7 @@ class DQN:
             self.decisions += int(lengths.sum())
             if not at_random:
                 self.updates_due += float(lengths.sum()) * config.replay_ratio / config.batch_size
-            elif self.decisions >= config.start_decisions:
+            elif self.decisions >= start:
                 self._set_scaling()
                 self.updates_due = config.start_updates
             loss, value = self.learn(rate)

@@ -67,11 +67,11 @@ def label(learner: str) -> str:
 
 
 def dqn_config(plan: Plan, env_id: str) -> DQNConfig:
-    """The id's recipe with its decisions and improvements scaled, the latter rounded up."""
+    """The id's recipe with its decisions and the pairs of each improvement scaled."""
     chosen = dqn.recipe(env_id)
     config = DQNConfig.named(chosen["config"], **chosen["settings"])
-    decisions = max(1, round(config.total_decisions * plan.scale))
-    return config.replace(total_decisions=decisions, improvements=math.ceil(config.improvements * plan.scale))
+    names = ("total_decisions", "start_decisions", "pairs")
+    return config.replace(**{name: max(1, round(getattr(config, name) * plan.scale)) for name in names})
 
 
 def sb3_steps(plan: Plan, learner: str) -> int:

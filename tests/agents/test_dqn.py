@@ -217,3 +217,12 @@ def test_named_configurations_train():
         )
         agent, records = trained(Battery, config, total=600)
         assert agent.updates >= 5 and np.isfinite(records[-1].loss)
+
+
+def test_a_start_longer_than_the_training_ends_with_it():
+    """The scaling is estimated and the first fit is made all the same."""
+    env = vector(Battery, 16)
+    agent = DQN.for_env(env, small_config(total_decisions=400, start_decisions=100_000, start_updates=7), 0)
+    while agent.decisions < 400:
+        agent.round(env, 400)
+    assert agent.updates == 7 and float(agent.online.input_scale.std()) > 0

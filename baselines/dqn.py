@@ -25,7 +25,7 @@ from baselines.index import best_threshold
 from baselines.paired_rollouts import PairCollector, pack
 from baselines.playing import native_batch
 from baselines.policies import Staggered
-from baselines.validation import Validation, solvable
+from baselines.validation import Validation, quick_to_evaluate, solvable
 
 RECIPES = Path(__file__).with_name("dqn_recipes.json")
 PRETRAINED = Path(__file__).with_name("pretrained")
@@ -113,7 +113,12 @@ class Training:
         self.validation_episodes = validation_episodes or max(512, VALIDATION_DECISIONS // length)
         self.seconds = 0.0
         self._every = max(1, config.total_decisions // max(1, validations))
-        self._validation = Validation(self.problem, self.validation_episodes, solvable=solvable(env_id, env_kwargs))
+        self._validation = Validation(
+            self.problem,
+            self.validation_episodes,
+            solvable=solvable(env_id, env_kwargs),
+            exact=validation_episodes is None and quick_to_evaluate(self.problem),
+        )
         if resume:
             if folder is None:
                 raise ValueError("resume: expected a folder to resume from, got none")
@@ -202,8 +207,13 @@ class Training:
         return self.agent.decisions + self.agent.pairs
 
     def validate(self) -> float:
-        """Average joint error of the policy that `policy` returns, on the validation episodes [µg/m³]."""
+        """Average joint error of the policy that `policy` returns, as `validated` says [µg/m³]."""
         return self._validation.error(self.policy())
+
+    @property
+    def validated(self) -> str:
+        """On what: a number of validation episodes, or exactly."""
+        return str(self._validation)
 
     def _validate_present(self, log: TensorBoardLogger | None) -> float:
         error = self._validation.error(self.agent.policy(OBSERVATION, present=True))

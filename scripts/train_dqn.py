@@ -59,7 +59,7 @@ def main(args: argparse.Namespace) -> GreedyPolicy:
 
         policy = train(training, seconds=args.seconds, watch=watch)
     print(
-        f"dqn on {args.env}: {training.validate():.3f} µg/m³ on {training.validation_episodes} validation episodes; "
+        f"dqn on {args.env}: {training.validate():.3f} µg/m³ {training.validated}; "
         f"{training.agent.decisions:,} decisions and {training.agent.pairs:,} pairs in {training.seconds:.0f} s; "
         f"written to {folder}"
     )

@@ -18,6 +18,7 @@ import torch
 from safetensors.torch import load_file
 
 from agents import CheckpointError, DQNConfig
+from aq_gym import reference_scores
 from baselines.dqn import (
     CHECKPOINT,
     POLICY,
@@ -35,6 +36,7 @@ from baselines.evaluation import build_policy
 from baselines.index import index_policy
 from baselines.playing import play_problem, problem_of
 from baselines.policies import Random, Staggered
+from baselines.validation import Validation, quick_to_evaluate
 
 KWARGS: dict[str, Any] = {"devices": [0, 15], "horizon": 8, "energy_budget": 2, "max_sleep": 5, "n_levels": 4}
 ROUND = 16 * 8 * 2  # decisions
@@ -380,3 +382,14 @@ def test_other_problems_have_no_shipped_agent() -> None:
         load_pretrained("aq_gym/Mars-v0")
     with pytest.raises(ValueError, match=r"pretrained: no agent was trained on this problem.*scripts\.train_dqn"):
         build_policy("pretrained", problem_of("MultiDevice-v0", **KWARGS))
+
+
+def test_small_problems_are_validated_exactly() -> None:
+    """The optimum's error is then the reference score, and a regret below a tenth of a per cent can be told."""
+    watched = Validation(problem_of("TwoDevices-v0"), 16, solvable=True, exact=True)
+    assert watched.optimum == pytest.approx(reference_scores("TwoDevices-v0")["optimum"], rel=1e-4)
+    assert str(watched) == "in exact expectation"
+    assert watched.error(Staggered(watched.problem)) > watched.optimum
+    assert quick_to_evaluate(problem_of("SingleDevice-v0")) and not quick_to_evaluate(problem_of("MultiDevice-v0"))
+    assert training(None, validation_episodes=None).validated == "in exact expectation"
+    assert training(None).validated == "on 8 validation episodes"

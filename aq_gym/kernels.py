@@ -40,7 +40,7 @@ def inner(function: _Function) -> _Function:
 
 
 def merged(function: _Function) -> _Function:
-    """For a function that each entry point calls once: its code is compiled with the entry point's, not before it."""
+    """For what few functions call, once each: its code is compiled with theirs, not before them."""
     return cast(_Function, numba.njit(function, inline="always", **_OPTIONS))
 
 
@@ -636,7 +636,7 @@ def _rejoins(p, s, batteries, records):
 def branch(network, points, features, gains, room, locations, relation, numbers, sizes, *state):
     """Counterfactual pairs: at chosen decisions play on with either action, under the same levels.
 
-    points (K, n) are the numbers of the chosen decisions, increasing; features (K, n, 32) receives what was seen there
+    points (K, n) are the numbers of the chosen decisions, never decreasing; features (K, n, 32) receives what was seen there
     and gains (K, n) the total error with off minus the total error with on, or NaN where the action was forced. A
     branch that rejoins the play that it left is not played further: the rest is the same. ``room`` is a Branches.
     """

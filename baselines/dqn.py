@@ -23,7 +23,7 @@ from baselines.control_variate import ReferenceReward
 from baselines.greedy import entry_problem, same_problem
 from baselines.index import best_threshold
 from baselines.paired_rollouts import PairCollector, pack
-from baselines.playing import native_batch
+from baselines.playing import FIRST_TUNING_SEED, native_batch
 from baselines.policies import Staggered
 from baselines.validation import Validation, quick_to_evaluate, solvable
 
@@ -31,7 +31,7 @@ RECIPES = Path(__file__).with_name("dqn_recipes.json")
 PRETRAINED = Path(__file__).with_name("pretrained")
 CHECKPOINT, POLICY = "checkpoint.safetensors", "policy.safetensors"
 OBSERVATION = "compact"
-PAIR_COST = 3  # a pair takes about as long as so many decisions of learning
+PAIR_COST = 3  # a pair takes about as long as so many decisions of learning: for the progress bar
 VALIDATION_DECISIONS = 150_000  # about a second
 
 
@@ -60,12 +60,12 @@ def training_env(env_id: str, num_envs: int, **env_kwargs: Any) -> ReferenceRewa
 
 
 class Guide:
-    """Greedy sensing with the best of a few thresholds: what ``start="guide"`` explores around, and the policy that
+    """Greedy sensing with the best of thirty thresholds: what ``start="guide"`` explores around, and the policy that
     ``improve_from="guide"`` improves on. Near sensible play returns are far less noisy than under random play.
     """
 
     def __init__(self, problem: Problem) -> None:
-        self.policy = best_threshold(problem)
+        self.policy = best_threshold(problem, FIRST_TUNING_SEED + 2**20)  # not the validation episodes
 
     def __call__(self, observations: NDArray[np.float32], masks: NDArray[np.bool_]) -> NDArray[np.int64]:
         """(K,) allowed actions of (K, 32) observations and (K, 2) masks."""
@@ -85,6 +85,7 @@ class Training:
         validation_episodes: each time, on seeds that neither training nor evaluation uses; None: 512, and more of short
             ones.
         note: what else to write on the policy's card.
+        threads: that play pairs; None: as many as there are cores. The result does not depend on it.
         env_kwargs: as for `gymnasium.make`.
 
     Raises:
@@ -104,13 +105,15 @@ class Training:
         validations: int = 20,
         validation_episodes: int | None = None,
         note: dict[str, Any] | None = None,
+        threads: int | None = None,
         **env_kwargs: Any,
     ) -> None:
-        self.env_id, self.folder, self.note = env_id, folder, note or {}
+        self.env_id, self.folder, self.note, self.threads = env_id, folder, note or {}, threads
         self.env = training_env(env_id, config.n_environments, **env_kwargs)
         self.problem = self.env.problem
         length = self.problem.horizon * self.problem.n_devices
-        self.validation_episodes = validation_episodes or max(512, VALIDATION_DECISIONS // length)
+        long_enough = max(512, VALIDATION_DECISIONS // length)
+        self.validation_episodes = long_enough if validation_episodes is None else validation_episodes
         self.seconds = 0.0
         self._every = max(1, config.total_decisions // max(1, validations))
         self._validation = Validation(
@@ -151,11 +154,12 @@ class Training:
     def run(self, seconds: float = math.inf) -> Iterator[Step]:
         """Train to the end, one round or improvement a step; stop whenever you like, `save` keeps what was done.
 
-        Within a limit of ``seconds`` of training, no improvement begins that is not expected to end in time.
+        Within a limit of ``seconds`` of training, no improvement begins that would end too late if it took as long as the
+        one before.
         """
         agent, config = self.agent, self.agent.config
         log = TensorBoardLogger(self.folder) if self.folder else None
-        collector = PairCollector(self.problem, self._guide.policy if self._guide else None)
+        collector = PairCollector(self.problem, self._guide.policy if self._guide else None, threads=self.threads)
         if self.folder and agent.decisions == 0:
             self._validation.draw_yardsticks(self.folder, config.total_decisions + config.improvements * config.pairs)
         share = config.total_decisions / (config.total_decisions + PAIR_COST * config.improvements * config.pairs)
@@ -171,7 +175,7 @@ class Training:
                 error = self._validate_present(log) if last or agent.decisions // self._every > before else None
                 done = min(1.0, agent.decisions / config.total_decisions)
                 yield Step("learning", share * done, agent.decisions, self.seconds, error)
-            expected = PAIR_COST * config.pairs * self.seconds / max(1, agent.decisions)
+            expected = 0.0  # until one was timed
             while agent.improvements < config.improvements and self.seconds + expected <= seconds:
                 began = time.perf_counter()
                 improvement = agent.improve(collector)

@@ -56,7 +56,7 @@ class PairCollector:
         guide: the policy that plays on where no network is given.
         n_episodes: played side by side in each thread, on fresh levels.
         points: decisions an episode at which both actions are tried; most of them where the policy is in doubt.
-        threads: None: as many as there are cores.
+        threads: None: as many as there are cores, at most eight.
 
     Raises:
         ValueError: when called, if no decision of the problem is free.
@@ -72,13 +72,16 @@ class PairCollector:
     ) -> None:
         self.problem, self.guide = problem, guide
         self._n_episodes, self._points = n_episodes, min(points, problem.horizon * problem.n_devices)
-        self._threads = threads or min(_SHARES, os.cpu_count() or 1)
+        self._threads = threads or min(_SHARES, len(os.sched_getaffinity(0)))
 
     def __call__(self, network: QNetwork | None, n_pairs: int, rng: np.random.Generator) -> Pairs:
         """``n_pairs`` pairs, rounded up to eights, under its greedy policy; each scale is the level + 10 µg/m³."""
-        if network is None and self.guide is None:
+        if network is not None:
+            policy = pack(network)
+        elif self.guide is not None:
+            policy = WIDTHS, self.guide.weights
+        else:
             raise ValueError("network: None means the guide, but the collector has none")
-        policy = pack(network) if network is not None else (WIDTHS, self.guide.weights)
         share, seeds = -(-n_pairs // _SHARES), rng.integers(2**63, size=_SHARES)
         with ThreadPoolExecutor(self._threads) as pool:
             parts = list(pool.map(lambda seed: self._collect(policy, share, np.random.default_rng(seed)), seeds))
@@ -112,7 +115,7 @@ class PairCollector:
         return np.concatenate(observations)[:n_pairs], np.concatenate(gains)[:n_pairs]
 
     def _doubtful(self, scores: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.int64]:
-        """(K, points) free decisions without repetition, likelier where the score is near zero."""
+        """(K, points) decisions without repetition, likelier where the score is near zero; forced ones only if need be."""
         size = np.abs(scores)
         near = np.nanquantile(size, _DOUBT) if not np.isnan(size).all() else 1.0
         weight = _EVERYWHERE + 1.0 / (1.0 + np.square(size / max(near, 1e-12)))

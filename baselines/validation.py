@@ -1,4 +1,7 @@
-"""Watching a training: the same validation episodes, tags and yardstick lines for every learner."""
+"""Watching a training: validation on the same seeds, the same tags and yardstick lines for every learner.
+
+Our DQN is validated exactly on small problems; SB3's agents always on episodes.
+"""
 
 from __future__ import annotations
 

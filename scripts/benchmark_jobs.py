@@ -116,7 +116,7 @@ def train_learner(plan: Plan, env_id: str, learner: str) -> None:
         shutil.rmtree(folder)
     limits: dict[str, Any] = {"seed": plan.seed, "validations": plan.validations, "note": note, **plan.env_kwargs}
     if learner == "dqn":
-        training = dqn.Training(env_id, dqn_config(plan, env_id), folder=folder, **limits)
+        training = dqn.Training(env_id, dqn_config(plan, env_id), folder=folder, threads=1, **limits)
         dqn.train(training, seconds=plan.seconds)
     else:
         algorithm, steps = learner.removeprefix("sb3-"), sb3_steps(plan, learner)

@@ -64,8 +64,8 @@ def benchmark_table(path: Path) -> str:
         "",
         f"{one.episodes:,} episodes, the same for every policy; in brackets 95 % bootstrap intervals, those of "
         "differences and regrets paired. "
-        f"Trainings took at most {one.seconds:g} s each, two side by side on {one.cores} cores ({one.cpu}); "
-        "the seconds of greedy, index and pretrained are those of their tuning or training. "
+        f"Trainings of DQN and SB3 were cut after {one.seconds:g} s, two side by side on {one.cores} cores ({one.cpu}); "
+        "pretrained is the shipped agent, trained in the seconds given; greedy's and index's are those of their tuning. "
         f"Commit {one.commit[:10]}{dirty}, `python -m scripts.benchmark`.",
     ]
     return "\n".join(lines)

@@ -203,4 +203,4 @@ def test_every_public_name_is_there() -> None:
         assert getattr(baselines, name) is not None
     with pytest.raises(AttributeError, match="evaluate"):
         baselines.nothing
-    assert WORDS == ("random", "synchronised", "staggered", "greedy", "index", "optimal")
+    assert WORDS == ("random", "synchronised", "staggered", "greedy", "index", "pretrained", "optimal")

@@ -64,9 +64,7 @@ class DQNConfig:
     # Improvement by counterfactual pairs, after the last decision (agents.improvement)
     improvements: int = 0  # steps of policy iteration; they need an environment that can play pairs
     pairs: int = 60_000  # played in each step: the noise of a regression falls with their root
-    pairs_kept: int = (
-        4  # steps whose pairs are fitted together: older policies bias a little, more pairs have less noise
-    )
+    pairs_kept: int = 4  # steps whose pairs are fitted together: older ones bias a little, more have less noise
     pair_updates: int = 2_000  # minibatches of batch_size in each regression
     improve_from: Literal["learned", "guide"] = "learned"  # what plays on in the first step
 

@@ -636,8 +636,8 @@ def _rejoins(p, s, batteries, records):
 def branch(network, points, features, gains, room, locations, relation, numbers, sizes, *state):
     """Counterfactual pairs: at chosen decisions play on with either action, under the same levels.
 
-    points (K, n) are the numbers of the chosen decisions, never decreasing; features (K, n, 32) receives what was seen there
-    and gains (K, n) the total error with off minus the total error with on, or NaN where the action was forced. A
+    points (K, n) are the numbers of the chosen decisions, never decreasing; features (K, n, 32) receives what was seen
+    there and gains (K, n) the total error with off minus the total error with on, or NaN where the action was forced. A
     branch that rejoins the play that it left is not played further: the rest is the same. ``room`` is a Branches.
     """
     p = _setting(locations, relation, numbers, sizes)

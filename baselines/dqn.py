@@ -154,8 +154,8 @@ class Training:
     def run(self, seconds: float = math.inf) -> Iterator[Step]:
         """Train to the end, one round or improvement a step; stop whenever you like, `save` keeps what was done.
 
-        Within a limit of ``seconds`` of training, no improvement begins that would end too late if it took as long as the
-        one before.
+        Within a limit of ``seconds`` of training, no improvement begins that would end too late if it took as long as
+        the one before.
         """
         agent, config = self.agent, self.agent.config
         log = TensorBoardLogger(self.folder) if self.folder else None

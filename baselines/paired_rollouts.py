@@ -115,7 +115,7 @@ class PairCollector:
         return np.concatenate(observations)[:n_pairs], np.concatenate(gains)[:n_pairs]
 
     def _doubtful(self, scores: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.int64]:
-        """(K, points) decisions without repetition, likelier where the score is near zero; forced ones only if need be."""
+        """(K, points) decisions without repetition, likelier where the score is near zero; forced if need be."""
         size = np.abs(scores)
         near = np.nanquantile(size, _DOUBT) if not np.isnan(size).all() else 1.0
         weight = _EVERYWHERE + 1.0 / (1.0 + np.square(size / max(near, 1e-12)))

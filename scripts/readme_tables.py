@@ -64,8 +64,9 @@ def benchmark_table(path: Path) -> str:
         "",
         f"{one.episodes:,} episodes, the same for every policy; in brackets 95 % bootstrap intervals, those of "
         "differences and regrets paired. "
-        f"Trainings of DQN and SB3 were cut after {one.seconds:g} s, two side by side on {one.cores} cores ({one.cpu}); "
-        "pretrained is the shipped agent, trained in the seconds given; greedy's and index's are those of their tuning. "
+        f"Trainings of DQN and SB3 were cut after {one.seconds:g} s, "
+        f"two side by side on {one.cores} cores ({one.cpu}); "
+        "pretrained is the shipped agent, with the seconds of its training, greedy and index with those of tuning. "
         f"Commit {one.commit[:10]}{dirty}, `python -m scripts.benchmark`.",
     ]
     return "\n".join(lines)

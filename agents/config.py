@@ -42,8 +42,11 @@ class DQNConfig:
     double: bool = True  # one network chooses, the other values: the maximum over noise is biased upwards
 
     # Network
-    network: Literal["mlp", "linear"] = "mlp"
+    network: Literal["mlp", "linear", "set"] = "mlp"  # "set": a context and then any number of items, in any order
     hidden: tuple[int, ...] = (128, 128)  # the smallest that lost nothing; larger ones cost time
+    set_context: int = 0  # numbers of an observation before its items; only for "set", as the next two
+    set_item: int = 0  # numbers of each item
+    set_encoder: tuple[int, ...] = (32,)  # sizes of the layers that encode an item
     duelling: bool = True  # actions differ far less than states: let them have their own head
     input_scaling: Literal["none", "standard", "robust"] = "robust"  # "robust" also compresses the tails
     scale_outputs: bool = True  # learning rate, clipping and Huber's delta then mean the same for every task
@@ -108,6 +111,13 @@ class DQNConfig:
         cut = self.max_episode_decisions
         _require(cut is None or cut >= 1, "max_episode_decisions", "at least 1 or None", cut)
         _require(all(h >= 1 for h in self.hidden), "hidden", "a list of sizes of at least 1", self.hidden)
+        encoder = self.set_encoder
+        _require(all(h >= 1 for h in encoder), "set_encoder", "a list of sizes of at least 1", encoder)
+        if self.network == "set":
+            _require(self.set_context >= 0, "set_context", "at least 0", self.set_context)
+            _require(self.set_item >= 1, "set_item", "at least 1", self.set_item)
+            if not self.duelling:
+                raise ValueError("DQNConfig: network='set' has duelling heads only; set duelling=True")
         weights = self.exploration_weights
         _require(weights is None or all(w > 0 for w in weights), "exploration_weights", "above 0 each", weights)
         if self.network == "linear" and self.duelling:

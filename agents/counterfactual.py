@@ -64,7 +64,7 @@ def fit_advantages(
     noise = np.ones_like(gaps) if scales is None else np.asarray(scales, dtype=np.float32)
     if network.n_actions != 2:
         raise ValueError(f"a gap needs two actions, the network has {network.n_actions}")
-    if rows.ndim != 2 or rows.shape[1] != network.n_inputs or gaps.shape != rows.shape[:1]:
+    if rows.ndim != 2 or not network.reads(rows.shape[1]) or gaps.shape != rows.shape[:1]:
         raise ValueError(
             f"observations {rows.shape} and deltas {gaps.shape}: expected (n, {network.n_inputs}) and (n,)"
         )

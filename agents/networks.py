@@ -50,12 +50,21 @@ class QNetwork(nn.Module):
         """Return (B, A) unscaled action values of scaled inputs."""
         raise NotImplementedError
 
+    def reads(self, size: int) -> bool:
+        """Whether observations of that size are understood."""
+        return size == self.n_inputs
+
     def set_input_scaling(self, observations: NDArray[np.float32]) -> None:
         """Estimate the input scaling from (n, n_inputs) observations; an input that never varies is only centred.
 
         With ``compress``: median and mean absolute deviation, which outliers hardly move; otherwise mean and standard
         deviation.
         """
+        center, scale = self._scaling(observations)
+        self.input_center.copy_(torch.from_numpy(center))
+        self.input_scale.copy_(torch.from_numpy(scale))
+
+    def _scaling(self, observations: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         rows = np.asarray(observations, dtype=np.float64)
         if self.compress:
             center = np.median(rows, axis=0)
@@ -63,8 +72,7 @@ class QNetwork(nn.Module):
         else:
             center, scale = rows.mean(axis=0), rows.std(axis=0)
         scale[scale < 1e-6 * np.maximum(np.abs(center), 1.0)] = 1.0
-        self.input_center.copy_(torch.from_numpy(center))
-        self.input_scale.copy_(torch.from_numpy(scale))
+        return center, scale
 
     def set_output_scaling(self, returns: NDArray[np.float32]) -> None:
         """Estimate the output scaling, mean and standard deviation, from (n,) returns."""
@@ -117,18 +125,94 @@ class DuellingQ(QNetwork):
 
     def __init__(self, n_inputs: int, n_actions: int, hidden: Sequence[int], *, compress: bool = False) -> None:
         super().__init__(n_inputs, n_actions, compress=compress)
-        self.trunk = _trunk(n_inputs, hidden)
-        width = [n_inputs, *hidden][-1]
+        self._build(n_inputs, hidden)
+
+    def _build(self, n_features: int, hidden: Sequence[int]) -> None:
+        self.trunk = _trunk(n_features, hidden)
+        width = [n_features, *hidden][-1]
         self.value_head = nn.Linear(width, 1)
-        self.advantage_head = nn.Linear(width, n_actions)
+        self.advantage_head = nn.Linear(width, self.n_actions)
 
     def scores(self, inputs: Tensor, masks: Tensor) -> Tensor:
         """See `QNetwork.scores`."""
-        features = self.trunk(inputs)
+        features = self.trunk(self.entrance(inputs))
         advantages = self.advantage_head(features)
         allowed = masks.to(advantages.dtype)
         mean = (advantages * allowed).sum(1, keepdim=True) / allowed.sum(1, keepdim=True).clamp(min=1)
         return self.value_head(features) + advantages - mean  # type: ignore[no-any-return]
+
+    def entrance(self, inputs: Tensor) -> Tensor:
+        """Return what enters the first layer, of (B, n_inputs) scaled inputs."""
+        return inputs
+
+
+class SetQ(DuellingQ):
+    """A duelling network over a set of items, whose order and number do not matter (Zaheer et al. 2017, Deep Sets).
+
+    An observation is a context and then items of one size each. All items pass through one encoder, and the mean of
+    their codes joins the context. An item whose first number is 0 is absent (padding); that number is never scaled.
+    One network reads any number of items.
+
+    Args:
+        context: numbers that belong to no item.
+        item: numbers of an item.
+        encoder: sizes of the encoder's layers.
+
+    Raises:
+        ValueError: observations of ``n_inputs`` numbers are no context and whole items.
+    """
+
+    def __init__(
+        self,
+        n_inputs: int,
+        n_actions: int,
+        hidden: Sequence[int],
+        *,
+        context: int,
+        item: int,
+        encoder: Sequence[int],
+        compress: bool = False,
+    ) -> None:
+        QNetwork.__init__(self, context + item, n_actions, compress=compress)
+        self.context, self.item = context, item
+        if not self.reads(n_inputs):
+            raise ValueError(
+                f"a set of items: expected {context} numbers and then a multiple of {item}, got {n_inputs} inputs"
+            )
+        self.n_inputs = n_inputs
+        self.encoder = _trunk(item, encoder)
+        self._build(context + [item, *encoder][-1], hidden)
+
+    def reads(self, size: int) -> bool:
+        """Whether observations of that size are understood."""
+        return size > self.context and (size - self.context) % self.item == 0
+
+    def forward(self, observations: Tensor, masks: Tensor) -> Tensor:
+        """See `QNetwork.forward`."""
+        n_items = (observations.shape[1] - self.context) // self.item
+        center, scale = (
+            torch.cat([x[: self.context], x[self.context :].repeat(n_items)])
+            for x in (self.input_center, self.input_scale)
+        )
+        inputs = (observations - center) / scale
+        if self.compress:
+            inputs = inputs.sign() * inputs.abs().log1p()
+        return self.output_center + self.output_scale * self.scores(inputs, masks)
+
+    def entrance(self, inputs: Tensor) -> Tensor:
+        """Return the context and the mean code of the items that are present."""
+        items = inputs[:, self.context :].reshape(len(inputs), -1, self.item)
+        present = (items[:, :, :1] > 0).to(inputs.dtype)
+        codes = (self.encoder(items) * present).sum(1) / present.sum(1).clamp(min=1)
+        return torch.cat([inputs[:, : self.context], codes], 1)
+
+    def _scaling(self, observations: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        rows = np.asarray(observations)
+        items = rows[:, self.context :].reshape(-1, self.item)
+        parts = super()._scaling(rows[:, : self.context]), super()._scaling(items[items[:, 0] > 0])
+        center, scale = (np.concatenate(pair) for pair in zip(*parts, strict=True))
+        center[self.context], scale[self.context] = 0.0, 1.0
+        return center, scale
 
 
 def make_network(config: DQNConfig, n_inputs: int, n_actions: int, generator: torch.Generator) -> QNetwork:
@@ -137,6 +221,9 @@ def make_network(config: DQNConfig, n_inputs: int, n_actions: int, generator: to
     network: QNetwork
     if config.network == "linear":
         network = LinearQ(n_inputs, n_actions, compress=compress)
+    elif config.network == "set":
+        shape = {"context": config.set_context, "item": config.set_item, "encoder": config.set_encoder}
+        network = SetQ(n_inputs, n_actions, config.hidden, **shape, compress=compress)  # type: ignore[arg-type]
     elif config.duelling:
         network = DuellingQ(n_inputs, n_actions, config.hidden, compress=compress)
     else:

@@ -58,7 +58,7 @@ class GreedyPolicy:
     @torch.inference_mode()
     def _evaluate(self, observation: ArrayLike, info: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
         rows = np.atleast_2d(np.asarray(observation, dtype=np.float32))
-        if rows.ndim != 2 or rows.shape[1] != self.network.n_inputs:
+        if rows.ndim != 2 or not self.network.reads(rows.shape[1]):
             raise ValueError(f"observation of shape {np.shape(observation)}: the network reads {self.network.n_inputs}")
         shape = (len(rows), self.network.n_actions)
         masks = np.array(info.get("action_mask", np.ones(shape)), dtype=np.bool_).reshape(shape)

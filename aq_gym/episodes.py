@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from aq_gym import kernels
 from aq_gym.kernels import Branches, Constants, SmallNetwork, State
-from aq_gym.observation import COMPACT_FEATURES, ObservationLayout, error_bound
+from aq_gym.observation import COMPACT_FEATURES, DEVICE_FEATURES, ObservationLayout, error_bound
 from aq_gym.problem import Problem
 
 _LANES = 8  # doubles in the widest vector register: rows of locations are padded to a multiple
@@ -24,6 +24,22 @@ def _cumulative(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
     total = np.cumsum(probabilities, axis=-1)
     last = probabilities.shape[-1] - 1 - np.argmax(probabilities[..., ::-1] > 0, axis=-1)
     return np.where(np.arange(probabilities.shape[-1]) >= last[..., None], 2.0, total)
+
+
+_NO_WIDTHS, _NO_WEIGHTS = np.zeros(0, np.int64), np.zeros(0, np.float32)
+
+
+class Layers(NamedTuple):
+    """The numbers of a small ReLU network, for compiled play. A positive output means on.
+
+    With an encoder the network reads the ``per_device`` observation: every device's row passes through the encoder,
+    and the mean of what comes out (after the ReLU) joins the 32 compact numbers as the network's inputs.
+    """
+
+    widths: NDArray[np.int64]  # of the layers, inputs first, 1 last
+    weights: NDArray[np.float32]  # layer after layer, (inputs, outputs) row by row and then the biases
+    encoder_widths: NDArray[np.int64] = _NO_WIDTHS
+    encoder_weights: NDArray[np.float32] = _NO_WEIGHTS
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +63,10 @@ class EpisodeState:
         chosen = np.atleast_1d(np.arange(len(self))[rows])
         generators = tuple(self.generators[i] for i in chosen)
         return EpisodeState(State._make(x[chosen] for x in self.arrays), generators, self.problem)
+
+
+def _n_weights(widths: NDArray[np.int64]) -> int:
+    return int(((widths[:-1] + 1) * widths[1:]).sum())
 
 
 class Episodes:
@@ -80,9 +100,8 @@ class Episodes:
             np.zeros((k, 4)),
         )
         self._arguments = (*self._constants, *self.state)
-        compact = observation == "compact"
-        self._observe: Any = kernels.observe_compact if compact else kernels.observe_full
-        self._advance: Any = kernels.advance_compact if compact else kernels.advance_full
+        self._observe: Any = getattr(kernels, f"observe_{observation}")
+        self._advance: Any = getattr(kernels, f"advance_{observation}")
         if joint:
             self._advance = kernels.advance_together
         self._all = np.arange(k)
@@ -176,53 +195,47 @@ class Episodes:
         """One decision (joint view: one slot) in every episode that is not over; writes into the last three."""
         self._advance(actions, rewards, forced, observation, *self._arguments)
 
-    def play(
-        self, widths: NDArray[np.int64], weights: NDArray[np.float32], scores: NDArray[np.float32] | None = None
-    ) -> NDArray[np.float64]:
-        """Play every episode to its end with a small network's policy on the compact observation.
+    def play(self, layers: Layers, scores: NDArray[np.float32] | None = None) -> NDArray[np.float64]:
+        """Play every episode to its end with a small network's policy.
 
         Like `branch` it runs without Python's lock, so that threads may play batches of their own side by side.
 
         Args:
-            widths: of the layers, inputs first, 1 last.
-            weights: layer after layer, (inputs, outputs) row by row and then the biases. A positive output means on.
+            layers: the network.
             scores: (K, n) receives the outputs at the first n decisions, NaN where the action was forced.
 
         Returns:
             (K,) average joint errors of the episodes [µg/m³].
 
         Raises:
-            ValueError: widths, weights or scores of a wrong shape.
+            ValueError: layers or scores of a wrong shape, or a batch that shows another observation.
         """
-        network = self._network(widths, weights)
+        network = self._network(layers)
         scores = np.empty((len(self), 0), np.float32) if scores is None else scores
         if scores.ndim != 2 or len(scores) != len(self) or scores.dtype != np.float32:
             raise ValueError(f"scores: expected ({len(self)}, n) float32, got {scores.shape} {scores.dtype}")
         kernels.play(network, scores, *self._arguments)
         return self.total_error / self.problem.horizon
 
-    def branch(
-        self, widths: NDArray[np.int64], weights: NDArray[np.float32], points: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    def branch(self, layers: Layers, points: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         """Counterfactual pairs: at chosen decisions, what would sensing have gained under the same levels?
 
         Args:
-            widths: as in `play`, of the policy that plays on after the decision.
-            weights: as in `play`.
+            layers: the network whose policy plays on after the decision.
             points: (K, n) numbers of the chosen decisions, counted from the present one, never decreasing.
 
         Returns:
-            (K, n, 32) compact observations, and (K, n) the sum of slot errors that sensing saves [µg/m³] against
-            sleeping; NaN where the action was forced or the episode over. The episodes themselves are played to their
+            (K, n, size) observations, and (K, n) the sum of slot errors that sensing saves [µg/m³] against sleeping.
+            Where the action was forced or the episode over: zeros and NaN. The episodes themselves are played to their
             ends.
 
         Raises:
-            ValueError: widths, weights or points of a wrong shape or order.
+            ValueError: layers or points of a wrong shape or order, or a batch that shows another observation.
         """
-        network = self._network(widths, weights)
+        network = self._network(layers)
         if points.ndim != 2 or len(points) != len(self) or (np.diff(points, axis=1, prepend=0) < 0).any():
             raise ValueError(f"points: expected ({len(self)}, n) numbers from 0, never decreasing, got {points}")
-        features = np.zeros((*points.shape, widths[0]), np.float32)
+        features = np.zeros((*points.shape, self.layout.size), np.float32)
         gains = np.empty(points.shape)
         n, m, horizon = points.shape[1], self.problem.n_devices, self.problem.horizon
         room = Branches(
@@ -235,16 +248,27 @@ class Episodes:
         kernels.branch(network, points, features, gains, room, *self._arguments)
         return features, gains
 
-    def _network(self, widths: NDArray[np.int64], weights: NDArray[np.float32]) -> SmallNetwork:
-        size = int(((widths[:-1] + 1) * widths[1:]).sum())
-        if self.layout.kind != "compact" or widths[0] != self.layout.size or widths[-1] != 1 or len(weights) != size:
+    def _network(self, layers: Layers) -> SmallNetwork:
+        encoder, kind = layers.encoder_widths, "per_device" if len(layers.encoder_widths) else "compact"
+        inputs = len(COMPACT_FEATURES) + (int(encoder[-1]) if len(encoder) else 0)
+        sizes = [_n_weights(layers.widths), _n_weights(encoder)]
+        if (
+            self.layout.kind != kind
+            or layers.widths[0] != inputs
+            or layers.widths[-1] != 1
+            or (len(encoder) and encoder[0] != len(DEVICE_FEATURES))
+            or [len(layers.weights), len(layers.encoder_weights)] != sizes
+        ):
             raise ValueError(
-                f"widths: expected {len(COMPACT_FEATURES)} inputs, 1 output and {size} weights on an Episodes batch of "
-                f"compact observations; got widths {widths.tolist()}, {len(weights)} weights, "
+                f"layers: expected {inputs} inputs, 1 output, {sizes[0]} weights and {sizes[1]} of the encoder, on an "
+                f"Episodes batch of {kind!r} observations; got widths {layers.widths.tolist()}, encoder "
+                f"{encoder.tolist()}, {len(layers.weights)} and {len(layers.encoder_weights)} weights, "
                 f"{self.layout.kind!r} observations"
             )
-        inputs, layers = np.empty(widths[0], np.float32), np.empty((2, widths.max()), np.float32)
-        return SmallNetwork(np.ascontiguousarray(widths), np.ascontiguousarray(weights), inputs, layers)
+        widest = max(int(layers.widths.max()), int(encoder.max(initial=0)))
+        observed, entrance = np.empty(self.layout.size, np.float32), np.empty(inputs, np.float32)
+        room = np.empty((2, widest), np.float32)
+        return SmallNetwork(layers.widths, layers.weights, encoder, layers.encoder_weights, observed, entrance, room)
 
     @property
     def slot(self) -> NDArray[np.int64]:

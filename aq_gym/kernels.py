@@ -72,11 +72,18 @@ class State(NamedTuple):
 
 
 class SmallNetwork(NamedTuple):
-    """A ReLU network on the compact observation, and room for its layers."""
+    """A ReLU network on the compact observation, and room for its layers.
+
+    With an encoder it reads the ``per_device`` observation: every device's row is encoded by the same layers, and the
+    mean of the codes joins the compact numbers at the entrance of the network.
+    """
 
     widths: NDArray[np.int64]  # of the layers, inputs first, 1 last
     weights: NDArray[np.float32]  # layer after layer, (inputs, outputs) row by row and then the biases
-    inputs: NDArray[np.float32]  # (inputs,) scratch
+    encoder_widths: NDArray[np.int64]  # the same of the encoder; empty without one
+    encoder_weights: NDArray[np.float32]
+    inputs: NDArray[np.float32]  # (observation,) scratch
+    mixed: NDArray[np.float32]  # (widths[0],) scratch
     layers: NDArray[np.float32]  # (2, widest) scratch
 
 
@@ -128,6 +135,7 @@ S0, S1, J = 0, 1, 2  # field: now
 S0_ON, S1_ON, J_ON = 3, 4, 5  # if the device senses
 S0_REST, S1_REST, J_REST = 6, 7, 8  # if it sleeps and the later devices sense; in the joint view: if all sense
 NOW, ON, LAST, TOTAL = range(4)  # score
+N_COMPACT, N_DEVICE = 32, 12  # numbers of the compact observation, and of each device's row
 BEGIN, WAIT, PLACE = 2, 3, 4  # beside 0 off and 1 on: what an episode may be told
 
 
@@ -278,14 +286,17 @@ def _decide(p, s, action):
 
 
 @merged
-def _look_ahead(p, s, anew):
-    """Prepare the next decision: the map's sums and errors, ``anew`` from the raw state, and what sensing would do."""
+def _look_ahead(p, s, anew, unseen):
+    """Prepare the next decision: the map's sums and errors, ``anew`` from the raw state, and what sensing would do.
+
+    An ``unseen`` state is not observed where the battery is empty, so nobody asks what sensing would do there.
+    """
     if s.clock[SLOT] <= p.horizon:
         if anew:
             _open_slot(p, s)
             _keep_measured(p, s, s.field[J], s.path[s.clock[SLOT]])
             s.score[NOW] = _average(s.field[J], p.n_locations)
-        if p.joint == 0:
+        if p.joint == 0 and not (unseen and s.energy[s.clock[TURN]] == 0):
             _consider(p, s)
 
 
@@ -458,6 +469,33 @@ def _observe_compact(p, s, out):
 
 
 @inner
+def _observe_per_device(p, s, out):
+    """The compact numbers, then those of `observation.DEVICE_FEATURES` of one device after another."""
+    _observe_compact(p, s, out)
+    slot, turn = s.clock[SLOT], s.clock[TURN]
+    over = slot > p.horizon
+    field, e, at = s.field, s.path[min(slot, p.horizon)], N_COMPACT
+    need, error = (p.horizon - slot + 1) * p.budget / p.horizon, s.score[NOW]
+    for i in range(p.n_devices):
+        energy, delay, u, location = s.energy[i], s.delay[i], s.record[i], p.locations[i]
+        now = field[J, location]
+        gain = 0.0 if over else now - field[J_ON, location]
+        out[at] = 1.0
+        out[at + 1] = 1.0 if i == turn and not over else 0.0
+        out[at + 2] = 1.0 if i > turn else 0.0
+        out[at + 3] = energy / p.budget
+        out[at + 4] = 1.0 / (1.0 + energy)
+        out[at + 5] = _log(need / max(energy, 0.5))
+        out[at + 6] = delay / p.max_sleep
+        out[at + 7] = _log(1.0 + delay)
+        out[at + 8] = _clip(4.0 * _log(u / e))
+        out[at + 9] = _log(1.0 + abs(u - e))
+        out[at + 10] = min(1.0, now / e)
+        out[at + 11] = _clip(gain / error)
+        at += N_DEVICE
+
+
+@inner
 def _begin(p, s):
     """Start an episode: every device has sensed in slot 0."""
     s.clock[SLOT] = 1
@@ -478,7 +516,7 @@ def _obey(p, s, action, rewards, forced, k):
     elif action != PLACE:
         rewards[k], on = _decide(p, s, action)
         forced[k] = on != action
-    _look_ahead(p, s, s.clock[TURN] == 0 or action == PLACE)
+    _look_ahead(p, s, s.clock[TURN] == 0 or action == PLACE, False)
 
 
 # The entry points take the arrays of Constants and State one by one, since passing a tuple of arrays into compiled code
@@ -499,6 +537,14 @@ def observe_compact(observation, locations, relation, numbers, sizes, *state):
     p = _setting(locations, relation, numbers, sizes)
     for k in range(observation.shape[0]):
         _observe_compact(p, _episode(k, *state), observation[k])
+
+
+@compiled
+def observe_per_device(observation, locations, relation, numbers, sizes, *state):
+    """Write the observation of every episode."""
+    p = _setting(locations, relation, numbers, sizes)
+    for k in range(observation.shape[0]):
+        _observe_per_device(p, _episode(k, *state), observation[k])
 
 
 @compiled
@@ -524,6 +570,17 @@ def advance_compact(actions, rewards, forced, observation, locations, relation, 
 
 
 @compiled
+def advance_per_device(actions, rewards, forced, observation, locations, relation, numbers, sizes, *state):
+    """One decision, or what else it is told, in every episode that is not over; then its observation."""
+    p = _setting(locations, relation, numbers, sizes)
+    for k in range(actions.shape[0]):
+        s = _episode(k, *state)
+        if (actions[k] >= BEGIN or s.clock[SLOT] <= p.horizon) and actions[k] != WAIT:
+            _obey(p, s, actions[k], rewards, forced, k)
+            _observe_per_device(p, s, observation[k])
+
+
+@compiled
 def advance_together(actions, rewards, forced, observation, locations, relation, numbers, sizes, *state):
     """The joint view's: actions and forced are (K, M); BEGIN, WAIT and PLACE stand in the first place."""
     p = _setting(locations, relation, numbers, sizes)
@@ -535,13 +592,13 @@ def advance_together(actions, rewards, forced, observation, locations, relation,
                 _begin(p, s)
             elif told != PLACE:
                 rewards[k] = _decide_together(p, s, actions[k], forced[k])
-            _look_ahead(p, s, True)
+            _look_ahead(p, s, True, False)
             _observe_full(p, s, observation[k])
 
 
 @inner
-def _advantage(widths, weights, x, layers):
-    """The output of a small network on features x; positive means on."""
+def _forward(widths, weights, x, layers):
+    """Play features x through the layers; which of the two rows of ``layers`` holds the outcome."""
     at = 0
     for i in range(widths[0]):
         layers[0, i] = x[i]
@@ -561,7 +618,20 @@ def _advantage(widths, weights, x, layers):
             for o in range(n_out):
                 target[o] = max(target[o], np.float32(0.0))
         at += (n_in + 1) * n_out
-    return layers[(widths.shape[0] - 1) % 2, 0]
+    return (widths.shape[0] - 1) % 2
+
+
+@inner
+def _encode(network, n_devices):
+    """Prepare the entrance of the network: the compact numbers, and the mean of the devices' codes."""
+    inputs, mixed, layers, widths = network.inputs, network.mixed, network.layers, network.encoder_widths
+    for i in range(mixed.shape[0]):
+        mixed[i] = inputs[i] if i < N_COMPACT else np.float32(0.0)
+    share = np.float32(1.0 / n_devices)
+    for m in range(n_devices):
+        row = _forward(widths, network.encoder_weights, inputs[N_COMPACT + m * N_DEVICE :], layers)
+        for i in range(widths[-1]):
+            mixed[N_COMPACT + i] += share * max(layers[row, i], np.float32(0.0))
 
 
 @inner
@@ -584,14 +654,18 @@ def _copy_episode(source, target):
 @inner
 def _step(p, s, action):
     _decide(p, s, action)
-    _look_ahead(p, s, s.clock[TURN] == 0)
+    _look_ahead(p, s, s.clock[TURN] == 0, True)
 
 
 @inner
 def _score(p, s, network):
     """Observe, and return the network's advantage of sensing."""
-    _observe_compact(p, s, network.inputs)
-    return _advantage(*network)
+    if network.encoder_widths.shape[0] == 0:
+        _observe_compact(p, s, network.inputs)
+        return network.layers[_forward(network.widths, network.weights, network.inputs, network.layers), 0]
+    _observe_per_device(p, s, network.inputs)
+    _encode(network, p.n_devices)
+    return network.layers[_forward(network.widths, network.weights, network.mixed, network.layers), 0]
 
 
 @inner
@@ -611,9 +685,9 @@ def play(network, scores, locations, relation, numbers, sizes, *state):
         s = _episode(k, *state)
         decision = 0
         while s.clock[SLOT] <= p.horizon:
-            score = _score(p, s, network)
+            score = _score(p, s, network) if _free(p, s) else np.float32(np.nan)
             if decision < scores.shape[1]:
-                scores[k, decision] = score if _free(p, s) else np.nan
+                scores[k, decision] = score
             _step(p, s, 1 if score > 0.0 else 0)
             decision += 1
 
@@ -636,9 +710,10 @@ def _rejoins(p, s, batteries, records):
 def branch(network, points, features, gains, room, locations, relation, numbers, sizes, *state):
     """Counterfactual pairs: at chosen decisions play on with either action, under the same levels.
 
-    points (K, n) are the numbers of the chosen decisions, never decreasing; features (K, n, 32) receives what was seen
-    there and gains (K, n) the total error with off minus the total error with on, or NaN where the action was forced. A
-    branch that rejoins the play that it left is not played further: the rest is the same. ``room`` is a Branches.
+    points (K, n) are the numbers of the chosen decisions, never decreasing; features (K, n, size) receives what was
+    seen there and gains (K, n) the total error with off minus the total error with on, or NaN where the action was
+    forced. A branch that rejoins the play that it left is not played further: the rest is the same. ``room`` is a
+    Branches.
     """
     p = _setting(locations, relation, numbers, sizes)
     n_points, horizon = points.shape[1], p.horizon
@@ -654,12 +729,13 @@ def branch(network, points, features, gains, room, locations, relation, numbers,
                     batteries[slot, ENERGY, m] = s.energy[m]
                     batteries[slot, DELAY, m] = s.delay[m]
                     records[slot, m] = s.record[m]
-            action = 1 if _score(p, s, network) > 0.0 else 0
+            free = _free(p, s)
+            action = 1 if free and _score(p, s, network) > 0.0 else 0
             while at < n_points and points[k, at] == decision:
-                for i in range(network.inputs.shape[0]):
-                    features[k, at, i] = network.inputs[i]
-                chosen[at] = action if _free(p, s) else -1
-                if chosen[at] >= 0:
+                chosen[at] = action if free else -1
+                if free:
+                    for i in range(network.inputs.shape[0]):
+                        features[k, at, i] = network.inputs[i]
                     _copy_episode(s, _episode(at, *room.states))
                 at += 1
             _step(p, s, action)
@@ -675,7 +751,7 @@ def branch(network, points, features, gains, room, locations, relation, numbers,
                 if other.clock[TURN] == 0 and _rejoins(p, other, batteries, records):
                     rest = totals[other.clock[SLOT]]
                     break
-                _step(p, other, 1 if _score(p, other, network) > 0.0 else 0)
+                _step(p, other, 1 if _free(p, other) and _score(p, other, network) > 0.0 else 0)
             gain = other.score[TOTAL] - rest
             gains[k, i] = gain if chosen[i] == 1 else -gain
 

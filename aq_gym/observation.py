@@ -1,7 +1,8 @@
 """What each number of an observation is: names, order, units, bounds.
 
-Two observations of the same state: ``full`` (MODEL: the observation), 2N + 6M + 4 numbers, is the default;
-``compact`` holds 32 scale-free numbers on the deciding device and its fellows, the same for every N, M, T, B and D.
+Three observations of the same state: ``full`` (MODEL: the observation), 2N + 6M + 4 numbers, is the default;
+``compact`` holds 32 scale-free numbers on the deciding device and its fellows, the same for every N, M, T, B and D;
+``per_device`` holds these and then a row of 12 scale-free numbers for each device, for networks that read sets.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from aq_gym.problem import Problem
 
-OBSERVATIONS = ("full", "compact")
+OBSERVATIONS = ("full", "compact", "per_device")
 
 
 class Number(NamedTuple):
@@ -80,6 +81,22 @@ COMPACT_FEATURES: tuple[tuple[str, str, float], ...] = (
     ("sensed_count", "log of 1 + how many have sensed in this slot", 0.0),
 )
 
+# The same for each device's row of ``per_device``; an absent device's row (in a batch of mixed instances) is all zeros.
+DEVICE_FEATURES: tuple[tuple[str, str, float], ...] = (
+    ("present", "1: there is such a device", 0.0),
+    ("decides", "1 if this device decides now", 0.0),
+    ("later", "1 if it is yet to decide in this slot", 0.0),
+    ("energy", "sensings left over the budget", 0.0),
+    ("energy_inverse", "1 / (1 + sensings left)", 0.0),
+    ("scarcity", "log of the power deficiency (37), an empty battery counting as half a sensing", -1.0),
+    ("delay", "slots since last sensing over the longest sleep", 0.0),
+    ("delay_log", "log of 1 + delay", 0.0),
+    ("record_ratio", "log of its record over the level, times 4", -1.0),
+    ("record_distance", "log of 1 + |record - level| in µg/m³", 0.0),
+    ("error_relative", "error at its location over the level, at most 1", 0.0),
+    ("gain", "decrease there if the deciding device senses, over the average error of the map", -1.0),
+)
+
 
 @dataclass(frozen=True)
 class ObservationLayout:
@@ -137,10 +154,12 @@ class ObservationLayout:
         Raises:
             ValueError: ``kind`` is not one of `OBSERVATIONS`.
         """
-        if kind == "compact":
-            return cls(
-                kind, tuple(Segment(n, i, 1, w, "1", 1.0, lo, 1.0) for i, (n, w, lo) in enumerate(COMPACT_FEATURES))
-            )
+        if kind in ("compact", "per_device"):
+            named = list(COMPACT_FEATURES)
+            if kind == "per_device":
+                for m in range(problem.n_devices):
+                    named += [(f"device_{m}_{n}", f"device {m}: {w}", lo) for n, w, lo in DEVICE_FEATURES]
+            return cls(kind, tuple(Segment(n, i, 1, w, "1", 1.0, lo, 1.0) for i, (n, w, lo) in enumerate(named)))
         if kind != "full":
             raise ValueError(f"observation: expected one of {', '.join(OBSERVATIONS)}, got {kind!r}")
         n, m = problem.n_locations, problem.n_devices

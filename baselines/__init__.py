@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from baselines.dqn import load_pretrained
     from baselines.evaluation import WORDS, build_policy, evaluate, play, summarise
+    from baselines.generalist import load_generalist
     from baselines.greedy import Greedy
     from baselines.playing import Record, play_problem, problem_of
     from baselines.policies import Random, Staggered, Synchronised, Uniform
+    from baselines.rollout import Rollout
 
 _HOMES = {
     "dqn": ("load_pretrained",),
     "evaluation": ("WORDS", "build_policy", "evaluate", "play", "summarise"),
+    "generalist": ("load_generalist",),
     "greedy": ("Greedy",),
     "playing": ("Record", "play_problem", "problem_of"),
     "policies": ("Random", "Staggered", "Synchronised", "Uniform"),
+    "rollout": ("Rollout",),
 }
 _MODULES = ("dynamic_programming", "index", "sb3", *_HOMES)
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -30,11 +34,13 @@ __all__ = [
     "Greedy",
     "Random",
     "Record",
+    "Rollout",
     "Staggered",
     "Synchronised",
     "Uniform",
     "build_policy",
     "evaluate",
+    "load_generalist",
     "load_pretrained",
     "play",
     "play_problem",

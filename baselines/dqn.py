@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
 from agents import DQNConfig, GreedyPolicy, PairedDQN, TensorBoardLogger, export, load, load_policy, save
+from agents.improvement import Collect
+from aq_gym.observation import COMPACT_FEATURES
 from aq_gym.problem import Problem
 from baselines.control_variate import ReferenceReward
 from baselines.greedy import entry_problem, same_problem
@@ -30,7 +33,6 @@ from baselines.validation import Validation, quick_to_evaluate, solvable
 RECIPES = Path(__file__).with_name("dqn_recipes.json")
 PRETRAINED = Path(__file__).with_name("pretrained")
 CHECKPOINT, POLICY = "checkpoint.safetensors", "policy.safetensors"
-OBSERVATION = "compact"
 PAIR_COST = 3  # a pair takes about as long as so many decisions of learning: for the progress bar
 VALIDATION_DECISIONS = 150_000  # about a second
 
@@ -53,9 +55,14 @@ def recipe(env_id: str) -> dict[str, Any]:
     return {**recipes["default"], **recipes.get(name, {})}
 
 
-def training_env(env_id: str, num_envs: int, **env_kwargs: Any) -> ReferenceReward:
+def observation_of(config: DQNConfig) -> str:
+    """Which observation a network of that configuration reads."""
+    return "per_device" if config.network == "set" else "compact"
+
+
+def training_env(env_id: str, num_envs: int, observation: str = "compact", **env_kwargs: Any) -> ReferenceReward:
     """The environment in which the DQN learns: rewards less those of staggered sensing on the same levels."""
-    env = native_batch(env_id, num_envs, observation=OBSERVATION, **env_kwargs)
+    env = native_batch(env_id, num_envs, observation=observation, **env_kwargs)
     return ReferenceReward(env, Staggered(env.problem))
 
 
@@ -66,10 +73,12 @@ class Guide:
 
     def __init__(self, problem: Problem) -> None:
         self.policy = best_threshold(problem, FIRST_TUNING_SEED + 2**20)  # not the validation episodes
+        self.training_seconds = self.policy.training_seconds
 
     def __call__(self, observations: NDArray[np.float32], masks: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """(K,) allowed actions of (K, 32) observations and (K, 2) masks."""
-        return np.where(((self.policy.score(observations) > 0) & masks[:, 1]) | ~masks[:, 0], 1, 0)
+        """(K,) allowed actions of (K, 32 or more) observations and (K, 2) masks."""
+        on = self.policy.score(observations[:, : len(COMPACT_FEATURES)]) > 0
+        return np.where((on & masks[:, 1]) | ~masks[:, 0], 1, 0)
 
 
 class Training:
@@ -109,19 +118,10 @@ class Training:
         **env_kwargs: Any,
     ) -> None:
         self.env_id, self.folder, self.note, self.threads = env_id, folder, note or {}, threads
-        self.env = training_env(env_id, config.n_environments, **env_kwargs)
-        self.problem = self.env.problem
-        length = self.problem.horizon * self.problem.n_devices
-        long_enough = max(512, VALIDATION_DECISIONS // length)
-        self.validation_episodes = long_enough if validation_episodes is None else validation_episodes
+        self.observation = observation_of(config)
         self.seconds = 0.0
         self._every = max(1, config.total_decisions // max(1, validations))
-        self._validation = Validation(
-            self.problem,
-            self.validation_episodes,
-            solvable=solvable(env_id, env_kwargs),
-            exact=validation_episodes is None and quick_to_evaluate(self.problem),
-        )
+        self._prepare(config, validation_episodes, env_kwargs)
         if resume:
             if folder is None:
                 raise ValueError("resume: expected a folder to resume from, got none")
@@ -144,12 +144,33 @@ class Training:
             self.seconds = float(notes.get("training_seconds", 0.0))
         else:
             self.agent = PairedDQN.for_env(self.env, config, seed)
-        self._guide = Guide(self.problem) if "guide" in (config.start, config.improve_from) else None
-        self.agent.guide = self._guide
-        if self._guide and not resume:
-            self.seconds = self._guide.policy.training_seconds
+        if "guide" in (config.start, config.improve_from):
+            self.agent.guide = self._make_guide()
+            if not resume:
+                self.seconds = self.agent.guide.training_seconds
         if config.improvements:
             pack(self.agent.average)  # rather refused now than after the last decision
+
+    def _prepare(self, config: DQNConfig, validation_episodes: int | None, env_kwargs: dict[str, Any]) -> None:
+        """Make the environment and the validation."""
+        self.env: VectorEnv[Any, Any, Any]
+        env = training_env(self.env_id, config.n_environments, self.observation, **env_kwargs)
+        self.env, self.problem = env, env.problem
+        long_enough = max(512, VALIDATION_DECISIONS // (self.problem.horizon * self.problem.n_devices))
+        self.validation_episodes = long_enough if validation_episodes is None else validation_episodes
+        self._validation: Any = Validation(
+            self.problem,
+            self.validation_episodes,
+            solvable=solvable(self.env_id, env_kwargs),
+            exact=validation_episodes is None and quick_to_evaluate(self.problem),
+        )
+
+    def _make_guide(self) -> Any:
+        return Guide(self.problem)
+
+    def _collector(self) -> Collect:
+        guide = self.agent.guide.policy if isinstance(self.agent.guide, Guide) else None
+        return PairCollector(self.problem, guide, observation=self.observation, threads=self.threads)
 
     def run(self, seconds: float = math.inf) -> Iterator[Step]:
         """Train to the end, one round or improvement a step; stop whenever you like, `save` keeps what was done.
@@ -159,7 +180,7 @@ class Training:
         """
         agent, config = self.agent, self.agent.config
         log = TensorBoardLogger(self.folder) if self.folder else None
-        collector = PairCollector(self.problem, self._guide.policy if self._guide else None, threads=self.threads)
+        collector = self._collector()
         if self.folder and agent.decisions == 0:
             self._validation.draw_yardsticks(self.folder, config.total_decisions + config.improvements * config.pairs)
         share = config.total_decisions / (config.total_decisions + PAIR_COST * config.improvements * config.pairs)
@@ -170,7 +191,7 @@ class Training:
                 self.seconds += time.perf_counter() - began
                 last = agent.decisions >= config.total_decisions
                 if log:  # the episodes' own return, without what was added for learning
-                    own = progress.mean_return - float(self.env.added.mean())
+                    own = progress.mean_return - float(np.mean(getattr(self.env, "added", 0.0)))
                     log.log(dataclasses.replace(progress, mean_return=own))
                 error = self._validate_present(log) if last or agent.decisions // self._every > before else None
                 done = min(1.0, agent.decisions / config.total_decisions)
@@ -197,11 +218,11 @@ class Training:
         if self.folder is not None:
             card = {**self.note, "env_id": self.env_id, "training_seconds": self.seconds}
             save(self.folder / CHECKPOINT, self.agent, card)
-            export(self.folder / POLICY, self.agent, observation=OBSERVATION, card=card)
+            export(self.folder / POLICY, self.agent, observation=self.observation, card=card)
 
     def policy(self) -> GreedyPolicy:
         """The greedy policy that was best on the validation episodes so far, with its ``training_seconds``."""
-        policy = self.agent.policy(OBSERVATION)
+        policy = self.agent.policy(self.observation)
         policy.training_seconds = self.seconds
         return policy
 
@@ -220,7 +241,7 @@ class Training:
         return str(self._validation)
 
     def _validate_present(self, log: TensorBoardLogger | None) -> float:
-        error = self._validation.error(self.agent.policy(OBSERVATION, present=True))
+        error = self._validation.error(self.agent.policy(self.observation, present=True))
         self.agent.keep_best(error)
         if log:
             for tag, value in self._validation.scalars(error).items():

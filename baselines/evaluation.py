@@ -53,6 +53,23 @@ def _pretrained(problem: Problem) -> Any:
     return pretrained_policy(problem)
 
 
+def _generalist(problem: Problem) -> Any:
+    from baselines.generalist import load_generalist
+
+    del problem  # any will do
+    return load_generalist()
+
+
+def _rollout(problem: Problem) -> Any:
+    from baselines.dqn import pretrained_policy
+    from baselines.rollout import Rollout
+
+    try:
+        return Rollout(problem, pretrained_policy(problem))
+    except ValueError:  # no agent of this problem
+        return Rollout(problem, _index(problem))
+
+
 _BUILDERS: dict[str, Callable[[Problem], Any]] = {
     "random": Random,
     "synchronised": Synchronised,
@@ -60,6 +77,8 @@ _BUILDERS: dict[str, Callable[[Problem], Any]] = {
     "greedy": tuned_greedy,
     "index": _index,
     "pretrained": _pretrained,
+    "generalist": _generalist,
+    "rollout": _rollout,
     "optimal": _optimal,
 }
 WORDS = tuple(_BUILDERS)
@@ -157,14 +176,14 @@ def summarise(records: Mapping[str, Record], seed: int = 0) -> pd.DataFrame:
             raise ValueError(
                 f"{name}: {record.joint_error.size} episodes, the first policy has {first.size}: not the same ones"
             )
-        error, difference = (_mean_with_interval(x, seed) for x in (record.joint_error, record.joint_error - first))
+        error, difference = (mean_with_interval(x, seed) for x in (record.joint_error, record.joint_error - first))
         speed = record.decisions / record.seconds if record.seconds > 0 else float("nan")
         share = record.forced / record.decisions
         rows.append((name, *error, *difference, record.sensings.mean(), share, speed, record.training_seconds))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _mean_with_interval(values: NDArray[np.float64], seed: int) -> tuple[float, float, float]:
+def mean_with_interval(values: NDArray[np.float64], seed: int) -> tuple[float, float, float]:
     """Mean and 95 % percentile-bootstrap interval; NaN bounds for a single value."""
     mean = float(values.mean())
     if values.size < 2:

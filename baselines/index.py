@@ -18,7 +18,7 @@ import numpy as np
 from gymnasium.utils import seeding
 from numpy.typing import NDArray
 
-from aq_gym.episodes import Episodes
+from aq_gym.episodes import Episodes, Layers
 from aq_gym.observation import COMPACT_FEATURES
 from aq_gym.policy import own
 from aq_gym.problem import Problem
@@ -124,14 +124,15 @@ class Index:
 
 
 class Simulator:
-    """Plays index policies on numbered episodes of one problem, compiled.
+    """Plays small networks, the index policy among them, on numbered episodes of one problem, compiled.
 
     Args:
         problem: what is played.
+        observation: that the networks read, "compact" (as index policies do) or "per_device".
     """
 
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
+    def __init__(self, problem: Problem, observation: str = "compact") -> None:
+        self.problem, self.observation = problem, observation
         self.decisions = 0  # played so far
         self._most = max(1, min(512, _MOST_BYTES // (72 * problem.n_locations)))
         self._batches: dict[int, Episodes] = {}
@@ -139,21 +140,22 @@ class Simulator:
     def _levels(self, size: int, first: int) -> tuple[Episodes, NDArray[np.int64]]:
         """A batch of ``size`` episodes and the level paths of the seeds ``first`` and on."""
         if size not in self._batches:
-            self._batches[size] = Episodes(self.problem, size, observation="compact")
+            self._batches[size] = Episodes(self.problem, size, observation=self.observation)
         length = self.problem.horizon + 1
         uniforms = np.stack([seeding.np_random(first + k)[0].random(length) for k in range(size)])
         return self._batches[size], self._batches[size].draw_path(uniforms)
 
-    def errors(self, candidates: Sequence[Index], n_episodes: int, seed: int) -> NDArray[np.float64]:
+    def errors(self, candidates: Sequence[Index | Layers], n_episodes: int, seed: int) -> NDArray[np.float64]:
         """(candidates, n_episodes) average joint errors [µg/m³] on the episodes of seeds ``seed`` and on."""
+        packed = [Layers(WIDTHS, x.weights) if isinstance(x, Index) else x for x in candidates]
         errors = np.empty((len(candidates), n_episodes))
         for at in range(0, n_episodes, self._most):
             size = min(self._most, n_episodes - at)
             episodes, path = self._levels(size, seed + at)
             rows, unread = np.arange(size), episodes.blank()
-            for row, candidate in enumerate(candidates):
+            for row, layers in enumerate(packed):
                 episodes.begin(rows, path, unread)
-                errors[row, at : at + size] = episodes.play(WIDTHS, candidate.weights)
+                errors[row, at : at + size] = episodes.play(layers)
         self.decisions += len(candidates) * n_episodes * self.problem.horizon * self.problem.n_devices
         return errors
 
@@ -267,10 +269,10 @@ def thresholds(problem: Problem) -> list[Index]:
     ]
 
 
-def best_threshold(problem: Problem, seed: int = FIRST_TUNING_SEED) -> Index:
+def best_threshold(problem: Problem, seed: int = FIRST_TUNING_SEED, decisions: int = GRID_DECISIONS) -> Index:
     """The best of `thresholds` on the episodes of seeds ``seed`` and on: greedy sensing, tuned in a second or two."""
     began, candidates = time.perf_counter(), thresholds(problem)
-    plays = GRID_DECISIONS // (len(candidates) * problem.horizon * problem.n_devices)
+    plays = decisions // (len(candidates) * problem.horizon * problem.n_devices)
     errors = Simulator(problem).errors(candidates, min(512, max(4, plays)), seed).mean(axis=1)
     best = candidates[int(errors.argmin())]
     return Index(problem, best.constant, best.coefficients, training_seconds=time.perf_counter() - began)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from agents.improvement import Pairs
-from agents.networks import DuellingQ, QNetwork
-from aq_gym.episodes import Episodes
-from aq_gym.observation import COMPACT_FEATURES
+from agents.networks import DuellingQ, QNetwork, SetQ
+from aq_gym.episodes import Episodes, Layers
+from aq_gym.observation import COMPACT_FEATURES, DEVICE_FEATURES
 from aq_gym.problem import Problem
 from baselines.index import WIDTHS, Index
 
@@ -21,11 +23,8 @@ _DOUBT, _EVERYWHERE = 0.2, 0.1  # the least fifth of the scores counts as near z
 _LEVEL_LOG = [name for name, _, _ in COMPACT_FEATURES].index("level_log")
 
 
-def pack(network: QNetwork) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def pack(network: QNetwork) -> Layers:
     """A duelling network's gap Q(on) - Q(off) as the plain layers that `Episodes.play` and `branch` take.
-
-    Returns:
-        widths and weights, see `aq_gym.episodes.Episodes.play`.
 
     Raises:
         TypeError: the network is no `DuellingQ` with linearly scaled inputs (``input_scaling`` "none" or "standard").
@@ -35,17 +34,49 @@ def pack(network: QNetwork) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
             "only a duelling network with input_scaling 'standard' or 'none' can be compiled, got "
             f"{type(network).__name__}{' with input_scaling robust' if network.compress else ''}"
         )
-    layers = [(layer.weight, layer.bias) for layer in network.trunk if isinstance(layer, torch.nn.Linear)]
-    head = network.advantage_head
+    center, scale = network.input_center.double(), network.input_scale.double()
+    layers = _linear(network.trunk)
     with torch.no_grad():
-        scale = network.output_scale
-        layers.append(((head.weight[1:] - head.weight[:1]) * scale, (head.bias[1:] - head.bias[:1]) * scale))
-        weight, bias = (x.detach().double() for x in layers[0])
-        scaled = weight / network.input_scale.double()
-        layers[0] = (scaled, bias - scaled @ network.input_center.double())
-        parts = [part for weight, bias in layers for part in (weight.T.reshape(-1), bias)]
-        weights = torch.cat([part.detach().float() for part in parts]).numpy()
-    return np.array([network.n_inputs, *(len(bias) for _, bias in layers)], np.int64), weights
+        head, unit = network.advantage_head, network.output_scale.double()
+        layers.append(((head.weight[1:] - head.weight[:1]) * unit, (head.bias[1:] - head.bias[:1]) * unit))
+        if not isinstance(network, SetQ):
+            return Layers(*_flat(_unscaled(layers, center, scale)))
+        context, codes = network.context, layers[0][0].shape[1] - network.context
+        encoder = _unscaled(_linear(network.encoder), center[context:], scale[context:])
+        nothing, one = torch.zeros(codes, dtype=torch.double), torch.ones(codes, dtype=torch.double)
+        entrance = torch.cat([center[:context], nothing]), torch.cat([scale[:context], one])
+        return Layers(*_flat(_unscaled(layers, *entrance)), *_flat(encoder))
+
+
+_Linear = list[tuple[Tensor, Tensor]]
+
+
+def _linear(layers: torch.nn.Sequential) -> _Linear:
+    return [(x.weight.double(), x.bias.double()) for x in layers if isinstance(x, torch.nn.Linear)]
+
+
+def _unscaled(layers: _Linear, center: Tensor, scale: Tensor) -> _Linear:
+    """The same layers for inputs that were not scaled."""
+    weight, bias = layers[0]
+    return [(weight / scale, bias - (weight / scale) @ center), *layers[1:]]
+
+
+def _flat(layers: _Linear) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    widths = [layers[0][0].shape[1], *(len(bias) for _, bias in layers)]
+    weights = torch.cat([part for weight, bias in layers for part in (weight.T.reshape(-1), bias)])
+    return np.array(widths, np.int64), weights.float().numpy()
+
+
+def padded(observations: NDArray[np.float32], n_devices: int) -> NDArray[np.float32]:
+    """(n, size) ``per_device`` observations with absent devices, all zeros, up to ``n_devices``."""
+    size = len(COMPACT_FEATURES) + n_devices * len(DEVICE_FEATURES)
+    return np.pad(observations, ((0, 0), (0, size - observations.shape[1])))
+
+
+def together(parts: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> Pairs:
+    """Pairs of observations and gains that `PairCollector.collect` returned."""
+    observations, gains = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return Pairs(observations, gains, np.exp(8.0 * observations[:, _LEVEL_LOG]) + np.float32(10.0))
 
 
 class PairCollector:
@@ -54,55 +85,73 @@ class PairCollector:
     Args:
         problem: what is played.
         guide: the policy that plays on where no network is given.
+        observation: that the network reads, "compact" or "per_device".
         n_episodes: played side by side in each thread, on fresh levels.
         points: decisions an episode at which both actions are tried; most of them where the policy is in doubt.
         threads: None: as many as there are cores, at most eight.
-
-    Raises:
-        ValueError: when called, if no decision of the problem is free.
     """
 
     def __init__(
         self,
         problem: Problem,
         guide: Index | None = None,
+        *,
+        observation: str = "compact",
         n_episodes: int = 64,
-        points: int = 12,
+        points: int = 24,
         threads: int | None = None,
     ) -> None:
-        self.problem, self.guide = problem, guide
+        self.problem, self.guide, self.observation = problem, guide, observation
         self._n_episodes, self._points = n_episodes, min(points, problem.horizon * problem.n_devices)
-        self._threads = threads or min(_SHARES, len(os.sched_getaffinity(0)))
+        self._threads = threads or min(_SHARES, os.cpu_count() or 1)
 
     def __call__(self, network: QNetwork | None, n_pairs: int, rng: np.random.Generator) -> Pairs:
-        """``n_pairs`` pairs, rounded up to eights, under its greedy policy; each scale is the level + 10 µg/m³."""
-        if network is not None:
-            policy = pack(network)
-        elif self.guide is not None:
-            policy = WIDTHS, self.guide.weights
-        else:
-            raise ValueError("network: None means the guide, but the collector has none")
+        """Play pairs under the network's policy, or the guide's; see `agents.improvement.Collect`.
+
+        The deltas are in µg/m³, summed over the slots; their noise grows with the level, about as level + 10 µg/m³.
+
+        Raises:
+            TypeError: a network that can't be compiled.
+            ValueError: no free decision was met, or no network and no guide.
+        """
+        layers = self.layers(network)
         share, seeds = -(-n_pairs // _SHARES), rng.integers(2**63, size=_SHARES)
         with ThreadPoolExecutor(self._threads) as pool:
-            parts = list(pool.map(lambda seed: self._collect(policy, share, np.random.default_rng(seed)), seeds))
-        observations, gains = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return Pairs(observations, gains, np.exp(8.0 * observations[:, _LEVEL_LOG]) + np.float32(10.0))
+            parts = list(pool.map(lambda seed: self.collect(layers, share, np.random.default_rng(seed)), seeds))
+        return together(parts)
 
-    def _collect(
-        self, policy: tuple[NDArray[np.int64], NDArray[np.float32]], n_pairs: int, rng: np.random.Generator
+    def layers(self, network: QNetwork | None) -> Layers:
+        """What plays on, ready for compiled play."""
+        if network is not None:
+            return pack(network)
+        if self.guide is None:
+            raise ValueError("network: None means the guide, but the collector has none")
+        if self.observation == "compact":
+            return Layers(WIDTHS, self.guide.weights)
+        weights = np.insert(self.guide.weights, -1, 0.0)  # the guide reads no rows: a code of one zero
+        silent = np.array([len(DEVICE_FEATURES), 1], np.int64)
+        return Layers(WIDTHS + np.array([1, 0]), weights, silent, np.zeros(len(DEVICE_FEATURES) + 1, np.float32))
+
+    def collect(
+        self, layers: Layers, n_pairs: int, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(n, size) observations and (n,) gains of sensing [µg/m³], in this thread.
+
+        Raises:
+            ValueError: no free decision was met.
+        """
         problem, n = self.problem, self._n_episodes
-        episodes = Episodes(problem, n, observation="compact")
+        episodes = Episodes(problem, n, observation=self.observation)
         rows, unread = np.arange(n), episodes.blank()
         scores = np.empty((n, problem.horizon * problem.n_devices), np.float32)
         observations, gains, count = [], [], 0
         while count < n_pairs:
             path = episodes.draw_path(rng.random((n, problem.horizon + 1)))
             episodes.begin(rows, path, unread)
-            episodes.play(*policy, scores)
+            episodes.play(layers, scores)
             points = self._doubtful(scores, rng)
             episodes.begin(rows, path, unread)
-            seen, gain = episodes.branch(*policy, points)
+            seen, gain = episodes.branch(layers, points)
             free = ~np.isnan(gain)
             if not free.any():
                 raise ValueError(

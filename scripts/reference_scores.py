@@ -47,6 +47,7 @@ def scores(problem: Problem, words: Sequence[str], episodes: int, seed: int, sol
 
 
 def main(args: argparse.Namespace) -> None:
+    made_by = commit()  # before the output itself changes the tree
     written: dict[str, Any] = {"ids": {}, "runs": {}}
     if args.output.exists():
         written |= json.loads(args.output.read_text(encoding="utf-8"))
@@ -63,7 +64,7 @@ def main(args: argparse.Namespace) -> None:
             written["ids"][name] = dict(written["ids"][twin])
         done.append((problem, name))
         command = shlex.join(["python", "-m", "scripts.reference_scores", *args.given])
-        run = {"command": command, "commit": commit(), "episodes": args.episodes, "seed": args.seed}
+        run = {"command": command, "commit": made_by, "episodes": args.episodes, "seed": args.seed}
         written["runs"][name] = run | {"episodes": episodes}
         order = {key: written["ids"][key] for key in NAMES if key in written["ids"]}
         text = json.dumps({"runs": written["runs"], "ids": order}, indent=1)

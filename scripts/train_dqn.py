@@ -39,6 +39,22 @@ def configure(args: argparse.Namespace) -> DQNConfig:
     return DQNConfig.named(name, **{**settings, **args.overrides})
 
 
+def follow(training: Training, name: str, unit: str, seconds: float, *, quiet: bool) -> GreedyPolicy:
+    """Run a training beside a progress bar."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, disable=quiet) as bar:
+        task = bar.add_task(name, total=1.0)
+        last = [math.nan]
+
+        def watch(step: Step) -> None:
+            if step.validation_error is not None:
+                last[0] = step.validation_error
+            text = f"{name}: {step.stage}, {step.decisions:,} decisions, error {last[0]:.3f} {unit}"
+            bar.update(task, completed=step.share, description=text)
+
+        return train(training, seconds=seconds, watch=watch)
+
+
 def main(args: argparse.Namespace) -> GreedyPolicy:
     name = args.env.rpartition("/")[2]
     folder = args.folder or Path("runs") / "dqn" / f"{name}-seed{args.seed}"
@@ -46,18 +62,7 @@ def main(args: argparse.Namespace) -> GreedyPolicy:
         raise SystemExit(f"{folder} holds a checkpoint: --resume continues it, --folder names another place")
     note = {"command": shlex.join(["python", "-m", "scripts.train_dqn", *args.given]), "commit": commit()}
     training = Training(args.env, configure(args), args.seed, folder, resume=args.resume, note=note, **args.env_kwargs)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=args.quiet) as bar:
-        task = bar.add_task(f"dqn {name}", total=1.0)
-        last = [math.nan]
-
-        def watch(step: Step) -> None:
-            if step.validation_error is not None:
-                last[0] = step.validation_error
-            text = f"dqn {name}: {step.stage}, {step.decisions:,} decisions, error {last[0]:.3f} µg/m³"
-            bar.update(task, completed=step.share, description=text)
-
-        policy = train(training, seconds=args.seconds, watch=watch)
+    policy = follow(training, f"dqn {name}", "µg/m³", args.seconds, quiet=args.quiet)
     print(
         f"dqn on {args.env}: {training.validate():.3f} µg/m³ {training.validated}; "
         f"{training.agent.decisions:,} decisions and {training.agent.pairs:,} pairs in {training.seconds:.0f} s; "

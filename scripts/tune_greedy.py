@@ -27,6 +27,7 @@ LEAST, MOST = 16, 2000
 
 
 def main(args: argparse.Namespace) -> None:
+    made_by = commit()  # before the output itself changes the tree
     written = json.loads(args.output.read_text(encoding="utf-8"))["ids"] if args.output.exists() else {}
     for name in args.ids:
         problem = entry_problem(name)
@@ -41,7 +42,7 @@ def main(args: argparse.Namespace) -> None:
             "episodes": episodes,
             "seed": args.seed,
             "training_seconds": round(greedy.training_seconds, 1),
-            "commit": commit(),
+            "commit": made_by,
         }
         command = shlex.join(["python", "-m", "scripts.tune_greedy"])
         partial = args.output.with_suffix(".partial")

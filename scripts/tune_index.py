@@ -40,6 +40,7 @@ STARTS = {  # whose coefficients are tried first, and by what their constant is 
 
 
 def main(args: argparse.Namespace) -> None:
+    made_by = commit()  # before the output itself changes the tree
     written = json.loads(args.output.read_text(encoding="utf-8"))["ids"] if args.output.exists() else {}
     for name in args.ids:
         problem = entry_problem(name)
@@ -57,7 +58,7 @@ def main(args: argparse.Namespace) -> None:
             "start": origin if starts else None,
             "seed": args.seed,
             "training_seconds": round(index.training_seconds, 1),
-            "commit": commit(),
+            "commit": made_by,
         }
         partial = args.output.with_suffix(".partial")
         together = {"command": "python -m scripts.tune_index", "ids": {key: written[key] for key in sorted(written)}}

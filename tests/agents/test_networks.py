@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from agents.config import DQNConfig
-from agents.networks import DuellingQ, LinearQ, PlainQ, greedy_actions, initialise, make_network, move_towards
+from agents.networks import DuellingQ, LinearQ, PlainQ, SetQ, greedy_actions, initialise, make_network, move_towards
 
 
 def some(n=6, n_inputs=3, n_actions=4, seed=0):
@@ -107,3 +107,67 @@ def test_the_configured_network_is_built_from_its_generator_alone(settings, kind
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
     if kind is not LinearQ:
         assert [layer.out_features for layer in first.trunk[::2]] == [5, 4]
+
+
+def sets(n=7, items=5, context=3, item=4, present=(5, 4, 1, 2, 5, 3, 5), seed=0):
+    """Observations of a context and items of which the last are absent."""
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(2.0, 3.0, (n, items, item))
+    rows[:, :, 0] = 1.0
+    for row, here in zip(rows, present, strict=True):
+        row[here:] = 0.0
+    return np.concatenate([rng.normal(size=(n, context)), rows.reshape(n, -1)], axis=1).astype(np.float32)
+
+
+def set_network(x, hidden=(8,), encoder=(6,), **kwargs):
+    network = SetQ(x.shape[1], 2, hidden, context=3, item=4, encoder=encoder, **kwargs).requires_grad_(False)
+    initialise(network, torch.Generator().manual_seed(0))
+    network.set_input_scaling(x)
+    torch.manual_seed(1)
+    torch.nn.init.normal_(network.advantage_head.weight)
+    torch.nn.init.normal_(network.value_head.weight)
+    return network
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_a_set_has_no_order_and_no_padding(compress):
+    x = sets()
+    network = set_network(x, compress=compress)
+    masks = torch.ones((len(x), 2), dtype=torch.bool)
+    values = network(torch.from_numpy(x), masks)
+    assert values.std(0).min() > 1e-3
+    items = x[:, 3:].reshape(len(x), 5, 4)
+    shuffled = np.concatenate([x[:, :3], items[:, [3, 0, 4, 2, 1]].reshape(len(x), -1)], axis=1)
+    torch.testing.assert_close(network(torch.from_numpy(shuffled), masks), values, atol=1e-5, rtol=1e-5)
+    longer = np.pad(x, ((0, 0), (0, 8)))
+    torch.testing.assert_close(network(torch.from_numpy(longer), masks), values)
+    for k, here in enumerate((5, 4, 1, 2, 5, 3, 5)):
+        alone = network(torch.from_numpy(x[k : k + 1, : 3 + 4 * here]), masks[:1])
+        torch.testing.assert_close(alone, values[k : k + 1], atol=1e-5, rtol=1e-5)
+    changed = x.copy()
+    changed[0, 3 + 1] += 1.0
+    assert not torch.allclose(network(torch.from_numpy(changed), masks)[0], values[0])
+
+
+def test_items_are_scaled_alike_and_the_absent_do_not_count():
+    x = sets(n=400, present=np.random.default_rng(0).integers(1, 6, 400))
+    network = set_network(x)
+    items = x[:, 3:].reshape(-1, 4)
+    here = items[items[:, 0] > 0]
+    np.testing.assert_allclose(network.input_center[3:], [0.0, *here[:, 1:].mean(0)], rtol=1e-5)
+    np.testing.assert_allclose(network.input_scale[3:], [1.0, *here[:, 1:].std(0)], rtol=1e-5)
+    np.testing.assert_allclose(network.input_center[:3], x[:, :3].mean(0), atol=1e-6)
+
+
+def test_what_a_set_reads():
+    x = sets()
+    network = set_network(x)
+    assert [n for n in range(30) if network.reads(n)] == [7, 11, 15, 19, 23, 27]
+    with pytest.raises(ValueError, match="expected 3 numbers and then a multiple of 4, got 24 inputs"):
+        SetQ(24, 2, (8,), context=3, item=4, encoder=(6,))
+    config = DQNConfig(network="set", set_context=3, set_item=4, set_encoder=(6, 5), hidden=(9,))
+    made = make_network(config, 23, 2, torch.Generator().manual_seed(0))
+    assert isinstance(made, SetQ) and made.trunk[0].in_features == 3 + 5
+    for wrong in ({"set_item": 0}, {"set_item": 4, "duelling": False}, {"set_item": 4, "set_encoder": (0,)}):
+        with pytest.raises(ValueError, match="DQNConfig"):
+            DQNConfig(network="set", **wrong)

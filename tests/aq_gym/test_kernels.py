@@ -14,7 +14,7 @@ from aq_gym import SensorNetwork
 from aq_gym.envs.joint_devices import JointDevicesEnv
 from aq_gym.envs.multi_device import MultiDeviceEnv
 from aq_gym.envs.vector import MultiDeviceVectorEnv
-from aq_gym.episodes import Episodes
+from aq_gym.episodes import Episodes, Layers
 from aq_gym.observation import error_bound
 from aq_gym.problem import Problem
 
@@ -202,12 +202,12 @@ def test_no_uniform_number_reaches_an_impossible_level() -> None:
 # --------------------------------------------------------------------------------------- whole episodes, compiled
 
 
-def small_network(seed: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Widths and weights of a random policy with one hidden layer that senses now and then."""
+def small_network(seed: int) -> Layers:
+    """A random policy with one hidden layer that senses now and then."""
     rng = np.random.default_rng(seed)
     widths = np.array([32, 6, 1])
     weights = rng.normal(0.0, 0.7, int(((widths[:-1] + 1) * widths[1:]).sum())).astype(np.float32)
-    return widths, weights
+    return Layers(widths, weights)
 
 
 def wants(widths: NDArray[np.int64], weights: NDArray[np.float32], x: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -232,7 +232,7 @@ def batch() -> MultiDeviceVectorEnv:
 
 def play_on(
     envs: MultiDeviceVectorEnv,
-    policy: tuple[Any, Any],
+    policy: Layers,
     obs: NDArray[np.float32],
     first: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.float64], list[Any]]:
@@ -240,7 +240,7 @@ def play_on(
     trace = []
     while True:
         trace.append((obs, envs.action_masks(), envs.get_state()))
-        actions = wants(*policy, obs) if first is None else first
+        actions = wants(policy.widths, policy.weights, obs) if first is None else first
         obs, _, terminated, _, infos = envs.step(actions)
         first = None
         if terminated.all():
@@ -255,11 +255,11 @@ def test_play_is_the_same_dynamics(batch: MultiDeviceVectorEnv, seed: int) -> No
     episodes.restore(batch.get_state(), [np.random.default_rng(k) for k in range(16)])
     want, _ = play_on(batch, policy, obs)
     assert np.ptp(want) > 0
-    np.testing.assert_allclose(episodes.play(*policy), want, rtol=1e-13)
+    np.testing.assert_allclose(episodes.play(policy), want, rtol=1e-13)
     with pytest.raises(ValueError, match="widths"):
-        episodes.play(policy[0], policy[1][:-1])
+        episodes.play(Layers(policy[0], policy[1][:-1]))
     with pytest.raises(ValueError, match="widths"):
-        Episodes(batch.problem, 16).play(*policy)
+        Episodes(batch.problem, 16).play(policy)
 
 
 def test_branch_is_what_a_saved_state_would_tell(batch: MultiDeviceVectorEnv) -> None:
@@ -268,14 +268,15 @@ def test_branch_is_what_a_saved_state_would_tell(batch: MultiDeviceVectorEnv) ->
     episodes = Episodes(batch.problem, 16, observation="compact")
     episodes.restore(batch.get_state(), [np.random.default_rng(k) for k in range(16)])
     points = np.sort(np.random.default_rng(0).integers(0, 36, (16, 4)), axis=1)
-    features, gains = episodes.branch(*policy, points)
+    features, gains = episodes.branch(policy, points)
 
     _, trace = play_on(batch, policy, obs)
     want = np.empty((16, 4))
     for i in range(4):
         for k in range(16):
             seen, masks, state = trace[points[k, i]]
-            np.testing.assert_allclose(features[k, i], seen[k], rtol=1e-6, atol=1e-12)  # sums may be reordered
+            shown = seen[k] if masks[k].all() else np.zeros(32)
+            np.testing.assert_allclose(features[k, i], shown, rtol=1e-6, atol=1e-12)  # sums may be reordered
             outcome = []
             for action in (0, 1):
                 batch.set_state(state[k])

@@ -16,14 +16,14 @@ from aq_gym import SensorNetwork
 from aq_gym.envs.joint_devices import JointDevicesEnv
 from aq_gym.envs.multi_device import MultiDeviceEnv
 from aq_gym.envs.vector import MultiDeviceVectorEnv
-from aq_gym.observation import COMPACT_FEATURES, ObservationLayout, error_bound
+from aq_gym.observation import COMPACT_FEATURES, DEVICE_FEATURES, ObservationLayout, error_bound
 from aq_gym.problem import Problem
 
 Arguments = dict[str, Any]
 
 
 @settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 10_000), kind=st.sampled_from(["full", "compact", "joint"]))
+@given(seed=st.integers(0, 10_000), kind=st.sampled_from(["full", "compact", "per_device", "joint"]))
 def test_always_inside_the_space(made_up_problem: Callable[..., Arguments], seed: int, kind: str) -> None:
     arguments = made_up_problem(seed, extreme=True, max_devices=8)
     env: Any = JointDevicesEnv(**arguments) if kind == "joint" else MultiDeviceEnv(**arguments, observation=kind)
@@ -108,7 +108,7 @@ def test_layout() -> None:
         MultiDeviceVectorEnv(2, devices=[0], observation="tiny")
 
 
-@pytest.mark.parametrize("kind", ["full", "compact"])
+@pytest.mark.parametrize("kind", ["full", "compact", "per_device"])
 def test_describe_observation(kind: str) -> None:
     env = MultiDeviceEnv(devices=[0, 6, 12], horizon=12, energy_budget=3, max_sleep=4, observation=kind)
     env.reset(seed=0)
@@ -121,8 +121,11 @@ def test_describe_observation(kind: str) -> None:
     np.testing.assert_allclose([x.value / x.scale for x in numbers], obs, rtol=1e-6, atol=1e-9)
     np.testing.assert_array_equal([x.low for x in numbers], env.observation_space.low)
     np.testing.assert_array_equal([x.high for x in numbers], env.observation_space.high)
-    if kind == "compact":
-        assert [x.segment for x in numbers] == [name for name, _, _ in COMPACT_FEATURES]
+    if kind != "full":
+        names = [name for name, _, _ in COMPACT_FEATURES]
+        if kind == "per_device":
+            names += [f"device_{m}_{name}" for m in range(3) for name, _, _ in DEVICE_FEATURES]
+        assert [x.segment for x in numbers] == names
         return
     value = {x.segment: [y.value for y in numbers if y.segment == x.segment] for x in numbers}
     units = {x.segment: x.unit for x in numbers}
@@ -252,6 +255,54 @@ def test_compact_numbers_are_what_they_are_called(
         total += model.decide(action)[0]
         model.last_error = -total
         obs = env.step(action)[0]
+
+
+def rows_of(model: Any) -> np.ndarray:
+    """`DEVICE_FEATURES` of every device, (M, 12), computed from the plain model by their documentation."""
+    p, e = model.problem, model.level
+    energy, delay, record = model.energy, model.delay, model.record
+    need = (p.horizon - model.slot + 1) * p.energy_budget / p.horizon
+    errors, (decrease, _) = model.errors(), model.decreases([model.turn])
+    rows = [
+        {
+            "present": 1.0,
+            "decides": float(m == model.turn),
+            "later": float(m > model.turn),
+            "energy": energy[m] / p.energy_budget,
+            "energy_inverse": 1 / (1 + energy[m]),
+            "scarcity": ln(need / max(energy[m], 0.5)),
+            "delay": delay[m] / p.max_sleep,
+            "delay_log": ln(1 + delay[m]),
+            "record_ratio": clip(4 * ln(record[m] / e)),
+            "record_distance": ln(1 + abs(record[m] - e)),
+            "error_relative": min(1.0, errors[p.devices[m]] / e),
+            "gain": clip(decrease[p.devices[m]] / errors.mean()),
+        }
+        for m in range(p.n_devices)
+    ]
+    assert list(rows[0]) == [name for name, _, _ in DEVICE_FEATURES]
+    return np.array([list(row.values()) for row in rows])
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_per_device_rows_are_what_they_are_called(
+    made_up_problem: Callable[..., Arguments], world: type, seed: int
+) -> None:
+    arguments = made_up_problem(200 + seed, extreme=seed >= 6)
+    env = MultiDeviceEnv(**arguments, observation="per_device")
+    twin = MultiDeviceEnv(**arguments, observation="compact")
+    problem, rng = env.problem, np.random.default_rng(seed)
+    path = rng.integers(0, problem.network.n_levels, problem.horizon + 1)
+    obs, _ = env.reset(options={"levels": path})
+    compact_obs, _ = twin.reset(options={"levels": path})
+    model, share = world(problem, problem.network.levels[path]), rng.random()
+    while not model.over:
+        np.testing.assert_allclose(obs[:32], compact_obs, rtol=1e-6, atol=1e-12)  # sums may be reordered
+        rows = obs[32:].reshape(problem.n_devices, len(DEVICE_FEATURES))
+        np.testing.assert_allclose(rows, rows_of(model), rtol=2e-7, atol=2e-7)
+        action = int(rng.random() < share)
+        model.decide(action)
+        obs, compact_obs = env.step(action)[0], twin.step(action)[0]
 
 
 def test_compact_has_the_same_size_for_every_problem() -> None:

@@ -203,4 +203,5 @@ def test_every_public_name_is_there() -> None:
         assert getattr(baselines, name) is not None
     with pytest.raises(AttributeError, match="evaluate"):
         baselines.nothing
-    assert WORDS == ("random", "synchronised", "staggered", "greedy", "index", "pretrained", "optimal")
+    simple, learned = ("random", "synchronised", "staggered", "greedy", "index"), ("pretrained", "generalist")
+    assert (*simple, *learned, "rollout", "optimal") == WORDS

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from agents import DQN, DQNConfig, GreedyPolicy, PairedDQN
-from agents.networks import DuellingQ, LinearQ, PlainQ, initialise
+from agents.networks import DuellingQ, LinearQ, PlainQ, SetQ, initialise
 from aq_gym.episodes import Episodes
 from aq_gym.observation import COMPACT_FEATURES
 from aq_gym.problem import Problem
@@ -77,13 +77,71 @@ def packed_gap(widths: np.ndarray, weights: np.ndarray, x: np.ndarray) -> np.nda
 @pytest.mark.parametrize("scale", [1.0, 40.0])
 def test_packed_gap_is_the_networks(observations: np.ndarray, hidden: Any, scale: float) -> None:
     network = duelling(observations, hidden, scale=scale)
-    widths, weights = pack(network)
+    widths, weights, *_ = pack(network)
     assert widths.tolist() == [SIZE, *hidden, 1] and weights.dtype == np.float32
     random = np.random.default_rng(1).uniform(-1, 1, (2_000, SIZE)).astype(np.float32)
     for x in (observations, random):
         expected = gap_of(network, x)
         assert expected.std() > 0.2 * scale
         np.testing.assert_allclose(packed_gap(widths, weights, x), expected, atol=1e-5 * scale, rtol=1e-5)
+
+
+def set_network(observations: np.ndarray, encoder: tuple[int, ...], hidden: tuple[int, ...]) -> Any:
+    """A random network over sets that senses in a third of the decisions; its scaling is not trivial."""
+    network = SetQ(observations.shape[1], 2, hidden, context=SIZE, item=12, encoder=encoder).requires_grad_(False)
+    initialise(network, torch.Generator().manual_seed(0))
+    network.set_input_scaling(observations)
+    network.set_output_scaling(np.array([-3.0, 5.0], np.float32))
+    torch.manual_seed(0)
+    torch.nn.init.normal_(network.advantage_head.weight)
+    network.advantage_head.bias[1] += float(-np.quantile(gap_of(network, observations), 2 / 3) / 4.0)
+    return network
+
+
+@pytest.mark.parametrize("encoder", [(8,), (10, 6)])
+@pytest.mark.parametrize("arguments", [SMALL, {**SMALL, "devices": 3}], ids=["three", "one"])
+def test_compiled_play_is_the_torch_policy_over_sets(arguments: Any, encoder: Any) -> None:
+    problem, k = Problem.create(**arguments), 40
+    env = gym.make_vec("aq_gym/MultiDevice-v0", k, observation="per_device", autoreset_mode="Disabled", **arguments)
+    episodes = Episodes(problem, k, observation="per_device")
+    rng = np.random.default_rng(2)
+    path = episodes.draw_path(rng.random((k, problem.horizon + 1)))
+    observation, info = env.reset(seed=0, options={"levels": path})
+    seen, over = [], False
+    while not over:
+        seen.append(observation)
+        observation, _, terminated, _, info = env.step(rng.integers(0, 2, k))
+        over = terminated.all()
+    network = set_network(np.concatenate(seen), encoder, (24, 16))
+
+    observation, info = env.reset(seed=0, options={"levels": path})
+    policy, over, asked = GreedyPolicy(network, DQN.q_values, observation="per_device"), False, []
+    while not over:
+        actions = policy.act(observation, info)
+        asked.append(actions)
+        observation, _, terminated, _, info = env.step(actions)
+        over = terminated.all()
+    assert 0.05 < np.mean(asked) < 0.95
+    episodes.begin(np.arange(k), path, episodes.blank())
+    np.testing.assert_allclose(episodes.play(pack(network)), info["average_joint_error"], rtol=1e-12)
+    points = np.tile(np.arange(6), (k, 1))
+    episodes.begin(np.arange(k), path, episodes.blank())
+    features, gains = episodes.branch(pack(network), points)
+    first = np.stack(seen[:1])[0]
+    np.testing.assert_allclose(features[:, 0][~np.isnan(gains[:, 0])], first[~np.isnan(gains[:, 0])], atol=1e-6)
+    with pytest.raises(ValueError, match=r"layers: expected .* 'per_device' observations"):
+        Episodes(problem, k, observation="compact").play(pack(network))
+
+
+def test_the_guide_plays_the_same_whichever_observation(problem: Problem) -> None:
+    guide = best_threshold(problem, decisions=20_000)
+    compact, rows = (
+        PairCollector(problem, guide, observation=kind, n_episodes=8, points=5)(None, 300, np.random.default_rng(0))
+        for kind in ("compact", "per_device")
+    )
+    np.testing.assert_allclose(rows.deltas, compact.deltas, atol=1e-9)
+    np.testing.assert_allclose(rows.observations[:, :SIZE], compact.observations, atol=1e-6)
+    assert rows.observations.shape[1] == SIZE + 12 * problem.n_devices
 
 
 def test_unfit_networks_are_refused() -> None:
@@ -102,7 +160,7 @@ def test_compiled_play_is_the_torch_policy_in_the_vector_environment(arguments: 
     episodes = Episodes(problem, k, observation="compact")
     path = episodes.draw_path(np.random.default_rng(2).random((k, problem.horizon + 1)))
     episodes.begin(np.arange(k), path, episodes.blank())
-    error = episodes.play(*pack(network))
+    error = episodes.play(pack(network))
 
     policy = GreedyPolicy(network, DQN.q_values, observation="compact")
     observation, info = env.reset(seed=0, options={"levels": path})
@@ -154,16 +212,16 @@ def test_scores_are_the_networks_at_free_decisions(problem: Problem, observation
     scores = np.empty((16, problem.horizon * problem.n_devices), np.float32)
     seen = episodes.blank()
     episodes.begin(np.arange(16), path, seen)
-    error = episodes.play(*pack(network), scores)
+    error = episodes.play(pack(network), scores)
     episodes.begin(np.arange(16), path, seen)
     for decision in range(scores.shape[1]):
-        want, free = packed_gap(*pack(network), seen), episodes.action_mask().all(axis=1)
+        want, free = packed_gap(*pack(network)[:2], seen), episodes.action_mask().all(axis=1)
         np.testing.assert_array_equal(np.isnan(scores[:, decision]), ~free)
         np.testing.assert_allclose(scores[free, decision], want[free], rtol=1e-3, atol=1e-3)
         episodes.decide((want > 0).astype(np.int64), np.zeros(16), np.zeros(16, np.bool_), seen)
     np.testing.assert_allclose(error, episodes.total_error / problem.horizon)
     with pytest.raises(ValueError, match="scores: expected"):
-        episodes.play(*pack(network), scores[:3])
+        episodes.play(pack(network), scores[:3])
 
 
 def test_most_points_are_where_the_policy_is_in_doubt(problem: Problem) -> None:
@@ -201,7 +259,9 @@ def linear_gap(weights: np.ndarray) -> DuellingQ:
 def test_the_collector_plays_on_with_the_network_it_is_given(problem: Problem, observations: np.ndarray) -> None:
     """Common random numbers: only the policies that play on differ."""
     drawn = [
-        PairCollector(problem, 16, 5)(duelling(observations, seed=seed), 500, np.random.default_rng(0)).deltas
+        PairCollector(problem, n_episodes=16, points=5)(
+            duelling(observations, seed=seed), 500, np.random.default_rng(0)
+        ).deltas
         for seed in (0, 1)
     ]
     assert not np.array_equal(drawn[0][:300], drawn[1][:300])
@@ -216,7 +276,7 @@ def test_deltas_are_the_gain_of_sensing(problem: Problem) -> None:
         network = DuellingQ(SIZE, 2, (4,)).requires_grad_(False)
         torch.nn.init.zeros_(network.advantage_head.weight)
         network.advantage_head.bias[:] = torch.tensor([0.0, bias])
-        pairs = PairCollector(problem, 64, 6)(network, 2_000, np.random.default_rng(0))
+        pairs = PairCollector(problem, n_episodes=64, points=6)(network, 2_000, np.random.default_rng(0))
         energy = pairs.observations[:, names.index("energy")]
         assert (energy > 0).all(), "where the battery is empty there is no choice"
         means.append(float(pairs.deltas.mean()))
@@ -226,7 +286,7 @@ def test_deltas_are_the_gain_of_sensing(problem: Problem) -> None:
 def test_a_problem_without_choices_is_refused_not_looped_on(observations: np.ndarray) -> None:
     forced = Problem.create(**{**SMALL, "energy_budget": 16, "max_sleep": 1})
     with pytest.raises(ValueError, match=r"no pairs: all .* decisions tried were forced; energy_budget 16"):
-        PairCollector(forced, 8, 4)(duelling(observations), 10, np.random.default_rng(0))
+        PairCollector(forced, n_episodes=8, points=4)(duelling(observations), 10, np.random.default_rng(0))
 
 
 def test_improvements_lead_from_lazy_sensing_past_staggered(problem: Problem) -> None:

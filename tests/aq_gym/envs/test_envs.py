@@ -27,9 +27,10 @@ VIEWS: list[Callable[..., gym.Env[Any, Any]]] = [
     lambda **k: SingleDeviceEnv(device=4, horizon=8, energy_budget=3, max_sleep=3, **k),
     lambda **k: MultiDeviceEnv(**SMALL, **k),
     lambda **k: MultiDeviceEnv(**SMALL, observation="compact", **k),
+    lambda **k: MultiDeviceEnv(**SMALL, observation="per_device", **k),
     lambda **k: JointDevicesEnv(**SMALL, **k),
 ]
-views = pytest.mark.parametrize("make", VIEWS, ids=["single", "sequential", "compact", "joint"])
+views = pytest.mark.parametrize("make", VIEWS, ids=["single", "sequential", "compact", "per_device", "joint"])
 
 
 def some_action(env: gym.Env[Any, Any], rng: np.random.Generator) -> Any:
@@ -151,8 +152,8 @@ def test_the_end(make: Callable[..., gym.Env[Any, Any]]) -> None:
     else:
         assert info["action_mask"].tolist() == [1, 0]
         assert env.action_masks().tolist() == [True, False]
-    if len(obs) != 32:
-        layout = env._episodes.layout
+    layout = env._episodes.layout
+    if layout.kind == "full":
         for name in ("decrease_if_on", "own_if_on", "on", "decrease_if_off", "own_if_off", "off"):
             assert not obs[layout.slice(name)].any(), name
     average = -sum(out[1] for out in played) / 8

@@ -26,17 +26,18 @@ IDS: list[tuple[str, dict[str, Any], int]] = [
     ("MultiDevice-v0", {"horizon": 7, "energy_budget": 3, "max_sleep": 3}, 35),
     (
         "MultiDevice-v0",
-        {"devices": [2, 7, 1], "horizon": 7, "energy_budget": 3, "max_sleep": 3, "observation": "compact"},
+        {**THREE, "observation": "compact"},
         21,
     ),
+    ("MultiDevice-v0", {**THREE, "observation": "per_device"}, 21),
     (
         "MultiDevice-v0",
-        {"devices": [2, 7, 1], "horizon": 7, "energy_budget": 3, "max_sleep": 3, "fuse_measured": True},
+        {**THREE, "fuse_measured": True},
         21,
     ),
     ("JointDevices-v0", {"horizon": 8, "energy_budget": 3, "max_sleep": 3}, 8),
 ]
-NAMES = ["single", "two", "multi", "compact", "fused", "joint"]
+NAMES = ["single", "two", "multi", "compact", "per_device", "fused", "joint"]
 every_id = pytest.mark.parametrize(("name", "kwargs", "length"), IDS, ids=NAMES)
 every_mode = pytest.mark.parametrize("mode", MODES)
 SMALL: dict[str, Any] = {"devices": [0, 15, 4], "horizon": 8, "energy_budget": 3, "max_sleep": 3}

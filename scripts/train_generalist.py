@@ -1,0 +1,60 @@
+"""Train the generalist: one network for any number of devices, any horizon and budget, any network.
+
+    python -m scripts.train_generalist                     # some forty minutes on two cores; into runs/generalist
+    python -m scripts.train_generalist --resume --improvements 24
+    python -m scripts.zero_shot --agent runs/generalist    # what it does on instances that it never saw
+
+Settings are data: baselines/generalist_recipe.json. Ctrl-C stops early and keeps what was learned; --resume continues,
+with the same result as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from agents import GreedyPolicy
+from baselines.dqn import CHECKPOINT
+from baselines.generalist import GeneralistTraining, recipe
+from scripts.fit_network import commit
+from scripts.train_dqn import follow
+
+
+def main(args: argparse.Namespace) -> GreedyPolicy:
+    if not args.resume and (args.folder / CHECKPOINT).exists():
+        raise SystemExit(f"{args.folder} holds a checkpoint: --resume continues it, --folder names another place")
+    settings = dict(args.overrides)
+    if args.improvements is not None:
+        settings["improvements"] = args.improvements
+    note = {"command": shlex.join(["python", "-m", "scripts.train_generalist", *args.given]), "commit": commit()}
+    config = recipe().replace(**settings)
+    training = GeneralistTraining(config, args.seed, args.folder, resume=args.resume, note=note)
+    policy = follow(training, "generalist", "of greedy's", args.seconds, quiet=args.quiet)
+    print(
+        f"generalist: {training.validate():.4f} {training.validated}; {training.agent.pairs:,} pairs in "
+        f"{training.seconds:.0f} s; written to {args.folder}"
+    )
+    return policy
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--improvements", type=int, help="steps of policy iteration (default: the recipe's)")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="stop after so many seconds of training")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, default=Path("runs") / "generalist")
+    parser.add_argument("--resume", action="store_true", help="continue from the folder's checkpoint")
+    parser.add_argument("--overrides", type=json.loads, default={}, help="""settings as JSON: '{"hidden": [32]}'""")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    args = parser.parse_args(arguments)
+    args.given = list(sys.argv[1:] if arguments is None else arguments)
+    return args
+
+
+if __name__ == "__main__":
+    main(parse())

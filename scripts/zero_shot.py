@@ -1,0 +1,120 @@
+"""The generalist on instances that it never saw, beside the index policy tuned there and the agent trained there.
+
+    python -m scripts.zero_shot                          # instances with a shipped agent, and those that need none
+    python -m scripts.zero_shot --train 600              # trains the missing agents, ten minutes each at most
+    python -m scripts.zero_shot --agent runs/generalist --instances MultiDevice-v0 --episodes 2000
+
+All policies play the same episodes, compiled; differences are paired, in per cent of the agent trained there (or of the
+index policy where there is none), with 95 % intervals. Trained agents are kept in runs/zero_shot and used again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from agents import DQNConfig, GreedyPolicy
+from baselines.dqn import POLICY, Training, load_pretrained, load_trained, pretrained_ids, recipe
+from baselines.evaluation import mean_with_interval
+from baselines.generalist import compiled_error, load_generalist
+from baselines.index import Simulator, index_policy
+from baselines.playing import problem_of
+from scripts.train_dqn import follow
+
+# Name, id, arguments. None of them is drawn in training: five and ten devices never are.
+INSTANCES: dict[str, tuple[str, dict[str, Any]]] = {
+    "SingleDevice-v0": ("SingleDevice-v0", {}),
+    "SingleDevice-Day-v0": ("SingleDevice-Day-v0", {}),
+    "TwoDevices-v0": ("TwoDevices-v0", {}),
+    "MultiDevice-v0": ("MultiDevice-v0", {}),
+    "MultiDevice-Day-v0": ("MultiDevice-Day-v0", {}),
+    "M=10 T=120 B=10 D=24": (
+        "MultiDevice-v0",
+        {"devices": list(range(0, 30, 3)), "horizon": 120, "energy_budget": 10, "max_sleep": 24},
+    ),
+    "M=3 T=60 B=6 D=20": (
+        "MultiDevice-v0",
+        {"devices": [0, 10, 20], "horizon": 60, "energy_budget": 6, "max_sleep": 20},
+    ),
+}
+COLUMNS = ("instance", "policy", "joint_error", "percent", "percent_low", "percent_high", "compared_to", "episodes")
+
+
+def trained_there(name: str, args: argparse.Namespace) -> GreedyPolicy | None:
+    """The agent of one instance: shipped, trained before, trained now, or None."""
+    env_id, kwargs = INSTANCES[name]
+    if not kwargs and env_id in pretrained_ids():
+        return load_pretrained(env_id)
+    folder = args.folder / name.replace(" ", "_").replace("=", "")
+    if (folder / POLICY).exists():
+        return load_trained(folder)
+    if args.train <= 0:
+        return None
+    chosen = recipe(env_id)
+    config = DQNConfig.named(chosen["config"], **chosen["settings"])
+    training = Training(env_id, config, args.seed, folder, **kwargs)
+    return follow(training, name, "µg/m³", args.train, quiet=args.quiet)
+
+
+def measure(name: str, generalist: GreedyPolicy, args: argparse.Namespace) -> list[tuple[Any, ...]]:
+    """The rows of one instance."""
+    env_id, kwargs = INSTANCES[name]
+    problem = problem_of(env_id, **kwargs)
+    errors: dict[str, NDArray[np.float64]] = {}
+    errors["index"] = Simulator(problem).errors([index_policy(problem)], args.episodes, 0)[0]
+    agent = trained_there(name, args)
+    if agent is not None:
+        errors["trained there"] = compiled_error(agent, problem, args.episodes, 0)
+    errors["generalist"] = compiled_error(generalist, problem, args.episodes, 0)
+    base = "index" if agent is None else "trained there"
+    rows = []
+    for policy, found in errors.items():
+        unit = 100.0 / errors[base].mean()
+        percent = (
+            [math.nan] * 3 if policy == base else [unit * x for x in mean_with_interval(found - errors[base], seed=0)]
+        )
+        rows.append((name, policy, float(found.mean()), *percent, base, args.episodes))
+    return rows
+
+
+def main(args: argparse.Namespace) -> pd.DataFrame:
+    generalist = load_generalist() if args.agent is None else load_trained(args.agent)
+    table = pd.DataFrame([row for name in args.instances for row in measure(name, generalist, args)], columns=COLUMNS)
+    shown = Table("instance", "policy", "joint error µg/m³", "% of the agent trained there, else of index")
+    for row in table.itertuples():
+        difference = f"{row.percent:+.2f} [{row.percent_low:+.2f}, {row.percent_high:+.2f}]"
+        shown.add_row(row.instance, row.policy, f"{row.joint_error:.4f}", "" if math.isnan(row.percent) else difference)
+    Console().print(shown)
+    args.csv.parent.mkdir(parents=True, exist_ok=True)
+    partial = args.csv.with_name(args.csv.name + ".partial")
+    table.to_csv(partial, index=False)
+    os.replace(partial, args.csv)
+    print(f"written to {args.csv}")
+    return table
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--agent", type=Path, help="folder of scripts.train_generalist (default: the shipped agent)")
+    parser.add_argument("--instances", nargs="+", choices=INSTANCES, default=list(INSTANCES), metavar="NAME")
+    parser.add_argument("--episodes", type=int, default=10_000)
+    parser.add_argument("--train", type=float, default=0.0, help="seconds for each agent that is missing (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="of the training there")
+    parser.add_argument("--folder", type=Path, default=Path("runs") / "zero_shot")
+    parser.add_argument("--csv", type=Path, default=Path("results") / "zero_shot.csv")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    main(parse())

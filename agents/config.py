@@ -42,9 +42,10 @@ class DQNConfig:
     double: bool = True  # one network chooses, the other values: the maximum over noise is biased upwards
 
     # Network
-    network: Literal["mlp", "linear", "set"] = "mlp"  # "set": a context and then any number of items, in any order
+    network: Literal["mlp", "linear", "set", "state_action"] = "mlp"
+    action_segments: tuple[int, ...] = ()  # only for "state_action": start and stop of each action's own inputs
     hidden: tuple[int, ...] = (128, 128)  # the smallest that lost nothing; larger ones cost time
-    set_context: int = 0  # numbers of an observation before its items; only for "set", as the next two
+    set_context: int = 0  # only for "set": numbers of an observation before its items, which come in any order
     set_item: int = 0  # numbers of each item
     set_encoder: tuple[int, ...] = (32,)  # sizes of the layers that encode an item
     duelling: bool = True  # actions differ far less than states: let them have their own head
@@ -120,8 +121,10 @@ class DQNConfig:
                 raise ValueError("DQNConfig: network='set' has duelling heads only; set duelling=True")
         weights = self.exploration_weights
         _require(weights is None or all(w > 0 for w in weights), "exploration_weights", "above 0 each", weights)
-        if self.network == "linear" and self.duelling:
-            raise ValueError("DQNConfig: network='linear' has no duelling heads; set duelling=False")
+        if self.network in ("linear", "state_action") and self.duelling:
+            raise ValueError(f"DQNConfig: network={self.network!r} has no duelling heads; set duelling=False")
+        segments = self.action_segments
+        _require(len(segments) % 2 == 0, "action_segments", "pairs of start and stop", segments)
 
     @classmethod
     def names(cls) -> list[str]:

@@ -116,6 +116,48 @@ class PlainQ(QNetwork):
         return self.head(self.trunk(inputs))  # type: ignore[no-any-return]
 
 
+class StateActionQ(QNetwork):
+    """The paper's form: one network of state and action, evaluated once for each action.
+
+    What the action would do is part of the input: a segment of the observation for each action, zeroed when another
+    action is valued.
+
+    Args:
+        segments: (start, stop) of each action's own inputs.
+
+    Raises:
+        ValueError: not one segment for each action, or one outside the observation.
+    """
+
+    own: Tensor  # (A, n_inputs) 1 where the input is read for that action
+
+    def __init__(
+        self,
+        n_inputs: int,
+        n_actions: int,
+        hidden: Sequence[int],
+        *,
+        segments: Sequence[tuple[int, int]],
+        compress: bool = False,
+    ) -> None:
+        super().__init__(n_inputs, n_actions, compress=compress)
+        if len(segments) != n_actions or not all(0 <= start < stop <= n_inputs for start, stop in segments):
+            raise ValueError(
+                f"segments: expected {n_actions} pairs of start and stop within {n_inputs} inputs, got {list(segments)}"
+            )
+        own = torch.ones(n_actions, n_inputs)
+        for action, (start, stop) in enumerate(segments):
+            own[:, start:stop] = 0.0
+            own[action, start:stop] = 1.0
+        self.register_buffer("own", own)
+        self.trunk = _trunk(n_inputs, hidden)
+        self.head = nn.Linear([n_inputs, *hidden][-1], 1)
+
+    def scores(self, inputs: Tensor, masks: Tensor) -> Tensor:
+        """See `QNetwork.scores`."""
+        return self.head(self.trunk(inputs[:, None] * self.own)).squeeze(2)  # type: ignore[no-any-return]
+
+
 class DuellingQ(QNetwork):
     """One head for the state's value and one for the actions' advantages: Q = V + A - mean of A.
 
@@ -224,6 +266,10 @@ def make_network(config: DQNConfig, n_inputs: int, n_actions: int, generator: to
     elif config.network == "set":
         shape = {"context": config.set_context, "item": config.set_item, "encoder": config.set_encoder}
         network = SetQ(n_inputs, n_actions, config.hidden, **shape, compress=compress)  # type: ignore[arg-type]
+    elif config.network == "state_action":
+        ends = config.action_segments
+        pairs = list(zip(ends[::2], ends[1::2], strict=True))
+        network = StateActionQ(n_inputs, n_actions, config.hidden, segments=pairs, compress=compress)
     elif config.duelling:
         network = DuellingQ(n_inputs, n_actions, config.hidden, compress=compress)
     else:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from agents import DQNConfig, GreedyPolicy, PairedDQN, TensorBoardLogger, export, load, load_policy, save
 from agents.improvement import Collect
-from aq_gym.observation import COMPACT_FEATURES
+from aq_gym.observation import COMPACT_FEATURES, ObservationLayout
 from aq_gym.problem import Problem
 from baselines.control_variate import ReferenceReward
 from baselines.greedy import entry_problem, same_problem
@@ -57,7 +57,17 @@ def recipe(env_id: str) -> dict[str, Any]:
 
 def observation_of(config: DQNConfig) -> str:
     """Which observation a network of that configuration reads."""
-    return "per_device" if config.network == "set" else "compact"
+    return {"set": "per_device", "state_action": "full"}.get(config.network, "compact")
+
+
+def with_segments(config: DQNConfig, problem: Problem) -> DQNConfig:
+    """The configuration, a state-action network's segments filled in: 4 belongs to off and 3 to on."""
+    if config.network != "state_action":
+        return config
+    layout = ObservationLayout.of(problem, "full")
+    on = layout.slice("decrease_if_on").start, layout.slice("on").stop
+    off = layout.slice("decrease_if_off").start, layout.slice("off").stop
+    return config.replace(action_segments=[*off, *on])
 
 
 def training_env(env_id: str, num_envs: int, observation: str = "compact", **env_kwargs: Any) -> ReferenceReward:
@@ -122,6 +132,7 @@ class Training:
         self.seconds = 0.0
         self._every = max(1, config.total_decisions // max(1, validations))
         self._prepare(config, validation_episodes, env_kwargs)
+        config = with_segments(config, self.problem) if config.network == "state_action" else config
         if resume:
             if folder is None:
                 raise ValueError("resume: expected a folder to resume from, got none")
@@ -241,10 +252,11 @@ class Training:
         return str(self._validation)
 
     def _validate_present(self, log: TensorBoardLogger | None) -> float:
-        error = self._validation.error(self.agent.policy(self.observation, present=True))
+        policy = self.agent.policy(self.observation, present=True)
+        error = self._validation.error(policy)
         self.agent.keep_best(error)
         if log:
-            for tag, value in self._validation.scalars(error).items():
+            for tag, value in {**self._validation.scalars(error), **self._validation.disagreement(policy)}.items():
                 log.scalar(tag, value, self._axis)
         return error
 

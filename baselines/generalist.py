@@ -132,6 +132,11 @@ class MixedValidation:
         """What to log, by TensorBoard tag."""
         return {"eval/relative_error": error}
 
+    def disagreement(self, policy: GreedyPolicy) -> dict[str, float]:
+        """Nothing: no optimum is known."""
+        del policy
+        return {}
+
     def draw_yardsticks(self, folder: Path, last: int) -> None:
         """The line of greedy sensing."""
         with TensorBoardLogger(folder / "greedy") as line:

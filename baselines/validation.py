@@ -9,13 +9,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from agents import TensorBoardLogger
 from aq_gym import reference_scores
+from aq_gym.envs.vector import MultiDeviceVectorEnv
 from aq_gym.problem import Problem
 from baselines.playing import FIRST_TUNING_SEED, play_problem
 from baselines.policies import Random, Staggered, Synchronised
 
 _NEGLIGIBLE = 1e-9  # probability of a state, in exact evaluations: 1e-7 would move the result by a tenth of a per cent
+_MET_EPISODES = 256  # of optimal play, for `disagreement`
 _MOST_STATES = 100_000_000  # that an exact evaluation may pass through
 
 
@@ -31,6 +36,7 @@ class Validation:
 
     def __init__(self, problem: Problem, episodes: int, *, solvable: bool, exact: bool = False) -> None:
         self.problem, self.episodes, self.solvable, self.exact = problem, episodes, solvable, exact
+        self._states: dict[str, tuple[NDArray[np.float32], NDArray[np.float64]]] = {}
 
     def __str__(self) -> str:
         return "in exact expectation" if self.exact else f"on {self.episodes} validation episodes"
@@ -69,6 +75,56 @@ class Validation:
         if self.optimum is not None:
             found["eval/regret_percent"] = 100.0 * (error / self.optimum - 1.0)
         return found
+
+    def disagreement(self, policy: Any) -> dict[str, float]:
+        """How a policy's action values differ from the exact ones in the states that optimal play meets.
+
+        By TensorBoard tag: the root mean squared error of the gap between the actions [µg/m³, summed over slots], and
+        the share of the states in which the other action is preferred. Nothing where the optimum is unknown, or of
+        policies without action values.
+        """
+        if not self.solvable or not hasattr(policy, "action_values"):
+            return {}
+        observations, gaps = self._met(policy.observation)
+        values = policy.action_values(observations, {})
+        found = values[:, 1] - values[:, 0]
+        return {
+            "eval/action_value_error": float(np.sqrt(np.mean((found - gaps) ** 2))),
+            "eval/policy_disagreement": float(np.mean((found > 0) != (gaps > 0))),
+        }
+
+    def _met(self, observation: str) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """(n, size) observations of the free decisions of optimal play, and (n,) what sensing gains there."""
+        if observation not in self._states:
+            problem, oracle = self.problem, self._optimal
+            numbers = problem.horizon, problem.energy_budget, problem.max_sleep
+            env = MultiDeviceVectorEnv(
+                _MET_EPISODES,
+                problem.network,
+                problem.devices,
+                *numbers,
+                fuse_measured=problem.fuse_measured,
+                observation=observation,
+                autoreset_mode="Disabled",
+            )
+            seen, gaps, over = [], [], False
+            shown, info = env.reset(seed=FIRST_TUNING_SEED)
+            while not over:
+                free = info["action_mask"].astype(np.bool_).all(axis=1)
+                state = [info[name][free] for name in ("slot", "energy", "delay", "record", "level")]
+                if problem.n_devices > 1:
+                    state.append(info["turn"][free])
+                else:
+                    state[1:4] = [x[:, 0] for x in state[1:4]]
+                if free.any():
+                    values = oracle.action_values(*state)
+                    seen.append(shown[free])
+                    gaps.append(values[:, 1] - values[:, 0])
+                shown, _, terminated, _, info = env.step(oracle.act(shown, info))
+                over = bool(terminated.all())
+            env.close()
+            self._states[observation] = np.concatenate(seen), np.concatenate(gaps)
+        return self._states[observation]
 
     def draw_line(self, folder: Path, policy: Any, last: int) -> None:
         """A policy's score as a constant line from decision 0 to ``last``, a run of its own in ``folder``."""

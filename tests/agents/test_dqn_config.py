@@ -10,7 +10,7 @@ from agents import DQNConfig
 
 def test_default_is_the_class_itself():
     assert DQNConfig.named("default") == DQNConfig()
-    assert DQNConfig.names() == ["default", "fast", "paper"]
+    assert DQNConfig.names() == ["default", "fast", "linear", "paper"]
 
 
 def test_paper_is_the_papers_own_form():
@@ -57,5 +57,5 @@ def test_nonsense_is_refused(settings, error, message):
 
 
 def test_unknown_names_list_the_known_ones():
-    with pytest.raises(ValueError, match="no configuration 'papr'; known: default, fast, paper"):
+    with pytest.raises(ValueError, match="no configuration 'papr'; known: default, fast, linear, paper"):
         DQNConfig.named("papr")

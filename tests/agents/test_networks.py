@@ -5,7 +5,17 @@ import pytest
 import torch
 
 from agents.config import DQNConfig
-from agents.networks import DuellingQ, LinearQ, PlainQ, SetQ, greedy_actions, initialise, make_network, move_towards
+from agents.networks import (
+    DuellingQ,
+    LinearQ,
+    PlainQ,
+    SetQ,
+    StateActionQ,
+    greedy_actions,
+    initialise,
+    make_network,
+    move_towards,
+)
 
 
 def some(n=6, n_inputs=3, n_actions=4, seed=0):
@@ -171,3 +181,26 @@ def test_what_a_set_reads():
     for wrong in ({"set_item": 0}, {"set_item": 4, "duelling": False}, {"set_item": 4, "set_encoder": (0,)}):
         with pytest.raises(ValueError, match="DQNConfig"):
             DQNConfig(network="set", **wrong)
+
+
+def test_a_state_action_network_reads_each_actions_own_segment():
+    torch.manual_seed(0)
+    network = StateActionQ(6, 2, (8,), segments=[(4, 6), (1, 4)])
+    x, masks = torch.randn(5, 6), torch.ones((5, 2), dtype=torch.bool)
+    before = network(x, masks)
+    for columns, changed in (([0], [True, True]), ([1, 2, 3], [False, True]), ([4, 5], [True, False])):
+        other = x.clone()
+        other[:, columns] += 1.0
+        assert (~torch.isclose(network(other, masks), before)).all(0).tolist() == changed
+    zeroed = x.clone()
+    zeroed[:, 1:4] = 0.0
+    torch.testing.assert_close(network(zeroed, masks)[:, 0], before[:, 0])
+    for wrong in ([(4, 6)], [(4, 7), (1, 4)], [(4, 4), (1, 4)]):
+        with pytest.raises(ValueError, match="segments: expected 2 pairs"):
+            StateActionQ(6, 2, (8,), segments=wrong)
+    config = DQNConfig(network="state_action", action_segments=(4, 6, 1, 4), duelling=False, hidden=(9,))
+    assert isinstance(make_network(config, 6, 2, torch.Generator().manual_seed(0)), StateActionQ)
+    with pytest.raises(ValueError, match="no duelling heads"):
+        DQNConfig(network="state_action", action_segments=(4, 6, 1, 4))
+    with pytest.raises(ValueError, match="pairs of start and stop"):
+        DQNConfig(network="state_action", duelling=False, action_segments=(4, 6, 1))

@@ -195,7 +195,7 @@ def test_steps_tell_where_training_stands(tmp_path: Path) -> None:
     assert seconds == sorted(seconds) and seconds[0] > 0
     evaluated = [s.validation_error is not None for s in steps]
     assert evaluated == [False, False, True, False, True, True, True]  # at halves of the decisions, then every time
-    assert steps[-1].validation_error == run.validate()
+    assert min(s.validation_error for s in steps if s.validation_error is not None) == run.validate()
 
 
 def test_seconds_are_those_of_training_in_all(finished: Path, tmp_path: Path) -> None:
@@ -296,6 +296,8 @@ def test_tensorboard_shows_learning_beside_the_yardsticks(tmp_path: Path) -> Non
     curves = scalars(tmp_path)
     assert {"rollout/ep_rew_mean", "eval/mean_reward", "eval/joint_error", "eval/regret_percent"} <= set(curves)
     assert {"train/loss", "time/fps", "train/pair_error", "train/pair_spread"} <= set(curves)
+    assert [at for at, _ in curves["eval/action_value_error"]] == [step.decisions for step in steps]
+    assert all(0 < share < 1 for _, share in curves["eval/policy_disagreement"])
 
     axis = [step.decisions for step in steps]
     errors = [step.validation_error for step in steps]
@@ -382,6 +384,29 @@ def test_other_problems_have_no_shipped_agent() -> None:
         load_pretrained("aq_gym/Mars-v0")
     with pytest.raises(ValueError, match=r"pretrained: no agent was trained on this problem.*scripts\.train_dqn"):
         build_policy("pretrained", problem_of("MultiDevice-v0", **KWARGS))
+
+
+@pytest.mark.parametrize("env_id", ["SingleDevice-v0", "TwoDevices-v0"])
+def test_disagreement_with_the_exact_action_values(env_id: str) -> None:
+    watched = Validation(problem_of(env_id), 16, solvable=True)
+    gaps = watched._met("compact")[1]
+    assert len(gaps) > 2000 and 0.1 < np.mean(gaps > 0) < 0.9
+
+    class Told:
+        observation = "compact"
+
+        def __init__(self, off: float, sign: float) -> None:
+            self.off, self.sign = off, sign
+
+        def action_values(self, observation: np.ndarray, info: dict[str, Any]) -> np.ndarray:
+            return np.stack([np.zeros(len(gaps)), self.sign * gaps + self.off], axis=1)
+
+    exact, opposite, shifted = (watched.disagreement(Told(*x)) for x in ((0.0, 1.0), (0.0, -1.0), (3.0, 1.0)))
+    assert exact == {"eval/action_value_error": 0.0, "eval/policy_disagreement": 0.0}
+    assert opposite["eval/policy_disagreement"] == np.mean(gaps != 0.0)
+    assert shifted["eval/action_value_error"] == pytest.approx(3.0)
+    assert watched.disagreement(Staggered(watched.problem)) == {}
+    assert Validation(watched.problem, 16, solvable=False).disagreement(Told(0.0, 1.0)) == {}
 
 
 def test_small_problems_are_validated_exactly() -> None:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from aq_gym import kernels
 from aq_gym.kernels import Branches, Constants, SmallNetwork, State
-from aq_gym.observation import COMPACT_FEATURES, DEVICE_FEATURES, ObservationLayout, error_bound
+from aq_gym.observation import COMPACT_FEATURES, DEVICE_FEATURES, ObservationLayout, error_bound, traits
 from aq_gym.problem import Problem
 
 _LANES = 8  # doubles in the widest vector register: rows of locations are padded to a multiple
@@ -90,7 +90,7 @@ class Episodes:
         delta2 = network.measurement_variance
         numbers = (delta2, network.temporal_variance, delta2**0.5, 1.0 / error_bound(problem), network.levels[-1])
         sizes = (m, n, horizon, problem.energy_budget, problem.max_sleep, problem.fuse_measured, joint)
-        self._constants = Constants(rows, relation, np.array(numbers, dtype=np.float64), np.array(sizes, np.int64))
+        self._constants = Constants(rows, relation, np.array([*numbers, *traits(problem)]), np.array(sizes, np.int64))
         self.state = State(
             np.zeros((k, 3), np.int64),
             np.zeros((k, 2, m), np.int64),

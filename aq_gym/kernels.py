@@ -56,7 +56,7 @@ class Constants(NamedTuple):
 
     locations: NDArray[np.int64]  # (M,)
     relation: NDArray[np.float64]  # (4, M, P): a, b, 1/(δ² + b), a/(δ² + b); P = N padded
-    numbers: NDArray[np.float64]  # (5,) delta2 ... top_level of Setting
+    numbers: NDArray[np.float64]  # (5 + 5 + M,) delta2 ... top_level, traits and quality of Setting
     sizes: NDArray[np.int64]  # (7,) n_devices ... joint of Setting
 
 
@@ -107,6 +107,8 @@ class Setting(NamedTuple):
     delta: float
     error_scale: float
     top_level: float
+    traits: NDArray[np.float64]  # (5,) what tells this problem from others, see `observation.TRAITS`
+    quality: NDArray[np.float64]  # (M,) the same of each device
     n_devices: int
     n_locations: int
     horizon: int
@@ -135,13 +137,16 @@ S0, S1, J = 0, 1, 2  # field: now
 S0_ON, S1_ON, J_ON = 3, 4, 5  # if the device senses
 S0_REST, S1_REST, J_REST = 6, 7, 8  # if it sleeps and the later devices sense; in the joint view: if all sense
 NOW, ON, LAST, TOTAL = range(4)  # score
-N_COMPACT, N_DEVICE = 32, 12  # numbers of the compact observation, and of each device's row
+N_COMPACT, N_DEVICE, N_TRAITS = 32, 18, 5  # numbers of the compact observation, of each device's row, of the problem
 BEGIN, WAIT, PLACE = 2, 3, 4  # beside 0 off and 1 on: what an episode may be told
 
 
 @inner
 def _setting(locations, relation, x, n):
-    return Setting(locations, relation, x[0], x[1], x[2], x[3], x[4], n[0], n[1], n[2], n[3], n[4], n[5], n[6])
+    traits, quality = x[5 : 5 + N_TRAITS], x[5 + N_TRAITS :]
+    return Setting(
+        locations, relation, x[0], x[1], x[2], x[3], x[4], traits, quality, n[0], n[1], n[2], n[3], n[4], n[5], n[6]
+    )
 
 
 @inner
@@ -492,6 +497,9 @@ def _observe_per_device(p, s, out):
         out[at + 9] = _log(1.0 + abs(u - e))
         out[at + 10] = min(1.0, now / e)
         out[at + 11] = _clip(gain / error)
+        out[at + 12] = p.quality[i]
+        for n in range(N_TRAITS):
+            out[at + 13 + n] = p.traits[n]
         at += N_DEVICE
 
 

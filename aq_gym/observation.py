@@ -2,7 +2,7 @@
 
 Three observations of the same state: ``full`` (MODEL: the observation), 2N + 6M + 4 numbers, is the default;
 ``compact`` holds 32 scale-free numbers on the deciding device and its fellows, the same for every N, M, T, B and D;
-``per_device`` holds these and then a row of 12 scale-free numbers for each device, for networks that read sets.
+``per_device`` holds these and then a row of 18 scale-free numbers for each device, for networks that read sets.
 """
 
 from __future__ import annotations
@@ -95,6 +95,12 @@ DEVICE_FEATURES: tuple[tuple[str, str, float], ...] = (
     ("record_distance", "log of 1 + |record - level| in µg/m³", 0.0),
     ("error_relative", "error at its location over the level, at most 1", 0.0),
     ("gain", "decrease there if the deciding device senses, over the average error of the map", -1.0),
+    ("quality", "log of the mean over the locations of 1 / (δ² + b): how much of the map a fresh reading tells", -1.0),
+    ("devices", "log of the number of devices", 0.0),
+    ("horizon", "log of the horizon in slots", 0.0),
+    ("period", "log of the horizon over the budget: slots that one sensing has to last", -1.0),
+    ("patience", "log of the longest sleep in slots", 0.0),
+    ("volatility", "root mean square change of the level from slot to slot over the mean level, at most 1", 0.0),
 )
 
 
@@ -186,6 +192,20 @@ class ObservationLayout:
             segments.append(Segment(name, start, size, meaning, unit, scale, low, 1.0))
             start += size
         return cls(kind, tuple(segments))
+
+
+def traits(problem: Problem) -> NDArray[np.float64]:
+    """(5 + M,) the constants among `DEVICE_FEATURES`: "devices" ... "volatility", then each device's "quality"."""
+    network = problem.network
+    levels, chain = np.asarray(network.levels), np.asarray(network.transition)
+    share = np.asarray(network.start) @ np.linalg.matrix_power(chain, problem.horizon)
+    squares = (chain * (levels[None, :] - levels[:, None]) ** 2).sum(axis=1)
+    sizes = [problem.n_devices, problem.horizon, problem.horizon / problem.energy_budget, problem.max_sleep]
+    volatility = min(1.0, math.sqrt(float(share @ squares)) / float(share @ levels))
+    tells = 1.0 / (network.measurement_variance + network.variance_relation[list(problem.devices)])
+    return np.concatenate(
+        [np.clip(np.log(sizes) / 8.0, -1.0, 1.0), [volatility], np.clip(np.log(tells.mean(axis=1)) / 8.0, -1.0, 1.0)]
+    )
 
 
 def error_bound(problem: Problem) -> float:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from agents import DQNConfig, GreedyPolicy, PairedDQN, TensorBoardLogger, export, load, load_policy, save
 from agents.improvement import Collect
+from aq_gym.envs.vector import MultiDeviceVectorEnv
 from aq_gym.observation import COMPACT_FEATURES, ObservationLayout
 from aq_gym.problem import Problem
 from baselines.control_variate import ReferenceReward
@@ -70,10 +71,15 @@ def with_segments(config: DQNConfig, problem: Problem) -> DQNConfig:
     return config.replace(action_segments=[*off, *on])
 
 
-def training_env(env_id: str, num_envs: int, observation: str = "compact", **env_kwargs: Any) -> ReferenceReward:
-    """The environment in which the DQN learns: rewards less those of staggered sensing on the same levels."""
+def training_env(
+    env_id: str, num_envs: int, observation: str = "compact", *, reference: bool = True, **env_kwargs: Any
+) -> MultiDeviceVectorEnv | ReferenceReward:
+    """The environment in which the DQN learns.
+
+    With a ``reference`` the rewards are those beyond staggered sensing's on the same levels.
+    """
     env = native_batch(env_id, num_envs, observation=observation, **env_kwargs)
-    return ReferenceReward(env, Staggered(env.problem))
+    return ReferenceReward(env, Staggered(env.problem)) if reference else env
 
 
 class Guide:
@@ -105,6 +111,7 @@ class Training:
             ones.
         note: what else to write on the policy's card.
         threads: that play pairs; None: as many as there are cores. The result does not depend on it.
+        reference: subtract staggered sensing's rewards on the same levels, see `training_env`.
         env_kwargs: as for `gymnasium.make`.
 
     Raises:
@@ -125,9 +132,11 @@ class Training:
         validation_episodes: int | None = None,
         note: dict[str, Any] | None = None,
         threads: int | None = None,
+        reference: bool = True,
         **env_kwargs: Any,
     ) -> None:
         self.env_id, self.folder, self.note, self.threads = env_id, folder, note or {}, threads
+        self._reference = reference
         self.observation = observation_of(config)
         self.seconds = 0.0
         self._every = max(1, config.total_decisions // max(1, validations))
@@ -165,7 +174,8 @@ class Training:
     def _prepare(self, config: DQNConfig, validation_episodes: int | None, env_kwargs: dict[str, Any]) -> None:
         """Make the environment and the validation."""
         self.env: VectorEnv[Any, Any, Any]
-        env = training_env(self.env_id, config.n_environments, self.observation, **env_kwargs)
+        shape = config.n_environments, self.observation
+        env = training_env(self.env_id, *shape, reference=self._reference, **env_kwargs)
         self.env, self.problem = env, env.problem
         long_enough = max(512, VALIDATION_DECISIONS // (self.problem.horizon * self.problem.n_devices))
         self.validation_episodes = long_enough if validation_episodes is None else validation_episodes

@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from baselines.evaluation import WORDS, evaluate
+from scripts.door import enter
 
 
 def show(table: pd.DataFrame, title: str) -> None:
@@ -90,4 +91,4 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main(parse())
+    enter(main, parse)

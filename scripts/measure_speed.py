@@ -29,6 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 import aq_gym  # noqa: F401
+from scripts.door import enter
 
 CARTPOLE, SINGLE, MULTI = "CartPole-v1", "aq_gym/SingleDevice-v0", "aq_gym/MultiDevice-v0"
 # Environment, how it is batched, how many. Each is compared to the CartPole with the same batching.
@@ -130,4 +131,4 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main(parse())
+    enter(main, parse)

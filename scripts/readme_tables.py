@@ -17,6 +17,7 @@ import pandas as pd
 from aq_gym import reference_scores
 from aq_gym.network import write_atomically
 from aq_gym.registration import ENTRIES
+from scripts.door import enter
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -102,4 +103,4 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main(parse())
+    enter(main, parse)

@@ -26,6 +26,7 @@ from aq_gym.registration import ENTRIES
 from baselines.evaluation import WORDS, build_policy
 from baselines.greedy import entry_problem, same_problem
 from baselines.playing import play_problem
+from scripts.door import enter
 from scripts.fit_network import commit
 
 NAMES = tuple(entry.name for entry in ENTRIES)
@@ -90,4 +91,4 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main(parse())
+    enter(main, parse)

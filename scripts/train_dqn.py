@@ -24,6 +24,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from agents import DQNConfig, GreedyPolicy
 from baselines.dqn import CHECKPOINT, Step, Training, recipe, train
+from scripts.door import enter
 from scripts.fit_network import commit
 
 
@@ -94,4 +95,4 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main(parse())
+    enter(main, parse)

@@ -21,6 +21,7 @@ from pathlib import Path
 from agents import GreedyPolicy
 from baselines.dqn import CHECKPOINT
 from baselines.generalist import GeneralistTraining, recipe
+from scripts.door import enter
 from scripts.fit_network import commit
 from scripts.train_dqn import follow
 
@@ -57,4 +58,4 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main(parse())
+    enter(main, parse)

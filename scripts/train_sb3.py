@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from baselines.sb3 import ALGORITHMS, train
+from scripts.door import enter
 from scripts.fit_network import commit
 
 
@@ -67,4 +68,4 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main(parse())
+    enter(main, parse)

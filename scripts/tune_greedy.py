@@ -19,6 +19,7 @@ from pathlib import Path
 from aq_gym.registration import ENTRIES
 from baselines.greedy import TUNED, entry_problem, tune
 from baselines.playing import FIRST_TUNING_SEED
+from scripts.door import enter
 from scripts.fit_network import commit
 
 NAMES = tuple(entry.name for entry in ENTRIES if entry.view != "joint")
@@ -62,4 +63,4 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main(parse())
+    enter(main, parse)

@@ -20,6 +20,7 @@ from aq_gym.registration import ENTRIES
 from baselines.greedy import entry_problem
 from baselines.index import TUNED, Budget, shifted, tune
 from baselines.playing import FIRST_TUNING_SEED
+from scripts.door import enter
 from scripts.fit_network import commit
 
 NAMES = tuple(entry.name for entry in ENTRIES if entry.view != "joint")  # each after the one that it starts from
@@ -78,4 +79,4 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main(parse())
+    enter(main, parse)

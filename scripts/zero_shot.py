@@ -29,6 +29,7 @@ from baselines.evaluation import mean_with_interval
 from baselines.generalist import compiled_error, load_generalist
 from baselines.index import Simulator, index_policy
 from baselines.playing import problem_of
+from scripts.door import enter
 from scripts.train_dqn import follow
 
 # Name, id, arguments. None of them is drawn in training: five and ten devices never are.
@@ -117,4 +118,4 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main(parse())
+    enter(main, parse)

@@ -257,8 +257,21 @@ def test_compact_numbers_are_what_they_are_called(
         obs = env.step(action)[0]
 
 
+def volatility(problem: Problem) -> float:
+    """Of the level in the last slot, by summing over all pairs of levels."""
+    network, share = problem.network, problem.network.start
+    for _ in range(problem.horizon):
+        share = share @ network.transition
+    change = sum(
+        share[i] * network.transition[i, j] * (network.levels[j] - network.levels[i]) ** 2
+        for i in range(network.n_levels)
+        for j in range(network.n_levels)
+    )
+    return min(1.0, float(np.sqrt(change)) / float(share @ network.levels))
+
+
 def rows_of(model: Any) -> np.ndarray:
-    """`DEVICE_FEATURES` of every device, (M, 12), computed from the plain model by their documentation."""
+    """`DEVICE_FEATURES` of every device, (M, 18), computed from the plain model by their documentation."""
     p, e = model.problem, model.level
     energy, delay, record = model.energy, model.delay, model.record
     need = (p.horizon - model.slot + 1) * p.energy_budget / p.horizon
@@ -277,6 +290,12 @@ def rows_of(model: Any) -> np.ndarray:
             "record_distance": ln(1 + abs(record[m] - e)),
             "error_relative": min(1.0, errors[p.devices[m]] / e),
             "gain": clip(decrease[p.devices[m]] / errors.mean()),
+            "quality": ln(np.mean(1 / (p.network.measurement_variance + p.network.variance_relation[p.devices[m]]))),
+            "devices": ln(p.n_devices),
+            "horizon": ln(p.horizon),
+            "period": ln(p.horizon / p.energy_budget),
+            "patience": ln(p.max_sleep),
+            "volatility": volatility(p),
         }
         for m in range(p.n_devices)
     ]

@@ -71,8 +71,8 @@ def test_pairs_are_those_of_fresh_instances_whatever_the_threads() -> None:
     one, three = (MixedPairCollector(small, 5, threads=n)(None, 100, np.random.default_rng(2)) for n in (1, 3))
     for part, same in zip(one, three, strict=True):
         np.testing.assert_array_equal(part, same)
-    assert one.observations.shape == (100, 32 + 12 * MAX_DEVICES)
-    present = one.observations[:, 32::12].sum(axis=1)
+    assert one.observations.shape == (100, 32 + 18 * MAX_DEVICES)
+    present = one.observations[:, 32::18].sum(axis=1)
     sampler = small(int(np.random.default_rng(2).integers(2**31)))
     expected = [sampler.draw().n_devices for _ in range(5)]
     assert present.reshape(5, 20).tolist() == [[m] * 20 for m in expected]

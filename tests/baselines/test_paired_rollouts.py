@@ -88,7 +88,7 @@ def test_packed_gap_is_the_networks(observations: np.ndarray, hidden: Any, scale
 
 def set_network(observations: np.ndarray, encoder: tuple[int, ...], hidden: tuple[int, ...]) -> Any:
     """A random network over sets that senses in a third of the decisions; its scaling is not trivial."""
-    network = SetQ(observations.shape[1], 2, hidden, context=SIZE, item=12, encoder=encoder).requires_grad_(False)
+    network = SetQ(observations.shape[1], 2, hidden, context=SIZE, item=18, encoder=encoder).requires_grad_(False)
     initialise(network, torch.Generator().manual_seed(0))
     network.set_input_scaling(observations)
     network.set_output_scaling(np.array([-3.0, 5.0], np.float32))
@@ -141,7 +141,7 @@ def test_the_guide_plays_the_same_whichever_observation(problem: Problem) -> Non
     )
     np.testing.assert_allclose(rows.deltas, compact.deltas, atol=1e-9)
     np.testing.assert_allclose(rows.observations[:, :SIZE], compact.observations, atol=1e-6)
-    assert rows.observations.shape[1] == SIZE + 12 * problem.n_devices
+    assert rows.observations.shape[1] == SIZE + 18 * problem.n_devices
 
 
 def test_unfit_networks_are_refused() -> None:

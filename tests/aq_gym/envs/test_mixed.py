@@ -32,7 +32,7 @@ def test_it_is_the_batches_side_by_side(mode: str) -> None:
     ]
     observation, infos = mixed.reset(seed=10)
     parts = [env.reset(seed=10 + copies * i) for i, env in enumerate(alone)]
-    rng, size = np.random.default_rng(0), 32 + 4 * 12
+    rng, size = np.random.default_rng(0), 32 + 4 * 18
     finals = 0
     for _ in range(40):
         rows = [slice(copies * i, copies * (i + 1)) for i in range(3)]

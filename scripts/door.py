@@ -1,0 +1,23 @@
+"""How a command ends when the user asked for something impossible: with the reason alone."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from typing import Any
+
+TRACEBACK = "AQ_GYM_TRACEBACK"  # set it to see where an error was raised
+
+
+def enter(main: Callable[[Namespace], Any], parse: Callable[[Sequence[str] | None], Namespace]) -> None:
+    """Run a command; a bad argument, an unfit or a missing file ends it with a line and exit status 2."""
+    args = parse(None)
+    try:
+        main(args)
+    except (ValueError, FileNotFoundError) as error:
+        if os.environ.get(TRACEBACK):
+            raise
+        print(f"error: {error}\n(set {TRACEBACK}=1 to see where)", file=sys.stderr)
+        raise SystemExit(2) from None

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +29,7 @@ from baselines.evaluation import mean_with_interval
 from baselines.index import Simulator, index_policy
 from baselines.playing import play_problem, problem_of
 from scripts.door import enter
+from scripts.files import write_json, write_table, write_text
 from scripts.provenance import provenance
 from scripts.train_dqn import follow
 
@@ -69,10 +69,8 @@ def trained(name: str, args: argparse.Namespace) -> Path:
     training = Training(args.env, config, args.seed, folder, reference=reference, **args.env_kwargs)
     follow(training, name, "µg/m³", args.seconds, quiet=args.quiet)
     counts = {"decisions": training.agent.decisions, "pairs": training.agent.pairs, "trained": training.seconds}
-    (folder / "counts.json").write_text(json.dumps(counts), encoding="utf-8")
-    partial = done.with_suffix(".partial")
-    partial.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
-    os.replace(partial, done)
+    write_json(folder / "counts.json", counts)
+    write_json(done, settings)
     return folder
 
 
@@ -97,10 +95,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
         cells = (row.variant, row.what, f"{row.joint_error:.3f}", percent, *played)
         lines.append(f"| {' | '.join(cells)} |")
     Console().print(shown)
-    args.csv.parent.mkdir(parents=True, exist_ok=True)
-    partial = args.csv.with_name(args.csv.name + ".partial")
-    table.assign(episodes=args.episodes, seed=args.seed, **provenance()).to_csv(partial, index=False)
-    os.replace(partial, args.csv)
+    write_table(args.csv, table.assign(episodes=args.episodes, seed=args.seed, **provenance()))
     print(f"written to {args.csv}")
     if args.markdown is not None:
         write_page(args, lines)
@@ -119,10 +114,7 @@ def write_page(args: argparse.Namespace, lines: Sequence[str]) -> None:
         "over the episodes. One seed each: differences below half a per cent between variants are within what another "
         f"seed changes.\n\n`python -m scripts.ablation`, commit {made}.\n\n" + "\n".join(lines) + "\n"
     )
-    args.markdown.parent.mkdir(parents=True, exist_ok=True)
-    partial = args.markdown.with_name(args.markdown.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, args.markdown)
+    write_text(args.markdown, text)
     print(f"written to {args.markdown}")
 
 

@@ -29,7 +29,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from baselines.evaluation import WORDS
 from baselines.playing import check_count, problem_of
 from scripts.benchmark_jobs import LEARNERS, Plan, run
-from scripts.benchmark_report import draw, show, write_csv
+from scripts.benchmark_report import draw, show
+from scripts.files import write_table
 from scripts.provenance import provenance
 
 IDS = ("SingleDevice-v0", "TwoDevices-v0", "MultiDevice-v0")
@@ -85,7 +86,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
 
     def evaluated(env_id: str, table: pd.DataFrame, left_out: list[str]) -> None:
         tables[env_id] = table.assign(**shared)
-        write_csv(plan.folder / "benchmark.csv", together())
+        write_table(plan.folder / "benchmark.csv", together())
         show(console, table, f"{env_id}: {plan.episodes:,} episodes", left_out)
 
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())

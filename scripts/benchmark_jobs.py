@@ -32,6 +32,7 @@ from baselines import dqn, sb3
 from baselines.evaluation import build_policy, summarise
 from baselines.playing import Record, play_problem, problem_of
 from baselines.validation import Validation, solvable
+from scripts.files import write_json
 
 LEARNERS = ("dqn", *(f"sb3-{algorithm}" for algorithm in sb3.ALGORITHMS))
 WHERE_POSSIBLE = ("index", "pretrained", "optimal")  # tuned, shipped or solvable for some instances
@@ -121,9 +122,7 @@ def train_learner(plan: Plan, env_id: str, learner: str) -> None:
     else:
         algorithm, steps = learner.removeprefix("sb3-"), sb3_steps(plan, learner)
         sb3.train(algorithm, env_id, folder, steps=steps, seconds=plan.seconds, progress=False, **limits)
-    partial = folder / f"{FINISHED}.partial"
-    partial.write_text(json.dumps(settings(plan, env_id, learner), indent=1) + "\n", encoding="utf-8")
-    os.replace(partial, folder / FINISHED)
+    write_json(folder / FINISHED, settings(plan, env_id, learner))
 
 
 def load_learner(plan: Plan, env_id: str, learner: str) -> Any:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.table import Table
+
+from aq_gym.network import write_atomically
 
 # Okabe and Ito's colours, which the colour-blind tell apart; marks differ too.
 KINDS = {
@@ -69,13 +71,6 @@ def show(console: Console, table: pd.DataFrame, title: str, left_out: Sequence[s
     console.print(shown, "")
 
 
-def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """Replace the file at once."""
-    partial = path.with_name(path.name + ".partial")
-    table.to_csv(partial, index=False)
-    os.replace(partial, path)
-
-
 def draw(path: Path, table: pd.DataFrame, subtitle: str) -> None:
     """One panel a task: joint errors, sorted, with two intervals: of the mean, and of the difference to the first."""
     import matplotlib
@@ -114,10 +109,10 @@ def draw(path: Path, table: pd.DataFrame, subtitle: str) -> None:
         ]
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=9)
         figure.suptitle(subtitle, fontsize=10, color="#444444")
-        partial = path.with_name(path.name + ".partial")
-        figure.savefig(partial, dpi=160, format="png", facecolor="white")
+        drawn = BytesIO()
+        figure.savefig(drawn, dpi=160, format="png", facecolor="white")
         plt.close(figure)
-    os.replace(partial, path)
+    write_atomically(path, drawn.getvalue())
 
 
 def _panel(axis: Any, env_id: str, rows: pd.DataFrame, most: int) -> None:

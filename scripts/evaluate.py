@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from rich.table import Table
 
 from baselines.evaluation import WORDS, evaluate
 from scripts.door import enter
+from scripts.files import write_table
 
 
 def show(table: pd.DataFrame, title: str) -> None:
@@ -61,10 +61,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     table = evaluate(policies, args.env, args.episodes, args.seed, **args.env_kwargs)
     show(table, f"{args.env}: {args.episodes:,} episodes from seed {args.seed}")
     if args.csv is not None:
-        args.csv.parent.mkdir(parents=True, exist_ok=True)
-        partial = args.csv.with_name(args.csv.name + ".partial")
-        table.to_csv(partial, index=False)
-        os.replace(partial, args.csv)
+        write_table(args.csv, table)
         print(f"written to {args.csv}")
     return table
 

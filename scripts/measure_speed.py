@@ -11,7 +11,6 @@ one step of one (sub-)environment, resets included.
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import platform
 import subprocess
@@ -24,12 +23,14 @@ from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
+import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 import aq_gym  # noqa: F401
 from scripts.door import enter
+from scripts.files import write_table
 
 CARTPOLE, SINGLE, MULTI = "CartPole-v1", "aq_gym/SingleDevice-v0", "aq_gym/MultiDevice-v0"
 # Environment, how it is batched, how many. Each is compared to the CartPole with the same batching.
@@ -110,14 +111,9 @@ def main(args: argparse.Namespace) -> None:
     show(f"Decisions per second, {args.rounds} rounds of {args.seconds} s", speeds)
     show(f"Start-up in seconds, {args.start_rounds} fresh interpreters", starts)
 
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    partial = args.output.with_suffix(".partial")
-    with partial.open("w", newline="") as file:
-        writer = csv.DictWriter(file, ["measure", *speeds[0], "rounds", *made])
-        writer.writeheader()
-        writer.writerows([{"measure": "decisions/s", "rounds": args.rounds} | row | made for row in speeds])
-        writer.writerows([{"measure": "seconds", "rounds": args.start_rounds} | row | made for row in starts])
-    os.replace(partial, args.output)
+    rows = [{"measure": "decisions/s", "rounds": args.rounds} | row | made for row in speeds]
+    rows += [{"measure": "seconds", "rounds": args.start_rounds} | row | made for row in starts]
+    write_table(args.output, pd.DataFrame(rows, columns=["measure", *speeds[0], "rounds", *made]))
     print(f"written to {args.output}")
 
 

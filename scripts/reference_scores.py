@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from baselines.evaluation import WORDS, build_policy
 from baselines.greedy import entry_problem, same_problem
 from baselines.playing import play_problem
 from scripts.door import enter
+from scripts.files import write_json
 from scripts.fit_network import commit
 
 NAMES = tuple(entry.name for entry in ENTRIES)
@@ -68,10 +68,7 @@ def main(args: argparse.Namespace) -> None:
         run = {"command": command, "commit": made_by, "episodes": args.episodes, "seed": args.seed}
         written["runs"][name] = run | {"episodes": episodes}
         order = {key: written["ids"][key] for key in NAMES if key in written["ids"]}
-        text = json.dumps({"runs": written["runs"], "ids": order}, indent=1)
-        partial = args.output.with_suffix(".partial")
-        partial.write_text(text + "\n", encoding="utf-8")
-        os.replace(partial, args.output)
+        write_json(args.output, {"runs": written["runs"], "ids": order})
     print(f"written to {args.output}")
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from aq_gym.registration import ENTRIES
 from baselines.greedy import TUNED, entry_problem, tune
 from baselines.playing import FIRST_TUNING_SEED
 from scripts.door import enter
+from scripts.files import write_json
 from scripts.fit_network import commit
 
 NAMES = tuple(entry.name for entry in ENTRIES if entry.view != "joint")
@@ -46,10 +46,7 @@ def main(args: argparse.Namespace) -> None:
             "commit": made_by,
         }
         command = shlex.join(["python", "-m", "scripts.tune_greedy"])
-        partial = args.output.with_suffix(".partial")
-        text = json.dumps({"command": command, "ids": {key: written[key] for key in sorted(written)}}, indent=1)
-        partial.write_text(text + "\n", encoding="utf-8")
-        os.replace(partial, args.output)
+        write_json(args.output, {"command": command, "ids": {key: written[key] for key in sorted(written)}})
     print(f"written to {args.output}")
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from baselines.greedy import entry_problem
 from baselines.index import TUNED, Budget, shifted, tune
 from baselines.playing import FIRST_TUNING_SEED
 from scripts.door import enter
+from scripts.files import write_json
 from scripts.fit_network import commit
 
 NAMES = tuple(entry.name for entry in ENTRIES if entry.view != "joint")  # each after the one that it starts from
@@ -61,10 +61,8 @@ def main(args: argparse.Namespace) -> None:
             "training_seconds": round(index.training_seconds, 1),
             "commit": made_by,
         }
-        partial = args.output.with_suffix(".partial")
         together = {"command": "python -m scripts.tune_index", "ids": {key: written[key] for key in sorted(written)}}
-        partial.write_text(json.dumps(together, indent=1) + "\n", encoding="utf-8")
-        os.replace(partial, args.output)
+        write_json(args.output, together)
     print(f"written to {args.output}")
 
 

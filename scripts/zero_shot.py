@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,8 @@ from baselines.generalist import compiled_error, load_generalist
 from baselines.index import Simulator, index_policy
 from baselines.playing import problem_of
 from scripts.door import enter
+from scripts.files import write_table
+from scripts.provenance import provenance
 from scripts.train_dqn import follow
 
 # Name, id, arguments. None of them is drawn in training: five and ten devices never are.
@@ -96,10 +97,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
         difference = f"{row.percent:+.2f} [{row.percent_low:+.2f}, {row.percent_high:+.2f}]"
         shown.add_row(row.instance, row.policy, f"{row.joint_error:.4f}", "" if math.isnan(row.percent) else difference)
     Console().print(shown)
-    args.csv.parent.mkdir(parents=True, exist_ok=True)
-    partial = args.csv.with_name(args.csv.name + ".partial")
-    table.to_csv(partial, index=False)
-    os.replace(partial, args.csv)
+    write_table(args.csv, table.assign(**provenance()))
     print(f"written to {args.csv}")
     return table
 

@@ -52,7 +52,7 @@ def test_reference_scores(tmp_path: Path) -> None:
         and "MultiDevice" in written["runs"]["MultiDevice-v0"]["command"]
     )
     assert set(written) == {"ids", "runs"} and "scripts.reference_scores" in written["runs"]["TwoDevices-v0"]["command"]
-    assert not list(tmp_path.glob("*.partial"))
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_tune_greedy(tmp_path: Path) -> None:

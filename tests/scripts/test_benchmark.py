@@ -68,7 +68,7 @@ def test_all_of_it_then_resume(tmp_path: Path, capfd: pytest.CaptureFixture[str]
     written = pd.read_csv(folder / "benchmark.csv")
     assert {*COLUMNS, "env_id", "seed", "commit", "dirty", "requirements_lock_sha256", "cpu", "torch"} <= {*written}
     assert written.joint_error.to_numpy() == pytest.approx(errors.to_numpy(), rel=1e-15)
-    assert (folder / "benchmark.png").read_bytes().startswith(b"\x89PNG") and not list(folder.rglob("*.partial"))
+    assert (folder / "benchmark.png").read_bytes().startswith(b"\x89PNG") and not list(folder.rglob(".*"))
     for learner in ("dqn", "sb3-ppo"):
         assert list((folder / "SingleDevice-v0" / learner).glob("events.*")), "no TensorBoard run"
     assert "tensorboard --logdir" in capfd.readouterr().out
@@ -113,7 +113,7 @@ def test_interrupt_leaves_what_was_finished(root: Path, tmp_path: Path) -> None:
         process.kill()
     assert process.returncode == 130 and "interrupted: " in printed and "--resume --folder" in printed
     assert "Traceback" not in printed and printed.count("interrupted") == 1, printed
-    assert (folder / "benchmark.csv").read_bytes() == csv and not list(folder.rglob("*.partial"))
+    assert (folder / "benchmark.csv").read_bytes() == csv and not list(folder.rglob(".*"))
     assert not (folder / "TwoDevices-v0" / "dqn" / benchmark_jobs.FINISHED).exists()
 
 
@@ -199,7 +199,7 @@ def test_the_picture(tmp_path: Path) -> None:
     from matplotlib.image import imread
 
     height, width, _ = imread(path).shape
-    assert width > 1.5 * height and not list(tmp_path.glob("*.partial"))
+    assert width > 1.5 * height and not list(tmp_path.glob(".*"))
 
 
 def test_regret_is_paired() -> None:

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,7 @@ from baselines.index import Simulator, index_policy
 from baselines.playing import play_problem, problem_of
 from scripts.door import enter
 from scripts.files import write_json, write_table, write_text
-from scripts.provenance import provenance
+from scripts.provenance import provenance, signature
 from scripts.train_dqn import follow
 
 RETURNS = {"improvements": 0, "total_decisions": 1_400_000}
@@ -104,15 +106,15 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
 
 def write_page(args: argparse.Namespace, lines: Sequence[str]) -> None:
     """The table as a page."""
-    known = provenance()
-    made = f"{known['commit']}{' with changes' if known['dirty'] else ''}"
     text = (
         f"# Which lever gives what on {args.env.rpartition('/')[2]}\n\n"
-        f"Our DQN with one thing changed at a time, {args.seconds:.0f} s of training each on {known['cores']} cores "
-        f"({known['cpu']}), one training seed ({args.seed}); {args.episodes:,} episodes, the same for all. The index "
+        f"Our DQN with one thing changed at a time, {args.seconds:.0f} s of training each, "
+        f"one training seed ({args.seed}); {args.episodes:,} episodes, the same for all. The index "
         "policy was tuned for this task beforehand; differences to it are paired, in per cent, with 95 % intervals "
         "over the episodes. One seed each: differences below half a per cent between variants are within what another "
-        f"seed changes.\n\n`python -m scripts.ablation`, commit {made}.\n\n" + "\n".join(lines) + "\n"
+        f"seed changes.\n\n{signature(shlex.join(['python', '-m', 'scripts.ablation', *args.given]))}\n\n"
+        + "\n".join(lines)
+        + "\n"
     )
     write_text(args.markdown, text)
     print(f"written to {args.markdown}")
@@ -132,7 +134,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--csv", type=Path, default=Path("results") / "ablation.csv")
     parser.add_argument("--markdown", type=Path, help="also write the table there as a page")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    args.given = list(sys.argv[1:] if arguments is None else arguments)
+    return args
 
 
 if __name__ == "__main__":

@@ -71,3 +71,10 @@ def provenance() -> dict[str, Any]:
         "python": platform.python_version(),
         **{package: _version(package) for package in PACKAGES},
     }
+
+
+def signature(command: str) -> str:
+    """A line on what printed a page: the command, the commit and the machine."""
+    known = provenance()
+    made = f"{known['commit']}{' with changes' if known['dirty'] else ''}"
+    return f"`{command}`, commit {made}, {known['cores']} cores ({known['cpu']})."

@@ -62,7 +62,8 @@ class MultiDeviceEnv(SensingEnv):
     | 1 | level / highest level | [0, 1] |
 
     With ``observation="compact"``: 32 scale-free numbers, the same for every problem
-    (`aq_gym.observation.COMPACT_FEATURES`).
+    (`aq_gym.observation.COMPACT_FEATURES`); with ``"per_device"``: these and a row of 18 for each device
+    (`aq_gym.observation.DEVICE_FEATURES`).
 
     ## Rewards
     Device 0: minus the average joint error after its decision; the others: the decrease that their decision brings
@@ -92,7 +93,7 @@ class MultiDeviceEnv(SensingEnv):
     - ``max_sleep=12``: D, longest sleep in slots; B x D must reach T.
     - ``n_levels=None``: coarsen the network to so many levels.
     - ``fuse_measured=False``: whether a location's own fresh reading is fused with the others or kept as the value.
-    - ``observation="full"``: or ``"compact"``.
+    - ``observation="full"``: or ``"compact"``, ``"per_device"``.
     - ``render_mode=None``: or ``"rgb_array"``, ``"ansi"``.
 
     ## Version History

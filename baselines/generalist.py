@@ -72,8 +72,7 @@ class MixedPairCollector:
     def __call__(self, network: QNetwork | None, n_pairs: int, rng: np.random.Generator) -> Pairs:
         """Play pairs under the network's policy, or under greedy sensing with each instance's best threshold.
 
-        The deltas have no unit: they are divided by level + 10 µg/m³ and by each instance's spread. Only their sign
-        counts in play, and instances whose gaps differ tenfold are then one function to learn.
+        The scales tell each instance's spread too, so that all weigh the same.
         """
         sampler = self._sampler(int(rng.integers(2**31)))
         problems = [sampler.draw() for _ in range(self._instances)]
@@ -88,8 +87,8 @@ class MixedPairCollector:
             collector = PairCollector(problem, guide, observation="per_device", n_episodes=side_by_side, points=POINTS)
             part = collector.collect(collector.layers(network), share, np.random.default_rng(seed))
             pairs = together([(padded(part[0], MAX_DEVICES), part[1])])
-            deltas = pairs.deltas / pairs.scales
-            return pairs._replace(deltas=deltas / (deltas.std() or 1.0), scales=np.ones_like(deltas))
+            spread = float((pairs.deltas / pairs.scales).std()) or 1.0
+            return pairs._replace(scales=pairs.scales * np.float32(spread))
 
         with ThreadPoolExecutor(self._threads) as pool:
             parts = list(pool.map(play, problems, seeds))

@@ -113,7 +113,9 @@ class DQNConfig:
         _require(cut is None or cut >= 1, "max_episode_decisions", "at least 1 or None", cut)
         _require(all(h >= 1 for h in self.hidden), "hidden", "a list of sizes of at least 1", self.hidden)
         encoder = self.set_encoder
-        _require(all(h >= 1 for h in encoder), "set_encoder", "a list of sizes of at least 1", encoder)
+        _require(
+            encoder != () and all(h >= 1 for h in encoder), "set_encoder", "sizes of at least 1, one or more", encoder
+        )
         if self.network == "set":
             _require(self.set_context >= 0, "set_context", "at least 0", self.set_context)
             _require(self.set_item >= 1, "set_item", "at least 1", self.set_item)
@@ -124,7 +126,10 @@ class DQNConfig:
         if self.network in ("linear", "state_action") and self.duelling:
             raise ValueError(f"DQNConfig: network={self.network!r} has no duelling heads; set duelling=False")
         segments = self.action_segments
-        _require(len(segments) % 2 == 0, "action_segments", "pairs of start and stop", segments)
+        ordered = sorted(zip(segments[::2], segments[1::2], strict=False))
+        flat = [end for pair in ordered for end in pair]
+        apart = len(segments) % 2 == 0 and flat == sorted(flat) and all(0 <= a < b for a, b in ordered)
+        _require(apart, "action_segments", "pairs of start and stop that do not overlap", segments)
 
     @classmethod
     def names(cls) -> list[str]:

@@ -41,7 +41,8 @@ class QNetwork(nn.Module):
             observations: (B, n_inputs) float32.
             masks: (B, A) bool, True where the action is allowed.
         """
-        inputs = (observations - self.input_center) / self.input_scale
+        center, scale = self.scaling_for(observations.shape[1])
+        inputs = (observations - center) / scale
         if self.compress:
             inputs = inputs.sign() * inputs.abs().log1p()
         return self.output_center + self.output_scale * self.scores(inputs, masks)
@@ -53,6 +54,11 @@ class QNetwork(nn.Module):
     def reads(self, size: int) -> bool:
         """Whether observations of that size are understood."""
         return size == self.n_inputs
+
+    def scaling_for(self, size: int) -> tuple[Tensor, Tensor]:
+        """Return center and scale of the inputs of (B, size) observations."""
+        del size
+        return self.input_center, self.input_scale
 
     def set_input_scaling(self, observations: NDArray[np.float32]) -> None:
         """Estimate the input scaling from (n, n_inputs) observations; an input that never varies is only centred.
@@ -119,8 +125,8 @@ class PlainQ(QNetwork):
 class StateActionQ(QNetwork):
     """The paper's form: one network of state and action, evaluated once for each action.
 
-    What the action would do is part of the input: a segment of the observation for each action, zeroed when another
-    action is valued.
+    What the action would do is part of the input: a segment of the observation for each action, zeroed (after the
+    scaling of inputs, so best without) when another action is valued.
 
     Args:
         segments: (start, stop) of each action's own inputs.
@@ -143,7 +149,8 @@ class StateActionQ(QNetwork):
         super().__init__(n_inputs, n_actions, compress=compress)
         if len(segments) != n_actions or not all(0 <= start < stop <= n_inputs for start, stop in segments):
             raise ValueError(
-                f"segments: expected {n_actions} pairs of start and stop within {n_inputs} inputs, got {list(segments)}"
+                f"action_segments: expected {n_actions} pairs of start and stop within {n_inputs} inputs, "
+                f"got {list(segments)}"
             )
         own = torch.ones(n_actions, n_inputs)
         for action, (start, stop) in enumerate(segments):
@@ -229,17 +236,14 @@ class SetQ(DuellingQ):
         """Whether observations of that size are understood."""
         return size > self.context and (size - self.context) % self.item == 0
 
-    def forward(self, observations: Tensor, masks: Tensor) -> Tensor:
-        """See `QNetwork.forward`."""
-        n_items = (observations.shape[1] - self.context) // self.item
+    def scaling_for(self, size: int) -> tuple[Tensor, Tensor]:
+        """See `QNetwork.scaling_for`: the items' own, once for each item."""
+        n_items = (size - self.context) // self.item
         center, scale = (
             torch.cat([x[: self.context], x[self.context :].repeat(n_items)])
             for x in (self.input_center, self.input_scale)
         )
-        inputs = (observations - center) / scale
-        if self.compress:
-            inputs = inputs.sign() * inputs.abs().log1p()
-        return self.output_center + self.output_scale * self.scores(inputs, masks)
+        return center, scale
 
     def entrance(self, inputs: Tensor) -> Tensor:
         """Return the context and the mean code of the items that are present."""

@@ -19,7 +19,7 @@ from aq_gym.problem import Problem
 _LANES = 8  # doubles in the widest vector register: rows of locations are padded to a multiple
 
 
-def _cumulative(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+def cumulative(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
     """Cumulative sums whose last possible entry no uniform number can reach."""
     total = np.cumsum(probabilities, axis=-1)
     last = probabilities.shape[-1] - 1 - np.argmax(probabilities[..., ::-1] > 0, axis=-1)
@@ -106,8 +106,8 @@ class Episodes:
             self._advance = kernels.advance_together
         self._all = np.arange(k)
         self._levels = np.asarray(network.levels, dtype=np.float64)
-        self._start = _cumulative(np.asarray(network.start))
-        self._transition = _cumulative(np.asarray(network.transition))
+        self._start = cumulative(np.asarray(network.start))
+        self._transition = cumulative(np.asarray(network.transition))
         self.joint = joint
         self._unused = np.zeros(k), np.zeros((k, m) if joint else k, np.bool_)  # rewards and forced of a beginning
 

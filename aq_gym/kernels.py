@@ -107,7 +107,7 @@ class Setting(NamedTuple):
     delta: float
     error_scale: float
     top_level: float
-    traits: NDArray[np.float64]  # (5,) what tells this problem from others, see `observation.TRAITS`
+    traits: NDArray[np.float64]  # (5,) what tells this problem from others, see `observation.traits`
     quality: NDArray[np.float64]  # (M,) the same of each device
     n_devices: int
     n_locations: int
@@ -487,7 +487,7 @@ def _observe_per_device(p, s, out):
         gain = 0.0 if over else now - field[J_ON, location]
         out[at] = 1.0
         out[at + 1] = 1.0 if i == turn and not over else 0.0
-        out[at + 2] = 1.0 if i > turn else 0.0
+        out[at + 2] = 1.0 if i > turn and not over else 0.0
         out[at + 3] = energy / p.budget
         out[at + 4] = 1.0 / (1.0 + energy)
         out[at + 5] = _log(need / max(energy, 0.5))

@@ -17,7 +17,8 @@ class InstanceSampler:
 
     A network is one of the bundled ones, as it is or coarsened, or a synthetic one of 20 to 45 locations; M devices
     stand at random places; T is log-uniform; the budget pays for a sensing every ``period`` slots, and the longest
-    sleep is 1.2 to 3 times as long.
+    sleep is 1.2 to 3 times as long; a budget is at least 2. By default five devices and ten are left out, so that the
+    registered ids of these sizes are new to whoever learns on the samples.
 
     Args:
         seed: the same seed draws the same problems.
@@ -43,6 +44,7 @@ class InstanceSampler:
             if not least <= low <= high:
                 raise ValueError(f"{name}: expected two numbers of at least {least:g}, in order, got {(low, high)!r}")
         self._rng = np.random.default_rng(seed)
+        self.max_devices = int(max(n_devices))
         self._n_devices, self._horizon, self._period = tuple(n_devices), horizon, period
 
     def draw(self) -> Problem:
@@ -53,7 +55,7 @@ class InstanceSampler:
         devices = rng.choice(network.n_locations, m, replace=False).tolist()
         horizon = round(np.exp(rng.uniform(*np.log(self._horizon))))
         period = min(rng.uniform(*self._period), horizon / 2.0)
-        budget = max(1, round(horizon / period))
+        budget = round(horizon / period)
         sleep = int(np.ceil(rng.uniform(1.2, 3.0) * horizon / budget))
         return Problem.create(network, devices, horizon, budget, sleep)
 

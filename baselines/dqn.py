@@ -58,7 +58,9 @@ def recipe(env_id: str) -> dict[str, Any]:
 
 def observation_of(config: DQNConfig) -> str:
     """Which observation a network of that configuration reads."""
-    return {"set": "per_device", "state_action": "full"}.get(config.network, "compact")
+    return {"set": "per_device", "mlp": "compact"}.get(
+        config.network, "full"
+    )  # the paper's own forms read the full one
 
 
 def with_segments(config: DQNConfig, problem: Problem) -> DQNConfig:
@@ -140,8 +142,7 @@ class Training:
         self.observation = observation_of(config)
         self.seconds = 0.0
         self._every = max(1, config.total_decisions // max(1, validations))
-        self._prepare(config, validation_episodes, env_kwargs)
-        config = with_segments(config, self.problem) if config.network == "state_action" else config
+        config = self._prepare(config, validation_episodes, env_kwargs)
         if resume:
             if folder is None:
                 raise ValueError("resume: expected a folder to resume from, got none")
@@ -171,8 +172,10 @@ class Training:
         if config.improvements:
             pack(self.agent.average)  # rather refused now than after the last decision
 
-    def _prepare(self, config: DQNConfig, validation_episodes: int | None, env_kwargs: dict[str, Any]) -> None:
-        """Make the environment and the validation."""
+    def _prepare(self, config: DQNConfig, validation_episodes: int | None, env_kwargs: dict[str, Any]) -> DQNConfig:
+        """Make the environment and the validation; returns the configuration with what depends on them filled in."""
+        if self.observation == "full" and "guide" in (config.start, config.improve_from):
+            raise ValueError(f"start, improve_from: the guide does not read what network={config.network!r} reads")
         self.env: VectorEnv[Any, Any, Any]
         shape = config.n_environments, self.observation
         env = training_env(self.env_id, *shape, reference=self._reference, **env_kwargs)
@@ -185,6 +188,7 @@ class Training:
             solvable=solvable(self.env_id, env_kwargs),
             exact=validation_episodes is None and quick_to_evaluate(self.problem),
         )
+        return with_segments(config, self.problem)
 
     def _make_guide(self) -> Any:
         return Guide(self.problem)
@@ -359,6 +363,11 @@ def load_pretrained(env_id: str) -> GreedyPolicy:
     if name not in pretrained_ids():
         raise ValueError(f"env_id: no agent is shipped for {env_id!r}, only for {', '.join(pretrained_ids())}")
     return load_trained(PRETRAINED / f"{name}.safetensors")
+
+
+def is_shipped(problem: Problem) -> bool:
+    """Whether an agent is shipped that was trained on this very problem."""
+    return any(same_problem(problem, entry_problem(name)) for name in pretrained_ids())
 
 
 def pretrained_policy(problem: Problem) -> GreedyPolicy:

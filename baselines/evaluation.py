@@ -61,13 +61,10 @@ def _generalist(problem: Problem) -> Any:
 
 
 def _rollout(problem: Problem) -> Any:
-    from baselines.dqn import pretrained_policy
+    from baselines.dqn import is_shipped
     from baselines.rollout import Rollout
 
-    try:
-        return Rollout(problem, pretrained_policy(problem))
-    except ValueError:  # no agent of this problem
-        return Rollout(problem, _index(problem))
+    return Rollout(problem, (_pretrained if is_shipped(problem) else _index)(problem))
 
 
 _BUILDERS: dict[str, Callable[[Problem], Any]] = {

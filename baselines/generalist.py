@@ -1,13 +1,12 @@
 """One network for many networks: a DQN over sets of devices, trained on random instances, that serves any of them.
 
-Its pairs come from fresh instances of `aq_gym.sampler.InstanceSampler` in every step, and its network (`agents.SetQ`)
-reads a row for each device, so the number and the order of the devices do not matter.
+Its pairs come from fresh instances of `aq_gym.sampler.InstanceSampler` in every step, and its network
+(`agents.networks.SetQ`) reads a row for each device, so the number and the order of the devices do not matter.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,21 +19,22 @@ from numpy.typing import NDArray
 from agents import DQNConfig, GreedyPolicy, TensorBoardLogger
 from agents.improvement import Collect, Pairs
 from agents.networks import QNetwork
+from agents.rollout import FIRST_TRAINING_SEED
 from aq_gym.envs.mixed import MixedInstancesVectorEnv
 from aq_gym.observation import COMPACT_FEATURES
 from aq_gym.problem import Problem
 from aq_gym.sampler import InstanceSampler
 from baselines.dqn import Training, load_trained
 from baselines.index import Simulator, best_threshold
-from baselines.paired_rollouts import PairCollector, pack, padded, together
+from baselines.paired_rollouts import PairCollector, available_cores, pack, padded, together
 from baselines.playing import FIRST_TUNING_SEED
 
 RECIPE = Path(__file__).with_name("generalist_recipe.json")
 AGENT = Path(__file__).with_name("generalist.safetensors")
-MAX_DEVICES = 9  # of the instances that it is trained on
-GUIDE_DECISIONS = 150_000  # to choose a threshold for one instance
+GUIDE_DECISIONS = 150_000  # to choose a threshold that one instance's play starts from
+GUIDE_SEED = FIRST_TUNING_SEED + 2**20  # not the validation episodes
 POINTS = 24  # pairs of an episode
-VALIDATION_SEED = 2**29
+VALIDATION_SEED = FIRST_TUNING_SEED  # of the sampler of validation instances, and of their first episode
 
 Sampler = Callable[[int], InstanceSampler]
 
@@ -67,14 +67,14 @@ class MixedPairCollector:
 
     def __init__(self, sampler: Sampler, instances: int = 64, *, threads: int | None = None) -> None:
         self._sampler, self._instances = sampler, instances
-        self._threads = threads or min(8, os.cpu_count() or 1)
+        self._threads = threads or min(8, available_cores())
 
     def __call__(self, network: QNetwork | None, n_pairs: int, rng: np.random.Generator) -> Pairs:
         """Play pairs under the network's policy, or under greedy sensing with each instance's best threshold.
 
         The scales tell each instance's spread too, so that all weigh the same.
         """
-        sampler = self._sampler(int(rng.integers(2**31)))
+        sampler = self._sampler(int(rng.integers(FIRST_TRAINING_SEED, 2 * FIRST_TRAINING_SEED)))
         problems = [sampler.draw() for _ in range(self._instances)]
         seeds = rng.integers(2**63, size=len(problems))
         share = -(-n_pairs // len(problems))
@@ -82,11 +82,11 @@ class MixedPairCollector:
         def play(problem: Problem, seed: int) -> Pairs:
             guide = None
             if network is None:
-                guide = best_threshold(problem, FIRST_TUNING_SEED + 2**20, GUIDE_DECISIONS)
+                guide = best_threshold(problem, GUIDE_SEED, GUIDE_DECISIONS)
             side_by_side = min(64, max(8, -(-share // POINTS)))
             collector = PairCollector(problem, guide, observation="per_device", n_episodes=side_by_side, points=POINTS)
             part = collector.collect(collector.layers(network), share, np.random.default_rng(seed))
-            pairs = together([(padded(part[0], MAX_DEVICES), part[1])])
+            pairs = together([(padded(part[0], sampler.max_devices), part[1])])
             spread = float((pairs.deltas / pairs.scales).std()) or 1.0
             return pairs._replace(scales=pairs.scales * np.float32(spread))
 
@@ -118,7 +118,7 @@ class MixedValidation:
         if self._greedy is None:
             self._greedy = []
             for problem in self.problems:
-                policy = best_threshold(problem, FIRST_TUNING_SEED + 2**20, GUIDE_DECISIONS)
+                policy = best_threshold(problem, GUIDE_SEED)
                 errors = Simulator(problem).errors([policy], self.episodes, VALIDATION_SEED)
                 self._greedy.append(float(errors.mean()))
         return self._greedy
@@ -149,8 +149,7 @@ class MixedGuide:
 
     def __init__(self, env: MixedInstancesVectorEnv) -> None:
         began = time.perf_counter()
-        seed = FIRST_TUNING_SEED + 2**20
-        self._policies = [best_threshold(problem, seed, GUIDE_DECISIONS) for problem in env.problems]
+        self._policies = [best_threshold(problem, GUIDE_SEED, GUIDE_DECISIONS) for problem in env.problems]
         self._copies = env.copies
         self.training_seconds = time.perf_counter() - began
 
@@ -169,7 +168,12 @@ class GeneralistTraining(Training):
         seed: of the run.
         folder: as for `Training`.
         sampler: from a seed to what draws the instances.
-        kwargs: further arguments of `Training`.
+        validation_instances: how many it is validated on, drawn from a seed of their own.
+        kwargs: ``resume``, ``validations``, ``validation_episodes``, ``note`` and ``threads``, as for `Training`.
+
+    Raises:
+        ValueError: a network that reads no sets, or what `Training` refuses.
+        TypeError: an unknown argument.
     """
 
     def __init__(
@@ -182,17 +186,21 @@ class GeneralistTraining(Training):
         validation_instances: int = 16,
         **kwargs: Any,
     ) -> None:
+        if config.network != "set":
+            raise ValueError(f"network: the generalist's reads sets, so it must be 'set', got {config.network!r}")
         self._sampler, self._instances = sampler, validation_instances
         super().__init__("generalist", config, seed, folder, **kwargs)
 
-    def _prepare(self, config: DQNConfig, validation_episodes: int | None, env_kwargs: dict[str, Any]) -> None:
-        del env_kwargs
+    def _prepare(self, config: DQNConfig, validation_episodes: int | None, env_kwargs: dict[str, Any]) -> DQNConfig:
+        if env_kwargs:
+            raise TypeError(f"GeneralistTraining: unknown argument {', '.join(map(repr, env_kwargs))}")
         sampler, held_out = self._sampler(0), self._sampler(VALIDATION_SEED)
         problems = [sampler.draw() for _ in range(config.n_environments)]
-        self.env = MixedInstancesVectorEnv(problems, max_devices=MAX_DEVICES, autoreset_mode="Disabled")
+        self.env = MixedInstancesVectorEnv(problems, max_devices=sampler.max_devices, autoreset_mode="Disabled")
         self.validation_episodes = validation_episodes or 256
         instances = [held_out.draw() for _ in range(self._instances)]
         self._validation = MixedValidation(instances, self.validation_episodes)
+        return config
 
     def _make_guide(self) -> MixedGuide:
         assert isinstance(self.env, MixedInstancesVectorEnv)
@@ -203,5 +211,11 @@ class GeneralistTraining(Training):
 
 
 def load_generalist() -> GreedyPolicy:
-    """The shipped agent that plays any instance; its ``card`` tells how it was trained."""
+    """The shipped agent that plays any instance; its ``card`` tells how it was trained.
+
+    Raises:
+        ValueError: none is shipped.
+    """
+    if not AGENT.exists():
+        raise ValueError("generalist: no such agent is shipped; scripts.train_generalist trains one")
     return load_trained(AGENT)

@@ -23,6 +23,11 @@ _DOUBT, _EVERYWHERE = 0.2, 0.1  # the least fifth of the scores counts as near z
 _LEVEL_LOG = [name for name, _, _ in COMPACT_FEATURES].index("level_log")
 
 
+def available_cores() -> int:
+    """How many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def pack(network: QNetwork) -> Layers:
     """A duelling network's gap Q(on) - Q(off) as the plain layers that `Episodes.play` and `branch` take.
 
@@ -68,8 +73,14 @@ def _flat(layers: _Linear) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
 
 
 def padded(observations: NDArray[np.float32], n_devices: int) -> NDArray[np.float32]:
-    """(n, size) ``per_device`` observations with absent devices, all zeros, up to ``n_devices``."""
+    """(n, size) ``per_device`` observations with absent devices, all zeros, up to ``n_devices``.
+
+    Raises:
+        ValueError: observations of more devices.
+    """
     size = len(COMPACT_FEATURES) + n_devices * len(DEVICE_FEATURES)
+    if observations.shape[1] > size:
+        raise ValueError(f"n_devices: {n_devices} is too few for observations of {observations.shape[1]} numbers")
     return np.pad(observations, ((0, 0), (0, size - observations.shape[1])))
 
 
@@ -103,7 +114,7 @@ class PairCollector:
     ) -> None:
         self.problem, self.guide, self.observation = problem, guide, observation
         self._n_episodes, self._points = n_episodes, min(points, problem.horizon * problem.n_devices)
-        self._threads = threads or min(_SHARES, os.cpu_count() or 1)
+        self._threads = threads or min(_SHARES, available_cores())
 
     def __call__(self, network: QNetwork | None, n_pairs: int, rng: np.random.Generator) -> Pairs:
         """Play pairs under the network's policy, or the guide's; see `agents.improvement.Collect`.

@@ -1,12 +1,11 @@
 """The rollout policy: at each decision play on with either action over the same random futures, and take the better.
 
 One step of policy improvement on its base, made anew at every decision (Bertsekas and Tsitsiklis 1996). It knows the
-level chain and needs no training, but costs a hundred compiled plays a decision: the strongest yardstick, and slow.
+level chain and needs no training, but costs a hundred compiled plays a decision: slow, but above any base.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -14,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from agents.policy import GreedyPolicy
-from aq_gym.episodes import Episodes, Layers
+from aq_gym.episodes import Episodes, Layers, cumulative
 from aq_gym.problem import Problem
 from baselines.index import WIDTHS, Index
-from baselines.paired_rollouts import pack
+from baselines.paired_rollouts import available_cores, pack
 from baselines.playing import check_count
 from baselines.policies import Actions, check_devices, legal
 
@@ -39,25 +38,25 @@ class Rollout:
 
     Raises:
         TypeError: a base that can't be compiled.
-        ValueError: a wrong number of futures.
+        ValueError: a wrong number of futures or seed, or a base that reads the full observation.
     """
 
     needs_observation = False
     observation = "compact"  # it reads none, and this one is the smaller
-    training_seconds = 0.0
 
     def __init__(
         self, problem: Problem, base: Index | GreedyPolicy, futures: int = 64, seed: int = 0, threads: int | None = None
     ) -> None:
-        self.problem, self.base, self.seed = problem, base, seed
+        self.problem, self.base, self.seed = problem, base, check_count("seed", seed, 0)
+        self.training_seconds = base.training_seconds
         self.futures = check_count("futures", futures, 1)
-        index = isinstance(base, Index)
         self._layers = Layers(WIDTHS, base.weights) if isinstance(base, Index) else pack(base.network)
-        self._kind = "compact" if index else base.observation
-        self._threads = threads or os.cpu_count() or 1
+        self._kind = "compact" if isinstance(base, Index) else base.observation
+        if self._kind == "full":
+            raise ValueError("base: reads the full observation; only networks on the small ones can be compiled")
+        self._threads = threads or available_cores()
         self._free: list[Episodes] = []
-        self._cumulative = np.cumsum(np.asarray(problem.network.transition), axis=1)
-        self._cumulative[:, -1] = 2.0  # no uniform number is beyond it
+        self._cumulative = cumulative(np.asarray(problem.network.transition))
 
     def act(self, observation: Any, info: Mapping[str, Any]) -> Actions:
         """The actions, as in `aq_gym.policy.Policy`; only ``info`` is read."""
@@ -88,7 +87,9 @@ class Rollout:
         unread = episodes.place(slot, turn, energy, delay, record, level)
         left = problem.horizon - int(slot)
         levels = np.asarray(problem.network.levels)
-        now = np.full(n, int(np.argmin(np.abs(levels - level))))
+        if level not in levels:
+            raise ValueError(f"level: {level} µg/m³ is not one of the network's {len(levels)} levels")
+        now = np.full(n, int(np.searchsorted(levels, level)))
         for step, uniforms in enumerate(rng.random((left, n)), start=int(slot) + 1):
             now = (self._cumulative[now] <= uniforms[:, None]).sum(axis=1)
             episodes.state.path[:n, step] = episodes.state.path[n:, step] = levels[now]

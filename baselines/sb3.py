@@ -165,7 +165,7 @@ class SB3Policy:
     Args:
         model: of Stable-Baselines3 or its contrib package.
         normalise: the VecNormalize that it was trained in, whose statistics are applied to observations; or None.
-        observation: which observation it reads, "full" or "compact".
+        observation: which observation it reads, "full", "compact" or "per_device".
         view: "joint" for a model of a joint id, which decides for all devices at once.
         training_seconds: that its training took, validations left out.
         card: how it came about, where it was loaded from files.

@@ -12,11 +12,11 @@ TRACEBACK = "AQ_GYM_TRACEBACK"  # set it to see where an error was raised
 
 
 def enter(main: Callable[[Namespace], Any], parse: Callable[[Sequence[str] | None], Namespace]) -> None:
-    """Run a command; a bad argument, an unfit or a missing file ends it with a line and exit status 2."""
+    """Run a command; a bad argument, an unfit, missing or unreadable file ends it with a line and exit status 2."""
     args = parse(None)
     try:
         main(args)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         if os.environ.get(TRACEBACK):
             raise
         print(f"error: {error}\n(set {TRACEBACK}=1 to see where)", file=sys.stderr)

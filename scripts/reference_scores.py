@@ -22,7 +22,7 @@ from typing import Any
 import aq_gym
 from aq_gym.problem import Problem
 from aq_gym.registration import ENTRIES
-from baselines.dqn import pretrained_ids
+from baselines.dqn import is_shipped
 from baselines.evaluation import WORDS, build_policy
 from baselines.greedy import entry_problem, same_problem
 from baselines.playing import play_problem
@@ -40,9 +40,8 @@ SOLVABLE = ("SingleDevice-v0", "SingleDevice-Day-v0", "TwoDevices-v0")
 def scores(problem: Problem, words: Sequence[str], episodes: int, seed: int, solvable: bool) -> dict[str, Any]:
     """Measured errors by word, the best known, and the optimum or None."""
     found: dict[str, Any] = {}
-    shipped = any(same_problem(problem, entry_problem(name)) for name in pretrained_ids())
     for word in words:
-        if word == "pretrained" and not shipped:
+        if word == "pretrained" and not is_shipped(problem):
             continue
         policy, _ = build_policy(word, problem)
         error = float(play_problem(policy, problem, episodes, seed, name=word).joint_error.mean())

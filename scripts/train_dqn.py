@@ -62,7 +62,8 @@ def main(args: argparse.Namespace) -> GreedyPolicy:
     if not args.resume and (folder / CHECKPOINT).exists():
         raise SystemExit(f"{folder} holds a checkpoint: --resume continues it, --folder names another place")
     note = {"command": shlex.join(["python", "-m", "scripts.train_dqn", *args.given]), "commit": commit()}
-    training = Training(args.env, configure(args), args.seed, folder, resume=args.resume, note=note, **args.env_kwargs)
+    more = {"resume": args.resume, "note": note, "reference": not args.no_reference}
+    training = Training(args.env, configure(args), args.seed, folder, **more, **args.env_kwargs)
     policy = follow(training, f"dqn {name}", "µg/m³", args.seconds, quiet=args.quiet)
     print(
         f"dqn on {args.env}: {training.validate():.3f} µg/m³ {training.validated}; "
@@ -87,6 +88,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--overrides", type=json.loads, default={}, help="""settings as JSON: '{"hidden": [32]}'""")
     parser.add_argument(
         "--env-kwargs", type=json.loads, default={}, help="""arguments to the id as JSON: '{"horizon": 30}'"""
+    )
+    parser.add_argument(
+        "--no-reference", action="store_true", help="do not subtract staggered sensing's rewards on the same levels"
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     args = parser.parse_args(arguments)

@@ -1,6 +1,6 @@
 """The generalist on instances that it never saw, beside the index policy tuned there and the agent trained there.
 
-    python -m scripts.zero_shot                          # instances with a shipped agent, and those that need none
+    python -m scripts.zero_shot                          # the agent trained there only where one is shipped
     python -m scripts.zero_shot --train 600              # trains the missing agents, ten minutes each at most
     python -m scripts.zero_shot --agent runs/generalist --instances MultiDevice-v0 --episodes 2000
 
@@ -25,17 +25,18 @@ from rich.console import Console
 from rich.table import Table
 
 from agents import DQNConfig, GreedyPolicy
-from baselines.dqn import POLICY, Training, load_pretrained, load_trained, pretrained_ids, recipe
+from baselines.dqn import load_pretrained, load_trained, pretrained_ids, recipe
 from baselines.evaluation import mean_with_interval
 from baselines.generalist import compiled_error, load_generalist
 from baselines.index import Simulator, index_policy
 from baselines.playing import problem_of
 from scripts.door import enter
 from scripts.files import write_table, write_text
+from scripts.kept import markdown, percent, train_once
 from scripts.provenance import provenance, signature
-from scripts.train_dqn import follow
 
-# Name, id, arguments. None of them is drawn in training: five and ten devices never are.
+# Name, id, arguments. Training draws none of these very device sets; five, ten and twenty devices and networks of 60
+# locations it never draws at all.
 INSTANCES: dict[str, tuple[str, dict[str, Any]]] = {
     "SingleDevice-v0": ("SingleDevice-v0", {}),
     "SingleDevice-Day-v0": ("SingleDevice-Day-v0", {}),
@@ -50,6 +51,8 @@ INSTANCES: dict[str, tuple[str, dict[str, Any]]] = {
         "MultiDevice-v0",
         {"devices": [0, 10, 20], "horizon": 60, "energy_budget": 6, "max_sleep": 20},
     ),
+    "M=20 T=60 B=10 D=12": ("MultiDevice-v0", {"devices": list(range(0, 30, 3)) + list(range(1, 30, 3))}),
+    "another city, M=5": ("MultiDevice-v0", {"network": "synthetic-60-1", "devices": [0, 12, 24, 36, 48]}),
 }
 COLUMNS = ("instance", "policy", "joint_error", "percent", "percent_low", "percent_high", "compared_to", "episodes")
 
@@ -59,15 +62,13 @@ def trained_there(name: str, args: argparse.Namespace) -> GreedyPolicy | None:
     env_id, kwargs = INSTANCES[name]
     if not kwargs and env_id in pretrained_ids():
         return load_pretrained(env_id)
-    folder = args.folder / name.replace(" ", "_").replace("=", "")
-    if (folder / POLICY).exists():
-        return load_trained(folder)
     if args.train <= 0:
         return None
+    folder = args.folder / "".join(x if x.isalnum() else "-" for x in name)
     chosen = recipe(env_id)
     config = DQNConfig.named(chosen["config"], **chosen["settings"])
-    training = Training(env_id, config, args.seed, folder, **kwargs)
-    return follow(training, name, "µg/m³", args.train, quiet=args.quiet)
+    train_once(folder, env_id, config, args, name=name, seconds=args.train, **kwargs)
+    return load_trained(folder)
 
 
 def measure(name: str, generalist: GreedyPolicy, args: argparse.Namespace) -> list[tuple[Any, ...]]:
@@ -96,8 +97,8 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     table = pd.DataFrame([row for name in args.instances for row in measure(name, generalist, args)], columns=COLUMNS)
     shown = Table("instance", "policy", "joint error µg/m³", "% of the agent trained there, else of index")
     for row in table.itertuples():
-        difference = f"{row.percent:+.2f} [{row.percent_low:+.2f}, {row.percent_high:+.2f}]"
-        shown.add_row(row.instance, row.policy, f"{row.joint_error:.4f}", "" if math.isnan(row.percent) else difference)
+        difference = "" if math.isnan(row.percent) else percent(row)
+        shown.add_row(row.instance, row.policy, f"{row.joint_error:.4f}", difference)
     Console().print(shown)
     write_table(args.csv, table.assign(**provenance()))
     print(f"written to {args.csv}")
@@ -109,22 +110,24 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
 
 def page(table: pd.DataFrame, generalist: GreedyPolicy, args: argparse.Namespace) -> str:
     """The table as a page."""
-    lines = ["| instance | policy | joint error µg/m³ | compared to | difference % |", "| --- " * 5 + "|"]
+    rows = []
     for row in table.itertuples():
-        difference = f"{row.percent:+.2f} [{row.percent_low:+.2f}, {row.percent_high:+.2f}]"
-        compared = ("", "") if math.isnan(row.percent) else (row.compared_to, difference)
-        lines.append(f"| {' | '.join((row.instance, row.policy, f'{row.joint_error:.4f}', *compared))} |")
+        compared = ("", "") if math.isnan(row.percent) else (row.compared_to, percent(row))
+        rows.append((row.instance, row.policy, f"{row.joint_error:.4f}", *compared))
+    heads = ("instance", "policy", "joint error µg/m³", "compared to", "difference %")
     card = generalist.card
     return (
         "# The generalist where it never trained\n\n"
         "One network, trained on random instances (networks, device sets, horizons and budgets of "
-        "`aq_gym.sampler.InstanceSampler`; never with five or ten devices), plays instances that it never saw. "
+        "`aq_gym.sampler.InstanceSampler`), plays device sets, horizons and budgets that it never saw. The campus "
+        "network pku2018 is among the networks that it was trained on; five, ten and twenty devices and cities of 60 "
+        "locations are not. "
         "The index policy was tuned for each id beforehand, or for the instance as this command ran; the agent trained "
         f"there is the shipped one or one of `--train` seconds. {args.episodes:,} episodes, the same for all; "
         "differences are paired, in per cent, with 95 % intervals over the episodes.\n\n"
         f"The generalist: `{card.get('command')}`, commit {card.get('commit')}, "
         f"{card.get('training_seconds', math.nan):.0f} s of training. This page: "
-        f"{signature(shlex.join(['python', '-m', 'scripts.zero_shot', *args.given]))}\n\n" + "\n".join(lines) + "\n"
+        f"{signature(shlex.join(['python', '-m', 'scripts.zero_shot', *args.given]))}\n\n{markdown(heads, rows)}"
     )
 
 

@@ -50,7 +50,7 @@ class JointDevicesEnv(SensingEnv):
     ## Arguments
     - ``network="pku2018"``, ``devices=(0, 6, 12, 18, 24)``, ``horizon=60``, ``energy_budget=10``, ``max_sleep=12``,
       ``n_levels=None``, ``fuse_measured=False``, ``observation="full"``, ``render_mode=None``: as in
-      `MultiDeviceEnv`; the compact observation, of the device that decides, is not to be had here.
+      `MultiDeviceEnv`; the other observations, of the device that decides, are not to be had here.
 
     ## Version History
     - v0: first release.

@@ -7,11 +7,12 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from aq_gym.envs.vector import MultiDeviceVectorEnv, Step
+from aq_gym.envs.vector import MultiDeviceVectorEnv, Step, reset_rows
 from aq_gym.observation import COMPACT_FEATURES, DEVICE_FEATURES
 from aq_gym.problem import Problem
 
@@ -21,7 +22,8 @@ class MixedInstancesVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], 
 
     Episodes of problem i are those from i x ``copies`` to (i + 1) x ``copies`` - 1. Observations, and infos with a
     number for each device, are padded with zeros to ``max_devices``; a padded row's "present" is 0. Episodes of
-    different lengths end at different times, so mind the autoreset mode.
+    different lengths end at different times, so mind the autoreset mode. It serves learning: no rendering, maps, states
+    to save or imposed levels; `envs` holds the batches that have them.
 
     Args:
         problems: at least one; each with at most ``max_devices`` devices.
@@ -88,18 +90,21 @@ class MixedInstancesVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], 
         mask = options.pop("reset_mask", None)
         if options:
             raise ValueError(f"options: expected nothing but reset_mask, got {', '.join(options)}")
-        if mask is not None and (not isinstance(mask, np.ndarray) or mask.shape != (k,) or mask.dtype != np.bool_):
-            raise ValueError(f"options['reset_mask']: expected a bool array of shape ({k},), got {mask!r}")
+        rows = reset_rows(mask, k)
+        begun = np.concatenate([env._begun for env in self.envs])
+        begun[rows] = True
+        if not begun.all():
+            raise ResetNeeded(f"reset_mask leaves episode {int(np.argmin(begun))} out, which was never reset")
         observations: list[NDArray[np.float32]] = []
         infos: list[dict[str, Any]] = []
-        for env, rows in self._groups():
-            chosen = None if mask is None else mask[rows]
+        for env, at in self._groups():
+            chosen = None if mask is None else mask[at]
             if chosen is not None and not chosen.any():
                 observations.append(env._episodes.observe())
                 infos.append({})
                 continue
             observation, info = env.reset(
-                seed=list(seeds[rows]), options=None if chosen is None else {"reset_mask": chosen}
+                seed=list(seeds[at]), options=None if chosen is None else {"reset_mask": chosen}
             )
             observations.append(observation)
             infos.append(info)
@@ -108,8 +113,8 @@ class MixedInstancesVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], 
     def step(self, actions: Any) -> Step:
         """One decision in every episode; as `MultiDeviceVectorEnv.step`."""
         actions = np.asarray(actions)
-        if actions.shape != (self.num_envs,):
-            raise ValueError(f"actions: expected ({self.num_envs},) of 0 and 1, got shape {actions.shape}")
+        for env, rows in self._groups():  # before any of them moves
+            env.check_step(actions[rows] if actions.shape == (self.num_envs,) else actions)
         steps = [env.step(actions[rows]) for env, rows in self._groups()]
         observations, rewards, terminations, truncations, infos = zip(*steps, strict=True)
         return (

@@ -22,7 +22,7 @@ class SingleDeviceEnv(MultiDeviceEnv):
     ``Discrete(2)``: 0 off, 1 on; forced actions as in `MultiDeviceEnv`.
 
     ## Observation Space
-    ``Box`` of 2N + 10 float32, the sequential view's with M = 1; ``observation="compact"``: 32 scale-free numbers.
+    ``Box`` of 2N + 10 float32, the sequential view's with M = 1; ``"compact"`` and ``"per_device"`` as there.
 
     ## Rewards
     Minus the average joint error of the slot after the decision [µg/m³]; γ = 1.

@@ -125,7 +125,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         if len(seeds) != k:
             raise ValueError(f"seed: expected one integer or {k} of them (num_envs), got {len(seeds)}")
         options = dict(options or {})
-        rows = _reset_rows(options.pop("reset_mask", None), k)
+        rows = reset_rows(options.pop("reset_mask", None), k)
         imposed = imposed_levels(options, self.problem, k)
         waiting = ~self._begun
         waiting[rows] = False
@@ -160,21 +160,8 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
             ValueError: an action is neither 0 nor 1.
             gymnasium.error.ResetNeeded: before `reset`, or after the end of an episode if autoreset is disabled.
         """
-        if not self._begun.all():
-            raise ResetNeeded("step was called before reset: call reset() to start the episodes")
-        k, episodes = self.num_envs, self._episodes
-        over = self._over
-        if over.any():
-            if self.autoreset_mode == AutoresetMode.DISABLED:
-                raise ResetNeeded(
-                    f"episode {int(np.argmax(over))} is over and autoreset is disabled: "
-                    "reset(options={'reset_mask': terminations}) starts it anew"
-                )
-            actions = np.array(actions, copy=True)
-            if actions.shape == self._action_shape:
-                actions[over] = 0
-        decisions = checked_actions(actions, self._action_shape)
-
+        decisions = self.check_step(actions)
+        k, episodes, over = self.num_envs, self._episodes, self._over
         observation, rewards = episodes.blank(), np.zeros(k)
         forced = np.zeros(self._action_shape, np.bool_)
         before = episodes.slot.copy()
@@ -192,6 +179,22 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
             self._add_outcome(infos, ~over, closed, terminated, forced)
             self._over = terminated.copy()
         return observation, rewards, terminated, np.zeros(k, np.bool_), infos
+
+    def check_step(self, actions: Any) -> NDArray[np.int64]:
+        """The actions as `step` will take them, zero where an episode is being reset; raises what `step` does."""
+        if not self._begun.all():
+            raise ResetNeeded("step was called before reset: call reset() to start the episodes")
+        over = self._over
+        if over.any():
+            if self.autoreset_mode == AutoresetMode.DISABLED:
+                raise ResetNeeded(
+                    f"episode {int(np.argmax(over))} is over and autoreset is disabled: "
+                    "reset(options={'reset_mask': terminations}) starts it anew"
+                )
+            actions = np.array(actions, copy=True)
+            if actions.shape == self._action_shape:
+                actions[over] = 0
+        return checked_actions(actions, self._action_shape)
 
     def _finish_and_begin(
         self,
@@ -323,7 +326,8 @@ def _autoreset_mode(mode: str | AutoresetMode) -> AutoresetMode:
     raise ValueError(f"autoreset_mode: expected one of {', '.join(m.value for m in AutoresetMode)}, got {mode!r}")
 
 
-def _reset_rows(mask: Any, n_episodes: int) -> NDArray[np.int64]:
+def reset_rows(mask: Any, n_episodes: int) -> NDArray[np.int64]:
+    """Which episodes a ``reset_mask`` names; ValueError if it is none, or names none."""
     if mask is None:
         return np.arange(n_episodes)
     is_mask = isinstance(mask, np.ndarray) and mask.shape == (n_episodes,) and mask.dtype == np.bool_

@@ -215,6 +215,10 @@ def test_named_configurations_train():
         config = DQNConfig.named(
             name, start_decisions=300, start_updates=5, replay_capacity=1_000, n_environments=8, batch_size=32
         )
+        if config.network == "state_action":
+            with pytest.raises(ValueError, match="action_segments: expected"):
+                trained(Battery, config, total=600)
+            config = config.replace(action_segments=[0, 1, 1, 2])
         agent, records = trained(Battery, config, total=600)
         assert agent.updates >= 5 and np.isfinite(records[-1].loss)
 

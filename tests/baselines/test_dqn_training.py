@@ -409,6 +409,24 @@ def test_disagreement_with_the_exact_action_values(env_id: str) -> None:
     assert Validation(watched.problem, 16, solvable=False).disagreement(Told(0.0, 1.0)) == {}
 
 
+@pytest.mark.parametrize("name", ["paper", "linear"])
+def test_the_papers_own_forms_read_the_full_observation(name: str) -> None:
+    small = {"n_environments": 16, "start_decisions": ROUND, "total_decisions": 2 * ROUND, "start_updates": 5}
+    config = DQNConfig.named(name, **small, replay_capacity=2 * ROUND)
+    run = Training("aq_gym/MultiDevice-v0", config, validation_episodes=4, **KWARGS)
+    policy = train(run)
+    size = 2 * 30 + 6 * len(KWARGS["devices"]) + 4
+    assert policy.observation == "full" and run.agent.n_inputs == size and not policy.network.compress
+    if name == "paper":
+        m = len(KWARGS["devices"])
+        on, off = 2 * m, 3 * m + 31
+        assert run.agent.config.action_segments == (off, off + 31 + m, on, on + 31 + m)
+        own = policy.network.own.numpy()
+        assert own.sum(axis=1).tolist() == [size - 31 - m] * 2 and own.min(axis=0).sum() == size - 2 * (31 + m)
+    with pytest.raises(ValueError, match="the guide does not read"):
+        Training("aq_gym/MultiDevice-v0", config.replace(start="guide"), **KWARGS)
+
+
 def test_small_problems_are_validated_exactly() -> None:
     """The optimum's error is then the reference score, and a regret below a tenth of a per cent can be told."""
     watched = Validation(problem_of("TwoDevices-v0"), 16, solvable=True, exact=True)

@@ -28,29 +28,40 @@ TINY = {
 KWARGS = {"devices": [0, 15], "horizon": 8, "energy_budget": 2, "max_sleep": 5, "n_levels": 4}
 
 
-def test_every_variant_is_a_valid_change_of_the_recipe() -> None:
-    chosen = recipe("MultiDevice-v0")
+@pytest.mark.parametrize("env_id", ["MultiDevice-v0", "TwoDevices-v0", "SingleDevice-v0", "MultiDevice-Day-v0"])
+def test_every_variant_differs_from_the_recipe(env_id: str) -> None:
+    chosen = recipe(env_id)
     base = DQNConfig.named(chosen["config"], **chosen["settings"])
-    for name, (what, changes) in ablation.VARIANTS.items():
-        own = {key: value for key, value in changes.items() if key != "reference"}
-        assert what and (base.replace(**own) != base or name == "recipe" or not changes.get("reference", True)), name
+    known = ablation.changed(base)
+    assert len(known) == len(ablation.variants(base)) - 1, "sets or compact is what the recipe has"
+    seen = [(config, reference) for _, config, reference in known.values()]
+    assert all(seen.count(one) == 1 for one in seen)
+    few = known["few large steps"][1]
+    assert few.improvements == base.improvements // 4 and few.pairs == 4 * base.pairs
+    assert all(config.improvements == 0 for name, (_, config, _) in known.items() if name.startswith("returns"))
 
 
 def test_trains_once_and_writes_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scripts.ablation.index_policy", lambda problem: ablation_base(problem))
-    given = ["--env-kwargs", json.dumps(KWARGS), "--overrides", json.dumps(TINY), "--episodes", "50", "--quiet"]
-    given += ["--variants", "recipe", "sets", "returns, no reference", "--folder", str(tmp_path / "runs")]
-    given += ["--csv", str(tmp_path / "a.csv"), "--markdown", str(tmp_path / "docs" / "a.md")]
-    table = ablation.main(ablation.parse(given))
+    monkeypatch.setattr("scripts.ablation.RETURNS", {"improvements": 0, "total_decisions": 300})
+    given = ["--overrides", json.dumps(TINY), "--episodes", "50", "--quiet", "--folder", str(tmp_path / "runs")]
+    given += ["--variants", "recipe", "sets", "returns, no reference"]
+    given += ["--csv", str(tmp_path / "a.csv"), "--markdown", str(tmp_path / "docs" / "a.md"), "--env-kwargs"]
+    table = ablation.main(ablation.parse([*given, json.dumps(KWARGS)]))
     assert table.variant.tolist() == ["recipe", "sets", "returns, no reference"]
+    assert (table.pairs > 0).tolist() == [True, True, False]
     assert np.isfinite(table[["joint_error", "percent", "percent_low", "percent_high"]].to_numpy()).all()
     page = (tmp_path / "docs" / "a.md").read_text()
     assert page.count("\n| ") == 5 and "50 episodes" in page and "python -m scripts.ablation" in page
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("finished.json")}
     assert len(stamps) == 3
-    again = ablation.main(ablation.parse(given))
+    again = ablation.main(ablation.parse([*given, json.dumps(KWARGS)]))
     assert again.joint_error.tolist() == table.joint_error.tolist()
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items()), "nothing was trained again"
+    ablation.main(ablation.parse([*given, json.dumps({**KWARGS, "horizon": 9})]))
+    assert all(path.stat().st_mtime_ns > stamp for path, stamp in stamps.items()), "another problem is trained anew"
+    with pytest.raises(ValueError, match=r"--variants: tall is none of this recipe's: recipe, sets"):
+        ablation.main(ablation.parse([*given, json.dumps(KWARGS), "--variants", "tall"]))
 
 
 def ablation_base(problem: object) -> object:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode
 
 from aq_gym.envs.mixed import MixedInstancesVectorEnv
@@ -85,5 +86,11 @@ def test_nonsense_is_refused() -> None:
     with pytest.raises(ValueError, match="seed: expected one integer or 3"):
         env.reset(seed=[1])
     env.reset(seed=0)
-    with pytest.raises(ValueError, match=r"actions: expected \(3,\)"):
+    with pytest.raises(ValueError, match=r"action"):
         env.step([0])
+    before = [part.get_state().arrays.clock.tolist() for part in env.envs]
+    with pytest.raises(ValueError, match=r"action"):
+        env.step([0, 1, 2])
+    assert [part.get_state().arrays.clock.tolist() for part in env.envs] == before, "none of them moved"
+    with pytest.raises(ResetNeeded, match="reset_mask leaves episode 1 out"):
+        MixedInstancesVectorEnv(PROBLEMS).reset(options={"reset_mask": np.array([True, False, True])})

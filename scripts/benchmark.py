@@ -34,7 +34,7 @@ from scripts.files import write_table
 from scripts.provenance import provenance
 
 IDS = ("SingleDevice-v0", "TwoDevices-v0", "MultiDevice-v0")
-YARDSTICKS = ("staggered", "synchronised", "random", "greedy", "index", "pretrained", "optimal")
+YARDSTICKS = ("staggered", "synchronised", "random", "greedy", "index", "pretrained", "generalist", "optimal")
 RUNS = Path("runs") / "benchmark"
 # seconds of each training, share of the settings' decisions, validations on the way, learners
 FULL: dict[str, Any] = {"seconds": 100.0, "scale": 1.0, "validations": 20, "learners": ("dqn", "sb3-ppo", "sb3-dqn")}

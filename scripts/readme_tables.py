@@ -67,7 +67,8 @@ def benchmark_table(path: Path) -> str:
         "differences and regrets paired. "
         f"Trainings of DQN and SB3 were cut after {one.seconds:g} s, "
         f"two side by side on {one.cores} cores ({one.cpu}); "
-        "pretrained is the shipped agent, with the seconds of its training, greedy and index with those of tuning. "
+        "pretrained is the agent that is shipped for the task, generalist the one for any, with the seconds of their "
+        "training; greedy and index with those of tuning. "
         f"Commit {one.commit[:10]}{dirty}, `python -m scripts.benchmark`.",
     ]
     return "\n".join(lines)

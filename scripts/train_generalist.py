@@ -1,11 +1,12 @@
 """Train the generalist: one network for any number of devices, any horizon and budget, any network.
 
-    python -m scripts.train_generalist                     # some forty minutes on two cores; into runs/generalist
+    python -m scripts.train_generalist                     # most of an hour on two cores; into runs/generalist
     python -m scripts.train_generalist --resume --improvements 24
     python -m scripts.zero_shot --agent runs/generalist    # what it does on instances that it never saw
 
 Settings are data: baselines/generalist_recipe.json. Ctrl-C stops early and keeps what was learned; --resume continues,
-with the same result as if nothing had happened.
+with the same result as if nothing had happened. The pairs of six steps are kept: about a gigabyte of memory, twice that
+while they are fitted, and as much for the checkpoint.
 """
 
 from __future__ import annotations

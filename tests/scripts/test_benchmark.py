@@ -102,7 +102,11 @@ def test_interrupt_leaves_what_was_finished(root: Path, tmp_path: Path) -> None:
     hour = ["--seconds", "3600", "--scale", "1000", "--learners", "dqn", "--ids", "TwoDevices-v0", "--resume"]
     command = [sys.executable, "-m", "scripts.benchmark", *FAST, *hour, "--folder", str(folder)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    process = subprocess.Popen(command, cwd=root, start_new_session=True, **pipes)
+    heard = signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background ignores it, and so
+    try:  # would the command
+        process = subprocess.Popen(command, cwd=root, start_new_session=True, **pipes)
+    finally:
+        signal.signal(signal.SIGINT, heard)
     try:
         deadline = time.monotonic() + 200
         while not list((folder / "TwoDevices-v0").glob("dqn/events.*")) and time.monotonic() < deadline:
@@ -111,6 +115,7 @@ def test_interrupt_leaves_what_was_finished(root: Path, tmp_path: Path) -> None:
         printed, _ = process.communicate(timeout=60)
     finally:
         process.kill()
+        process.wait()
     assert process.returncode == 130 and "interrupted: " in printed and "--resume --folder" in printed
     assert "Traceback" not in printed and printed.count("interrupted") == 1, printed
     assert (folder / "benchmark.csv").read_bytes() == csv and not list(folder.rglob(".*"))

@@ -71,6 +71,10 @@ class DQNConfig:
     pairs_kept: int = 4  # steps whose pairs are fitted together: older ones bias a little, more have less noise
     pair_updates: int = 2_000  # minibatches of batch_size in each regression
     improve_from: Literal["learned", "guide"] = "learned"  # what plays on in the first step
+    pair_cut: int = (
+        0  # steps after which a pair is cut off and a learned difference of values stands for the rest; 0: never
+    )
+    value_updates: int = 1_500  # minibatches of batch_size in each fit of those values
 
     # Machine
     threads: int = 1  # of torch: small matrices gain nothing from more, and the results depend on their number
@@ -100,6 +104,8 @@ class DQNConfig:
             "learning_rate_end",
             "improvements",
             "pair_updates",
+            "pair_cut",
+            "value_updates",
         ):
             _require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
         for name in ("epsilon_start", "epsilon_end", "epsilon_fraction", "discount", "trace_decay"):

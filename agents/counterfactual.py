@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,6 +105,89 @@ def fit_advantages(
         spread = float(np.square((kept - constant) * inverse).mean())
     tail = errors[-max(1, updates // 10) :]
     return AdvantageFit(updates, float(np.mean(tail)) if tail else float("nan"), validation, spread)
+
+
+def fit_values(
+    network: QNetwork,
+    deltas: ArrayLike,
+    tails: ArrayLike,
+    cut: ArrayLike,
+    *,
+    scales: ArrayLike,
+    updates: int = 1_500,
+    batch_size: int = 2_048,
+    learning_rate: float = 1e-3,
+    learning_rate_end: float = 1e-5,
+    refresh: int = 25,
+    max_gradient_norm: float = 10.0,
+    seed: int = 0,
+) -> float:
+    """Learn what is left of a difference where a pair is cut off, by temporal differences, in place.
+
+    Two plays under the same randomness are compared at a first cut and at a second one. Their difference from the first
+    cut on is that of the stretch between the cuts, and what the network itself says of the second one. A difference of
+    values, V(after 1) - V(after 0), has far less noise than the values: what both plays share is gone.
+
+    Args:
+        network: of one action, a value.
+        deltas: (n, 2) return after action 1 minus return after action 0, up to the first cut and between the two.
+        tails: (n, 2, 2, n_inputs) observations at each cut after action 0 and after action 1.
+        cut: (n, 2) whether the cut was reached.
+        scales: (n,) relative size of each one's noise.
+        updates: minibatches; 0 changes nothing.
+        refresh: updates after which the network that says what is left at the second cut is renewed.
+        seed: of the minibatches.
+
+    Returns:
+        The root of the mean squared error over the last tenth of the updates, over the scales; NaN without any.
+
+    Raises:
+        ValueError: wrong shapes, or a network of more than one action.
+    """
+    gaps, ends, reached = np.asarray(deltas, np.float32), np.asarray(tails, np.float32), np.asarray(cut, np.bool_)
+    noise = np.asarray(scales, dtype=np.float32)
+    n = len(gaps)
+    if network.n_actions != 1:
+        raise ValueError(f"a value needs a network of one action, this one has {network.n_actions}")
+    shapes = gaps.shape, ends.shape[:3], reached.shape, noise.shape
+    if shapes != ((n, 2), (n, 2, 2), (n, 2), (n,)):
+        raise ValueError(f"deltas, tails, cut, scales: {shapes}; expected (n, 2), (n, 2, 2, n_inputs), (n, 2) and (n,)")
+    used = np.flatnonzero(reached[:, 0])
+    if not updates or not len(used):
+        return float("nan")
+    rng = np.random.default_rng(seed)
+    x, y, more = torch.from_numpy(ends), torch.from_numpy(gaps[:, 1]), torch.from_numpy(reached[:, 1])
+    unit = float((gaps[used, 1] / noise[used]).std()) or 1.0
+    weight = torch.from_numpy(1.0 / (noise * unit))
+    steady = copy.deepcopy(network)
+    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
+    errors = []
+    for step in range(updates):
+        if step % refresh == 0:
+            steady.load_state_dict(network.state_dict())
+        optimizer.param_groups[0]["lr"] = cosine(learning_rate, learning_rate_end, step / updates)
+        batch = torch.from_numpy(used[rng.integers(len(used), size=batch_size)])
+        rest = value_difference(steady, x[batch, 1]) * more[batch]
+        error = ((_difference(network, x[batch, 0]) - y[batch] - rest) * weight[batch]).square().mean()
+        optimizer.zero_grad()
+        error.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(network.parameters(), max_gradient_norm)
+        optimizer.step()
+        errors.append(float(error.detach()))
+    return float(np.sqrt(np.mean(errors[-max(1, updates // 10) :]))) * unit
+
+
+def _difference(network: QNetwork, ends: Tensor) -> Tensor:
+    """(n,) value after action 1 minus value after action 0, of (n, 2, n_inputs) observations."""
+    values = network(ends.flatten(0, 1), torch.ones(2 * len(ends), 1, dtype=torch.bool)).reshape(-1, 2)
+    difference: Tensor = values[:, 1] - values[:, 0]
+    return difference
+
+
+@torch.no_grad()
+def value_difference(network: QNetwork, ends: Tensor) -> Tensor:
+    """Return the (n,) value after action 1 minus the value after action 0, of (n, 2, n_inputs) observations."""
+    return torch.cat([_difference(network, part) for part in torch.split(ends, CHUNK)])
 
 
 def _mean_and_gap(network: QNetwork, observations: Tensor) -> tuple[Tensor, Tensor]:

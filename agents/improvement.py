@@ -4,6 +4,9 @@ The gap between two actions is far smaller than the spread of returns, so regres
 it. A pair plays on twice from one state, once with each action, under the same policy and the same randomness: its
 difference is an unbiased sample of the gap with most of the noise gone. Regressing the gap on many pairs and acting
 greedily on the result is one step of policy iteration.
+
+What is left of the noise grows with the length of the play. So a pair may be cut off, and a learned difference of
+values stands for the rest: a little biased, far less noisy and quicker to play.
 """
 
 from __future__ import annotations
@@ -18,17 +21,34 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents.counterfactual import AdvantageFit, fit_advantages
+from agents.counterfactual import AdvantageFit, fit_advantages, fit_values, value_difference
 from agents.dqn import DQN, torch_threads
-from agents.networks import QNetwork
+from agents.networks import QNetwork, make_network
 
 
 class Pairs(NamedTuple):
     """Sampled differences between two actions."""
 
     observations: NDArray[np.float32]  # (n, n_inputs) of decisions at which both actions were allowed
-    deltas: NDArray[np.float32]  # (n,) return after action 1 minus return after action 0, all else equal
+    deltas: NDArray[np.float32]  # (n, stretches) return after action 1 minus return after action 0, all else equal
     scales: NDArray[np.float32]  # (n,) how large the noise of each is, up to a common factor
+    tails: NDArray[np.float32]  # (n, cuts, 2, n_inputs) observations after each action where the pair was cut off
+    cut: NDArray[np.bool_]  # (n, cuts) whether it was, at each of no or two cuts; False: the stretches tell all
+
+    @classmethod
+    def whole(cls, observations: Any, deltas: Any, scales: Any) -> Pairs:
+        """Pairs played to the end: (n, n_inputs), (n,) and (n,)."""
+        x = np.asarray(observations, np.float32)
+        tails, cut = np.zeros((len(x), 0, 2, x.shape[1]), np.float32), np.zeros((len(x), 0), np.bool_)
+        return cls(x, np.asarray(deltas, np.float32)[:, None], np.asarray(scales, np.float32), tails, cut)
+
+
+class Fitted(NamedTuple):
+    """What the advantages are fitted to: pairs, completed where they were cut off."""
+
+    observations: NDArray[np.float32]  # (n, n_inputs)
+    deltas: NDArray[np.float32]  # (n,)
+    scales: NDArray[np.float32]  # (n,)
 
 
 Collect = Callable[[QNetwork | None, int, np.random.Generator], Pairs]
@@ -52,7 +72,8 @@ class PairedDQN(DQN):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.improvements = self.pairs = 0
-        self._batches: list[Pairs] = []
+        self._batches: list[Fitted] = []
+        self._values: QNetwork | None = None
 
     def improve(self, collect: Collect) -> Improvement:
         """Collect pairs under the chosen policy and fit the advantages to those of the last few steps.
@@ -71,9 +92,9 @@ class PairedDQN(DQN):
         if self.improvements == 0:
             self.online.load_state_dict(self.chosen.state_dict())
             self.online.rescale_outputs(float(np.std(batch.deltas)) or 1.0)
-        self._batches = [*self._batches, batch][-config.pairs_kept :]
-        together = Pairs(*(np.concatenate(parts) for parts in zip(*self._batches, strict=True)))
         with torch_threads(config.threads):
+            self._batches = [*self._batches, self._completed(batch)][-config.pairs_kept :]
+            together = Fitted(*(np.concatenate(parts) for parts in zip(*self._batches, strict=True)))
             fit = fit_advantages(
                 self.online,
                 together.observations,
@@ -90,9 +111,39 @@ class PairedDQN(DQN):
         now = time.perf_counter()
         return Improvement(self.improvements, self.pairs, fit, now - began, collected - began)
 
+    def _completed(self, batch: Pairs) -> Fitted:
+        """What a batch tells of the gaps: its first stretch, and what the values say of the rest."""
+        n, cuts = len(batch.observations), batch.cut.shape[1]
+        if cuts not in (0, 2) or batch.deltas.shape != (n, max(1, cuts)):
+            raise ValueError(
+                f"deltas {batch.deltas.shape}, cut {batch.cut.shape}: expected ({n}, 1) and ({n}, 0), or ({n}, 2) twice"
+            )
+        gaps = batch.deltas[:, 0]
+        if cuts:
+            if self._values is None:
+                self._values = self._make_values()
+                self._values.rescale_outputs(float(np.std(batch.deltas[:, 1])) or 1.0)
+            config, seed = self.config, int(self.rng.integers(2**31))
+            told = batch.deltas, batch.tails, batch.cut
+            sizes = {"updates": config.value_updates, "batch_size": config.batch_size}
+            fit_values(self._values, *told, scales=batch.scales, **sizes, seed=seed)
+            rest = value_difference(self._values, torch.from_numpy(batch.tails[:, 0])).numpy()
+            gaps = gaps + np.where(batch.cut[:, 0], rest, np.float32(0.0))
+        return Fitted(batch.observations, gaps, batch.scales)
+
+    def _make_values(self) -> QNetwork:
+        """A network of one value, with the inputs scaled as the others'."""
+        generator = torch.Generator().manual_seed(self.seed)
+        network = make_network(self.config, self.online.n_inputs, 1, generator)
+        network.input_center.copy_(self.online.input_center)
+        network.input_scale.copy_(self.online.input_scale)
+        return network
+
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return what `DQN.state` does, and the pairs."""
         tensors, counters = super().state()
+        if self._values is not None:
+            tensors |= {f"values.{key}": x for key, x in self._values.state_dict().items()}
         for number, batch in enumerate(self._batches):
             tensors |= {f"pairs.{number}.{key}": torch.from_numpy(x) for key, x in batch._asdict().items()}
         return tensors, {**counters, "improvements": self.improvements, "pairs": self.pairs}
@@ -103,5 +154,9 @@ class PairedDQN(DQN):
         self.improvements, self.pairs = counters["improvements"], counters["pairs"]
         kept = min(self.improvements, self.config.pairs_kept)
         self._batches = [
-            Pairs(*(tensors[f"pairs.{number}.{key}"].numpy() for key in Pairs._fields)) for number in range(kept)
+            Fitted(*(tensors[f"pairs.{number}.{key}"].numpy() for key in Fitted._fields)) for number in range(kept)
         ]
+        values = {key.removeprefix("values."): x for key, x in tensors.items() if key.startswith("values.")}
+        if values:
+            self._values = self._make_values()
+            self._values.load_state_dict(values)

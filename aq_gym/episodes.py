@@ -42,6 +42,15 @@ class Layers(NamedTuple):
     encoder_weights: NDArray[np.float32] = _NO_WEIGHTS
 
 
+class Counterfactuals(NamedTuple):
+    """What `Episodes.branch` found at n decisions in each of K episodes."""
+
+    observations: NDArray[np.float32]  # (K, n, size), zeros where the action was forced or the episode over
+    gains: NDArray[np.float64]  # (K, n, stretches) slot errors that sensing saves [µg/m³], or NaN
+    tails: NDArray[np.float32]  # (K, n, cuts, 2, size) observations at each cut after off and after on
+    cut: NDArray[np.bool_]  # (K, n, cuts) whether the cut was reached before both plays met or ended
+
+
 @dataclass(frozen=True, eq=False)
 class EpisodeState:
     """A copy of the state of K episodes, to be restored, branched or stored.
@@ -217,26 +226,33 @@ class Episodes:
         kernels.play(network, scores, *self._arguments)
         return self.total_error / self.problem.horizon
 
-    def branch(self, layers: Layers, points: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    def branch(self, layers: Layers, points: NDArray[np.int64], cuts: Sequence[int] = ()) -> Counterfactuals:
         """Counterfactual pairs: at chosen decisions, what would sensing have gained under the same levels?
+
+        Both plays go on to the end, and there is one stretch; or to the last of the cuts, with a stretch up to each.
 
         Args:
             layers: the network whose policy plays on after the decision.
             points: (K, n) numbers of the chosen decisions, counted from the present one, never decreasing.
+            cuts: numbers of slots after the decision, increasing, at which both plays are observed on the turn of the
+                same device.
 
         Returns:
-            (K, n, size) observations, and (K, n) the sum of slot errors that sensing saves [µg/m³] against sleeping.
-            Where the action was forced or the episode over: zeros and NaN. The episodes themselves are played to their
-            ends.
+            The pairs. The episodes themselves are played to their ends.
 
         Raises:
-            ValueError: layers or points of a wrong shape or order, or a batch that shows another observation.
+            ValueError: layers, points or cuts of a wrong shape or order, or a batch that shows another observation.
         """
         network = self._network(layers)
         if points.ndim != 2 or len(points) != len(self) or (np.diff(points, axis=1, prepend=0) < 0).any():
             raise ValueError(f"points: expected ({len(self)}, n) numbers from 0, never decreasing, got {points}")
-        features = np.zeros((*points.shape, self.layout.size), np.float32)
-        gains = np.empty(points.shape)
+        at = np.asarray(cuts, np.int64)
+        if at.ndim != 1 or (np.diff(at, prepend=0) <= 0).any():
+            raise ValueError(f"cuts: expected increasing numbers of slots from 1, got {cuts}")
+        size = self.layout.size
+        features = np.zeros((*points.shape, size), np.float32)
+        tails = np.zeros((*points.shape, len(at), 2, size), np.float32)
+        gains, reached = np.empty((*points.shape, max(1, len(at)))), np.zeros((*points.shape, len(at)), np.bool_)
         n, m, horizon = points.shape[1], self.problem.n_devices, self.problem.horizon
         room = Branches(
             tuple(np.empty((n, *x.shape[1:]), x.dtype) for x in self.state),
@@ -244,9 +260,11 @@ class Episodes:
             np.empty((horizon + 2, m)),
             np.empty(horizon + 2),
             np.empty(n, np.int64),
+            np.empty(horizon * m, np.bool_),
+            np.empty((horizon * m if len(at) else 0, size), np.float32),
         )
-        kernels.branch(network, points, features, gains, room, *self._arguments)
-        return features, gains
+        kernels.branch(network, points, at, features, gains, tails, reached, room, *self._arguments)
+        return Counterfactuals(features, gains, tails, reached)
 
     def _network(self, layers: Layers) -> SmallNetwork:
         encoder, kind = layers.encoder_widths, "per_device" if len(layers.encoder_widths) else "compact"

@@ -95,6 +95,8 @@ class Branches(NamedTuple):
     records: NDArray[np.float64]  # (T + 2, M)
     totals: NDArray[np.float64]  # (T + 2,)
     chosen: NDArray[np.int64]  # (n,)
+    watched: NDArray[np.bool_]  # (decisions left,) at which a cut falls
+    seen: NDArray[np.float32]  # (decisions left, size) what the play observed there
 
 
 class Setting(NamedTuple):
@@ -714,21 +716,41 @@ def _rejoins(p, s, batteries, records):
     return True
 
 
+@inner
+def _look(p, s, network, out):
+    """Observe as the network does, also where the action is forced."""
+    if s.energy[s.clock[TURN]] == 0:
+        _consider(p, s)
+    if network.encoder_widths.shape[0] == 0:
+        _observe_compact(p, s, out)
+    else:
+        _observe_per_device(p, s, out)
+
+
 @compiled
-def branch(network, points, features, gains, room, locations, relation, numbers, sizes, *state):
+def branch(network, points, cuts, features, gains, tails, reached, room, locations, relation, numbers, sizes, *state):
     """Counterfactual pairs: at chosen decisions play on with either action, under the same levels.
 
     points (K, n) are the numbers of the chosen decisions, never decreasing; features (K, n, size) receives what was
-    seen there and gains (K, n) the total error with off minus the total error with on, or NaN where the action was
-    forced. A branch that rejoins the play that it left is not played further: the rest is the same. ``room`` is a
-    Branches.
+    seen there and gains (K, n, stretches) the total error with off minus the total error with on, or NaN where the
+    action was forced. A branch that rejoins the play that it left is not played further: the rest is the same.
+
+    cuts (C,) are numbers of slots, increasing: after so many, on the same device's turn, tails (K, n, C, 2, size)
+    receives what is seen with off and with on, and reached (K, n, C) that it was; gains then holds the stretches
+    between the cuts, and a branch ends at the last one. ``room`` is a Branches.
     """
     p = _setting(locations, relation, numbers, sizes)
     n_points, horizon = points.shape[1], p.horizon
     batteries, records, totals, chosen = room.batteries, room.records, room.totals, room.chosen
+    watched, seen, n_cuts = room.watched, room.seen, cuts.shape[0]
     for k in range(points.shape[0]):
         s = _episode(k, *state)
         at, decision = 0, 0
+        watched[:] = False
+        for i in range(n_points):
+            for c in range(n_cuts):
+                if points[k, i] + cuts[c] * p.n_devices < watched.shape[0]:
+                    watched[points[k, i] + cuts[c] * p.n_devices] = True
         while s.clock[SLOT] <= horizon:
             slot = s.clock[SLOT]
             if s.clock[TURN] == 0:
@@ -739,6 +761,8 @@ def branch(network, points, features, gains, room, locations, relation, numbers,
                     records[slot, m] = s.record[m]
             free = _free(p, s)
             action = 1 if free and _score(p, s, network) > 0.0 else 0
+            if watched[decision]:
+                _look(p, s, network, seen[decision])
             while at < n_points and points[k, at] == decision:
                 chosen[at] = action if free else -1
                 if free:
@@ -752,16 +776,29 @@ def branch(network, points, features, gains, room, locations, relation, numbers,
             if i >= at or chosen[i] < 0:
                 gains[k, i] = np.nan
                 continue
-            other = _episode(i, *room.states)
+            gains[k, i] = 0.0
+            other, sign = _episode(i, *room.states), 1.0 if chosen[i] == 1 else -1.0
+            start, mover, cut, before, rest = other.clock[SLOT], other.clock[TURN], 0, 0.0, s.score[TOTAL]
             _step(p, other, 1 - chosen[i])
-            rest = s.score[TOTAL]
             while other.clock[SLOT] <= horizon:
+                slot = other.clock[SLOT]
                 if other.clock[TURN] == 0 and _rejoins(p, other, batteries, records):
-                    rest = totals[other.clock[SLOT]]
+                    rest = totals[slot]
                     break
+                if cut < n_cuts and other.clock[TURN] == mover and slot == start + cuts[cut]:
+                    gain = other.score[TOTAL] - totals[slot]
+                    gains[k, i, cut] = sign * (gain - before)
+                    reached[k, i, cut] = True
+                    _look(p, other, network, tails[k, i, cut, 1 - chosen[i]])
+                    for n in range(seen.shape[1]):
+                        tails[k, i, cut, chosen[i], n] = seen[points[k, i] + cuts[cut] * p.n_devices, n]
+                    before = gain
+                    cut += 1
+                    if cut == n_cuts:
+                        break
                 _step(p, other, 1 if _free(p, other) and _score(p, other, network) > 0.0 else 0)
-            gain = other.score[TOTAL] - rest
-            gains[k, i] = gain if chosen[i] == 1 else -gain
+            if n_cuts == 0 or cut < n_cuts:
+                gains[k, i, cut] = sign * (other.score[TOTAL] - rest - before)
 
 
 @compiled

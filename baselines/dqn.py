@@ -195,7 +195,13 @@ class Training:
 
     def _collector(self) -> Collect:
         guide = self.agent.guide.policy if isinstance(self.agent.guide, Guide) else None
-        return PairCollector(self.problem, guide, observation=self.observation, threads=self.threads)
+        return PairCollector(
+            self.problem,
+            guide,
+            observation=self.observation,
+            cut=self.agent.config.pair_cut,
+            threads=self.threads,
+        )
 
     def run(self, seconds: float = math.inf) -> Iterator[Step]:
         """Train to the end, one round or improvement a step; stop whenever you like, `save` keeps what was done.

@@ -85,14 +85,17 @@ class MixedPairCollector:
                 guide = best_threshold(problem, GUIDE_SEED, GUIDE_DECISIONS)
             side_by_side = min(64, max(8, -(-share // POINTS)))
             collector = PairCollector(problem, guide, observation="per_device", n_episodes=side_by_side, points=POINTS)
-            part = collector.collect(collector.layers(network), share, np.random.default_rng(seed))
-            pairs = together([(padded(part[0], sampler.max_devices), part[1])])
-            spread = float((pairs.deltas / pairs.scales).std()) or 1.0
-            return pairs._replace(scales=pairs.scales * np.float32(spread))
+            pairs = collector.collect(collector.layers(network), share, np.random.default_rng(seed))
+            spread = float((pairs.deltas[:, 0] / pairs.scales).std()) or 1.0
+            return pairs._replace(
+                observations=padded(pairs.observations, sampler.max_devices),
+                scales=pairs.scales * np.float32(spread),
+                tails=padded(pairs.tails, sampler.max_devices),
+            )
 
         with ThreadPoolExecutor(self._threads) as pool:
             parts = list(pool.map(play, problems, seeds))
-        return Pairs(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+        return together(parts)
 
 
 class MixedValidation:

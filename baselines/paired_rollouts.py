@@ -73,21 +73,21 @@ def _flat(layers: _Linear) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
 
 
 def padded(observations: NDArray[np.float32], n_devices: int) -> NDArray[np.float32]:
-    """(n, size) ``per_device`` observations with absent devices, all zeros, up to ``n_devices``.
+    """(..., size) ``per_device`` observations with absent devices, all zeros, up to ``n_devices``.
 
     Raises:
         ValueError: observations of more devices.
     """
     size = len(COMPACT_FEATURES) + n_devices * len(DEVICE_FEATURES)
-    if observations.shape[1] > size:
-        raise ValueError(f"n_devices: {n_devices} is too few for observations of {observations.shape[1]} numbers")
-    return np.pad(observations, ((0, 0), (0, size - observations.shape[1])))
+    missing = size - observations.shape[-1]
+    if missing < 0:
+        raise ValueError(f"n_devices: {n_devices} is too few for observations of {observations.shape[-1]} numbers")
+    return np.pad(observations, [(0, 0)] * (observations.ndim - 1) + [(0, missing)])
 
 
-def together(parts: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> Pairs:
-    """Pairs of observations and gains that `PairCollector.collect` returned."""
-    observations, gains = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return Pairs(observations, gains, np.exp(8.0 * observations[:, _LEVEL_LOG]) + np.float32(10.0))
+def together(parts: Sequence[Pairs]) -> Pairs:
+    """All pairs in one, in that order."""
+    return Pairs(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
 class PairCollector:
@@ -99,6 +99,7 @@ class PairCollector:
         observation: that the network reads, "compact" or "per_device".
         n_episodes: played side by side in each thread, on fresh levels.
         points: decisions an episode at which both actions are tried; most of them where the policy is in doubt.
+        cut: slots after which a pair is cut off for the first time, and after twice as many for good; 0: never.
         threads: None: as many as there are cores, at most eight.
     """
 
@@ -110,9 +111,11 @@ class PairCollector:
         observation: str = "compact",
         n_episodes: int = 64,
         points: int = 24,
+        cut: int = 0,
         threads: int | None = None,
     ) -> None:
         self.problem, self.guide, self.observation = problem, guide, observation
+        self._cuts = (cut, 2 * cut) if cut else ()
         self._n_episodes, self._points = n_episodes, min(points, problem.horizon * problem.n_devices)
         self._threads = threads or min(_SHARES, available_cores())
 
@@ -143,10 +146,8 @@ class PairCollector:
         silent = np.array([len(DEVICE_FEATURES), 1], np.int64)
         return Layers(WIDTHS + np.array([1, 0]), weights, silent, np.zeros(len(DEVICE_FEATURES) + 1, np.float32))
 
-    def collect(
-        self, layers: Layers, n_pairs: int, rng: np.random.Generator
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """(n, size) observations and (n,) gains of sensing [µg/m³], in this thread.
+    def collect(self, layers: Layers, n_pairs: int, rng: np.random.Generator) -> Pairs:
+        """Play pairs in this thread.
 
         Raises:
             ValueError: no free decision was met.
@@ -155,24 +156,25 @@ class PairCollector:
         episodes = Episodes(problem, n, observation=self.observation)
         rows, unread = np.arange(n), episodes.blank()
         scores = np.empty((n, problem.horizon * problem.n_devices), np.float32)
-        observations, gains, count = [], [], 0
+        parts, count = [], 0
         while count < n_pairs:
             path = episodes.draw_path(rng.random((n, problem.horizon + 1)))
             episodes.begin(rows, path, unread)
             episodes.play(layers, scores)
             points = self._doubtful(scores, rng)
             episodes.begin(rows, path, unread)
-            seen, gain = episodes.branch(layers, points)
-            free = ~np.isnan(gain)
+            found = episodes.branch(layers, points, self._cuts)
+            free = ~np.isnan(found.gains[..., 0])
             if not free.any():
                 raise ValueError(
                     f"no pairs: all {free.size} decisions tried were forced; energy_budget {problem.energy_budget} and "
                     f"max_sleep {problem.max_sleep} leave nothing to decide in {problem.horizon} slots"
                 )
-            observations.append(seen[free])
-            gains.append(gain[free].astype(np.float32))
-            count += int(free.sum())
-        return np.concatenate(observations)[:n_pairs], np.concatenate(gains)[:n_pairs]
+            seen = found.observations[free]
+            scales = np.exp(8.0 * seen[:, _LEVEL_LOG]) + np.float32(10.0)
+            parts.append(Pairs(seen, found.gains[free].astype(np.float32), scales, found.tails[free], found.cut[free]))
+            count += len(seen)
+        return Pairs(*(part[:n_pairs] for part in together(parts)))
 
     def _doubtful(self, scores: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.int64]:
         """(K, points) decisions without repetition, likelier where the score is near zero; forced if need be."""

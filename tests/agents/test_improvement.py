@@ -26,7 +26,7 @@ def noisy_pairs(network, n, rng):
     x = rng.normal(size=(n, 3)).astype(np.float32)
     scales = np.where(x[:, 2] > 0, 1.0, 8.0)
     deltas = true_gap(x) + 2.0 * scales * rng.normal(size=n)
-    return Pairs(x, deltas.astype(np.float32), scales.astype(np.float32))
+    return Pairs.whole(x, deltas, scales)
 
 
 def gap(network, x):
@@ -66,7 +66,7 @@ def test_quiet_pairs_count_more(scales, expected):
     def collect(network, n, rng):
         half = np.arange(n) % 2
         deltas, told = np.where(half, -1.0, 1.0), np.where(half, scales[1], scales[0])
-        return Pairs(np.ones((n, 3), np.float32), deltas.astype(np.float32), told.astype(np.float32))
+        return Pairs.whole(np.ones((n, 3)), deltas, told)
 
     agent = agent_of()
     agent.improve(collect)
@@ -105,7 +105,7 @@ def battery_pairs(network, n, rng):
     drawn = rng.integers(len(states), size=n)
     deltas = gaps[drawn] + 0.3 * rng.normal(size=n)
     x = np.array([Battery.encode(s) for s in states])[drawn]
-    return Pairs(x, deltas.astype(np.float32), np.ones(n, np.float32))
+    return Pairs.whole(x, deltas, np.ones(n))
 
 
 def test_policy_iteration_reaches_the_known_optimum():
@@ -194,7 +194,8 @@ def test_minibatches_are_of_the_configured_size(monkeypatch):
 def test_nonsense_from_a_collector_is_refused():
     agent = agent_of()
     for change, message in (
-        ({"deltas": np.full(4_000, np.nan, np.float32)}, "finite"),
+        ({"deltas": np.full((4_000, 1), np.nan, np.float32)}, "finite"),
+        ({"deltas": np.zeros(4_000, np.float32)}, r"deltas \(4000,\), cut \(4000, 0\): expected \(4000, 1\)"),
         ({"scales": np.zeros(4_000, np.float32)}, "positive"),
         ({"observations": np.zeros((4_000, 2), np.float32)}, r"expected \(n, 3\)"),
     ):
@@ -236,6 +237,46 @@ def test_resumed_equals_uninterrupted(tmp_path, steps_before):
 
     policy = load_policy(save(path, again), agent_class=PairedDQN)
     assert played_return(policy) == played_return(again.policy())
+
+
+def cut_pairs(network, n, rng):
+    """Two walks, one x[0] ahead: each step pays the distance and then shrinks it by a tenth, without end.
+
+    A pair is cut after 3 and 6 steps; some come to an end before, paying ten distances."""
+    x = rng.normal(size=(n, 3)).astype(np.float32)
+    noise = 0.3 * rng.normal(size=(n, 2))
+    kept = 0.9 ** np.arange(7)
+    first, second = x[:, 0] * kept[:3].sum(), x[:, 0] * kept[3:6].sum()
+    tails = np.zeros((n, 2, 2, 3), np.float32)
+    tails[:, :, 0], tails[:, :, 1] = x[:, None], x[:, None]
+    tails[:, 0, 1, 0] = x[:, 0] + x[:, 0] * kept[3]
+    tails[:, 1, 1, 0] = x[:, 0] + x[:, 0] * kept[6]
+    ended = rng.random(n) < 0.2
+    deltas = np.stack([np.where(ended, x[:, 0] * 10.0, first), np.where(ended, 0.0, second)], 1) + noise
+    cut = np.tile(~ended[:, None], (1, 2))
+    tails[ended] = np.nan  # never read
+    return Pairs(x, deltas.astype(np.float32), np.ones(n, np.float32), tails, cut)
+
+
+def test_values_stand_for_what_was_cut_off():
+    """Sum of a tenth less each time, without end: ten times the distance; the two stretches hold less than half."""
+    agent = agent_of(hidden=(64,), pairs=20_000, value_updates=1_500, pair_updates=300, pairs_kept=1)
+    agent.improve(cut_pairs)
+    fitted = agent._batches[0]
+    slope = (fitted.deltas @ fitted.observations[:, 0]) / np.square(fitted.observations[:, 0]).sum()
+    assert slope == pytest.approx(10.0, rel=0.07)
+    x = np.random.default_rng(1).normal(size=(500, 3)).astype(np.float32)
+    assert np.corrcoef(gap(agent.average, x), x[:, 0])[0, 1] > 0.98
+
+
+def test_values_are_resumed_too(tmp_path):
+    agent = agent_of(pairs=500, pairs_kept=2, pair_updates=20, value_updates=20, replay_capacity=100)
+    agent.improve(cut_pairs)
+    again = load(save(tmp_path / "agent.safetensors", agent), agent_class=PairedDQN)
+    for one in (agent, again):
+        one.improve(cut_pairs)
+    assert_identical(agent, again)
+    assert any(key.startswith("values.") for key in agent.state()[0])
 
 
 def test_checkpoints_of_the_plain_learner_are_refused(tmp_path):

@@ -175,7 +175,8 @@ def fork(arguments: dict[str, Any], hidden: tuple[int, ...], seed: int, head: in
         episodes.decide(np.full(k, action), np.zeros(k), np.zeros(k, np.bool_), episodes.blank())
     points = np.sort(rng.integers(problem.horizon * problem.n_devices - head, size=(k, n)), axis=1)
     expected = [slow_gains(arguments, path[i], net, points[i], actions.tolist()) for i in range(k)]
-    features, gains = episodes.branch(net.packed, points)
+    features, gains, *_ = episodes.branch(net.packed, points)
+    gains = gains[..., 0]
     return (features, gains), (np.stack([e[0] for e in expected]), np.stack([e[1] for e in expected])), points, expected
 
 
@@ -221,7 +222,60 @@ def test_a_branch_that_differs_in_its_record_alone_has_not_rejoined() -> None:
     episodes, path = batch(arguments, 6, 0)
     points = np.tile(np.arange(14), (6, 1))
     expected = [slow_gains(arguments, path[i], net, points[i], [])[1] for i in range(6)]
-    np.testing.assert_allclose(episodes.branch(net.packed, points)[1], expected, rtol=0.0, atol=1e-9)
+    np.testing.assert_allclose(episodes.branch(net.packed, points).gains[..., 0], expected, rtol=0.0, atol=1e-9)
+
+
+def slow_stretches(
+    arguments: dict[str, Any], path: np.ndarray, net: Net, point: int, cuts: tuple[int, ...]
+) -> tuple[list[float], np.ndarray] | None:
+    """What a branch with cuts that neither rejoins nor ends before the last cut shall return; None for any other."""
+    env = MultiDeviceEnv(**arguments, observation="compact")
+    observation, info = env.reset(seed=0, options={"levels": path})
+    for _ in range(point):
+        observation, _, _, _, info = env.step(int(net(observation)[0] > 0.0))
+    if info["action_mask"].tolist() != [1, 1]:
+        return None
+    start, state, plays = (info["slot"], info["turn"]), env.get_state(), []
+    for action in (0, 1):
+        env.set_state(state)
+        observation, _, over, _, info = env.step(action)
+        closed, play = 0.0, []
+        while not over:
+            if info["turn"] == 0:
+                closed += info["joint_error"]
+            if info["turn"] == start[1] and info["slot"] - start[0] in cuts:
+                play.append((closed, observation))
+            standing = (*info["energy"].tolist(), *info["delay"].tolist(), *info["record"].tolist())
+            if info["turn"] == 0:
+                play.append(("opening", info["slot"], standing))
+            observation, _, over, _, info = env.step(int(net(observation)[0] > 0.0))
+        plays.append(play)
+    off, on = plays
+    ends = [[x for x in play if x[0] != "opening"] for play in plays]
+    if len(ends[0]) < len(cuts) or set(x for x in off if x[0] == "opening") & set(x for x in on if x[0] == "opening"):
+        return None
+    totals = [a[0] - b[0] for a, b in zip(*ends, strict=True)]
+    return np.diff(totals, prepend=0.0).tolist(), np.array([[a[1], b[1]] for a, b in zip(*ends, strict=True)])
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 4])
+def test_cuts_show_both_plays(made_up_problem: Any, seed: int) -> None:
+    arguments, cuts = made_up_problem(seed, max_devices=3), (1, 3)
+    net = net_for(arguments, (8,), seed)
+    episodes, path = batch(arguments, 6, seed)
+    decisions = episodes.problem.horizon * episodes.problem.n_devices
+    points = np.tile(np.arange(min(20, decisions)), (6, 1))
+    found, compared = episodes.branch(net.packed, points, cuts), 0
+    assert found.gains.shape == (*points.shape, 2) and found.tails.shape == (*points.shape, 2, 2, SIZE)
+    for k, i in itertools.product(range(6), range(points.shape[1])):
+        expected = slow_stretches(arguments, path[k], net, points[k, i], cuts)
+        if expected is None:
+            continue
+        compared += 1
+        assert found.cut[k, i].all()
+        np.testing.assert_allclose(found.gains[k, i], expected[0], rtol=0.0, atol=1e-9)
+        np.testing.assert_allclose(found.tails[k, i], expected[1], rtol=1e-5, atol=1e-6)
+    assert compared > 5
 
 
 def test_branch_leaves_the_play_itself_alone(made_up_problem: Any) -> None:
@@ -240,7 +294,8 @@ def test_points_beyond_the_end_are_no_pairs() -> None:
     episodes, _ = batch(arguments, 2, 1)
     decisions = episodes.problem.horizon * episodes.problem.n_devices
     points = np.tile(np.append(np.arange(decisions), [decisions, decisions + 5]), (2, 1))
-    features, gains = episodes.branch(net.packed, points)
+    features, gains, *_ = episodes.branch(net.packed, points)
+    gains = gains[..., 0]
     assert np.isnan(gains[:, -2:]).all() and not features[:, -2:].any()
     np.testing.assert_array_equal(features.any(axis=2), ~np.isnan(gains))
     assert not np.isnan(gains).all()
@@ -264,6 +319,9 @@ def test_nonsense_is_refused(made_up_problem: Any) -> None:
     for points in ([[0]], [0, 0, 0], [[2, 1]] * 3, [[-1, 1]] * 3):
         with pytest.raises(ValueError, match=r"points: expected \(3, n\)"):
             episodes.branch(Layers(widths, weights), np.array(points))
+    for cuts in ((0, 2), (3, 3), (4, 2)):
+        with pytest.raises(ValueError, match=r"cuts: expected increasing numbers of slots from 1"):
+            episodes.branch(Layers(widths, weights), np.zeros((3, 1), np.int64), cuts)
 
 
 @pytest.mark.parametrize("observation", ["full", "compact"])

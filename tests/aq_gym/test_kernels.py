@@ -268,7 +268,8 @@ def test_branch_is_what_a_saved_state_would_tell(batch: MultiDeviceVectorEnv) ->
     episodes = Episodes(batch.problem, 16, observation="compact")
     episodes.restore(batch.get_state(), [np.random.default_rng(k) for k in range(16)])
     points = np.sort(np.random.default_rng(0).integers(0, 36, (16, 4)), axis=1)
-    features, gains = episodes.branch(policy, points)
+    features, gains, *_ = episodes.branch(policy, points)
+    gains = gains[..., 0]
 
     _, trace = play_on(batch, policy, obs)
     want = np.empty((16, 4))

@@ -126,7 +126,8 @@ def test_compiled_play_is_the_torch_policy_over_sets(arguments: Any, encoder: An
     np.testing.assert_allclose(episodes.play(pack(network)), info["average_joint_error"], rtol=1e-12)
     points = np.tile(np.arange(6), (k, 1))
     episodes.begin(np.arange(k), path, episodes.blank())
-    features, gains = episodes.branch(pack(network), points)
+    features, gains, *_ = episodes.branch(pack(network), points)
+    gains = gains[..., 0]
     first = np.stack(seen[:1])[0]
     np.testing.assert_allclose(features[:, 0][~np.isnan(gains[:, 0])], first[~np.isnan(gains[:, 0])], atol=1e-6)
     with pytest.raises(ValueError, match=r"layers: expected .* 'per_device' observations"):
@@ -184,7 +185,7 @@ def test_collected_pairs(problem: Problem, observations: np.ndarray) -> None:
     again = PairCollector(problem, n_episodes=16, points=5)(network, 1_000, np.random.default_rng(0))
     for part, same in zip(pairs, again, strict=True):
         np.testing.assert_array_equal(part, same)
-        assert part.dtype == np.float32 and np.isfinite(part).all()
+        assert part.dtype in (np.float32, np.bool_) and np.isfinite(part).all()
     n = len(pairs.deltas)
     assert n == 1_000 and pairs.observations.shape == (n, SIZE) and pairs.scales.shape == (n,)
     other = collect(network, 1_000, np.random.default_rng(1))
@@ -197,13 +198,29 @@ def test_collected_pairs(problem: Problem, observations: np.ndarray) -> None:
     assert set(nearest) == set(levels)
 
 
-def test_pairs_do_not_depend_on_the_threads(problem: Problem, observations: np.ndarray) -> None:
+@pytest.mark.parametrize("cut", [0, 3])
+def test_pairs_do_not_depend_on_the_threads(problem: Problem, observations: np.ndarray, cut: int) -> None:
     network = duelling(observations)
     one, three = (
-        PairCollector(problem, n_episodes=8, threads=n)(network, 400, np.random.default_rng(3)) for n in (1, 3)
+        PairCollector(problem, n_episodes=8, cut=cut, threads=n)(network, 400, np.random.default_rng(3)) for n in (1, 3)
     )
     for part, same in zip(one, three, strict=True):
         np.testing.assert_array_equal(part, same)
+
+
+def test_a_cut_pair_is_the_beginning_of_the_whole_one(problem: Problem, observations: np.ndarray) -> None:
+    network = duelling(observations)
+    whole, cut, late = (
+        PairCollector(problem, n_episodes=16, points=5, cut=slots)(network, 600, np.random.default_rng(0))
+        for slots in (0, 2, problem.horizon)
+    )
+    np.testing.assert_array_equal(cut.observations, whole.observations)
+    done = ~cut.cut[:, 1]
+    assert 0.05 < done.mean() < 0.95
+    np.testing.assert_allclose(cut.deltas[done].sum(1), whole.deltas[done, 0], rtol=1e-5, atol=1e-5)
+    assert not np.allclose(cut.deltas[~done].sum(1), whole.deltas[~done, 0])
+    np.testing.assert_array_equal(late.deltas[:, 0], whole.deltas[:, 0])
+    assert not late.cut.any() and not late.deltas[:, 1].any()
 
 
 def test_scores_are_the_networks_at_free_decisions(problem: Problem, observations: np.ndarray) -> None:

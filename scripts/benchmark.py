@@ -3,11 +3,13 @@
     python -m scripts.benchmark                     # at most ten minutes on two cores: `make benchmark`
     python -m scripts.benchmark --quick             # at most two: `make benchmark ARGS=--quick`
     python -m scripts.benchmark --resume            # go on with the latest one; finished trainings are kept
+    python -m scripts.benchmark --training-seeds 5 --episodes 10000     # three quarters of an hour
     python -m scripts.benchmark --ids SingleDevice-v0 --learners dqn sb3-maskable_ppo --seconds 300 --scale 3
 
 Trainings run side by side, one a process, each as long as its settings say but no longer than --seconds. The folder
-(runs/benchmark/TIME-full or -quick) receives benchmark.csv, rewritten after each task, benchmark.png, and a folder a
-task with the policies and TensorBoard's runs. Ctrl-C keeps what is finished.
+(runs/benchmark/TIME-full or -quick) receives benchmark.csv, rewritten after each task, benchmark.png, curves.png and a
+folder a task with the policies and TensorBoard's runs; of several training seeds seeds.csv, and in TensorBoard the
+mean, lowest and highest curve of each learner. Ctrl-C keeps what is finished.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from baselines.evaluation import WORDS
 from baselines.playing import check_count, problem_of
 from scripts.benchmark_jobs import LEARNERS, Plan, run
-from scripts.benchmark_report import draw, show
+from scripts.benchmark_report import draw, draw_curves, over_seeds, show, show_seeds
 from scripts.files import write_table
 from scripts.provenance import provenance
 
@@ -61,12 +63,13 @@ def make_plan(args: argparse.Namespace, origin: dict[str, Any]) -> Plan:
         ("episodes", args.episodes, 1),
         ("seed", args.seed, 0),
         ("processes", args.processes, 1),
+        ("training-seeds", args.training_seeds, 1),
         ("validations", chosen["validations"], 1),
     ):
         check_count(f"--{name}", value, least)
     for env_id in args.ids:  # refused now rather than after some minutes
         problem_of(env_id, **args.env_kwargs)
-    chosen |= {name: getattr(args, name) for name in ("episodes", "seed", "yardsticks", "env_kwargs")}
+    chosen |= {name: getattr(args, name) for name in ("episodes", "seed", "yardsticks", "env_kwargs", "training_seeds")}
     return Plan(folder=folder, code=code, **chosen)
 
 
@@ -100,6 +103,14 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
         what = f"{plan.episodes:,} episodes, the same for all; each training at most {plan.seconds:g} s on one core"
         draw(plan.folder / "benchmark.png", together(), what)
         print(f"table and picture: {plan.folder / 'benchmark.csv'}, {plan.folder / 'benchmark.png'}")
+        finished = {env_id: {x: plan.runs(x) for x in plan.learners} for env_id in args.ids if env_id in tables}
+        if plan.learners:
+            draw_curves(plan, finished)
+            print(f"learning curves over decisions and seconds: {plan.folder / 'curves.png'}")
+        if plan.training_seeds > 1:
+            seeds = over_seeds(together(), plan.seed)
+            write_table(plan.folder / "seeds.csv", seeds.assign(**shared))
+            show_seeds(console, seeds, plan.training_seeds)
     print(f"learning curves: {_program('tensorboard')} --logdir {plan.folder}")
     if interrupted:
         print(f"interrupted: {_program('python')} -m scripts.benchmark --resume --folder {plan.folder} and the same")
@@ -134,6 +145,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--validations", type=int, help="on the way of a training (default 20; 5 if quick)")
     parser.add_argument("--episodes", type=int, default=2000, help="of the evaluation (default 2000)")
     parser.add_argument("--seed", type=int, default=0, help="of the trainings and of the first episode (default 0)")
+    parser.add_argument("--training-seeds", type=int, default=1, help="trainings of each learner (default 1)")
     parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1), help="jobs at a time (default 2)")
     parser.add_argument("--folder", type=Path, help="default runs/benchmark/TIME-full or -quick")
     parser.add_argument("--resume", action="store_true", help="keep the folder's finished trainings of the same code")

@@ -56,15 +56,28 @@ class Plan:
     yardsticks: tuple[str, ...]  # words of `baselines.evaluation`; the first is what others are compared to
     code: dict[str, Any]  # which code runs: a training is resumed under the same only
     env_kwargs: dict[str, Any] = dataclasses.field(default_factory=dict)
+    training_seeds: int = 1  # trainings of each learner, on seeds from ``seed`` on
 
-    def place(self, env_id: str, learner: str = "") -> Path:
-        """The folder of a task, or of a learner in it."""
-        return self.folder / env_id.rpartition("/")[2] / learner
+    def place(self, env_id: str, run: str = "") -> Path:
+        """The folder of a task, or of a training in it."""
+        return self.folder / env_id.rpartition("/")[2] / run
+
+    def runs(self, *learners: str) -> list[str]:
+        """The trainings of some learners, of all by default: ``dqn``, ``dqn-seed1`` and so on."""
+        seeds = ["", *(f"-seed{self.seed + k}" for k in range(1, self.training_seeds))]
+        return [learner + seed for seed in seeds for learner in learners or self.learners]
+
+    def which(self, run: str) -> tuple[str, int]:
+        """The learner and the seed of a training."""
+        learner, _, seed = run.partition("-seed")
+        return learner, int(seed) if seed else self.seed
 
 
-def label(learner: str) -> str:
-    """What tables call a learner."""
-    return "DQN" if learner == "dqn" else "SB3 " + learner.removeprefix("sb3-").replace("_", " ").upper()
+def label(run: str) -> str:
+    """What tables call a learner, or a training of it."""
+    learner, _, seed = run.partition("-seed")
+    name = "DQN" if learner == "dqn" else "SB3 " + learner.removeprefix("sb3-").replace("_", " ").upper()
+    return f"{name}, seed {seed}" if seed else name
 
 
 def dqn_config(plan: Plan, env_id: str) -> DQNConfig:
@@ -80,20 +93,21 @@ def sb3_steps(plan: Plan, learner: str) -> int:
     return max(1, int(sb3.hyperparameters(learner.removeprefix("sb3-"))["steps"] * plan.scale))
 
 
-def settings(plan: Plan, env_id: str, learner: str) -> dict[str, Any]:
+def settings(plan: Plan, env_id: str, run: str) -> dict[str, Any]:
     """Everything that decides how a training goes, as JSON values."""
+    learner, seed = plan.which(run)
     if learner == "dqn":
         own = dataclasses.asdict(dqn_config(plan, env_id))
     else:
         own = sb3.hyperparameters(learner.removeprefix("sb3-")) | {"steps": sb3_steps(plan, learner)}
-    limits = {name: getattr(plan, name) for name in ("seconds", "validations", "seed", "env_kwargs")}
+    limits = {name: getattr(plan, name) for name in ("seconds", "validations", "env_kwargs")} | {"seed": seed}
     return dict(json.loads(json.dumps({"env_id": env_id, "learner": learner, **limits, **plan.code, "settings": own})))
 
 
-def is_finished(plan: Plan, env_id: str, learner: str) -> bool:
+def is_finished(plan: Plan, env_id: str, run: str) -> bool:
     """Whether the folder holds this very training, run to its end."""
-    path = plan.place(env_id, learner) / FINISHED
-    return path.is_file() and json.loads(path.read_text(encoding="utf-8")) == settings(plan, env_id, learner)
+    path = plan.place(env_id, run) / FINISHED
+    return path.is_file() and json.loads(path.read_text(encoding="utf-8")) == settings(plan, env_id, run)
 
 
 def prepare_worker() -> None:
@@ -110,32 +124,34 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def train_learner(plan: Plan, env_id: str, learner: str) -> None:
-    """Train into the learner's folder, which is emptied before; marks it as finished at the end."""
-    folder, note = plan.place(env_id, learner), {"command": "python -m scripts.benchmark", **plan.code}
+def train_learner(plan: Plan, env_id: str, run: str) -> None:
+    """Train into the run's folder, which is emptied before; marks it as finished at the end."""
+    learner, seed = plan.which(run)
+    folder, note = plan.place(env_id, run), {"command": "python -m scripts.benchmark", **plan.code}
     if folder.exists():
         shutil.rmtree(folder)
-    limits: dict[str, Any] = {"seed": plan.seed, "validations": plan.validations, "note": note, **plan.env_kwargs}
+    limits: dict[str, Any] = {"seed": seed, "validations": plan.validations, "note": note, **plan.env_kwargs}
     if learner == "dqn":
         training = dqn.Training(env_id, dqn_config(plan, env_id), folder=folder, threads=1, **limits)
         dqn.train(training, seconds=plan.seconds)
     else:
         algorithm, steps = learner.removeprefix("sb3-"), sb3_steps(plan, learner)
         sb3.train(algorithm, env_id, folder, steps=steps, seconds=plan.seconds, progress=False, **limits)
-    write_json(folder / FINISHED, settings(plan, env_id, learner))
+    write_json(folder / FINISHED, settings(plan, env_id, run))
 
 
-def load_learner(plan: Plan, env_id: str, learner: str) -> Any:
+def load_learner(plan: Plan, env_id: str, run: str) -> Any:
     """The policy that `train_learner` left."""
-    folder = plan.place(env_id, learner)
-    return dqn.load_trained(folder) if learner == "dqn" else sb3.SB3Policy.load(folder)
+    folder = plan.place(env_id, run)
+    return dqn.load_trained(folder) if plan.which(run)[0] == "dqn" else sb3.SB3Policy.load(folder)
 
 
 def evaluate_task(plan: Plan, env_id: str) -> tuple[pd.DataFrame, list[str]]:
     """Play every policy on the same episodes.
 
     Returns:
-        The table of `baselines.evaluate` with env_id and the regret in percent, and which words were left out and why.
+        The table of `baselines.evaluate` with env_id, the regret in percent and ``seed_errors``, the mean joint error
+        of each training seed; and which words were left out and why. A learner's row is the mean over its seeds.
     """
     problem = problem_of(env_id, **plan.env_kwargs)
     known = not plan.env_kwargs and reference_scores(env_id)["optimum"] is not None
@@ -149,16 +165,29 @@ def evaluate_task(plan: Plan, env_id: str) -> tuple[pd.DataFrame, list[str]]:
             if word not in WHERE_POSSIBLE or (word == "optimal" and known):
                 raise
             left_out.append("optimal: too large to solve" if word == "optimal" else f"{word}: {error}")
-    for learner in plan.learners:
-        policies[label(learner)] = load_learner(plan, env_id, learner)
-        training[label(learner)] = float(policies[label(learner)].training_seconds)
     records = {
         name: play_problem(policy, problem, plan.episodes, plan.seed, name=name) for name, policy in policies.items()
     }
+    seed_errors = dict.fromkeys(records, "")
+    for learner in plan.learners:
+        trained = {label(run): load_learner(plan, env_id, run) for run in plan.runs(learner)}
+        played = [play_problem(x, problem, plan.episodes, plan.seed, name=name) for name, x in trained.items()]
+        policies |= trained
+        records[label(learner)] = together(played)
+        training[label(learner)] = float(np.mean([float(x.training_seconds) for x in trained.values()]))
+        seed_errors[label(learner)] = " ".join(f"{record.joint_error.mean():.6f}" for record in played)
     _draw_lines(plan, env_id, problem, policies)
     table = summarise(records, plan.seed).assign(training_seconds=[training[name] for name in records])
+    table["seed_errors"] = list(seed_errors.values())
     table.insert(0, "env_id", env_id)
     return table.join(_regrets(records, plan.seed)), left_out
+
+
+def together(records: Sequence[Record]) -> Record:
+    """One record of the same episodes under several policies: each episode's mean."""
+    errors, sensings = (np.mean([getattr(x, name) for x in records], axis=0) for name in ("joint_error", "sensings"))
+    forced, decisions = sum(x.forced for x in records), sum(x.decisions for x in records)
+    return Record(errors, sensings, forced, decisions, sum(x.seconds for x in records))
 
 
 def _regrets(records: dict[str, Record], seed: int) -> pd.DataFrame:
@@ -194,7 +223,7 @@ def _regret(errors: NDArray[np.float64], optimal: NDArray[np.float64], seed: int
 
 def _draw_lines(plan: Plan, env_id: str, problem: Problem, policies: dict[str, Any]) -> None:
     """Lines in TensorBoard's charts for the yardsticks that the trainings did not draw."""
-    end = max((policies[label(learner)].card["decisions"] for learner in plan.learners), default=1)
+    end = max((policies[label(run)].card["decisions"] for run in plan.runs()), default=1)
     validation = Validation(problem, _VALIDATION_EPISODES, solvable=solvable(env_id, plan.env_kwargs))
     for word in [word for word in ("greedy", "index") if word in policies]:
         folder = plan.place(env_id, word)
@@ -203,8 +232,8 @@ def _draw_lines(plan: Plan, env_id: str, problem: Problem, policies: dict[str, A
         validation.draw_line(folder, policies[word], end)
 
 
-def _do(plan: Plan, env_id: str, learner: str | None) -> Any:
-    return evaluate_task(plan, env_id) if learner is None else train_learner(plan, env_id, learner)
+def _do(plan: Plan, env_id: str, run: str | None) -> Any:
+    return evaluate_task(plan, env_id) if run is None else train_learner(plan, env_id, run)
 
 
 @contextlib.contextmanager
@@ -222,7 +251,7 @@ def _interrupts_blocked() -> Iterator[None]:
 
 def run(plan: Plan, ids: Sequence[str], processes: int, progress: Progress, evaluated: Evaluated) -> None:
     """Train and evaluate, ``processes`` jobs at a time; a job's error is raised here and ends the others."""
-    left = {env_id: [x for x in plan.learners if not is_finished(plan, env_id, x)] for env_id in ids}
+    left = {env_id: [x for x in plan.runs() if not is_finished(plan, env_id, x)] for env_id in ids}
     trainings = deque((env_id, learner) for env_id in ids for learner in left[env_id])
     evaluations = deque(env_id for env_id in ids if not left[env_id])
     expected = {"train": plan.seconds + STARTING, "evaluate": EVALUATING}
@@ -230,7 +259,7 @@ def run(plan: Plan, ids: Sequence[str], processes: int, progress: Progress, eval
     done = 0.0
     jobs: dict[Future[Any], tuple[str, str, str | None, float]] = {}  # what each is, and since when
     for env_id in ids:
-        for learner in [x for x in plan.learners if x not in left[env_id]]:
+        for learner in [x for x in plan.runs() if x not in left[env_id]]:
             progress.console.print(f"{env_id}: {label(learner)} is trained already")
     others = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")

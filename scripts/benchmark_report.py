@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from scipy.stats import bootstrap, trim_mean
 
+from agents import TensorBoardLogger
 from aq_gym.network import write_atomically
+from scripts.benchmark_jobs import Plan
+from scripts.benchmark_jobs import label as _name
 
 # Okabe and Ito's colours, which the colour-blind tell apart; marks differ too.
 KINDS = {
@@ -69,6 +76,164 @@ def show(console: Console, table: pd.DataFrame, title: str, left_out: Sequence[s
         ]
         shown.add_row(row.policy, *cells, style="bold" if kind(row.policy) == "dqn" else None)
     console.print(shown, "")
+
+
+def over_seeds(table: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+    """What training seeds change: one row a task and learner, and one a learner over all tasks together.
+
+    Of several tasks the errors are those over the first policy's (staggered by default) on the same task. The
+    interquartile mean leaves out a quarter at either end; its 95 % interval comes from resampling the seeds of each
+    task by themselves (stratified bootstrap, Agarwal et al. 2021).
+
+    Args:
+        table: rows as `scripts.benchmark_jobs.evaluate_task` makes them, of one task or several.
+        seed: of the resampling.
+
+    Returns:
+        Columns env_id ("all" for the tasks together), policy, seeds, iqm, iqm_low, iqm_high, lowest, highest.
+    """
+    learners = [name for name in dict.fromkeys(table.policy) if kind(name) in ("dqn", "sb3")]
+    rows = []
+    for policy in learners:
+        relative = []
+        for env_id, task in table.groupby("env_id", sort=False):
+            errors = np.array([float(x) for x in str(task.seed_errors[task.policy == policy].item()).split()])
+            relative.append(errors / task.joint_error.iloc[0])
+            rows.append((env_id, policy, len(errors), *_interquartile_mean([errors], seed), errors.min(), errors.max()))
+        if len(relative) > 1:
+            ends = np.min(relative), np.max(relative)
+            rows.append(("all", policy, len(relative[0]), *_interquartile_mean(relative, seed), *ends))
+    columns = ["env_id", "policy", "seeds", "iqm", "iqm_low", "iqm_high", "lowest", "highest"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _interquartile_mean(strata: Sequence[NDArray[np.float64]], seed: int) -> tuple[float, float, float]:
+    def statistic(*samples: NDArray[np.float64], axis: int = -1) -> Any:
+        return trim_mean(np.concatenate(samples, axis=axis), 0.25, axis=axis)
+
+    mean = float(statistic(*strata))
+    if min(len(x) for x in strata) < 2:
+        return mean, math.nan, math.nan
+    if all(np.ptp(x) == 0 for x in strata):
+        return mean, mean, mean
+    rng = np.random.default_rng(seed)
+    interval = bootstrap(strata, statistic, vectorized=True, n_resamples=2000, method="percentile", rng=rng)
+    return mean, float(interval.confidence_interval.low), float(interval.confidence_interval.high)
+
+
+def show_seeds(console: Console, table: pd.DataFrame, seeds: int) -> None:
+    """Print what `over_seeds` found."""
+    shown = Table(title=f"over {seeds} training seeds", box=box.SIMPLE_HEAD, padding=0, title_style="bold")
+    shown.add_column("task", no_wrap=True)
+    shown.add_column("policy", no_wrap=True)
+    for heading in ("interquartile mean\nµg/m³", "lowest", "highest"):
+        shown.add_column(heading, justify="right")
+    for _, row in table.iterrows():
+        task = "all, over the first policy's" if row.env_id == "all" else row.env_id
+        cells = f"{row.iqm:.3f} [{row.iqm_low:.3f}, {row.iqm_high:.3f}]", f"{row.lowest:.3f}", f"{row.highest:.3f}"
+        shown.add_row(task, row.policy, *cells, style="bold" if kind(row.policy) == "dqn" else None)
+    console.print(shown, "")
+
+
+class Curve(NamedTuple):
+    """A training's validation errors."""
+
+    decisions: NDArray[np.float64]  # (n,) where
+    seconds: NDArray[np.float64]  # (n,) since the training began, validation included
+    errors: NDArray[np.float64]  # (n,) [µg/m³]
+
+
+def read_curve(folder: Path) -> Curve:
+    """The curve ``eval/joint_error`` of a TensorBoard run; empty where it has none."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = EventAccumulator(str(folder), size_guidance={"scalars": 0})
+    run.Reload()
+    if "eval/joint_error" not in run.Tags()["scalars"]:
+        return Curve(*(np.zeros(0) for _ in Curve._fields))
+    found = run.Scalars("eval/joint_error")
+    began = run.FirstEventTimestamp()
+    return Curve(*np.array([(x.step, x.wall_time - began, x.value) for x in found], float).T)
+
+
+def band(curves: Sequence[Curve], axis: str, points: int = 100) -> NDArray[np.float64] | None:
+    """(4, points): where all curves are known, by "decisions" or "seconds", and their mean, lowest and highest there.
+
+    None if there is no such stretch.
+    """
+    places = [getattr(curve, axis) for curve in curves]
+    if not places or min(len(x) for x in places) == 0:
+        return None
+    first, last = max(x[0] for x in places), min(x[-1] for x in places)
+    if first > last:
+        return None
+    at = np.linspace(first, last, points)
+    values = np.array([np.interp(at, x, curve.errors) for x, curve in zip(places, curves, strict=True)])
+    return np.stack([at, values.mean(0), values.min(0), values.max(0)])
+
+
+def draw_curves(plan: Plan, finished: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
+    """Write curves.png: each learner's validation error over decisions and over seconds, with a band over its seeds.
+
+    Of several seeds TensorBoard gets the mean, the lowest and the highest curve, as runs of their own.
+
+    Args:
+        plan: whose folder holds the runs.
+        finished: the trainings of each learner of each task.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    colours = ["#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00"]
+    figure, panels = plt.subplots(
+        2, len(finished), figsize=(0.6 + 4.6 * len(finished), 6.0), squeeze=False, layout="constrained"
+    )
+    for column, (env_id, learners) in enumerate(finished.items()):
+        late: list[float] = []  # the start of a curve would flatten the rest
+        for number, (learner, runs) in enumerate(learners.items()):
+            curves = [read_curve(plan.place(env_id, run)) for run in runs]
+            late += [x for curve in curves for x in curve.errors[len(curve.errors) // 3 :]]
+            for row, name in enumerate(("decisions", "seconds")):
+                found = band(curves, name)
+                if found is None:
+                    continue
+                at, mean, low, high = found
+                colour = colours[number % len(colours)]
+                panels[row, column].plot(at, mean, color=colour, label=_name(learner), linewidth=1.6)
+                panels[row, column].fill_between(at, low, high, color=colour, alpha=0.2, linewidth=0)
+                if name == "decisions" and len(runs) > 1:
+                    _log_band(plan.place(env_id), learner, found)
+        for row, name in enumerate(("decisions and pairs", "seconds, validation included")):
+            axis = panels[row, column]
+            axis.set_xlabel(name)
+            if late:
+                room = 0.1 * (max(late) - min(late)) or 0.1
+                axis.set_ylim(min(late) - room, max(late) + room)
+            axis.grid(color="#E6E6E6", linewidth=0.8)
+            axis.spines[["top", "right"]].set_visible(False)
+        panels[0, column].set_title(env_id.rpartition("/")[2], fontweight="bold", loc="left")
+    panels[0, 0].legend(frameon=False, fontsize=9)
+    for row in range(2):
+        panels[row, 0].set_ylabel("joint error [µg/m³]")
+    figure.suptitle(
+        f"validation while training; mean and range of {plan.training_seeds} seed(s)", fontsize=10, color="#444444"
+    )
+    drawn = BytesIO()
+    figure.savefig(drawn, dpi=140, format="png", facecolor="white")
+    plt.close(figure)
+    write_atomically(plan.folder / "curves.png", drawn.getvalue())
+
+
+def _log_band(folder: Path, learner: str, found: NDArray[np.float64]) -> None:
+    for name, values in zip(("mean", "lowest", "highest"), found[1:], strict=True):
+        run = folder / f"{learner}-{name}"
+        if run.exists():
+            shutil.rmtree(run)
+        with TensorBoardLogger(run) as log:
+            for at, value in zip(found[0], values, strict=True):
+                log.scalar("eval/joint_error", float(value), int(at))
 
 
 def draw(path: Path, table: pd.DataFrame, subtitle: str) -> None:

@@ -22,7 +22,7 @@ pytest.importorskip("stable_baselines3")
 
 from baselines.evaluation import COLUMNS
 from scripts import benchmark, benchmark_jobs, evaluate, provenance
-from scripts.benchmark_report import draw, show
+from scripts.benchmark_report import Curve, band, draw, over_seeds, show
 
 TINY = '{"horizon": 8, "energy_budget": 2, "max_sleep": 5}'
 FAST = [
@@ -55,6 +55,7 @@ def rows(n: int = 3) -> pd.DataFrame:
 def test_all_of_it_then_resume(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "run"
     given = [*FAST, *YARDSTICKS, "--ids", "SingleDevice-v0", "--learners", "dqn", "sb3-ppo", "--folder", str(folder)]
+    given += ["--training-seeds", "2"]
     table = benchmark.main(benchmark.parse(given))
     assert table.policy.tolist() == ["staggered", "random", "optimal", "DQN", "SB3 PPO"]
     assert (table.env_id == "SingleDevice-v0").all() and (table.episodes == 40).all()
@@ -69,7 +70,13 @@ def test_all_of_it_then_resume(tmp_path: Path, capfd: pytest.CaptureFixture[str]
     assert {*COLUMNS, "env_id", "seed", "commit", "dirty", "requirements_lock_sha256", "cpu", "torch"} <= {*written}
     assert written.joint_error.to_numpy() == pytest.approx(errors.to_numpy(), rel=1e-15)
     assert (folder / "benchmark.png").read_bytes().startswith(b"\x89PNG") and not list(folder.rglob(".*"))
-    for learner in ("dqn", "sb3-ppo"):
+    seeds = pd.read_csv(folder / "seeds.csv")
+    assert seeds.policy.tolist() == ["DQN", "SB3 PPO"] and (seeds.seeds == 2).all()
+    by_seed = [[float(x) for x in text.split()] for text in table.seed_errors[3:]]
+    np.testing.assert_allclose(np.mean(by_seed, axis=1), errors[3:], atol=1e-5)
+    np.testing.assert_allclose(seeds.iqm, np.mean(by_seed, axis=1))
+    assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+    for learner in ("dqn", "dqn-seed1", "sb3-ppo", "sb3-ppo-seed1"):
         assert list((folder / "SingleDevice-v0" / learner).glob("events.*")), "no TensorBoard run"
     assert "tensorboard --logdir" in capfd.readouterr().out
 
@@ -81,7 +88,9 @@ def test_all_of_it_then_resume(tmp_path: Path, capfd: pytest.CaptureFixture[str]
     marker.write_text(marker.read_text().replace('"seed": 0', '"seed": 1', 1))  # another training's
     again = benchmark.main(benchmark.parse([*given, "--resume"]))
     printed = capfd.readouterr().out
-    assert "SB3 PPO is trained already" in printed and "DQN trained (" in printed and "SB3 PPO trained (" not in printed
+    for name in ("SB3 PPO", "SB3 PPO, seed 1", "DQN, seed 1"):
+        assert f"{name} is trained already" in printed and f"{name} trained (" not in printed
+    assert "DQN trained (" in printed and "over 2 training seeds" in printed
     assert policy.stat().st_mtime_ns == before
     kept = ["policy", "joint_error", "difference", "regret_percent", "energy_used"]
     pd.testing.assert_frame_equal(again[again.policy != "DQN"][kept], table[table.policy != "DQN"][kept])
@@ -89,7 +98,9 @@ def test_all_of_it_then_resume(tmp_path: Path, capfd: pytest.CaptureFixture[str]
     dqn = ["--dqn", str(folder / "SingleDevice-v0" / "dqn"), "--policies", "staggered", "--episodes", "40"]
     one = evaluate.main(evaluate.parse([*dqn, "--env", "SingleDevice-v0", "--env-kwargs", TINY]))
     assert one.policy.tolist() == ["staggered", "dqn dqn"]
-    assert one.joint_error[1] == again.joint_error[again.policy == "DQN"].item()
+    assert one.joint_error[1] == pytest.approx(
+        float(again.seed_errors[again.policy == "DQN"].item().split()[0]), abs=1e-6
+    )
 
 
 @pytest.mark.slow
@@ -175,12 +186,14 @@ def test_settings_tell_trainings_apart(tmp_path: Path) -> None:
         settings("--seconds", "7"),
         settings("--scale", "0.5"),
         settings("--env-kwargs", TINY),
+        settings(learner="dqn-seed3"),
         settings(learner="sb3-ppo"),
         settings(learner="sb3-ppo", env_id="MultiDevice-v0"),
         settings(commit="c"),
         settings(sources_sha256="c"),
     ]
-    assert settings() == settings("--episodes", "9") and len({settings(), *others}) == 1 + len(others)
+    assert settings() == settings("--episodes", "9") == settings("--training-seeds", "3")
+    assert len({settings(), *others}) == 1 + len(others)
 
 
 def test_the_table_is_sorted_and_tells_regret_only_where_it_is_known() -> None:
@@ -205,6 +218,36 @@ def test_the_picture(tmp_path: Path) -> None:
 
     height, width, _ = imread(path).shape
     assert width > 1.5 * height and not list(tmp_path.glob(".*"))
+
+
+def seeded(errors: dict[str, str]) -> pd.DataFrame:
+    return pd.DataFrame({"policy": ["staggered", *errors], "joint_error": 2.0, "seed_errors": ["", *errors.values()]})
+
+
+def test_seeds_are_summarised_task_by_task_and_together() -> None:
+    one = seeded({"DQN": "1 2 3 4 90", "SB3 PPO": "5 5 5 5 5"}).assign(env_id="a")
+    two = seeded({"DQN": "8 8 8 8 8", "SB3 PPO": "6 6 6 6 6"}).assign(env_id="b")
+    found = over_seeds(pd.concat([one, two])).set_index(["policy", "env_id"])
+    row = found.loc[("DQN", "a")]
+    assert (row.iqm, row.lowest, row.highest) == (3.0, 1.0, 90.0) and row.iqm_low < 3.0 < row.iqm_high
+    assert tuple(found.loc[("SB3 PPO", "a")][["iqm", "iqm_low", "iqm_high"]]) == (5.0, 5.0, 5.0)
+    assert found.loc[("SB3 PPO", "all")].iqm == 2.75, "the middle of five 2.5 and five 3.0"
+    assert found.loc[("DQN", "all")].iqm_low < found.loc[("DQN", "all")].iqm < found.loc[("DQN", "all")].iqm_high
+    alone = over_seeds(seeded({"DQN": "7"}).assign(env_id="a"))
+    assert alone.iqm.item() == 7.0 and math.isnan(alone.iqm_low.item()) and "all" not in set(alone.env_id)
+
+
+def test_a_band_spans_what_all_curves_know() -> None:
+    steps = np.arange(0.0, 110.0, 10.0)
+    curves = [Curve(steps, 2 * steps, 5 + 0 * steps), Curve(steps[2:], steps[2:], 3 + steps[2:] / 10)]
+    at, mean, low, high = band(curves, "decisions", 9)
+    np.testing.assert_allclose(at, np.arange(20.0, 110.0, 10.0))
+    np.testing.assert_allclose(mean, (5 + 3 + at / 10) / 2)
+    np.testing.assert_allclose(low, np.minimum(5, 3 + at / 10))
+    np.testing.assert_allclose(high, np.maximum(5, 3 + at / 10))
+    assert band(curves, "seconds")[0][-1] == 100.0
+    assert band([*curves, Curve(*np.zeros((3, 0)))], "decisions") is None and band([], "seconds") is None
+    assert band([curves[0], Curve(*(np.array([500.0]),) * 3)], "decisions") is None
 
 
 def test_regret_is_paired() -> None:

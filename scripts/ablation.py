@@ -53,6 +53,8 @@ def variants(config: DQNConfig) -> dict[str, tuple[str, Changes]]:
         "narrow": (f"{'-'.join(map(str, narrow))} units", {"hidden": narrow}),
         "from returns": ("pairs start from the policy learned from returns", {"improve_from": "learned"}),
         "few large steps": ("a quarter of the steps, four times the pairs", few),
+        "whole pairs": ("pairs played to the end", {"pair_cut": 0}),
+        "cut pairs": ("pairs cut after 12 slots, learned values for the rest", {"pair_cut": 12}),
         "last step alone": ("only the newest pairs are fitted", {"pairs_kept": 1}),
         "returns": ("no pairs: Peng's Q(lambda) alone", RETURNS),
         "returns, random start": ("the same, the start at random", {**RETURNS, "start": "random"}),

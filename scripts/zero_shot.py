@@ -44,8 +44,8 @@ INSTANCES: dict[str, tuple[str, dict[str, Any]]] = {
     "MultiDevice-v0": ("MultiDevice-v0", {}),
     "MultiDevice-Day-v0": ("MultiDevice-Day-v0", {}),
     "M=10 T=120 B=10 D=24": (
-        "MultiDevice-v0",
-        {"devices": list(range(0, 30, 3)), "horizon": 120, "energy_budget": 10, "max_sleep": 24},
+        "MultiDevice-Day-v0",  # its recipe suits
+        {"horizon": 120, "energy_budget": 10},
     ),
     "M=3 T=60 B=6 D=20": (
         "MultiDevice-v0",

@@ -62,7 +62,7 @@ def trained_there(name: str, args: argparse.Namespace) -> GreedyPolicy | None:
     env_id, kwargs = INSTANCES[name]
     if not kwargs and env_id in pretrained_ids():
         return load_pretrained(env_id)
-    if args.train <= 0:
+    if args.train <= 0 or name not in args.train_at:
         return None
     folder = args.folder / "".join(x if x.isalnum() else "-" for x in name)
     chosen = recipe(env_id)
@@ -137,6 +137,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--instances", nargs="+", choices=INSTANCES, default=list(INSTANCES), metavar="NAME")
     parser.add_argument("--episodes", type=int, default=10_000)
     parser.add_argument("--train", type=float, default=0.0, help="seconds for each agent that is missing (default 0)")
+    parser.add_argument(
+        "--train-at", nargs="+", choices=INSTANCES, default=list(INSTANCES), metavar="NAME", help="default: all"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the training there")
     parser.add_argument("--folder", type=Path, default=Path("runs") / "zero_shot")
     parser.add_argument("--csv", type=Path, default=Path("results") / "zero_shot.csv")

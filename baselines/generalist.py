@@ -62,11 +62,12 @@ class MixedPairCollector:
     Args:
         sampler: from a seed to what draws the instances.
         instances: how many share the pairs.
+        cut: as for `PairCollector`.
         threads: None: as many as there are cores, at most eight.
     """
 
-    def __init__(self, sampler: Sampler, instances: int = 64, *, threads: int | None = None) -> None:
-        self._sampler, self._instances = sampler, instances
+    def __init__(self, sampler: Sampler, instances: int = 64, *, cut: int = 0, threads: int | None = None) -> None:
+        self._sampler, self._instances, self._cut = sampler, instances, cut
         self._threads = threads or min(8, available_cores())
 
     def __call__(self, network: QNetwork | None, n_pairs: int, rng: np.random.Generator) -> Pairs:
@@ -84,7 +85,8 @@ class MixedPairCollector:
             if network is None:
                 guide = best_threshold(problem, GUIDE_SEED, GUIDE_DECISIONS)
             side_by_side = min(64, max(8, -(-share // POINTS)))
-            collector = PairCollector(problem, guide, observation="per_device", n_episodes=side_by_side, points=POINTS)
+            shape = {"n_episodes": side_by_side, "points": POINTS, "cut": self._cut}
+            collector = PairCollector(problem, guide, observation="per_device", **shape)
             pairs = collector.collect(collector.layers(network), share, np.random.default_rng(seed))
             spread = float((pairs.deltas[:, 0] / pairs.scales).std()) or 1.0
             return pairs._replace(
@@ -210,7 +212,7 @@ class GeneralistTraining(Training):
         return MixedGuide(self.env)
 
     def _collector(self) -> Collect:
-        return MixedPairCollector(self._sampler, threads=self.threads)
+        return MixedPairCollector(self._sampler, cut=self.agent.config.pair_cut, threads=self.threads)
 
 
 def load_generalist() -> GreedyPolicy:

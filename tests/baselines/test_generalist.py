@@ -65,8 +65,10 @@ def test_it_plays_any_instance_and_compiled_play_is_the_same(finished: Path) -> 
     assert 3 < 12, "also of more devices than it was trained on"
 
 
-def test_pairs_are_those_of_fresh_instances_whatever_the_threads() -> None:
-    one, three = (MixedPairCollector(small, 5, threads=n)(None, 100, np.random.default_rng(2)) for n in (1, 3))
+@pytest.mark.parametrize("cut", [0, 3])
+def test_pairs_are_those_of_fresh_instances_whatever_the_threads(cut: int) -> None:
+    one, three = (MixedPairCollector(small, 5, cut=cut, threads=n)(None, 100, np.random.default_rng(2)) for n in (1, 3))
+    assert one.cut.shape == (100, 2 if cut else 0) and one.cut.any() == bool(cut)
     for part, same in zip(one, three, strict=True):
         np.testing.assert_array_equal(part, same)
     assert one.observations.shape == (100, 32 + 18 * 3)

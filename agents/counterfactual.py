@@ -130,19 +130,24 @@ def fit_values(
 
     Args:
         network: of one action, a value.
-        deltas: (n, 2) return after action 1 minus return after action 0, up to the first cut and between the two.
+        deltas: (n, 2) return after action 1 minus return after action 0, in the return's unit: up to the first cut,
+            and between the two.
         tails: (n, 2, 2, n_inputs) observations at each cut after action 0 and after action 1.
         cut: (n, 2) whether the cut was reached.
         scales: (n,) relative size of each one's noise.
         updates: minibatches; 0 changes nothing.
+        batch_size: pairs of each.
+        learning_rate: at first; a cosine leads to ``learning_rate_end``.
+        learning_rate_end: at last.
         refresh: updates after which the network that says what is left at the second cut is renewed.
+        max_gradient_norm: gradients are clipped to.
         seed: of the minibatches.
 
     Returns:
         The root of the mean squared error over the last tenth of the updates, over the scales; NaN without any.
 
     Raises:
-        ValueError: wrong shapes, or a network of more than one action.
+        ValueError: wrong shapes, numbers that aren't finite, or a network of more than one action.
     """
     gaps, ends, reached = np.asarray(deltas, np.float32), np.asarray(tails, np.float32), np.asarray(cut, np.bool_)
     noise = np.asarray(scales, dtype=np.float32)
@@ -152,6 +157,12 @@ def fit_values(
     shapes = gaps.shape, ends.shape[:3], reached.shape, noise.shape
     if shapes != ((n, 2), (n, 2, 2), (n, 2), (n,)):
         raise ValueError(f"deltas, tails, cut, scales: {shapes}; expected (n, 2), (n, 2, 2, n_inputs), (n, 2) and (n,)")
+    if ends.ndim != 4 or not network.reads(ends.shape[3]):
+        raise ValueError(f"tails {ends.shape}: expected (n, 2, 2, {network.n_inputs})")
+    if not (np.isfinite(gaps).all() and np.isfinite(ends[reached]).all()):
+        raise ValueError("deltas, and tails where a cut was reached, must be finite")
+    if not (np.isfinite(noise) & (noise > 0)).all():
+        raise ValueError("scales must be positive numbers")
     used = np.flatnonzero(reached[:, 0])
     if not updates or not len(used):
         return float("nan")

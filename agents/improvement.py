@@ -64,10 +64,14 @@ class Improvement:
     fit: AdvantageFit
     seconds: float  # of this step
     collecting_seconds: float  # of it, spent on playing
+    value_error: float  # what `fit_values` returned; NaN of whole pairs
 
 
 class PairedDQN(DQN):
-    """A `DQN` that can go on to improve its policy by counterfactual pairs; its checkpoints hold the pairs."""
+    """A `DQN` that can go on to improve its policy by counterfactual pairs.
+
+    Its checkpoints hold the pairs, and the network of the values that stand for what was cut off.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -77,6 +81,8 @@ class PairedDQN(DQN):
 
     def improve(self, collect: Collect) -> Improvement:
         """Collect pairs under the chosen policy and fit the advantages to those of the last few steps.
+
+        Pairs that were cut off are completed by values that are fitted to the same pairs first, see `fit_values`.
 
         The first step may start from the guide (``improve_from``): the calmer the policy, the less noise in its pairs.
 
@@ -93,8 +99,9 @@ class PairedDQN(DQN):
             self.online.load_state_dict(self.chosen.state_dict())
             self.online.rescale_outputs(float(np.std(batch.deltas)) or 1.0)
         with torch_threads(config.threads):
-            self._batches = [*self._batches, self._completed(batch)][-config.pairs_kept :]
-            together = Fitted(*(np.concatenate(parts) for parts in zip(*self._batches, strict=True)))
+            completed, value_error = self._completed(batch)
+            batches = [*self._batches, completed][-config.pairs_kept :]
+            together = Fitted(*(np.concatenate(parts) for parts in zip(*batches, strict=True)))
             fit = fit_advantages(
                 self.online,
                 together.observations,
@@ -106,19 +113,20 @@ class PairedDQN(DQN):
                 seed=int(self.rng.integers(2**31)),
             )
         self.adopt(self.online)
+        self._batches = batches
         self.improvements += 1
         self.pairs += len(batch.deltas)
         now = time.perf_counter()
-        return Improvement(self.improvements, self.pairs, fit, now - began, collected - began)
+        return Improvement(self.improvements, self.pairs, fit, now - began, collected - began, value_error)
 
-    def _completed(self, batch: Pairs) -> Fitted:
-        """What a batch tells of the gaps: its first stretch, and what the values say of the rest."""
-        n, cuts = len(batch.observations), batch.cut.shape[1]
-        if cuts not in (0, 2) or batch.deltas.shape != (n, max(1, cuts)):
+    def _completed(self, batch: Pairs) -> tuple[Fitted, float]:
+        """What a batch tells of the gaps, its first stretch and what the values say of the rest; and their error."""
+        n, cuts = len(batch.observations), batch.cut.shape[-1]
+        if batch.cut.shape != (n, cuts) or cuts not in (0, 2) or batch.deltas.shape != (n, max(1, cuts)):
             raise ValueError(
                 f"deltas {batch.deltas.shape}, cut {batch.cut.shape}: expected ({n}, 1) and ({n}, 0), or ({n}, 2) twice"
             )
-        gaps = batch.deltas[:, 0]
+        gaps, error = batch.deltas[:, 0], float("nan")
         if cuts:
             if self._values is None:
                 self._values = self._make_values()
@@ -126,10 +134,10 @@ class PairedDQN(DQN):
             config, seed = self.config, int(self.rng.integers(2**31))
             told = batch.deltas, batch.tails, batch.cut
             sizes = {"updates": config.value_updates, "batch_size": config.batch_size}
-            fit_values(self._values, *told, scales=batch.scales, **sizes, seed=seed)
+            error = fit_values(self._values, *told, scales=batch.scales, **sizes, seed=seed)
             rest = value_difference(self._values, torch.from_numpy(batch.tails[:, 0])).numpy()
             gaps = gaps + np.where(batch.cut[:, 0], rest, np.float32(0.0))
-        return Fitted(batch.observations, gaps, batch.scales)
+        return Fitted(batch.observations, gaps, batch.scales), error
 
     def _make_values(self) -> QNetwork:
         """A network of one value, with the inputs scaled as the others'."""
@@ -140,7 +148,7 @@ class PairedDQN(DQN):
         return network
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return what `DQN.state` does, and the pairs."""
+        """Return what `DQN.state` does, the pairs and the values."""
         tensors, counters = super().state()
         if self._values is not None:
             tensors |= {f"values.{key}": x for key, x in self._values.state_dict().items()}
@@ -157,6 +165,7 @@ class PairedDQN(DQN):
             Fitted(*(tensors[f"pairs.{number}.{key}"].numpy() for key in Fitted._fields)) for number in range(kept)
         ]
         values = {key.removeprefix("values."): x for key, x in tensors.items() if key.startswith("values.")}
+        self._values = None
         if values:
             self._values = self._make_values()
             self._values.load_state_dict(values)

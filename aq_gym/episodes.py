@@ -46,8 +46,8 @@ class Counterfactuals(NamedTuple):
     """What `Episodes.branch` found at n decisions in each of K episodes."""
 
     observations: NDArray[np.float32]  # (K, n, size), zeros where the action was forced or the episode over
-    gains: NDArray[np.float64]  # (K, n, stretches) slot errors that sensing saves [µg/m³], or NaN
-    tails: NDArray[np.float32]  # (K, n, cuts, 2, size) observations at each cut after off and after on
+    gains: NDArray[np.float64]  # (K, n, stretches) slot errors that sensing saves [µg/m³], or NaN; 0 after the end
+    tails: NDArray[np.float32]  # (K, n, cuts, 2, size) observations at each cut after off and after on, or zeros
     cut: NDArray[np.bool_]  # (K, n, cuts) whether the cut was reached before both plays met or ended
 
 
@@ -241,13 +241,16 @@ class Episodes:
             The pairs. The episodes themselves are played to their ends.
 
         Raises:
-            ValueError: layers, points or cuts of a wrong shape or order, or a batch that shows another observation.
+            ValueError: layers, points or cuts of a wrong shape or order, a batch that shows another observation, or
+                episodes that have not begun.
         """
         network = self._network(layers)
         if points.ndim != 2 or len(points) != len(self) or (np.diff(points, axis=1, prepend=0) < 0).any():
             raise ValueError(f"points: expected ({len(self)}, n) numbers from 0, never decreasing, got {points}")
-        at = np.asarray(cuts, np.int64)
-        if at.ndim != 1 or (np.diff(at, prepend=0) <= 0).any():
+        if (self.slot == 0).any():
+            raise ValueError("branch: some episodes have not begun; begin them first")
+        at = np.array(cuts, np.int64)
+        if at.ndim != 1 or (np.diff(at, prepend=0) <= 0).any() or at.tolist() != list(cuts):
             raise ValueError(f"cuts: expected increasing numbers of slots from 1, got {cuts}")
         size = self.layout.size
         features = np.zeros((*points.shape, size), np.float32)

@@ -236,6 +236,8 @@ class Training:
                 if log:
                     log.scalar("train/pair_error", improvement.fit.validation_error, self._axis)
                     log.scalar("train/pair_spread", improvement.fit.validation_spread, self._axis)
+                    if not math.isnan(improvement.value_error):
+                        log.scalar("train/value_error", improvement.value_error, self._axis)
                 done = agent.improvements / config.improvements
                 yield Step(
                     "improving", share + (1 - share) * done, self._axis, self.seconds, self._validate_present(log)
@@ -278,6 +280,7 @@ class Training:
         if log:
             for tag, value in {**self._validation.scalars(error), **self._validation.disagreement(policy)}.items():
                 log.scalar(tag, value, self._axis)
+            log.scalar("time/training_seconds", self.seconds, self._axis)
         return error
 
 

@@ -147,7 +147,7 @@ class PairCollector:
         return Layers(WIDTHS + np.array([1, 0]), weights, silent, np.zeros(len(DEVICE_FEATURES) + 1, np.float32))
 
     def collect(self, layers: Layers, n_pairs: int, rng: np.random.Generator) -> Pairs:
-        """Play pairs in this thread.
+        """Play ``n_pairs`` pairs in this thread, see `Pairs`; deltas in µg/m³, summed over the slots of a stretch.
 
         Raises:
             ValueError: no free decision was met.

@@ -266,7 +266,8 @@ class _Validation(BaseCallback):
         normalise = self.model.get_vec_normalize_env()
         policy = SB3Policy(self.model, normalise, observation=self.card["observation"], view=self.card["view"])
         error = self.validation.error(policy)
-        for tag, value in self.validation.scalars(error).items():
+        scalars = self.validation.scalars(error) | {"time/training_seconds": seconds}
+        for tag, value in scalars.items():
             self.logger.record(tag, value)
         self.logger.record("time/total_timesteps", self.model.num_timesteps, exclude="tensorboard")
         self.logger.dump(self.model.num_timesteps)

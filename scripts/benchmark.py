@@ -82,7 +82,8 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
         console = Console(width=120)
     plan.folder.mkdir(parents=True, exist_ok=True)
     tables: dict[str, pd.DataFrame] = {}
-    shared = {name: getattr(plan, name) for name in ("episodes", "seed", "seconds", "scale")} | origin
+    shared = {name: getattr(plan, name) for name in ("episodes", "seed", "seconds", "scale", "training_seeds")}
+    shared |= origin
 
     def together() -> pd.DataFrame:
         return pd.concat([tables[env_id] for env_id in args.ids if env_id in tables], ignore_index=True)
@@ -101,6 +102,8 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
             interrupted = True
     if tables:
         what = f"{plan.episodes:,} episodes, the same for all; each training at most {plan.seconds:g} s on one core"
+        if plan.training_seeds > 1:
+            what += f"; learners: mean over {plan.training_seeds} training seeds"
         draw(plan.folder / "benchmark.png", together(), what)
         print(f"table and picture: {plan.folder / 'benchmark.csv'}, {plan.folder / 'benchmark.png'}")
         finished = {env_id: {x: plan.runs(x) for x in plan.learners} for env_id in args.ids if env_id in tables}

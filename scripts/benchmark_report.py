@@ -82,8 +82,8 @@ def over_seeds(table: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     """What training seeds change: one row a task and learner, and one a learner over all tasks together.
 
     Of several tasks the errors are those over the first policy's (staggered by default) on the same task. The
-    interquartile mean leaves out a quarter at either end; its 95 % interval comes from resampling the seeds of each
-    task by themselves (stratified bootstrap, Agarwal et al. 2021).
+    interquartile mean leaves out a quarter at either end, rounded down: nothing below four seeds. Its 95 % interval
+    comes from resampling the seeds of each task by themselves (stratified bootstrap, Agarwal et al. 2021).
 
     Args:
         table: rows as `scripts.benchmark_jobs.evaluate_task` makes them, of one task or several.
@@ -139,7 +139,7 @@ class Curve(NamedTuple):
     """A training's validation errors."""
 
     decisions: NDArray[np.float64]  # (n,) where
-    seconds: NDArray[np.float64]  # (n,) since the training began, validation included
+    seconds: NDArray[np.float64]  # (n,) of training, validation left out
     errors: NDArray[np.float64]  # (n,) [µg/m³]
 
 
@@ -151,9 +151,8 @@ def read_curve(folder: Path) -> Curve:
     run.Reload()
     if "eval/joint_error" not in run.Tags()["scalars"]:
         return Curve(*(np.zeros(0) for _ in Curve._fields))
-    found = run.Scalars("eval/joint_error")
-    began = run.FirstEventTimestamp()
-    return Curve(*np.array([(x.step, x.wall_time - began, x.value) for x in found], float).T)
+    found, seconds = run.Scalars("eval/joint_error"), run.Scalars("time/training_seconds")
+    return Curve(*np.array([(x.step, y.value, x.value) for x, y in zip(found, seconds, strict=True)], float).T)
 
 
 def band(curves: Sequence[Curve], axis: str, points: int = 100) -> NDArray[np.float64] | None:
@@ -205,7 +204,7 @@ def draw_curves(plan: Plan, finished: Mapping[str, Mapping[str, Sequence[str]]])
                 panels[row, column].fill_between(at, low, high, color=colour, alpha=0.2, linewidth=0)
                 if name == "decisions" and len(runs) > 1:
                     _log_band(plan.place(env_id), learner, found)
-        for row, name in enumerate(("decisions and pairs", "seconds, validation included")):
+        for row, name in enumerate(("decisions and pairs", "seconds of training")):
             axis = panels[row, column]
             axis.set_xlabel(name)
             if late:
@@ -214,7 +213,9 @@ def draw_curves(plan: Plan, finished: Mapping[str, Mapping[str, Sequence[str]]])
             axis.grid(color="#E6E6E6", linewidth=0.8)
             axis.spines[["top", "right"]].set_visible(False)
         panels[0, column].set_title(env_id.rpartition("/")[2], fontweight="bold", loc="left")
-    panels[0, 0].legend(frameon=False, fontsize=9)
+    known = {text: line for panel in panels.flat for line, text in zip(*panel.get_legend_handles_labels(), strict=True)}
+    if known:
+        figure.legend(known.values(), known.keys(), loc="outside lower center", ncols=len(known), frameon=False)
     for row in range(2):
         panels[row, 0].set_ylabel("joint error [µg/m³]")
     figure.suptitle(

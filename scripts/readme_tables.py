@@ -61,6 +61,12 @@ def benchmark_table(path: Path) -> str:
             lines.append(f"| {name} | {policy} | {error} | {less} | {regret} | {row.training_seconds:.0f} |")
     one = table.iloc[0]
     dirty = " with uncommitted changes" if one.dirty else ""
+    n = int(one.get("training_seeds", 1))
+    seeds = (
+        f"Learners were trained on {n} seeds: rows are means over them, intervals those over episodes. "
+        if n > 1
+        else ""
+    )
     lines += [
         "",
         f"{one.episodes:,} episodes, the same for every policy; in brackets 95 % bootstrap intervals, those of "
@@ -69,7 +75,7 @@ def benchmark_table(path: Path) -> str:
         f"two side by side on {one.cores} cores ({one.cpu}); "
         "pretrained is the agent that is shipped for the task, generalist the one for any, with the seconds of their "
         "training; greedy and index with those of tuning. "
-        f"Commit {one.commit[:10]}{dirty}, `python -m scripts.benchmark`.",
+        f"{seeds}Commit {one.commit[:10]}{dirty}, `python -m scripts.benchmark`.",
     ]
     return "\n".join(lines)
 

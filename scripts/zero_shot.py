@@ -62,7 +62,7 @@ def trained_there(name: str, args: argparse.Namespace) -> GreedyPolicy | None:
     env_id, kwargs = INSTANCES[name]
     if not kwargs and env_id in pretrained_ids():
         return load_pretrained(env_id)
-    if args.train <= 0 or name not in args.train_at:
+    if args.train <= 0 or (args.train_at is not None and name not in args.train_at):
         return None
     folder = args.folder / "".join(x if x.isalnum() else "-" for x in name)
     chosen = recipe(env_id)
@@ -138,7 +138,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--episodes", type=int, default=10_000)
     parser.add_argument("--train", type=float, default=0.0, help="seconds for each agent that is missing (default 0)")
     parser.add_argument(
-        "--train-at", nargs="+", choices=INSTANCES, default=list(INSTANCES), metavar="NAME", help="default: all"
+        "--train-at", nargs="+", choices=INSTANCES, metavar="NAME", help="where --train applies (default: everywhere)"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the training there")
     parser.add_argument("--folder", type=Path, default=Path("runs") / "zero_shot")
@@ -146,6 +146,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--markdown", type=Path, help="also write the table there as a page")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     args = parser.parse_args(arguments)
+    if args.train_at is not None and args.train <= 0:
+        parser.error("--train-at: says where --train applies, so give --train SECONDS too")
     args.given = list(sys.argv[1:] if arguments is None else arguments)
     return args
 

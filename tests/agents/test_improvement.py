@@ -269,6 +269,26 @@ def test_values_stand_for_what_was_cut_off():
     assert np.corrcoef(gap(agent.average, x), x[:, 0])[0, 1] > 0.98
 
 
+def test_a_bad_batch_of_cut_pairs_leaves_the_agent_as_it_was():
+    agent = agent_of(pairs=500, pair_updates=20, value_updates=20)
+    agent.improve(cut_pairs)
+    for field, value, message in (
+        ("deltas", np.nan, "deltas, and tails where a cut was reached, must be finite"),
+        ("tails", np.nan, "deltas, and tails where a cut was reached, must be finite"),
+        ("scales", 0.0, "scales must be positive"),
+    ):
+
+        def broken(network, n, rng, field=field, value=value):
+            batch = cut_pairs(network, n, rng)
+            return batch._replace(**{field: np.full_like(getattr(batch, field), value)})
+
+        with pytest.raises(ValueError, match=message):
+            agent.improve(broken)
+    assert len(agent._batches) == 1 and agent.improvements == 1
+    done = agent.improve(cut_pairs)
+    assert done.improvements == 2 and done.value_error > 0.2, "at least the noise"
+
+
 def test_values_are_resumed_too(tmp_path):
     agent = agent_of(pairs=500, pairs_kept=2, pair_updates=20, value_updates=20, replay_capacity=100)
     agent.improve(cut_pairs)

@@ -319,7 +319,9 @@ def test_nonsense_is_refused(made_up_problem: Any) -> None:
     for points in ([[0]], [0, 0, 0], [[2, 1]] * 3, [[-1, 1]] * 3):
         with pytest.raises(ValueError, match=r"points: expected \(3, n\)"):
             episodes.branch(Layers(widths, weights), np.array(points))
-    for cuts in ((0, 2), (3, 3), (4, 2)):
+    with pytest.raises(ValueError, match="branch: some episodes have not begun"):
+        Episodes(episodes.problem, 3, observation="compact").branch(Layers(widths, weights), np.zeros((3, 1), np.int64))
+    for cuts in ((0, 2), (3, 3), (4, 2), (1.5, 3)):
         with pytest.raises(ValueError, match=r"cuts: expected increasing numbers of slots from 1"):
             episodes.branch(Layers(widths, weights), np.zeros((3, 1), np.int64), cuts)
 

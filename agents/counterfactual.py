@@ -132,7 +132,7 @@ def fit_values(
         network: of one action, a value.
         deltas: (n, 2) return after action 1 minus return after action 0, in the return's unit: up to the first cut,
             and between the two.
-        tails: (n, 2, 2, n_inputs) observations at each cut after action 0 and after action 1.
+        tails: (n, 2, 2, n_inputs) what shows at each cut after action 0 and after action 1.
         cut: (n, 2) whether the cut was reached.
         scales: (n,) relative size of each one's noise.
         updates: minibatches; 0 changes nothing.

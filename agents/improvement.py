@@ -32,7 +32,7 @@ class Pairs(NamedTuple):
     observations: NDArray[np.float32]  # (n, n_inputs) of decisions at which both actions were allowed
     deltas: NDArray[np.float32]  # (n, stretches) return after action 1 minus return after action 0, all else equal
     scales: NDArray[np.float32]  # (n,) how large the noise of each is, up to a common factor
-    tails: NDArray[np.float32]  # (n, cuts, 2, n_inputs) observations after each action where the pair was cut off
+    tails: NDArray[np.float32]  # (n, cuts, 2, k) what shows after each action where the pair was cut off
     cut: NDArray[np.bool_]  # (n, cuts) whether it was, at each of no or two cuts; False: the stretches tell all
 
     @classmethod
@@ -127,9 +127,11 @@ class PairedDQN(DQN):
                 f"deltas {batch.deltas.shape}, cut {batch.cut.shape}: expected ({n}, 1) and ({n}, 0), or ({n}, 2) twice"
             )
         gaps, error = batch.deltas[:, 0], float("nan")
-        if cuts:
+        if batch.cut.any():
             if self._values is None:
-                self._values = self._make_values()
+                self._values = self._make_values(batch.tails.shape[-1])
+                if batch.tails.shape[-1] != self.online.n_inputs:
+                    self._values.set_input_scaling(batch.tails[batch.cut].reshape(-1, batch.tails.shape[-1]))
                 self._values.rescale_outputs(float(np.std(batch.deltas[:, 1])) or 1.0)
             config, seed = self.config, int(self.rng.integers(2**31))
             told = batch.deltas, batch.tails, batch.cut
@@ -139,10 +141,12 @@ class PairedDQN(DQN):
             gaps = gaps + np.where(batch.cut[:, 0], rest, np.float32(0.0))
         return Fitted(batch.observations, gaps, batch.scales), error
 
-    def _make_values(self) -> QNetwork:
-        """A network of one value, with the inputs scaled as the others'."""
+    def _make_values(self, n_inputs: int) -> QNetwork:
+        """A network of one value: with the inputs scaled as the others', or a plain one where tails show others."""
         generator = torch.Generator().manual_seed(self.seed)
-        network = make_network(self.config, self.online.n_inputs, 1, generator)
+        if n_inputs != self.online.n_inputs:
+            return make_network(self.config.replace(network="mlp"), n_inputs, 1, generator)
+        network = make_network(self.config, n_inputs, 1, generator)
         network.input_center.copy_(self.online.input_center)
         network.input_scale.copy_(self.online.input_scale)
         return network
@@ -154,7 +158,8 @@ class PairedDQN(DQN):
             tensors |= {f"values.{key}": x for key, x in self._values.state_dict().items()}
         for number, batch in enumerate(self._batches):
             tensors |= {f"pairs.{number}.{key}": torch.from_numpy(x) for key, x in batch._asdict().items()}
-        return tensors, {**counters, "improvements": self.improvements, "pairs": self.pairs}
+        inputs = self._values.n_inputs if self._values is not None else 0
+        return tensors, {**counters, "improvements": self.improvements, "pairs": self.pairs, "value_inputs": inputs}
 
     def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
         """Take back what `state` returned."""
@@ -164,8 +169,9 @@ class PairedDQN(DQN):
         self._batches = [
             Fitted(*(tensors[f"pairs.{number}.{key}"].numpy() for key in Fitted._fields)) for number in range(kept)
         ]
-        values = {key.removeprefix("values."): x for key, x in tensors.items() if key.startswith("values.")}
         self._values = None
-        if values:
-            self._values = self._make_values()
-            self._values.load_state_dict(values)
+        if counters["value_inputs"]:
+            self._values = self._make_values(counters["value_inputs"])
+            self._values.load_state_dict(
+                {key.removeprefix("values."): x for key, x in tensors.items() if key.startswith("values.")}
+            )

@@ -17,7 +17,7 @@ class InstanceSampler:
 
     A network is one of the bundled ones, as it is or coarsened, or a synthetic one of 20 to 45 locations; M devices
     stand at random places; T is log-uniform; the budget pays for a sensing every ``period`` slots, and the longest
-    sleep is 1.2 to 3 times as long; a budget is at least 2. By default five devices and ten are left out, so that the
+    sleep is 1.2 to 4.2 times as long; a budget is at least 2. By default five devices and ten are left out, so that the
     registered ids of these sizes are new to whoever learns on the samples.
 
     Args:
@@ -34,9 +34,9 @@ class InstanceSampler:
         self,
         seed: int,
         *,
-        n_devices: Sequence[int] = (1, 2, 3, 4, 6, 7, 8, 9),
-        horizon: tuple[int, int] = (24, 144),
-        period: tuple[float, float] = (3.0, 10.0),
+        n_devices: Sequence[int] = (1, 2, 3, 4, 6, 7, 8, 9, 11, 12),
+        horizon: tuple[int, int] = (20, 168),
+        period: tuple[float, float] = (2.5, 13.0),
     ) -> None:
         if not n_devices or min(n_devices) < 1 or max(n_devices) > min(SYNTHETIC_LOCATIONS):
             raise ValueError(f"n_devices: expected numbers in 1..{min(SYNTHETIC_LOCATIONS)}, got {n_devices!r}")
@@ -56,7 +56,7 @@ class InstanceSampler:
         horizon = round(np.exp(rng.uniform(*np.log(self._horizon))))
         period = min(rng.uniform(*self._period), horizon / 2.0)
         budget = round(horizon / period)
-        sleep = int(np.ceil(rng.uniform(1.2, 3.0) * horizon / budget))
+        sleep = int(np.ceil(rng.uniform(1.2, 4.2) * horizon / budget))
         return Problem.create(network, devices, horizon, budget, sleep)
 
     def _network(self) -> SensorNetwork:

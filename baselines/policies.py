@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aq_gym import schedules
 from aq_gym.policy import own
 from aq_gym.problem import Problem
 
@@ -130,19 +131,13 @@ class Synchronised(Uniform):
     """All devices sense in slots round(k T / (B + 1)), k = 1..B (Python's round: halves go to the even number)."""
 
     def __init__(self, problem: Problem) -> None:
-        horizon, budget = problem.horizon, problem.energy_budget
-        schedule = np.zeros((horizon + 1, problem.n_devices), np.bool_)
-        schedule[[round(k * horizon / (budget + 1)) for k in range(1, budget + 1)]] = True
-        schedule[0] = False  # where B + 1 > 2 T
-        super().__init__(problem, schedule)
+        matrix = schedules.synchronised(problem.n_devices, problem.horizon, problem.energy_budget)
+        super().__init__(problem, np.pad(matrix, ((0, 0), (1, 0))).T.copy())
 
 
 class Staggered(Uniform):
     """Device m, counted from 0, senses in slots floor(j T / B + m T / (B M)) + 1, j = 0..B-1."""
 
     def __init__(self, problem: Problem) -> None:
-        horizon, budget, n_devices = problem.horizon, problem.energy_budget, problem.n_devices
-        schedule = np.zeros((horizon + 1, n_devices), np.bool_)
-        for m in range(n_devices):
-            schedule[[(j * n_devices + m) * horizon // (budget * n_devices) + 1 for j in range(budget)], m] = True
-        super().__init__(problem, schedule)
+        matrix = schedules.staggered(problem.n_devices, problem.horizon, problem.energy_budget)
+        super().__init__(problem, np.pad(matrix, ((0, 0), (1, 0))).T.copy())

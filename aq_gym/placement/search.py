@@ -1,0 +1,181 @@
+"""Where to put M devices: the simple ways, and the exhaustive one that certifies them.
+
+Every search returns a `Placement`; `aq_gym.placement.genetic` holds the paper's own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import comb
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from aq_gym.network import SensorNetwork
+from aq_gym.placement import features
+from aq_gym.placement.fitness import all_sets
+
+Errors = Callable[[NDArray[np.int64]], NDArray[np.float64]]
+"""From (K, m) location sets to their (K,) errors [µg/m³], less is better: a `fitness.Fitness`, or a policy's error."""
+
+MOST_SETS = 10_000_000  # that `exhaustive` agrees to enumerate
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Chosen locations, and how they were found."""
+
+    method: str
+    locations: tuple[int, ...]  # ascending
+    error: float  # of the search's fitness [µg/m³]
+    evaluations: int  # sets that were evaluated
+    seconds: float
+    history: tuple[tuple[int, float], ...]  # (evaluations, best error) whenever the best one improved
+
+
+class _Track:
+    """Counts evaluations and keeps the best set."""
+
+    def __init__(self, method: str, errors: Errors) -> None:
+        self._method, self._errors, self._began = method, errors, time.perf_counter()
+        self.evaluations, self.best = 0, np.inf
+        self.locations: tuple[int, ...] = ()
+        self._history: list[tuple[int, float]] = []
+
+    def __call__(self, sets: NDArray[np.int64]) -> NDArray[np.float64]:
+        found = self._errors(sets)
+        self.evaluations += len(sets)
+        least = int(found.argmin())
+        if found[least] < self.best:
+            self.best, self.locations = float(found[least]), tuple(sorted(int(x) for x in sets[least] if x >= 0))
+            self._history.append((self.evaluations, self.best))
+        return found
+
+    def done(self) -> Placement:
+        seconds = time.perf_counter() - self._began
+        return Placement(self._method, self.locations, self.best, self.evaluations, seconds, tuple(self._history))
+
+
+def _check(n_locations: int, n_devices: int) -> None:
+    if not 1 <= n_devices <= n_locations:
+        raise ValueError(f"n_devices: expected 1 to {n_locations}, one for each location, got {n_devices}")
+
+
+def random_sets(n_locations: int, n_devices: int, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """(count, M) sets, each equally likely, ascending.
+
+    Raises:
+        ValueError: more devices than locations, or none.
+    """
+    _check(n_locations, n_devices)
+    return np.sort(rng.random((count, n_locations)).argsort(axis=1)[:, :n_devices], axis=1)
+
+
+def random_search(errors: Errors, n_locations: int, n_devices: int, *, count: int = 1, seed: int = 0) -> Placement:
+    """The best of ``count`` random sets.
+
+    Raises:
+        ValueError: more devices than locations, or no sets at all.
+    """
+    if count < 1:
+        raise ValueError(f"count: expected at least 1, got {count}")
+    track = _Track("random", errors)
+    track(random_sets(n_locations, n_devices, count, np.random.default_rng(seed)))
+    return track.done()
+
+
+def medoid_search(errors: Errors, network: SensorNetwork, n_devices: int, *, seed: int = 0) -> Placement:
+    """The location nearest to the centre of each of M clusters in the feature space.
+
+    Raises:
+        ValueError: more devices than locations, or none.
+        ImportError: scikit-learn is missing.
+    """
+    _check(network.n_locations, n_devices)
+    track = _Track("medoids", errors)
+    track(features.medoids(network, n_devices, seed)[None])
+    return track.done()
+
+
+def greedy_search(
+    errors: Errors,
+    n_locations: int,
+    n_devices: int,
+    *,
+    start: ArrayLike | None = None,
+    watch: Callable[[int, float], None] | None = None,
+) -> Placement:
+    """Forward selection, then swaps of one location for another while the best of them helps.
+
+    Args:
+        errors: what is minimised.
+        n_locations: N.
+        n_devices: M.
+        start: (M,) locations to begin the swaps with instead of those of forward selection.
+        watch: told evaluations and the best error after each round.
+
+    Raises:
+        ValueError: more devices than locations, or none; a start that is no set of M locations.
+    """
+    _check(n_locations, n_devices)
+    forward = _Track("greedy", errors)
+    chosen: list[int] = []
+    if start is None:
+        while len(chosen) < n_devices:
+            others = [x for x in range(n_locations) if x not in chosen]
+            sets = np.sort(np.array([[*chosen, x] for x in others], np.int64), axis=1)
+            chosen.append(others[int(forward(sets).argmin())])
+            if watch:
+                watch(forward.evaluations, forward.best)
+    else:
+        chosen = [int(x) for x in np.asarray(start).ravel()]
+        if len(set(chosen)) != n_devices or len(chosen) != n_devices or not set(chosen) <= set(range(n_locations)):
+            raise ValueError(f"start: expected {n_devices} different locations of 0..{n_locations - 1}, got {start!r}")
+    track = _Track("greedy", errors)  # the best set of fewer devices does not count
+    track.evaluations = forward.evaluations
+    best = float(track(np.sort(np.array([chosen], np.int64)))[0])
+    while True:
+        others = [x for x in range(n_locations) if x not in chosen]
+        swaps = [(i, x) for i in range(n_devices) for x in others]
+        if not swaps:
+            break
+        sets = np.array([[*chosen[:i], x, *chosen[i + 1 :]] for i, x in swaps], np.int64)
+        found = track(np.sort(sets, axis=1))
+        if watch:
+            watch(track.evaluations, track.best)
+        least = int(found.argmin())
+        if found[least] >= best:
+            break
+        best, chosen = float(found[least]), sets[least].tolist()
+    return track.done()
+
+
+def exhaustive_search(
+    errors: Errors, n_locations: int, n_devices: int, *, watch: Callable[[int, int], None] | None = None
+) -> Placement:
+    """The best of all N choose M sets: a certificate.
+
+    Args:
+        errors: what is minimised.
+        n_locations: N.
+        n_devices: M.
+        watch: told how many sets are done, of how many.
+
+    Raises:
+        ValueError: more devices than locations, or none; more than `MOST_SETS` sets.
+    """
+    _check(n_locations, n_devices)
+    total = comb(n_locations, n_devices)
+    if total > MOST_SETS:
+        raise ValueError(
+            f"n_devices: {n_locations} choose {n_devices} are {total:,} sets, more than the {MOST_SETS:,} that are "
+            "enumerated; use the genetic or the greedy search"
+        )
+    track = _Track("exhaustive", errors)
+    for sets in all_sets(n_locations, n_devices):
+        track(sets)
+        if watch:
+            watch(track.evaluations, total)
+    return track.done()

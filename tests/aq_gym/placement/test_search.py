@@ -1,0 +1,144 @@
+"""The searches: against brute force, each other, and themselves resumed."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aq_gym import SensorNetwork, schedules
+from aq_gym.placement import (
+    Fitness,
+    GeneticConfig,
+    GeneticSearch,
+    Placement,
+    clusters,
+    exhaustive_search,
+    greedy_search,
+    level_path,
+    medoid_search,
+    random_search,
+)
+
+PKU = SensorNetwork.load("pku2018")
+
+
+def fitness(m: int, n_slots: int = 60) -> Fitness:
+    return Fitness(PKU, schedules.staggered(m, n_slots, n_slots // 6), level_path(PKU, n_slots, 0))
+
+
+def test_exhaustive_search_is_brute_force() -> None:
+    errors = fitness(2)
+    every = {pair: float(errors(np.array([pair]))[0]) for pair in itertools.combinations(range(30), 2)}
+    best = min(every, key=lambda pair: every[pair])
+    done: list[tuple[int, int]] = []
+    found = exhaustive_search(errors, 30, 2, watch=lambda *a: done.append(a))
+    assert (found.locations, found.error, found.evaluations) == (best, every[best], 435)
+    assert done == [(435, 435)] and found.history[-1][1] == found.error and found.seconds > 0
+
+
+def test_the_others_come_close_to_it() -> None:
+    errors = fitness(3)
+    best = exhaustive_search(errors, 30, 3).error
+    others: list[Placement] = [
+        random_search(errors, 30, 3, count=2000, seed=0),
+        medoid_search(errors, PKU, 3),
+        greedy_search(errors, 30, 3),
+        greedy_search(errors, 30, 3, start=[0, 1, 2]),
+    ]
+    for start in ("clusters", "random"):
+        config = GeneticConfig(start=start)  # type: ignore[arg-type]
+        others.append(GeneticSearch(errors, 30, 3, config, clusters=clusters(PKU, 3, 0)).run())
+    gaps = [100 * (x.error / best - 1) for x in others]
+    assert min(gaps) >= 0 and max(gaps[2:]) < 0.5 and gaps[0] < 1 and gaps[1] < 10
+    for x in others:
+        assert x.locations == tuple(sorted(set(x.locations))) and len(x.locations) == 3
+        assert x.error == pytest.approx(float(errors(np.array([x.locations]))[0]), rel=1e-12)
+        assert [b for _, b in x.history] == sorted((b for _, b in x.history), reverse=True)
+
+
+def test_the_genetic_search_resumes_with_the_same_result() -> None:
+    labels = clusters(PKU, 4, 0)
+
+    def search() -> GeneticSearch:
+        return GeneticSearch(fitness(4), 30, 4, GeneticConfig(kept=10, drawn=10, rounds=12), seed=3, clusters=labels)
+
+    whole, first, second = search(), search(), search()
+    whole.run()
+    for _ in range(5):
+        first.step()
+    second.restore(json.loads(json.dumps(first.state())))
+    second.run()
+    one, two = whole.state(), second.state()
+    one.pop("seconds"), two.pop("seconds")
+    assert one == two and whole.rounds == 13
+    other = GeneticSearch(fitness(4), 30, 4, GeneticConfig(kept=10, drawn=10), seed=3, clusters=labels)
+    with pytest.raises(ValueError, match=r"begun with other settings: config was .*'rounds': 12.*here .*'rounds': 300"):
+        other.restore(first.state())
+
+
+def test_genes_start_with_a_location_of_each_cluster_and_never_grow_beyond_m() -> None:
+    labels = clusters(PKU, 5, 0)
+    seen: list[Any] = []
+    errors = fitness(5)
+
+    def watched(sets: Any) -> Any:
+        seen.append(sets)
+        return errors(sets)
+
+    search = GeneticSearch(watched, 30, 5, GeneticConfig(kept=20, drawn=20, patience=4), clusters=labels)
+    search.step()
+    assert all(sorted(labels[row]) == [0, 1, 2, 3, 4] for row in seen[0])
+    search.run()
+    rows = np.concatenate(seen)
+    size = (rows >= 0).sum(axis=1)
+    assert size.min() >= 1 and size.max() == 5 and (size < 5).any()
+    keys = [tuple(row) for row in rows.tolist()]
+    assert len(set(keys)) == len(keys) == search.evaluations, "no gene is evaluated twice"
+    assert search.idle == 4 and search.finished
+
+
+def test_the_best_survive_and_the_others_are_drawn() -> None:
+    search = GeneticSearch(fitness(3), 30, 3, GeneticConfig(kept=8, drawn=4, start="random"), seed=1)
+    bests = [search.step() for _ in range(10)]
+    assert [x.best for x in bests] == sorted((x.best for x in bests), reverse=True)
+    state = search.state()
+    assert len(state["genes"]) == 12 and state["values"][:8] == sorted(state["values"])[:8]
+    assert bests[-1].mean >= bests[-1].best and bests[-1].rounds == 10
+
+
+def test_bad_arguments_are_refused() -> None:
+    errors = fitness(3)
+    for wrong in (0, 31):
+        for call in (
+            lambda m: random_search(errors, 30, m),
+            lambda m: greedy_search(errors, 30, m),
+            lambda m: exhaustive_search(errors, 30, m),
+            lambda m: medoid_search(errors, PKU, m),
+            lambda m: GeneticSearch(errors, 30, m, GeneticConfig(start="random")),
+        ):
+            with pytest.raises(ValueError, match=f"n_devices: expected 1 to 30, one for each location, got {wrong}"):
+                call(wrong)
+    with pytest.raises(ValueError, match=r"30 choose 15 are 155,117,520 sets, more than the 10,000,000"):
+        exhaustive_search(errors, 30, 15)
+    with pytest.raises(ValueError, match="count: expected at least 1, got 0"):
+        random_search(errors, 30, 3, count=0)
+    with pytest.raises(ValueError, match=r"start: expected 3 different locations of 0..29, got \[1, 1, 2\]"):
+        greedy_search(errors, 30, 3, start=[1, 1, 2])
+    for labels in (None, np.zeros(30, int), np.arange(5)):
+        with pytest.raises(ValueError, match=r"clusters: the start from clusters needs \(30,\) labels of 3 clusters"):
+            GeneticSearch(errors, 30, 3, clusters=labels)
+    with pytest.raises(RuntimeError, match="no gene was evaluated yet"):
+        GeneticSearch(errors, 30, 3, GeneticConfig(start="random")).placement()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("kept", 0), ("drawn", -1), ("flip", 0.0), ("flip", 1.0), ("patience", 0), ("rounds", 0.5), ("start", "best")],
+)
+def test_bad_settings_are_refused(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=rf"GeneticConfig\.{name}: expected"):
+        GeneticConfig(**{name: value})

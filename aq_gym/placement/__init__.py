@@ -4,6 +4,7 @@ from aq_gym.placement.features import clusters, difference_matrix, embed, medoid
 from aq_gym.placement.fitness import Fitness, all_sets, level_path
 from aq_gym.placement.genetic import GeneticConfig, GeneticSearch, Round
 from aq_gym.placement.search import (
+    MOST_SETS,
     Placement,
     exhaustive_search,
     greedy_search,
@@ -13,6 +14,7 @@ from aq_gym.placement.search import (
 )
 
 __all__ = [
+    "MOST_SETS",
     "Fitness",
     "GeneticConfig",
     "GeneticSearch",

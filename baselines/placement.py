@@ -1,0 +1,144 @@
+"""Placement and scheduling together: what a set of locations is worth when a policy decides who wakes.
+
+The paper places devices for a fixed power control matrix. A policy reacts to where the devices stand, and where they
+should stand depends on the policy; so the two are improved in turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from agents import GreedyPolicy
+from aq_gym.placement import greedy_search
+from aq_gym.problem import Problem
+from baselines.generalist import load_generalist
+from baselines.index import Index, Simulator, best_threshold, index_policy
+from baselines.paired_rollouts import available_cores, pack
+from baselines.playing import FIRST_TUNING_SEED, check_count
+
+Player = Index | GreedyPolicy
+PLAYERS: dict[str, Callable[[Problem], Player]] = {
+    "greedy": best_threshold,
+    "index": index_policy,
+    "generalist": lambda problem: load_generalist(),
+}
+"""From a problem to the policy that is tuned to it; the generalist needs no tuning."""
+SEARCH_SEED = (
+    FIRST_TUNING_SEED + 2**21
+)  # of the episodes that a search looks at: no tuning and no validation plays them
+
+
+def player(word: str, problem: Problem) -> Player:
+    """The policy of `PLAYERS` for a problem.
+
+    Raises:
+        ValueError: an unknown word.
+    """
+    if word not in PLAYERS:
+        raise ValueError(f"policy: expected one of {', '.join(PLAYERS)}, got {word!r}")
+    return PLAYERS[word](problem)
+
+
+class PolicyFitness:
+    """The average joint error of location sets under one policy, on the same episodes for all sets.
+
+    Args:
+        problem: all but the devices.
+        policy: plays on any set; index policies keep the coefficients that they have.
+        episodes: of each set.
+        seed: of the first of them.
+    """
+
+    def __init__(self, problem: Problem, policy: Player, *, episodes: int = 256, seed: int = SEARCH_SEED) -> None:
+        self.problem, self.episodes, self.seed = problem, check_count("episodes", episodes, 1), seed
+        self._observation = policy.observation
+        self._layers = policy if isinstance(policy, Index) else pack(policy.network)
+        self._known: dict[tuple[int, ...], float] = {}
+
+    def __call__(self, sets: ArrayLike) -> NDArray[np.float64]:
+        """(K,) average joint errors [µg/m³] of (K, m) sets, -1 filling up those of fewer locations.
+
+        Raises:
+            ValueError: a set that is none.
+        """
+        keys = [tuple(sorted(int(x) for x in row if x >= 0)) for row in np.asarray(sets)]
+        new = sorted(set(keys) - self._known.keys())
+        with ThreadPoolExecutor(min(8, available_cores())) as pool:
+            self._known.update(zip(new, pool.map(lambda key: float(self.episode_errors(key).mean()), new), strict=True))
+        return np.array([self._known[key] for key in keys])
+
+    def episode_errors(self, devices: ArrayLike) -> NDArray[np.float64]:
+        """(episodes,) average joint errors [µg/m³] of one set.
+
+        Raises:
+            ValueError: the set is none.
+        """
+        simulator = Simulator(moved(self.problem, devices), self._observation)
+        return simulator.errors([self._layers], self.episodes, self.seed)[0]
+
+
+def moved(problem: Problem, devices: ArrayLike) -> Problem:
+    """The same problem with other devices.
+
+    Raises:
+        ValueError: they are no locations of the network.
+    """
+    places = [int(x) for x in np.asarray(devices)]
+    shape = problem.horizon, problem.energy_budget, problem.max_sleep
+    return Problem.create(problem.network, places, *shape, fuse_measured=problem.fuse_measured)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where the alternation stands."""
+
+    devices: tuple[int, ...]
+    policy: Player  # tuned to them
+    error: float  # on the episodes that the search looks at [µg/m³]
+
+
+def place_together(
+    problem: Problem,
+    word: str,
+    *,
+    rounds: int = 4,
+    episodes: int = 256,
+    watch: Callable[[Stage], None] | None = None,
+) -> list[Stage]:
+    """Swap locations under the policy, tune the policy to the new ones, and again, until it stops paying.
+
+    Args:
+        problem: where the devices stand at first.
+        word: of `PLAYERS`.
+        rounds: at most.
+        episodes: that each set is judged by.
+        watch: told after each round, and at the start.
+
+    Returns:
+        The start and every round that paid; the last is the best.
+
+    Raises:
+        ValueError: an unknown word.
+    """
+    stages: list[Stage] = []
+    devices = tuple(sorted(problem.devices))
+    for number in range(check_count("rounds", rounds, 0) + 1):
+        if number:
+            last = stages[-1]
+            fitness = PolicyFitness(problem, last.policy, episodes=episodes)
+            devices = greedy_search(fitness, problem.network.n_locations, len(devices), start=last.devices).locations
+            if devices == last.devices:
+                break
+        policy = player(word, moved(problem, devices))
+        error = float(PolicyFitness(problem, policy, episodes=episodes).episode_errors(devices).mean())
+        if stages and error >= stages[-1].error:
+            break
+        stages.append(Stage(devices, policy, error))
+        if watch:
+            watch(stages[-1])
+    return stages

@@ -72,7 +72,7 @@ class DQNConfig:
     pair_updates: int = 2_000  # minibatches of batch_size in each regression
     improve_from: Literal["learned", "guide"] = "learned"  # what plays on in the first step
     pair_cut: int = (
-        0  # steps (of the generalist: usual sleeps) to where a pair is cut off, learned values tell the rest; 0: never
+        0  # steps to where a pair is cut off (the generalist: parts of the horizon), values tell the rest; 0: never
     )
     value_updates: int = 1_500  # minibatches of batch_size in each fit of those values
 

@@ -62,7 +62,7 @@ class MixedPairCollector:
     Args:
         sampler: from a seed to what draws the instances.
         instances: how many share the pairs.
-        cut: usual sleeps, T / B slots of each instance, to where its pairs are cut off (`PairCollector`); 0: never.
+        cut: an instance's pairs are cut off (`PairCollector`) after one part of T when it is cut into so many; 0: never.
         threads: None: as many as there are cores, at most eight.
     """
 
@@ -86,7 +86,7 @@ class MixedPairCollector:
             if network is None:
                 guide = best_threshold(problem, GUIDE_SEED, GUIDE_DECISIONS)
             side_by_side = min(64, max(8, -(-share // POINTS)))
-            cut = round(self._cut * problem.horizon / problem.energy_budget)
+            cut = -(-problem.horizon // self._cut) if self._cut else 0
             shape = {"n_episodes": side_by_side, "points": POINTS, "cut": cut}
             collector = PairCollector(problem, guide, observation="per_device", **shape)
             pairs = collector.collect(collector.layers(network), share, np.random.default_rng(seed))

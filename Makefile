@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help benchmark test pytest lint format typecheck speed lock clean $(VENV)
+.PHONY: help benchmark test pytest lint format typecheck speed paper lock clean $(VENV)
 
 help:
 	@echo "make benchmark   train and compare every policy, print the table (ARGS=--quick for the short one)"
@@ -20,6 +20,7 @@ help:
 	@echo "make lint        ruff check and format check; 'make format' mends what it can"
 	@echo "make typecheck   mypy on aq_gym and agents"
 	@echo "make speed       steps per second beside Gymnasium's CartPole"
+	@echo "make paper       the paper's figures and verdicts, into results/paper/report.html"
 	@echo "make lock        rewrite requirements.lock with the newest versions (torch keeps its own)"
 	@echo "make clean       remove caches and builds (.venv, runs/ and results/ stay)"
 
@@ -56,6 +57,9 @@ typecheck: $(STAMP)
 
 speed: $(STAMP)
 	$(BIN)/python -m scripts.measure_speed $(ARGS)
+
+paper: $(STAMP)
+	$(BIN)/python -m scripts.reproduce_paper $(ARGS)
 
 # torch keeps its version, which is changed by hand in the lock: newer ones bring gigabytes of CUDA packages on some
 # indexes. Those, and a local version label (torch's +cpu), belong to one index or machine, so they are left out.

@@ -62,7 +62,7 @@ class MixedPairCollector:
     Args:
         sampler: from a seed to what draws the instances.
         instances: how many share the pairs.
-        cut: an instance's pairs are cut off (`PairCollector`) after one part of T when it is cut into so many; 0: never.
+        cut: an instance's pairs are cut off (`PairCollector`) after T over this number; 0: never.
         threads: None: as many as there are cores, at most eight.
     """
 

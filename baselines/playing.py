@@ -115,6 +115,7 @@ def play_problem(
     observation: str = "full",
     name: str = "policy",
     most: int | None = None,
+    levels: NDArray[np.int64] | None = None,
 ) -> Record:
     """Play a policy on episodes seed, seed + 1, ...; the result does not depend on how many run side by side.
 
@@ -129,13 +130,16 @@ def play_problem(
         observation: what a policy reads that does not say so by an attribute ``observation``.
         name: of the policy, for messages.
         most: episodes side by side; by default chosen from the size of the problem.
+        levels: (episodes, T + 1) level paths to impose, as `reset` takes them; None: those of the seeds.
 
     Raises:
         TypeError: the policy has no method `act`.
-        ValueError: a bad number, an unknown observation or view, or actions that are none.
+        ValueError: a bad number, an unknown observation or view, levels that don't fit, or actions that are none.
     """
     check_policy(policy, name)
     episodes, seed = check_count("episodes", episodes, 1), check_count("seed", seed, 0)
+    if levels is not None and len(levels) != episodes:
+        raise ValueError(f"levels: expected a path for each of {episodes} episodes, got {len(levels)}")
     view = getattr(policy, "view", "sequential")
     if view not in ("sequential", "joint"):
         raise ValueError(f"{name}.view: expected 'sequential' or 'joint', got {view!r}")
@@ -157,7 +161,9 @@ def play_problem(
             observation=getattr(policy, "observation", None) or observation,
             autoreset_mode="Disabled",
         )
-        parts.append(_play_together(policy, env, seed + first, name))
+        shape = (env.num_envs, -1) if env.num_envs > 1 else (-1,)
+        options = None if levels is None else {"levels": levels[first : first + env.num_envs].reshape(shape)}
+        parts.append(_play_together(policy, env, seed + first, name, options))
         env.close()
     return Record(
         np.concatenate([part.joint_error for part in parts]),
@@ -169,8 +175,10 @@ def play_problem(
     )
 
 
-def _play_together(policy: Any, env: MultiDeviceVectorEnv, seed: int, name: str) -> Record:
-    observation, info = env.reset(seed=seed)
+def _play_together(
+    policy: Any, env: MultiDeviceVectorEnv, seed: int, name: str, options: dict[str, Any] | None
+) -> Record:
+    observation, info = env.reset(seed=seed, options=options)
     forced, seconds, over = 0, 0.0, False
     while not over:
         start = time.perf_counter()

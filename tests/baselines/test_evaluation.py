@@ -15,6 +15,7 @@ from baselines.dynamic_programming import solve_joint
 from baselines.evaluation import COLUMNS, WORDS
 from baselines.greedy import entry_problem
 from baselines.playing import Record
+from baselines.policies import Staggered
 
 MULTI = entry_problem("MultiDevice-v0")
 TINY: dict[str, Any] = {"horizon": 12, "energy_budget": 2, "max_sleep": 6, "n_levels": 4, "devices": [0, 15]}
@@ -205,3 +206,17 @@ def test_every_public_name_is_there() -> None:
         baselines.nothing
     simple, learned = ("random", "synchronised", "staggered", "greedy", "index"), ("pretrained", "generalist")
     assert (*simple, *learned, "rollout", "optimal") == WORDS
+
+
+def test_imposed_levels_are_those_that_are_played() -> None:
+    rng = np.random.default_rng(0)
+    paths = rng.integers(0, MULTI.network.n_levels, (5, MULTI.horizon + 1))
+    policy = Staggered(MULTI)
+    whole, parts = (play_problem(policy, MULTI, 5, 0, levels=paths, most=most) for most in (5, 2))
+    np.testing.assert_array_equal(whole.joint_error, parts.joint_error)
+    other = play_problem(policy, MULTI, 5, 99, levels=paths)
+    np.testing.assert_array_equal(whole.joint_error, other.joint_error)
+    last = play_problem(policy, MULTI, 1, 0, levels=paths[4:])
+    assert whole.joint_error[4] == last.joint_error[0]
+    with pytest.raises(ValueError, match="levels: expected a path for each of 4 episodes, got 5"):
+        play_problem(policy, MULTI, 4, 0, levels=paths)

@@ -1,0 +1,74 @@
+"""Level paths of the real air: what the devices read, slot by slot, on a network's levels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from aq_gym.network import SensorNetwork
+
+
+class Trace(NamedTuple):
+    """One uninterrupted period on a network's levels."""
+
+    levels: NDArray[np.int64]  # (T,) indices into the network's levels
+    outside: int  # slots whose average lies outside the levels' range and was clipped to its end
+
+
+def level_trace(network: SensorNetwork, readings: ArrayLike) -> Trace:
+    """The level of every slot: the average over the devices, as the nearest of the network's levels (7).
+
+    Args:
+        network: whose levels.
+        readings: (T, N) table of one period [µg/m³].
+
+    Raises:
+        ValueError: no table of as many devices as the network has locations, or numbers that aren't finite.
+    """
+    table = np.asarray(readings, dtype=np.float64)
+    if table.ndim != 2 or table.shape[1] != network.n_locations or not len(table):
+        raise ValueError(
+            f"readings: expected (T, {network.n_locations}), a column for each location of {network.name!r}, "
+            f"got shape {table.shape}"
+        )
+    if not np.isfinite(table).all():
+        slot, device = np.argwhere(~np.isfinite(table))[0]
+        raise ValueError(f"readings: row {slot}, column {device} is {table[slot, device]}, expected a finite number")
+    mean, levels = table.mean(axis=1), network.levels
+    between = (levels[1:] + levels[:-1]) / 2.0
+    first, last = (between[0] - levels[0], levels[-1] - between[-1]) if len(levels) > 1 else (np.inf, np.inf)
+    outside = (mean < levels[0] - first) | (mean > levels[-1] + last)
+    return Trace(np.searchsorted(between, mean, side="right"), int(outside.sum()))
+
+
+def windows(n_slots: int, horizon: int, stride: int | None = None) -> NDArray[np.int64]:
+    """(K,) first slots of windows of T + 1 slots, ``stride`` apart (default: T + 1, so that none overlap).
+
+    Raises:
+        ValueError: not even one window fits, or a stride below 1.
+    """
+    step = horizon + 1 if stride is None else stride
+    if step < 1:
+        raise ValueError(f"stride: expected at least 1 slot, got {stride}")
+    if n_slots < horizon + 1:
+        raise ValueError(f"horizon: a window of {horizon} + 1 slots is longer than the period of {n_slots} slots")
+    return np.arange(0, n_slots - horizon, step)
+
+
+def level_windows(
+    network: SensorNetwork, tables: Sequence[ArrayLike], horizon: int, stride: int | None = None
+) -> NDArray[np.int64]:
+    """(K, T + 1) level paths of the windows of some periods, never across the gap between two, for `reset`'s options.
+
+    Raises:
+        ValueError: as `level_trace` and `windows`.
+    """
+    paths = []
+    for table in tables:
+        levels = level_trace(network, table).levels
+        starts = windows(len(levels), horizon, stride)
+        paths.append(levels[starts[:, None] + np.arange(horizon + 1)])
+    return np.concatenate(paths)

@@ -1,0 +1,165 @@
+"""The backtest: what is replayed, what goes wrong, how it is judged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from aq_gym import SensorNetwork
+from aq_gym.estimation import Estimate, LevelAware
+from aq_gym.problem import Problem
+from baselines.backtest import (
+    METHODS,
+    Faults,
+    Windows,
+    backtest,
+    block_interval,
+    estimate,
+    gaussian_process,
+    gaussian_process_map,
+    judge,
+    replay,
+    sources_of,
+)
+from baselines.policies import Random, Staggered
+from scripts import backtest as door
+
+NETWORK = SensorNetwork.load("pku2018-spring")
+PROBLEM = Problem.create(NETWORK, [0, 10], 12, 3, 6)
+LEARNED = LevelAware(NETWORK, lasting=0.4, short=0.6, memory=14.0, long=0.2, floor=0.4, drift=30.0)
+
+
+def air(slots: int = 100, seed: int = 0) -> Any:
+    rng = np.random.default_rng(seed)
+    level = 60.0 + 30.0 * np.sin(np.arange(slots) / 9.0)
+    return np.rint(level[:, None] * (1.0 + 0.05 * rng.standard_normal((slots, 30))))
+
+
+DATA = Windows.cut(NETWORK, [air()], 12)
+
+
+def test_a_replay_is_the_timetable_with_what_the_rules_force() -> None:
+    policy = Staggered(PROBLEM)
+    replayed = replay(policy, PROBLEM, DATA.levels)
+    np.testing.assert_array_equal(replayed.sensed, np.broadcast_to(policy.schedule[1:], replayed.sensed.shape))
+    assert replayed.joint_error.shape == (len(DATA),) == (7,)
+    single = replay(policy, PROBLEM, DATA.levels[:1])
+    assert single.joint_error[0] == replayed.joint_error[0]
+
+
+def test_the_last_readings_are_those_of_the_real_slots() -> None:
+    replayed = replay(Random(PROBLEM, 0), PROBLEM, DATA.levels)
+    sources, level = sources_of(replayed, PROBLEM, DATA)
+    np.testing.assert_allclose(level, DATA.readings[:, 1:].mean(axis=2))
+    for k in range(len(DATA)):
+        last = [0, 0]
+        for t in range(1, 13):
+            for m, location in enumerate((0, 10)):
+                if replayed.sensed[k, t - 1, m]:
+                    last[m] = t
+                assert sources.delay[k, t - 1, m] == t - last[m]
+                assert sources.reading[k, t - 1, m] == DATA.readings[k, last[m], location]
+                assert sources.level_then[k, t - 1, m] == pytest.approx(DATA.readings[k, last[m]].mean())
+
+
+def test_faults_do_what_they_say() -> None:
+    replayed = replay(Staggered(PROBLEM), PROBLEM, DATA.levels)
+    clean, level = sources_of(replayed, PROBLEM, DATA)
+    lost, _ = sources_of(replayed, PROBLEM, DATA, Faults(lost=1.0))
+    np.testing.assert_array_equal(lost.delay[0], np.arange(1, 13)[:, None] * [1, 1])
+    dead, _ = sources_of(replayed, PROBLEM, DATA, Faults(dead=1))
+    assert (dead.delay[:, :6] == clean.delay[:, :6]).all() and (dead.delay[:, 6:, 1] == clean.delay[:, 6:, 1]).all()
+    assert (np.diff(dead.delay[:, 5:, 0], axis=1) == 1).all()
+    noisy, seen = sources_of(replayed, PROBLEM, DATA, Faults(level_noise=0.2))
+    assert 0.1 < (seen / level - 1.0).std() < 0.3 and (noisy.reading == clean.reading).all()
+    read, _ = sources_of(replayed, PROBLEM, DATA, Faults(measurement_noise=0.1))
+    assert 0.05 < (read.reading / clean.reading - 1.0).std() < 0.15
+    _, known = sources_of(replayed, PROBLEM, DATA, Faults(level_from_readings=True))
+    assert not np.allclose(known, level) and np.abs(known / level - 1.0).mean() < 0.5
+    assert Faults(level_from_readings=True).told_noise == 1.0 and Faults(level_noise=0.1).told_noise == 0.1
+
+
+def test_judging_a_map_that_is_known() -> None:
+    truth = DATA.readings[:, 1:]
+    off = np.zeros_like(truth)
+    off[..., 0], off[..., 5] = 100.0, 3.0  # location 0 has a device
+    found = judge(Estimate(truth + off, np.full_like(truth, 1.0)), DATA, [0, 10])
+    assert found["rmse"] == pytest.approx((9.0 / 28) ** 0.5) and found["bias"] == pytest.approx(3.0 / 28)
+    assert found["rmse_all"] == pytest.approx(((9.0 + 1e4) / 30) ** 0.5) and found["claimed"] == 1.0
+    assert found["cover_50"] == found["cover_95"] == pytest.approx(27 / 28)
+    assert found["rmse_low"] == pytest.approx(found["rmse"]) == found["rmse_high"]
+    assert np.isnan(found["rmse_150"]) and found["rmse_35"] == pytest.approx(found["rmse"])
+
+
+def test_blocks_widen_intervals_of_series_that_stay() -> None:
+    rng = np.random.default_rng(0)
+    series = np.repeat(rng.standard_normal(60), 5)
+    (a, b), (c, d) = block_interval(series, 0, block=1), block_interval(series, 0, block=5)
+    assert (d - c) > 1.7 * (b - a) and c < series.mean() < d
+
+
+def test_the_whole_table() -> None:
+    policies = {"staggered": Staggered(PROBLEM), "random": Random(PROBLEM, 0)}
+    conditions = {"clean": Faults(), "lost": Faults(lost=0.5)}
+    table = backtest(policies, PROBLEM, DATA, LEARNED, conditions=conditions)
+    assert len(table) == 2 * 2 * len(METHODS) and set(table.method) == set(METHODS)
+    flat = table[table.method.isin(["flat", "corrected"])].groupby("method").rmse
+    assert (flat.nunique() == 1).all(), "a map that reads nothing cares for no policy"
+    assert (table.sensings <= 3).all() and table.groupby("policy").promised.nunique().eq(1).all()
+    with pytest.raises(ValueError, match=r"data: expected windows of shape \(13, 30\) \(T \+ 1, N\), got \(6, 30\)"):
+        backtest(policies, PROBLEM, Windows.cut(NETWORK, [air()], 5), LEARNED)
+    with pytest.raises(ValueError, match="method: expected one of paper, flat, corrected, level-aware, got 'magic'"):
+        estimate(
+            "magic", NETWORK, LEARNED, *sources_of(replay(policies["random"], PROBLEM, DATA.levels), PROBLEM, DATA)
+        )
+
+
+def test_windows_of_other_devices_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"readings: expected \(T, 30\), a column for each location"):
+        Windows.cut(NETWORK, [np.zeros((100, 4))], 12)
+    with pytest.raises(ValueError, match="longer than the period of 10 slots"):
+        Windows.cut(NETWORK, [air(10)], 12)
+
+
+def test_scikit_learn_s_gaussian_process_makes_a_map() -> None:
+    fitted = gaussian_process(NETWORK, [air(400)], 0)
+    replayed = replay(Staggered(PROBLEM), PROBLEM, DATA.levels[:2])
+    data = Windows(DATA.readings[:2], DATA.levels[:2], 0)
+    sources, level = sources_of(replayed, PROBLEM, data)
+    found = gaussian_process_map(fitted, NETWORK, sources, level)
+    assert found.mean.shape == found.deviation.shape == (2, 12, 30) and (found.deviation > 0).all()
+    with pytest.raises(ValueError, match="has no coordinates"):
+        gaussian_process(SensorNetwork(**{**_fields(), "coordinates": None}), [air(400)])
+
+
+def _fields() -> dict[str, Any]:
+    import dataclasses
+
+    return {field.name: getattr(NETWORK, field.name) for field in dataclasses.fields(NETWORK)}
+
+
+def test_where_two_lines_cross() -> None:
+    assert door.crossing([0.0, 0.1, 0.2], [-1.0, -0.5, 0.5]) == pytest.approx(0.15)
+    assert np.isnan(door.crossing([0.0, 0.1], [-1.0, -0.5]))
+
+
+@pytest.mark.slow
+def test_the_door_on_the_real_readings(tmp_path: Path, pku_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["--policies", "staggered", "synchronised", "--csv", str(tmp_path / "b.csv"), "--quiet"]
+    page = tmp_path / "b.md"
+    table = door.main(door.parse([*given, "--no-gaussian-process", "--markdown", str(page)]))
+    clean = table[(table.condition == "clean") & (table.policy == "staggered")].set_index("method")
+    assert clean.rmse["paper"] == pytest.approx(6.57, abs=0.01) and clean.rmse["flat"] == pytest.approx(4.26, abs=0.01)
+    assert clean.rmse["level-aware"] < 3.19
+    for share in (50, 90, 95):
+        assert abs(100 * clean[f"cover_{share}"]["level-aware"] - share) < 5
+    assert (tmp_path / "b.png").read_bytes().startswith(b"\x89PNG")
+    assert len(pd.read_csv(tmp_path / "b.csv")) == len(table) == 2 * 10 * 4
+    text = page.read_text()
+    assert "Intervals of the level-aware map: within 5 points" in text and "Intervals of the paper map: off by" in text
+    assert "The paper's map beats the corrected one from an error" in text
+    assert "written to" in capsys.readouterr().out

@@ -22,6 +22,7 @@ class Entry(NamedTuple):
 _VIEWS = {
     "single": ("aq_gym.envs.single_device:SingleDeviceEnv", "aq_gym.envs.vector:SingleDeviceVectorEnv"),
     "sequential": ("aq_gym.envs.multi_device:MultiDeviceEnv", "aq_gym.envs.vector:MultiDeviceVectorEnv"),
+    "trace": ("aq_gym.envs.trace:MultiDeviceTraceEnv", "aq_gym.envs.trace:MultiDeviceTraceVectorEnv"),
     "joint": ("aq_gym.envs.joint_devices:JointDevicesEnv", "aq_gym.envs.vector:JointDevicesVectorEnv"),
 }
 _HOURS = {"horizon": 60, "energy_budget": 10, "max_sleep": 12, "fuse_measured": False}
@@ -82,6 +83,15 @@ ENTRIES = (
 )
 
 
+# Its levels are readings, which are no part of the package (aq_gym.datasets), so nothing of it is known beforehand.
+TRACE = Entry(
+    "MultiDevice-Trace-v0",
+    "trace",
+    "MultiDevice-v0 on the real air: windows of the readings of spring, or of summer when asked for.",
+    {"network": "pku2018-spring", "devices": _FIVE, **_HOURS, "period": "train"},
+)
+
+
 @lru_cache(maxsize=1)
 def _scores() -> dict[str, Any]:
     path = files("aq_gym") / "instances" / "reference_scores.json"
@@ -117,12 +127,12 @@ def _threshold(entry: Entry) -> float | None:
 
 def register_all() -> None:
     """Register every id with Gymnasium."""
-    for entry in ENTRIES:
+    for entry in (*ENTRIES, TRACE):
         single, vector = _VIEWS[entry.view]
         gym.register(
             id=f"aq_gym/{entry.name}",
             entry_point=single,
             vector_entry_point=vector,
-            reward_threshold=_threshold(entry),
+            reward_threshold=_threshold(entry),  # None of what has no reference scores
             kwargs=dict(entry.kwargs),
         )

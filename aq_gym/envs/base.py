@@ -65,11 +65,15 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
         """
         super().reset(seed=seed)
         imposed = imposed_levels(options, self.problem, 1)
-        path = self._episodes.draw_path(self.np_random.random((1, self.problem.horizon + 1)))
+        path = self._draw_path(self.np_random.random((1, self.problem.horizon + 1)))
         observation = self._episodes.blank()
         self._episodes.begin(self._rows, path if imposed is None else imposed, observation)
         self._begun = True
         return observation[0], self._raw_state()
+
+    def _draw_path(self, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
+        """(R, T + 1) level indices from as many uniform numbers."""
+        return self._episodes.draw_path(uniforms)
 
     def _step(
         self, actions: NDArray[np.int64], forced: NDArray[np.bool_]

@@ -144,8 +144,12 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         self, rows: NDArray[np.int64], observation: NDArray[np.float32], imposed: NDArray[np.int64] | None
     ) -> None:
         length = self.problem.horizon + 1
-        path = self._episodes.draw_path(np.stack([self._generators[k].random(length) for k in rows]))
+        path = self._draw_path(np.stack([self._generators[k].random(length) for k in rows]))
         self._episodes.begin(rows, path if imposed is None else imposed[rows], observation)
+
+    def _draw_path(self, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
+        """(R, T + 1) level indices from as many uniform numbers."""
+        return self._episodes.draw_path(uniforms)
 
     def step(self, actions: Any) -> Step:
         """One decision in every episode (joint view: one slot).

@@ -19,7 +19,7 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.wrappers import RecordEpisodeStatistics
 
 from aq_gym import SensorNetwork, reference_scores
-from aq_gym.registration import ENTRIES
+from aq_gym.registration import ENTRIES, TRACE
 
 # id: M, devices, T, B, D, network, coarsened to
 TABLE: dict[str, tuple[list[int], int, int, int, str, int | None]] = {
@@ -36,7 +36,7 @@ every_id = pytest.mark.parametrize("env_id", IDS)
 
 
 def test_no_id_more_or_less() -> None:
-    assert {i for i in gym.registry if i.startswith("aq_gym/")} == set(IDS)
+    assert {i for i in gym.registry if i.startswith("aq_gym/")} == {*IDS, f"aq_gym/{TRACE.name}"}
     assert [entry.name for entry in ENTRIES] == list(TABLE)
     for entry in ENTRIES:
         assert len(entry.prose) > 30

@@ -35,7 +35,8 @@ def train_once(
         folder: emptied before a training.
         env_id: what is learned.
         config: every setting.
-        args: of the command: ``seed``, ``quiet`` and, if it has one, ``anew``.
+        args: of the command: ``seed``, ``quiet`` and, if it has them, ``anew`` and ``keep_agents`` (one that was
+            trained so, though by other code, will do).
         name: beside the progress bar.
         seconds: most.
         reference: as for `Training`.
@@ -57,7 +58,8 @@ def train_once(
     marker = folder / FINISHED
     if marker.is_file() and not getattr(args, "anew", False):
         found = json.loads(marker.read_text(encoding="utf-8"))
-        if found["asked"] == asked:
+        kept = {**found["asked"], "sources_sha256": asked["sources_sha256"]}
+        if asked in (found["asked"], kept if getattr(args, "keep_agents", False) else None):
             return dict(found["took"])
     shutil.rmtree(folder, ignore_errors=True)
     training = Training(env_id, config, args.seed, folder, reference=reference, **env_kwargs)

@@ -114,6 +114,7 @@ def page(table: pd.DataFrame, generalist: GreedyPolicy, args: argparse.Namespace
     for row in table.itertuples():
         compared = ("", "") if math.isnan(row.percent) else (row.compared_to, percent(row))
         rows.append((row.instance, row.policy, f"{row.joint_error:.4f}", *compared))
+    kept = ", of this code or an earlier one" if args.keep_agents else ""
     heads = ("instance", "policy", "joint error µg/m³", "compared to", "difference %")
     card = generalist.card
     return (
@@ -123,7 +124,7 @@ def page(table: pd.DataFrame, generalist: GreedyPolicy, args: argparse.Namespace
         "network pku2018 is among the networks that it was trained on; five, ten and twenty devices and cities of 60 "
         "locations are not. "
         "The index policy was tuned for each id beforehand, or for the instance as this command ran; the agent trained "
-        f"there is the shipped one or one of `--train` seconds. {args.episodes:,} episodes, the same for all; "
+        f"there is the shipped one or one of `--train` seconds{kept}. {args.episodes:,} episodes, the same for all; "
         "differences are paired, in per cent, with 95 % intervals over the episodes.\n\n"
         f"The generalist: `{card.get('command')}`, commit {card.get('commit')}, "
         f"{card.get('training_seconds', math.nan):.0f} s of training. This page: "
@@ -139,6 +140,11 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--train", type=float, default=0.0, help="seconds for each agent that is missing (default 0)")
     parser.add_argument(
         "--train-at", nargs="+", choices=INSTANCES, metavar="NAME", help="where --train applies (default: everywhere)"
+    )
+    parser.add_argument(
+        "--keep-agents",
+        action="store_true",
+        help="agents that earlier code trained so will do; the page says it",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the training there")
     parser.add_argument("--folder", type=Path, default=Path("runs") / "zero_shot")

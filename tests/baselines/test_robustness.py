@@ -1,0 +1,73 @@
+"""Disturbed worlds: the undisturbed one is the environment's, and each disturbance does what it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aq_gym import SensorNetwork
+from aq_gym.problem import Problem
+from baselines.generalist import load_generalist
+from baselines.index import Index
+from baselines.playing import play_problem
+from baselines.policies import Random, Staggered
+from baselines.robustness import Disturbance, play_disturbed, scaled
+from scripts import robustness as door
+
+PROBLEM = Problem.create("pku2018-spring", [0, 10, 20], 12, 3, 6)
+INDEX = Index(PROBLEM, -1.0, {"scarcity": 8.0})
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: Random(PROBLEM, 0), lambda: Staggered(PROBLEM), lambda: INDEX, load_generalist]
+)
+def test_the_undisturbed_world_is_the_environment_s(make: Any) -> None:
+    expected = play_problem(make(), PROBLEM, 12, 5).joint_error
+    np.testing.assert_allclose(play_disturbed(make(), PROBLEM, Disturbance(), 12, 5), expected, rtol=1e-9)
+
+
+def test_a_true_network_is_what_is_paid() -> None:
+    other = Problem.create("pku2018-summer", PROBLEM.devices, 12, 3, 6)
+    expected = play_problem(Staggered(other), other, 12, 5).joint_error
+    summer = Disturbance(network=SensorNetwork.load("pku2018-summer"))
+    np.testing.assert_allclose(play_disturbed(Staggered(PROBLEM), PROBLEM, summer, 12, 5), expected, rtol=1e-9)
+
+
+def test_lost_readings_and_dead_devices_cost() -> None:
+    clean = play_disturbed(Staggered(PROBLEM), PROBLEM, Disturbance(), 64, 0)
+    for disturbance in (Disturbance(lost=0.3), Disturbance(dead=1)):
+        assert play_disturbed(Staggered(PROBLEM), PROBLEM, disturbance, 64, 0).mean() > 1.02 * clean.mean()
+    nothing = play_disturbed(Staggered(PROBLEM), PROBLEM, Disturbance(lost=1.0), 64, 0)
+    never = Problem.create("pku2018-spring", PROBLEM.devices, 12, 1, 12)
+    silent = play_disturbed(Staggered(never), never, Disturbance(lost=1.0), 64, 0)
+    assert nothing.mean() > 1.5 * clean.mean() and silent.mean() >= nothing.mean()
+
+
+def test_a_timetable_does_not_care_what_the_level_is_thought_to_be() -> None:
+    clean = play_disturbed(Staggered(PROBLEM), PROBLEM, Disturbance(), 16, 0)
+    for disturbance in (Disturbance(level_noise=0.3), Disturbance(late=True)):
+        np.testing.assert_array_equal(play_disturbed(Staggered(PROBLEM), PROBLEM, disturbance, 16, 0), clean)
+        assert (
+            play_disturbed(INDEX, PROBLEM, disturbance, 16, 0) != play_disturbed(INDEX, PROBLEM, Disturbance(), 16, 0)
+        ).any()
+
+
+def test_bad_arguments_are_refused() -> None:
+    with pytest.raises(ValueError, match="network: has 20 locations, the policy's 30"):
+        play_disturbed(INDEX, PROBLEM, Disturbance(network=SensorNetwork.synthetic(20, 0)), 2, 0)
+    with pytest.raises(ValueError, match="episodes: expected an integer of at least 1, got 0"):
+        play_disturbed(INDEX, PROBLEM, Disturbance(), 0, 0)
+    with pytest.raises(ValueError, match="factors: a network has no field delta"):
+        scaled(PROBLEM.network, delta=2.0)
+    assert scaled(PROBLEM.network, temporal_variance=2.0).temporal_variance == 2 * PROBLEM.network.temporal_variance
+
+
+def test_the_door(tmp_path: Path) -> None:
+    given = ["--policies", "staggered", "greedy", "--episodes", "8", "--no-agent", "--quiet"]
+    page = tmp_path / "r.md"
+    table = door.main(door.parse([*given, "--csv", str(tmp_path / "r.csv"), "--markdown", str(page)]))
+    assert len(table) == 2 * 12 and (table[table.condition == door.CLEAN].percent == 0).all()
+    assert page.read_text().count("\n| ") == 2 + 12 and (tmp_path / "r.csv").exists()

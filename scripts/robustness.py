@@ -103,11 +103,11 @@ def page(args: argparse.Namespace, table: str) -> str:
     return (
         "# Policies where the world is not what they were made for\n\n"
         f"{ENV.rpartition('/')[2]} on spring's network, for which greedy and index were tuned; the agents were shipped "
-        "for the network of both periods. First row: the joint error there. All others: its change under the condition, in "
-        "per cent of the policy's own first row, on the same episodes, with 95 % intervals (summer has its own "
-        "weather, cleaner air). Errors are those of the true network, the true level and the readings that arrived. Wrong "
-        "variances make the air itself noisier or calmer: compare the policies with each other and with staggered "
-        f"sensing, which cannot react. {args.episodes:,} episodes.\n\n"
+        "for the network of both periods. First row: the joint error there. All others: its change under the "
+        "condition, in per cent of the policy's own first row, on the same episodes, with 95 % intervals (summer has "
+        "its own weather, cleaner air). Errors are those of the true network, the true level and the readings that "
+        "arrived. Wrong variances make the air itself noisier or calmer: compare the policies with each other and with "
+        f"staggered sensing, which cannot react. {args.episodes:,} episodes.\n\n"
         f"{table}\n{signature(shlex.join(['python', '-m', 'scripts.robustness', *args.given]))}\n"
     )
 

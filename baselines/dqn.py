@@ -163,6 +163,8 @@ class Training:
             self.agent = agent
             notes = load_policy(folder / CHECKPOINT, agent_class=PairedDQN).card
             self.seconds = float(notes.get("training_seconds", 0.0))
+            if notes.get("validated") != str(self._validation) and agent.best_error < math.inf:
+                agent.best_error = self._validation.error(agent.policy(self.observation))
         else:
             self.agent = PairedDQN.for_env(self.env, config, seed)
         if "guide" in (config.start, config.improve_from):
@@ -249,7 +251,7 @@ class Training:
     def save(self) -> None:
         """Write the checkpoint and the policy as it is now; whole or not at all."""
         if self.folder is not None:
-            card = {**self.note, "env_id": self.env_id, "training_seconds": self.seconds}
+            card = {**self.note, "env_id": self.env_id, "training_seconds": self.seconds, "validated": self.validated}
             save(self.folder / CHECKPOINT, self.agent, card)
             export(self.folder / POLICY, self.agent, observation=self.observation, card=card)
 

@@ -132,7 +132,7 @@ class MixedValidation:
         if self._greedy is None:
             self._greedy = []
             for problem in self.problems:
-                policy = best_threshold(problem, GUIDE_SEED)
+                policy = best_threshold(problem, GUIDE_SEED, 4 * GUIDE_DECISIONS)
                 errors = Simulator(problem).errors([policy], self.episodes, VALIDATION_SEED)
                 self._greedy.append(float(errors.mean()))
         return self._greedy
@@ -197,7 +197,7 @@ class GeneralistTraining(Training):
         folder: Path | None = None,
         *,
         sampler: Sampler = InstanceSampler,
-        validation_instances: int = 16,
+        validation_instances: int = 48,
         **kwargs: Any,
     ) -> None:
         if config.network != "set":
@@ -211,7 +211,7 @@ class GeneralistTraining(Training):
         sampler, held_out = self._sampler(0), self._sampler(VALIDATION_SEED)
         problems = [sampler.draw() for _ in range(config.n_environments)]
         self.env = MixedInstancesVectorEnv(problems, max_devices=sampler.max_devices, autoreset_mode="Disabled")
-        self.validation_episodes = validation_episodes or 256
+        self.validation_episodes = validation_episodes or 128
         instances = [held_out.draw() for _ in range(self._instances)]
         self._validation = MixedValidation(instances, self.validation_episodes)
         return config

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,6 +55,15 @@ def test_resumed_training_ends_like_an_uninterrupted_one(finished: Path, tmp_pat
     assert one.keys() == two.keys()
     for key, value in one.items():
         np.testing.assert_array_equal(value.numpy(), two[key].numpy(), err_msg=key)
+
+
+def test_a_resumption_with_another_validation_measures_the_best_anew(tmp_path: Path) -> None:
+    first = training(tmp_path, improvements=1)
+    train(first)
+    shape: dict[str, Any] = {"sampler": small, "validation_episodes": 8, "resume": True}
+    same, other = (GeneralistTraining(CONFIG, 5, tmp_path, validation_instances=n, **shape) for n in (3, 2))
+    assert same.agent.best_error == first.agent.best_error == pytest.approx(first.validate())
+    assert other.agent.best_error == pytest.approx(other.validate()) != first.agent.best_error
 
 
 def test_it_plays_any_instance_and_compiled_play_is_the_same(finished: Path) -> None:

@@ -1,6 +1,6 @@
 """Train the generalist: one network for any number of devices, any horizon and budget, any network.
 
-    python -m scripts.train_generalist                     # most of an hour on two cores; into runs/generalist
+    python -m scripts.train_generalist                     # forty minutes on two cores; into runs/generalist
     python -m scripts.train_generalist --resume --improvements 24
     python -m scripts.zero_shot --agent runs/generalist    # what it does on instances that it never saw
 

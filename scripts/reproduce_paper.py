@@ -21,12 +21,14 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from aq_gym.network import write_atomically
 from scripts.door import enter
 from scripts.files import write_json, write_table, write_text
+from scripts.kept import markdown
 from scripts.paper.figure import Context, Figure
 from scripts.provenance import provenance, signature
 
@@ -61,15 +63,18 @@ def write(figure: Figure, folder: Path, made_by: str) -> None:
     write_json(folder / f"{stem}.json", card)
 
 
+def cards(folder: Path) -> tuple[list[dict[str, Any]], list[int]]:
+    """What is known of the figures that are there, and the numbers of those that are not."""
+    files = {number: folder / f"figure_{number:02d}.json" for number in FIGURES}
+    there = [json.loads(path.read_text(encoding="utf-8")) for path in files.values() if path.is_file()]
+    return there, [number for number, path in files.items() if not path.is_file()]
+
+
 def report(folder: Path) -> str:
     """All figures that are there as one page that needs no other file."""
-    parts, missing = [], []
-    for number in FIGURES:
-        card_file = folder / f"figure_{number:02d}.json"
-        if not card_file.is_file():
-            missing.append(number)
-            continue
-        card = json.loads(card_file.read_text(encoding="utf-8"))
+    parts, (there, missing) = [], cards(folder)
+    for card in there:
+        number = card["number"]
         image = base64.b64encode((folder / f"figure_{number:02d}.png").read_bytes()).decode()
         rows = "".join(
             f"<tr><td>{html.escape(x['says'])}</td><td>{html.escape(x['measured'])}</td>"
@@ -87,6 +92,22 @@ def report(folder: Path) -> str:
         )
     left_out = f"<p>Not made here: figure {', '.join(map(str, missing))}.</p>" if missing else ""
     return _PAGE.replace("{body}", left_out + "".join(parts))
+
+
+def verdicts(folder: Path) -> str:
+    """The claims and their verdicts as a page of text."""
+    lines = [
+        "# The paper's claims, checked\n",
+        "Figures 8 to 13 of the paper, made anew from the same data. The paper's formulas and numbers are lost, so its "
+        "claims are compared in kind; verdicts are computed from each figure's numbers. `make paper` draws the figures "
+        "and collects them in results/paper/report.html.\n",
+    ]
+    for card in cards(folder)[0]:
+        rows = [(x["says"], x["measured"], x["verdict"], x["why"]) for x in card["claims"]]
+        lines += [f"## Figure {card['number']}. {card['title']}\n", f"{card['setting']}.\n"]
+        lines += [markdown(("the paper says", "measured here", "verdict", "why"), rows)]
+        lines += [*(f"{note}\n" for note in card["notes"]), f"{card['made_by']}\n"]
+    return "\n".join(lines)
 
 
 _PAGE = """<!doctype html>
@@ -137,6 +158,9 @@ def main(args: argparse.Namespace) -> list[Figure]:
             )
     write_text(args.folder / "report.html", report(args.folder))
     console.print(f"written to {args.folder / 'report.html'}")
+    if args.markdown is not None:
+        write_text(args.markdown, verdicts(args.folder))
+        console.print(f"written to {args.markdown}")
     return made
 
 
@@ -146,10 +170,13 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="tiny sizes")
     parser.add_argument("--anew", action="store_true", help="also what is done")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", type=Path, default=Path("results") / "paper")
+    parser.add_argument("--folder", type=Path, help="default results/paper, with --quick results/paper-quick")
+    parser.add_argument("--markdown", type=Path, help="also write the verdicts as a page")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     args = parser.parse_args(arguments)
     args.given = list(sys.argv[1:] if arguments is None else arguments)
+    if args.folder is None:
+        args.folder = Path("results") / ("paper-quick" if args.quick else "paper")
     return args
 
 

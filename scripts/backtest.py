@@ -242,8 +242,9 @@ def draw(path: Path, table: pd.DataFrame, policies: Sequence[str]) -> None:
         part = table[(table.method == method) & (table.policy == policies[0])].set_index("condition").rmse
         names = [CLEAN, *(f"level known to ±{100 * x:.0f} %" for x in NOISES)]
         right.plot([0, *(100 * x for x in NOISES)], part[names], marker="o", color=colours[method], label=method)
-    right.set(title=f"when the level is known with an error, {policies[0]}", xlabel="its error [%]", yscale="log")
-    right.set_ylabel("RMSE [µg/m³]")
+    right.set(title=f"the level known with an error, {policies[0]}", xlabel="its error [%]", yscale="log")
+    right.set(ylabel="RMSE [µg/m³]", yticks=(3, 5, 10, 20), yticklabels=("3", "5", "10", "20"))
+    right.minorticks_off()
     for at in (left, middle, right):
         at.grid(alpha=0.25)
     content = BytesIO()

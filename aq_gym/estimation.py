@@ -51,9 +51,17 @@ def deviation_covariance(network: SensorNetwork) -> NDArray[np.float64]:
     """(N, N) covariance of the normalised deviations (x_j - level) / level, which b tells as their variogram.
 
     b_ij = C_ii + C_jj - 2 C_ij, and the deviations of all locations sum to zero.
+
+    Raises:
+        ValueError: the network's b is no variogram, so that a variance would be negative.
     """
     b = network.variance_relation
     variance = b.mean(axis=0) - b.mean() / 2.0
+    if (variance < 0).any():
+        raise ValueError(
+            f"variance_relation of {network.name!r} is no variogram: location {int(variance.argmin())} would have a "
+            "negative variance about the level"
+        )
     return np.asarray((variance[:, None] + variance - b) / 2.0)
 
 
@@ -133,13 +141,14 @@ class LevelAware:
                     f"{network.name!r}, got shape {table.shape}"
                 )
         levels = [table.mean(axis=1) for table in tables]
-        parts = [x / e[:, None] - 1.0 - mean_deviation(network) for x, e in zip(tables, levels, strict=True)]
-        clear = [e >= min_level for e in levels]
+        residuals = [x - e[:, None] * (1.0 + mean_deviation(network)) for x, e in zip(tables, levels, strict=True)]
+        clear = [e >= max(min_level, 1e-9) for e in levels]
         if min(int(used.sum()) for used in clear) < 4 * network.n_locations:
             raise ValueError(f"readings: fewer than {4 * network.n_locations} slots of at least {min_level:g} µg/m³")
+        parts = [r / np.maximum(e, 1e-9)[:, None] for r, e in zip(residuals, levels, strict=True)]
         together = np.concatenate([z[used] for z, used in zip(parts, clear, strict=True)])
         short, memory, long = _fading(parts, clear)
-        residual = np.concatenate([z * e[:, None] for z, e in zip(parts, levels, strict=True)])
+        residual = np.concatenate(residuals)
         variance = np.outer(np.square(np.concatenate(levels)), np.diag(deviation_covariance(network)))
         steps = np.concatenate([np.diff(e) for e in levels])
         drift = float(np.square(steps).mean())
@@ -164,27 +173,25 @@ class LevelAware:
             level_noise: standard deviation of what the server knows of the level, as a share of it.
         """
         e = np.asarray(level, dtype=np.float64)[..., None]  # (..., 1)
-        prior, own, c = mean_deviation(self.network), sources.devices, self.covariance()
+        part, own, c = 1.0 + mean_deviation(self.network), sources.devices, self.covariance()
         then, delay = sources.level_then, sources.delay
         unsure = np.asarray(np.square(level_noise * e))  # (..., 1) variance of the level now
         noise = np.square(level_noise) * (np.square(then) + np.square(e))  # of the difference of two known levels
         walked = self.drift * delay
         share = np.divide(walked, walked + noise, out=np.zeros_like(noise), where=walked + noise > 0)
-        left: NDArray[np.float64] = np.asarray(
-            share * noise
-        )  # variance of the change of the level that remains unknown
-        seen = sources.reading / (1.0 + prior[own]) - e - np.where(delay == 0, 0.0, share) * (then - e)
-        between = c[np.ix_(own, own)] * self.correlation(delay[..., :, None] - delay[..., None, :])
-        between = between * then[..., :, None] * then[..., None, :] + unsure[..., None]
-        between = between + np.minimum(left[..., :, None], left[..., None, :])
-        between = between + self.floor * np.eye(len(own))
+        left: NDArray[np.float64] = np.asarray(share * noise)  # variance of the change of the level that stays unknown
+        seen = sources.reading - part[own] * (e + share * (then - e))
+        between = np.minimum(left[..., :, None], left[..., None, :]) + unsure[..., None]
+        between = between * np.outer(part[own], part[own]) + self.floor * np.eye(len(own))
+        same = self.correlation(delay[..., :, None] - delay[..., None, :])
+        between = between + c[np.ix_(own, own)] * same * then[..., :, None] * then[..., None, :]
         across = c[own] * (self.correlation(delay) * then)[..., None] * e[..., None]
-        across = across + unsure[..., None] * (1.0 + prior)  # (..., M, N)
+        across = across + unsure[..., None] * np.outer(part[own], part)  # (..., M, N)
         weights = np.linalg.solve(between, across)
         moved = (weights * seen[..., None]).sum(axis=-2)
-        before = np.diag(c) * np.square(e) + unsure * np.square(1.0 + prior)
+        before = np.diag(c) * np.square(e) + unsure * np.square(part)
         after = np.maximum(before - (weights * across).sum(axis=-2), 0.0)
-        return Estimate(e * (1.0 + prior) + moved, np.sqrt(after + self.floor))
+        return Estimate(e * part + moved, np.sqrt(after + self.floor))
 
 
 def coverage(errors: ArrayLike, deviations: ArrayLike) -> tuple[float, ...]:

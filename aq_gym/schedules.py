@@ -9,8 +9,12 @@ from numpy.typing import NDArray
 def synchronised(n_devices: int, horizon: int, energy_budget: int) -> NDArray[np.bool_]:
     """(M, T): all devices sense in slots round(k T / (B + 1)), k = 1..B (Python's round: halves go to the even number).
 
-    Column t - 1 is slot t.
+    Column t - 1 is slot t. Where B > T slots coincide.
+
+    Raises:
+        ValueError: a number below 1.
     """
+    _check(n_devices, horizon, energy_budget)
     schedule = np.zeros((n_devices, horizon + 1), np.bool_)
     schedule[:, [round(k * horizon / (energy_budget + 1)) for k in range(1, energy_budget + 1)]] = True
     return schedule[:, 1:]  # slot 0, where B + 1 > 2 T, is left out
@@ -19,10 +23,20 @@ def synchronised(n_devices: int, horizon: int, energy_budget: int) -> NDArray[np
 def staggered(n_devices: int, horizon: int, energy_budget: int) -> NDArray[np.bool_]:
     """(M, T): device m, counted from 0, senses in slots floor(j T / B + m T / (B M)) + 1, j = 0..B-1.
 
-    Column t - 1 is slot t.
+    Column t - 1 is slot t. Where B > T slots coincide.
+
+    Raises:
+        ValueError: a number below 1.
     """
+    _check(n_devices, horizon, energy_budget)
     schedule = np.zeros((n_devices, horizon), np.bool_)
     for m in range(n_devices):
         slots = [(j * n_devices + m) * horizon // (energy_budget * n_devices) for j in range(energy_budget)]
         schedule[m, slots] = True
     return schedule
+
+
+def _check(n_devices: int, horizon: int, energy_budget: int) -> None:
+    for name, value in (("n_devices", n_devices), ("horizon", horizon), ("energy_budget", energy_budget)):
+        if value < 1:
+            raise ValueError(f"{name}: expected at least 1, got {value}")

@@ -36,7 +36,7 @@ from aq_gym.traces import level_trace, windows
 
 METHODS = ("paper", "flat", "corrected", "level-aware")
 RESAMPLES = 2000
-BLOCK = 5  # windows resampled together: about two days, after which little is left of the weather
+BLOCK = 5  # windows resampled together; of 60 slots side by side: two days, after which little of the weather is left
 _SNAPSHOT = (0, 1, 3, 8)  # slots of one, seen together by the Gaussian process
 BANDS = (0.0, 35.0, 75.0, 150.0, np.inf)  # of the level, for errors by level [µg/m³]
 
@@ -122,7 +122,8 @@ class Faults:
         level_from_readings: the server knows no level but what the last readings tell.
         measurement_noise: that is added to each reading, as a share of it.
         lost: share of the readings that never arrive; their energy is spent.
-        dead: the first so many devices send nothing in the second half of a window.
+        dead: the readings of the first so many devices never arrive in the second half of a window; the policy does
+            not know.
     """
 
     level_noise: float = 0.0
@@ -131,10 +132,27 @@ class Faults:
     lost: float = 0.0
     dead: int = 0
 
+    def __post_init__(self) -> None:
+        check_shares(self)
+
     @property
     def told_noise(self) -> float:
         """What the level-aware map is told of the level's error; 1, next to nothing known, where it has no source."""
         return 1.0 if self.level_from_readings else self.level_noise
+
+
+def check_shares(faults: Any) -> None:
+    """Refuse faults that are out of range.
+
+    Raises:
+        ValueError: naming the field.
+    """
+    for name, most in (("lost", 1.0), ("level_noise", np.inf), ("measurement_noise", np.inf), ("dead", np.inf)):
+        value = getattr(faults, name, 0)
+        if not 0 <= value <= most:
+            raise ValueError(
+                f"{name}: expected a number {'of at least 0' if most > 1 else 'from 0 to 1'}, got {value!r}"
+            )
 
 
 def sources_of(
@@ -196,6 +214,8 @@ def gaussian_process(network: SensorNetwork, tables: Sequence[ArrayLike], seed: 
     table = np.asarray(tables[0], dtype=np.float64)
     level = table.mean(axis=1)
     clear = np.flatnonzero(level[: -_SNAPSHOT[-1]] >= 30.0)
+    if len(clear) < 5:
+        raise ValueError(f"tables: expected at least 5 slots of 30 µg/m³ or more to fit to, got {len(clear)}")
     slots = (rng.choice(clear, 5, replace=False)[:, None] + np.array(_SNAPSHOT)).ravel()
     apart = np.repeat(np.arange(5) * 1e4, len(_SNAPSHOT)) + np.tile(_SNAPSHOT, 5)
     deviation = table[slots] / level[slots, None] - 1.0 - mean_deviation(network)
@@ -226,7 +246,7 @@ def judge(found: Estimate, data: Windows, devices: Sequence[int], seed: int = 0)
     Returns:
         Over the locations without a device: ``rmse`` with its 95 % block-bootstrap interval, ``mae``, ``bias``
         [µg/m³], ``cover_50``, ``cover_90``, ``cover_95`` (shares) and ``claimed`` (root mean square of the claimed
-        deviations); ``rmse_all`` over all locations; ``rmse_LOW`` by band of the level.
+        deviations); ``rmse_all`` over all locations; ``rmse_from_0`` and so on by band of the level, from `BANDS`.
     """
     truth = data.readings[:, 1:]
     unseen = np.setdiff1d(np.arange(truth.shape[2]), devices)
@@ -250,7 +270,9 @@ def judge(found: Estimate, data: Windows, devices: Sequence[int], seed: int = 0)
     level = truth.mean(axis=2)
     for least, most in pairwise(BANDS):
         within = (level >= least) & (level < most)
-        result[f"rmse_{least:.0f}"] = float(np.sqrt(np.square(part[within]).mean())) if within.any() else float("nan")
+        result[f"rmse_from_{least:.0f}"] = (
+            float(np.sqrt(np.square(part[within]).mean())) if within.any() else float("nan")
+        )
     return result
 
 

@@ -16,6 +16,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from aq_gym.envs.trace import MultiDeviceTraceVectorEnv
 from aq_gym.envs.vector import JointDevicesVectorEnv, MultiDeviceVectorEnv
 from aq_gym.problem import Problem
 from aq_gym.registration import ENTRIES
@@ -82,6 +83,13 @@ def native_batch(env_id: str, num_envs: int, **kwargs: Any) -> MultiDeviceVector
     except TypeError as error:
         raise ValueError(f"{env_id} does not take these arguments: {error}") from error
     native = env.unwrapped
+    if isinstance(native, MultiDeviceTraceVectorEnv):
+        env.close()
+        raise ValueError(
+            f"env_id: {env_id} has the weather of its readings, while players here draw it from the network's chain; "
+            "impose its windows instead: play_problem(..., levels=aq_gym.traces.level_windows(...)), or "
+            "scripts.backtest"
+        )
     if not isinstance(native, MultiDeviceVectorEnv):
         env.close()
         raise ValueError(f"env_id: {env_id!r} is no sensing problem of aq_gym; known: {known}")

@@ -14,6 +14,7 @@ from aq_gym import inference
 from aq_gym.episodes import Episodes
 from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
+from baselines.backtest import check_shares
 from baselines.playing import check_count, check_policy
 
 
@@ -26,7 +27,7 @@ class Disturbance:
         level_noise: standard deviation of the error of the level that server and policy know, as a share of it.
         late: they know the level of the slot before only: a forecast by persistence.
         lost: share of the readings that never arrive; their energy is spent.
-        dead: the first so many devices sense nothing in the second half of an episode.
+        dead: the first so many devices have no energy in the second half of an episode, and the policy sees that.
     """
 
     network: SensorNetwork | None = None
@@ -34,6 +35,9 @@ class Disturbance:
     late: bool = False
     lost: float = 0.0
     dead: int = 0
+
+    def __post_init__(self) -> None:
+        check_shares(self)
 
 
 def scaled(network: SensorNetwork, **factors: float) -> SensorNetwork:
@@ -65,10 +69,11 @@ def play_disturbed(
 
     Raises:
         TypeError: the policy has no method `act`.
-        ValueError: a bad number, or a true network of other locations or other levels.
+        ValueError: a bad number, or a true network of other locations.
     """
     check_policy(policy)
     k, m, horizon = check_count("episodes", episodes, 1), problem.n_devices, problem.horizon
+    check_count("seed", seed, 0)
     true = disturbance.network or problem.network
     if true.n_locations != problem.n_locations:
         raise ValueError(f"network: has {true.n_locations} locations, the policy's {problem.n_locations}")

@@ -1,9 +1,9 @@
-"""Results as files: written whole or not at all, folders made as needed."""
+"""Results as files, pictures among them: written whole or not at all, folders made as needed."""
 
 from __future__ import annotations
 
 import json
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
@@ -27,3 +27,21 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     text = StringIO()
     table.to_csv(text, index=False)
     write_text(path, text.getvalue())
+
+
+def pyplot() -> Any:
+    """Matplotlib's pyplot, drawing to files alone; imported when it is needed."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    return pyplot
+
+
+def save_figure(path: Path, figure: Any, dpi: int = 130) -> None:
+    """Replace a PNG file by a figure, and close it."""
+    content = BytesIO()
+    figure.savefig(content, format="png", dpi=dpi)
+    pyplot().close(figure)
+    write_atomically(path, content.getvalue())

@@ -125,6 +125,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--markdown", type=Path, help="also write the table there as a page")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     args = parser.parse_args(arguments)
+    for name, least in (("seed", 0), ("episodes", 1)):
+        if getattr(args, name) < least:
+            parser.error(f"--{name}: expected at least {least}, got {getattr(args, name)}")
     args.given = list(sys.argv[1:] if arguments is None else arguments)
     return args
 

@@ -14,11 +14,12 @@ the same result as if nothing had happened.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from io import BytesIO
+from math import comb
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,9 @@ from rich.table import Table
 
 from agents import TensorBoardLogger
 from aq_gym import schedules
-from aq_gym.network import SensorNetwork, write_atomically
+from aq_gym.network import SensorNetwork
 from aq_gym.placement import (
+    MOST_SETS,
     Fitness,
     GeneticConfig,
     GeneticSearch,
@@ -46,12 +48,13 @@ from aq_gym.placement import (
 )
 from aq_gym.problem import Problem
 from scripts.door import enter
-from scripts.files import write_json, write_table
+from scripts.files import pyplot, save_figure, write_json, write_table
 from scripts.fit_network import commit, fit
 
 METHODS = ("genetic", "greedy", "exhaustive", "medoids", "random")
 CHECKPOINT = "genetic.json"
 RANDOM_SETS = 1000
+Show = Callable[[str], None]
 EPISODES = 4000  # that the gain of the alternation is measured on
 
 
@@ -63,21 +66,21 @@ def network_of(args: argparse.Namespace) -> SensorNetwork:
 
 
 def genetic(
-    args: argparse.Namespace, network: SensorNetwork, fitness: Fitness, show: Callable[[str], None]
-) -> Placement:
-    """The paper's search, with a checkpoint after every round that took a second or more of them."""
-    config = GeneticConfig(
-        kept=args.pool // 2,
-        drawn=args.pool - args.pool // 2,
-        patience=args.patience,
-        rounds=args.rounds,
-        start=args.start,
-    )
+    args: argparse.Namespace, network: SensorNetwork, fitness: Fitness, show: Show, found: list[Placement]
+) -> None:
+    """The paper's search: adds what it found, even when interrupted. A checkpoint is kept every second."""
+    pool = {"kept": args.pool // 2, "drawn": args.pool - args.pool // 2}
+    config = GeneticConfig(**pool, patience=args.patience, rounds=args.rounds, start=args.start)
     labels = clusters(network, args.devices, args.seed) if args.start == "clusters" else None
     search = GeneticSearch(fitness, network.n_locations, args.devices, config, seed=args.seed, clusters=labels)
     path = args.folder / CHECKPOINT
-    asked = {"network": network.name, "schedule": [args.slots, args.period], "levels": args.seed}
-    if args.resume and path.is_file():
+    parts = (getattr(network, field) for field in ("mean_relation", "variance_relation", "levels", "transition"))
+    asked = {
+        "network": hashlib.sha256(b"".join(np.ascontiguousarray(x).tobytes() for x in parts)).hexdigest(),
+        "schedule": [args.slots, args.period],
+        "levels": args.seed,
+    }
+    if args.resume:
         kept = json.loads(path.read_text(encoding="utf-8"))
         if kept["asked"] != asked:
             raise ValueError(f"{path}: was begun with {kept['asked']}, here {asked}; give the same to resume")
@@ -96,42 +99,41 @@ def genetic(
 
         try:
             search.run(watch)
-        except KeyboardInterrupt:
-            if not search.rounds:
-                raise
-            print("interrupted: the best so far is kept, --resume continues")
-            args.methods = ["genetic"]
         finally:
-            if search.rounds:
+            if search.rounds >= 0:
                 write_json(path, {"asked": asked, "search": search.state()})
-    return search.placement()
+                found.append(search.placement())
 
 
-def searched(args: argparse.Namespace, network: SensorNetwork, fitness: Fitness) -> list[Placement]:
-    """What each method found, best first."""
-    n, m, found = network.n_locations, args.devices, []
+def searched(args: argparse.Namespace, network: SensorNetwork, fitness: Fitness) -> tuple[list[Placement], bool]:
+    """What each method found, best first, and whether Ctrl-C ended it."""
+    n, m, interrupted = network.n_locations, args.devices, False
+    found: list[Placement] = []
     with Progress(disable=args.quiet) as bar:
         task = bar.add_task("", total=None)
 
         def show(text: str) -> None:
             bar.update(task, description=text)
 
-        for method in list(args.methods):
-            if method not in args.methods:
-                continue
-            show(method)
-            if method == "genetic":
-                found.append(genetic(args, network, fitness, show))
-            elif method == "greedy":
-                found.append(greedy_search(fitness, n, m, watch=lambda k, e: show(f"greedy: {e:.4f}, {k:,} sets")))
-            elif method == "exhaustive":
-                watch = lambda k, of: bar.update(task, total=of, completed=k, description="exhaustive")  # noqa: E731
-                found.append(exhaustive_search(fitness, n, m, watch=watch))
-            elif method == "medoids":
-                found.append(medoid_search(fitness, network, m, seed=args.seed))
-            else:
-                found.append(random_search(fitness, n, m, count=RANDOM_SETS, seed=args.seed))
-    return sorted(found, key=lambda x: x.error)
+        try:
+            for method in args.methods:
+                show(method)
+                if method == "genetic":
+                    genetic(args, network, fitness, show, found)
+                elif method == "greedy":
+                    found.append(greedy_search(fitness, n, m, watch=lambda k, e: show(f"greedy: {e:.4f}, {k:,} sets")))
+                elif method == "exhaustive":
+                    watch = lambda k, of: bar.update(task, total=of, completed=k, description="exhaustive")  # noqa: E731
+                    found.append(exhaustive_search(fitness, n, m, watch=watch))
+                elif method == "medoids":
+                    found.append(medoid_search(fitness, network, m, seed=args.seed))
+                else:
+                    found.append(random_search(fitness, n, m, count=RANDOM_SETS, seed=args.seed))
+        except KeyboardInterrupt:
+            interrupted = True
+    if not found:
+        raise KeyboardInterrupt
+    return sorted(found, key=lambda x: x.error), interrupted
 
 
 def together(args: argparse.Namespace, network: SensorNetwork, start: Placement, console: Console) -> dict[str, Any]:
@@ -166,15 +168,29 @@ def together(args: argparse.Namespace, network: SensorNetwork, start: Placement,
 
 def main(args: argparse.Namespace) -> dict[str, Any]:
     made_by, network, console = commit(), network_of(args), Console()
-    if not 1 <= args.devices <= network.n_locations:
-        raise ValueError(f"--devices: {network.name!r} has {network.n_locations} locations, got {args.devices}")
-    if (args.folder / CHECKPOINT).exists() and not args.resume and "genetic" in args.methods:
-        raise ValueError(f"{args.folder} holds a search: --resume continues it, --folder names another place")
+    n, m = network.n_locations, args.devices
+    if not 1 <= m <= n:
+        raise ValueError(f"--devices: {network.name!r} has {n} locations, got {m}")
+    if args.policy:  # rather refused now than after the search
+        Problem.create(network, list(range(m)), args.horizon, args.budget, args.max_sleep)
+    if comb(n, m) > MOST_SETS and "exhaustive" in args.methods:
+        told = f"{n} choose {m} are {comb(n, m):,} sets, more than the {MOST_SETS:,} that are enumerated"
+        if not args.all_methods:
+            raise ValueError(f"--methods: {told}; leave exhaustive out")
+        args.methods.remove("exhaustive")
+        console.print(f"exhaustive search is left out: {told}")
+    there = (args.folder / CHECKPOINT).is_file()
+    if "genetic" in args.methods and there != args.resume:
+        raise ValueError(
+            f"{args.folder} holds a search: --resume continues it, --folder names another place"
+            if there
+            else f"--resume: {args.folder} holds no search to continue"
+        )
     budget = max(1, round(args.slots / args.period))
-    schedule = schedules.staggered(args.devices, args.slots, budget)
+    schedule = schedules.staggered(m, args.slots, budget)
     fitness = Fitness(network, schedule, level_path(network, args.slots, args.seed))
     args.folder.mkdir(parents=True, exist_ok=True)
-    found = searched(args, network, fitness)
+    found, interrupted = searched(args, network, fitness)
     best = found[0]
     shown = Table("method", "locations", "joint error µg/m³", "above the best %", "sets", "seconds")
     for x in found:
@@ -194,22 +210,33 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     if args.readings:
         path = network.save(args.folder / "network.npz")
         content["env_kwargs"]["network"] = str(path)
-    if args.policy:
-        content["together"] = together(args, network, best, console)
-        content["env_kwargs"]["devices"] = content["together"]["stages"][-1]["devices"]
     curves = [(x.method, at, error) for x in found for at, error in x.history]
     write_table(args.folder / "convergence.csv", pd.DataFrame(curves, columns=["method", "sets", "best_error"]))
     draw_convergence(args.folder / "convergence.png", found)
-    if network.coordinates is not None:
-        draw_map(args.folder / "map.png", network, content["env_kwargs"]["devices"], args)
-    write_json(args.folder / "placement.json", content)
+    write(args, network, content)
+    if args.policy and not interrupted:
+        try:
+            content["together"] = together(args, network, best, console)
+            content["env_kwargs"]["devices"] = content["together"]["stages"][-1]["devices"]
+            write(args, network, content)
+        except KeyboardInterrupt:
+            interrupted = True
+    if interrupted:
+        console.print("interrupted: the best so far is kept; --resume continues the genetic search")
     console.print(f"devices={content['env_kwargs']['devices']}; written to {args.folder}")
     return content
 
 
+def write(args: argparse.Namespace, network: SensorNetwork, content: dict[str, Any]) -> None:
+    """What gym.make takes, and the map."""
+    if network.coordinates is not None:
+        draw_map(args.folder / "map.png", network, content["env_kwargs"]["devices"], args)
+    write_json(args.folder / "placement.json", content)
+
+
 def draw_convergence(path: Path, found: Sequence[Placement]) -> None:
     """The best error so far over the sets that were evaluated."""
-    plt = _pyplot()
+    plt = pyplot()
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
     last = max(x.evaluations for x in found)
     for x in sorted(found, key=lambda x: x.method):
@@ -219,13 +246,13 @@ def draw_convergence(path: Path, found: Sequence[Placement]) -> None:
     axes.set(xscale="log", xlabel="location sets evaluated", ylabel="best average joint error [µg/m³]")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
-    _save(figure, path)
+    save_figure(path, figure)
 
 
 def draw_map(path: Path, network: SensorNetwork, devices: Sequence[int], args: argparse.Namespace) -> None:
     """All locations at their coordinates, by cluster of the feature space, and the chosen ones."""
     assert network.coordinates is not None
-    plt = _pyplot()
+    plt = pyplot()
     figure, axes = plt.subplots(figsize=(6.2, 6.2), layout="constrained")
     labels = clusters(network, min(args.devices, 10), args.seed)
     east, north = network.coordinates.T
@@ -242,23 +269,7 @@ def draw_map(path: Path, network: SensorNetwork, devices: Sequence[int], args: a
     axes.set_title(f"{len(chosen)} of {network.n_locations} locations of {network.name}", fontsize=11)
     axes.grid(alpha=0.25)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2, frameon=False, fontsize=9)
-    _save(figure, path)
-
-
-def _pyplot() -> Any:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    return pyplot
-
-
-def _save(figure: Any, path: Path) -> None:
-    content = BytesIO()
-    figure.savefig(content, format="png", dpi=140)
-    _pyplot().close(figure)
-    write_atomically(path, content.getvalue())
+    save_figure(path, figure)
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -287,12 +298,13 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     args = parser.parse_args(arguments)
     args.given = list(sys.argv[1:] if arguments is None else arguments)
-    for name, least in (("slots", 1), ("pool", 2), ("alternations", 0)):
+    for name, least in (("slots", 1), ("pool", 2), ("alternations", 0), ("patience", 1), ("rounds", 0), ("seed", 0)):
         if getattr(args, name) < least:
             parser.error(f"--{name}: expected at least {least}, got {getattr(args, name)}")
     if not args.period >= 1:
         parser.error(f"--period: expected at least 1 slot, got {args.period}")
-    if "all" in args.methods:
+    args.all_methods = "all" in args.methods
+    if args.all_methods:
         args.methods = list(METHODS)
     if args.locations and not args.readings:
         parser.error("--locations: are those of --readings")

@@ -136,6 +136,11 @@ class MultiDeviceTraceVectorEnv(MultiDeviceVectorEnv):
         """Slots of the period whose level was clipped to the network's range."""
         return self._windows.outside
 
+    @property
+    def n_windows(self) -> int:
+        """How many windows episodes are drawn from."""
+        return len(self._windows)
+
     def _draw_path(self, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
         return self._windows.draw(uniforms)
 

@@ -23,9 +23,9 @@ class GeneticConfig:
 
     kept: int = 60  # K1: the best genes, which always survive
     drawn: int = 60  # K2: others, drawn with probability proportional to 1 / error (45)
-    flip: float = 0.04  # probability that a bit of a copied gene is flipped
+    flip: float | None = None  # probability that a bit of a copied gene is flipped; None: 1.2 / N
     patience: int = 20  # R: rounds without improvement after which the search ends
-    rounds: int = 300  # at most
+    rounds: int = 300  # of evolution, at most
     start: Literal["clusters", "random"] = "clusters"  # of the first genes: a location from each cluster (43), or any M
 
     def __post_init__(self) -> None:
@@ -33,7 +33,7 @@ class GeneticConfig:
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"GeneticConfig.{name}: expected an integer of at least {least}, got {value!r}")
-        if not 0.0 < self.flip < 1.0:
+        if self.flip is not None and not 0.0 < self.flip < 1.0:
             raise ValueError(f"GeneticConfig.flip: expected a probability between 0 and 1, got {self.flip!r}")
         if self.start not in ("clusters", "random"):
             raise ValueError(f"GeneticConfig.start: expected 'clusters' or 'random', got {self.start!r}")
@@ -43,7 +43,7 @@ class GeneticConfig:
 class Round:
     """Where a search stands."""
 
-    rounds: int
+    rounds: int  # of evolution; 0: the first genes
     evaluations: int
     best: float  # error of the best gene [µg/m³]
     mean: float  # over the surviving genes [µg/m³]
@@ -96,28 +96,41 @@ class GeneticSearch:
         self._known: dict[bytes, float] = {}
         self._genes = np.zeros((0, n_locations), np.bool_)
         self._values = np.zeros(0)
-        self.rounds = self.evaluations = self.idle = 0
+        self.rounds, self.evaluations, self.idle = -1, 0, 0  # rounds of evolution; -1: no genes yet
         self.seconds = 0.0
         self._history: list[tuple[int, float]] = []
 
     @property
     def finished(self) -> bool:
         """Whether the search has ended, by patience or by its number of rounds."""
-        return self.rounds > 0 and (self.idle >= self.config.patience or self.rounds > self.config.rounds)
+        return self.rounds >= 0 and (self.idle >= self.config.patience or self.rounds >= self.config.rounds)
 
     def step(self) -> Round:
-        """The first genes, or one round of mutation, recombination and selection."""
-        began, config = time.perf_counter(), self.config
+        """The first genes, or one round of mutation, recombination and selection.
+
+        An interrupted step leaves the search as it was before, but for the errors that were already evaluated.
+        """
+        generator = self._rng.bit_generator.state
+        try:
+            return self._step()
+        except BaseException:
+            self._rng.bit_generator.state = generator
+            raise
+
+    def _step(self) -> Round:
+        began = time.perf_counter()
         before = float(self._values.min()) if len(self._values) else np.inf
-        if self.rounds == 0:
+        if self.rounds < 0:
             genes = self._first_genes()
         else:
-            mutated = self._genes ^ (self._rng.random(self._genes.shape) < config.flip)
+            flip = 1.2 / self.n_locations if self.config.flip is None else self.config.flip
+            mutated = self._genes ^ (self._rng.random(self._genes.shape) < flip)
             genes = np.concatenate([self._genes, mutated, self._recombined(self._genes)])
         genes = np.unique(genes, axis=0)
         size = genes.sum(axis=1)
         genes = genes[(size >= 1) & (size <= self.n_devices)]
-        self._genes, self._values = self._selected(genes, self._evaluated(genes))
+        values = self._evaluated(genes)
+        self._genes, self._values = self._selected(genes, values)
         best = float(self._values.min())
         if best < before:
             self._history.append((self.evaluations, best))

@@ -38,9 +38,11 @@ class Placement:
 class _Track:
     """Counts evaluations and keeps the best set."""
 
-    def __init__(self, method: str, errors: Errors) -> None:
-        self._method, self._errors, self._began = method, errors, time.perf_counter()
-        self.evaluations, self.best = 0, np.inf
+    def __init__(self, method: str, errors: Errors, before: _Track | None = None) -> None:
+        self._method, self._errors = method, errors
+        self._began = time.perf_counter() if before is None else before._began
+        self.evaluations: int = 0 if before is None else before.evaluations
+        self.best = np.inf
         self.locations: tuple[int, ...] = ()
         self._history: list[tuple[int, float]] = []
 
@@ -133,8 +135,7 @@ def greedy_search(
         chosen = [int(x) for x in np.asarray(start).ravel()]
         if len(set(chosen)) != n_devices or len(chosen) != n_devices or not set(chosen) <= set(range(n_locations)):
             raise ValueError(f"start: expected {n_devices} different locations of 0..{n_locations - 1}, got {start!r}")
-    track = _Track("greedy", errors)  # the best set of fewer devices does not count
-    track.evaluations = forward.evaluations
+    track = _Track("greedy", errors, forward)  # the best set of fewer devices does not count
     best = float(track(np.sort(np.array([chosen], np.int64)))[0])
     while True:
         others = [x for x in range(n_locations) if x not in chosen]

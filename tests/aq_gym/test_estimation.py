@@ -73,7 +73,7 @@ def brute_force(learned: LevelAware, seen: Sources, level: float, noise: float) 
         shares.append(walked / (walked + known) if d else 0.0)
         left.append(shares[-1] * known)
     observed = [
-        y / (1 + a[i]) - level - share * (u - level)
+        y - (1 + a[i]) * (level + share * (u - level))
         for y, i, u, share in zip(seen.reading, own, seen.level_then, shares, strict=True)
     ]
     m = len(own)
@@ -81,11 +81,12 @@ def brute_force(learned: LevelAware, seen: Sources, level: float, noise: float) 
     for p in range(m):
         for q in range(m):
             same = learned.correlation(seen.delay[p] - seen.delay[q])
-            k[p, q] = c[own[p], own[q]] * same * seen.level_then[p] * seen.level_then[q] + unsure
-            k[p, q] += min(left[p], left[q]) + (learned.floor if p == q else 0.0)
+            k[p, q] = c[own[p], own[q]] * same * seen.level_then[p] * seen.level_then[q]
+            k[p, q] += (unsure + min(left[p], left[q])) * (1 + a[own[p]]) * (1 + a[own[q]])
+            k[p, q] += learned.floor if p == q else 0.0
         for j in range(n):
             across[p, j] = c[own[p], j] * learned.correlation(seen.delay[p]) * seen.level_then[p] * level
-            across[p, j] += unsure * (1 + a[j])
+            across[p, j] += unsure * (1 + a[own[p]]) * (1 + a[j])
     inverse = np.linalg.inv(k)
     mean = level * (1 + a) + across.T @ inverse @ np.array(observed)
     before = np.diag(c) * level**2 + unsure * (1 + a) ** 2
@@ -102,6 +103,14 @@ def test_the_level_aware_map_is_a_gaussian_conditioned(noise: float) -> None:
         mean, deviation = brute_force(LEARNED, sources(delay), 50.0, noise)
         np.testing.assert_allclose(found.mean, mean, rtol=1e-9)
         np.testing.assert_allclose(found.deviation, deviation, rtol=1e-9)
+
+
+def test_a_fresh_reading_without_noise_is_the_value_there() -> None:
+    exact = dataclasses.replace(LEARNED, floor=0.0)
+    for noise in (0.0, 0.3):
+        found = exact.estimate(sources([0, 4, 0]), 50.0, level_noise=noise)
+        np.testing.assert_allclose(found.mean[[0, 12]], [52.0, 55.0], rtol=1e-9)
+        np.testing.assert_allclose(found.deviation[[0, 12]], 0.0, atol=1e-5)
 
 
 def test_readings_that_tell_nothing_leave_the_corrected_map() -> None:

@@ -92,7 +92,7 @@ def test_judging_a_map_that_is_known() -> None:
     assert found["rmse_all"] == pytest.approx(((9.0 + 1e4) / 30) ** 0.5) and found["claimed"] == 1.0
     assert found["cover_50"] == found["cover_95"] == pytest.approx(27 / 28)
     assert found["rmse_low"] == pytest.approx(found["rmse"]) == found["rmse_high"]
-    assert np.isnan(found["rmse_150"]) and found["rmse_35"] == pytest.approx(found["rmse"])
+    assert np.isnan(found["rmse_from_150"]) and found["rmse_from_35"] == pytest.approx(found["rmse"])
 
 
 def test_blocks_widen_intervals_of_series_that_stay() -> None:
@@ -147,6 +147,30 @@ def test_where_two_lines_cross() -> None:
     assert np.isnan(door.crossing([0.0, 0.1], [-1.0, -0.5]))
 
 
+def findings_of(paper: list[float], flat: list[float]) -> str:
+    rows = []
+    for (condition, faults), one, two in zip(list(door.CONDITIONS.items())[:5], paper, flat, strict=True):
+        assert faults.level_noise or condition == door.CLEAN
+        for method, rmse in (("paper", one), ("flat", two), ("corrected", two), ("level-aware", 1.0)):
+            row = {"condition": condition, "policy": "staggered", "method": method, "rmse": rmse}
+            rows.append(row | {"cover_50": 0.5, "cover_90": 0.9, "cover_95": 0.85})
+    return "\n".join(door.findings(pd.DataFrame(rows)))
+
+
+def test_findings_say_who_is_ahead_and_where() -> None:
+    assert "beats the flat one where the level is known to ±8 % or worse" in findings_of([6.0] * 5, [4, 5, 7, 9, 20])
+    assert "beats the flat one at no error up to 30 %" in findings_of([60.0] * 5, [4, 5, 7, 9, 20])
+    told = findings_of([2.0] * 5, [4, 5, 7, 9, 20])
+    assert "beats the corrected one at every error of the level" in told
+    assert "paper map: off by more than 5 points" in told and "at every error of the level (staggered)" in told
+
+
+def test_faults_out_of_range_are_refused() -> None:
+    for name, value in (("lost", 1.5), ("lost", -0.1), ("level_noise", -1.0), ("dead", -1)):
+        with pytest.raises(ValueError, match=f"{name}: expected a number"):
+            Faults(**{name: value})
+
+
 @pytest.mark.slow
 def test_the_door_on_the_real_readings(tmp_path: Path, pku_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = ["--policies", "staggered", "synchronised", "--csv", str(tmp_path / "b.csv"), "--quiet"]
@@ -161,5 +185,5 @@ def test_the_door_on_the_real_readings(tmp_path: Path, pku_data: Path, capsys: p
     assert len(pd.read_csv(tmp_path / "b.csv")) == len(table) == 2 * 10 * 4
     text = page.read_text()
     assert "Intervals of the level-aware map: within 5 points" in text and "Intervals of the paper map: off by" in text
-    assert "The paper's map beats the corrected one from an error" in text
+    assert "The paper's map beats the corrected one where the level is known to ±" in text
     assert "written to" in capsys.readouterr().out

@@ -65,6 +65,7 @@ def test_bad_arguments_are_refused() -> None:
     assert scaled(PROBLEM.network, temporal_variance=2.0).temporal_variance == 2 * PROBLEM.network.temporal_variance
 
 
+@pytest.mark.slow
 def test_the_door(tmp_path: Path) -> None:
     given = ["--policies", "staggered", "greedy", "--episodes", "8", "--no-agent", "--quiet"]
     page = tmp_path / "r.md"

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import aq_gym
-from aq_gym.placement import GeneticSearch
+from aq_gym.placement import Fitness
 from scripts import select_locations
 
 SMALL = ["--slots", "40", "--patience", "4", "--pool", "16", "--quiet"]
@@ -55,25 +55,29 @@ def test_an_interrupted_search_resumes_to_the_same_end(
 ) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     whole = run("--devices", "3", "--folder", str(one))
-    step = GeneticSearch.step
+    play = Fitness.__call__
+    calls = iter(range(100))
 
-    def interrupted(self: GeneticSearch) -> Any:
-        if self.rounds == 3:
+    def interrupted(self: Fitness, sets: Any) -> Any:
+        if next(calls) == 3:
             signal.raise_signal(signal.SIGINT)
-        return step(self)
+        return play(self, sets)
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with monkeypatch.context() as patch:
-            patch.setattr(GeneticSearch, "step", interrupted)
+            patch.setattr(Fitness, "__call__", interrupted)
             run("--devices", "3", "--folder", str(two))
     finally:
         signal.signal(signal.SIGINT, before)
-    assert "--resume continues" in capsys.readouterr().out
+    assert "--resume continues" in capsys.readouterr().out and (two / "placement.json").exists()
     with pytest.raises(ValueError, match="holds a search: --resume continues it"):
         run("--devices", "3", "--folder", str(two))
-    with pytest.raises(ValueError, match="was begun with"):
-        run("--devices", "3", "--folder", str(two), "--resume", "--period", "7")
+    for other in (["--period", "7"], ["--network", "pku2018-spring"]):
+        with pytest.raises(ValueError, match="was begun with"):
+            run("--devices", "3", "--folder", str(two), "--resume", *other)
+    with pytest.raises(ValueError, match="holds no search to continue"):
+        run("--devices", "3", "--folder", str(tmp_path / "three"), "--resume")
     resumed = run("--devices", "3", "--folder", str(two), "--resume")
     assert resumed["found"] == whole["found"]
 
@@ -99,3 +103,13 @@ def test_bad_arguments_end_with_the_reason(arguments: list[str], why: str, capsy
     assert why in capsys.readouterr().err
     with pytest.raises(ValueError, match="'pku2018' has 30 locations, got 31"):
         run("--devices", "31")
+    with pytest.raises(ValueError, match="energy_budget x max_sleep must be at least horizon"):
+        run("--devices", "3", "--policy", "greedy", "--budget", "2")
+    with pytest.raises(ValueError, match=r"30 choose 15 are 155,117,520 sets.*leave exhaustive out"):
+        run("--devices", "15", "--methods", "exhaustive")
+
+
+def test_all_methods_are_those_that_can_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = run("--devices", "15", "--methods", "all", "--rounds", "1", "--folder", str(tmp_path))
+    assert {x["method"] for x in content["found"]} == {"genetic", "greedy", "medoids", "random"}
+    assert "exhaustive search is left out: 30 choose 15" in " ".join(capsys.readouterr().out.split())

@@ -120,3 +120,13 @@ def test_bad_arguments_are_refused(files: list[str], tmp_path: Path, monkeypatch
     monkeypatch.setenv("AQ_GYM_DATA", str(tmp_path))
     with pytest.raises(FileNotFoundError, match=r"is missing: fetch it by .*download_data"):
         gym.make(ID)
+
+
+def test_players_that_draw_their_own_weather_refuse_it(files: list[str]) -> None:
+    from baselines import evaluate
+    from baselines.playing import native_batch
+
+    with pytest.raises(ValueError, match=r"has the weather of its readings.*levels=aq_gym\.traces\.level_windows"):
+        native_batch(ID, 2, readings=files, **SHORT)
+    with pytest.raises(ValueError, match="has the weather of its readings"):
+        evaluate({"staggered": "staggered"}, ID, 2, 0, readings=files, **SHORT)

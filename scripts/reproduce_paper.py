@@ -6,7 +6,7 @@
 
 Its formulas and numbers are lost, so its claims are compared in kind. Figures 8 and 9 need the raw readings (`python -m
 scripts.download_data`, or AQ_GYM_DATA); without them they are left out, and the report says so. A figure that is done
-is kept beside its CSV and enters the report again; --figure makes it anew.
+by the same code is kept beside its CSV and enters the report again; --figure makes it anew.
 """
 
 from __future__ import annotations
@@ -19,36 +19,32 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from aq_gym.network import write_atomically
 from scripts.door import enter
-from scripts.files import write_json, write_table, write_text
+from scripts.files import pyplot, save_figure, write_json, write_table, write_text
 from scripts.kept import markdown
 from scripts.paper.figure import Context, Figure
-from scripts.provenance import provenance, signature
+from scripts.provenance import provenance, signature, sources
 
 FIGURES = {number: f"scripts.paper.figure_{number:02d}" for number in range(8, 14)}
 
 
-def write(figure: Figure, folder: Path, made_by: str) -> None:
-    """PNG, CSV files and claims of one figure."""
-    import matplotlib
+def asked(args: argparse.Namespace) -> dict[str, Any]:
+    """What must be the same for a figure that is there to be kept."""
+    return {"quick": args.quick, "seed": args.seed, "sources_sha256": sources()}
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
 
+def write(figure: Figure, folder: Path, made_by: str, asked: dict[str, Any]) -> None:
+    """PNG, CSV files and claims of one figure; the claims last, since what has them counts as done."""
     stem = f"figure_{figure.number:02d}"
+    (folder / f"{stem}.json").unlink(missing_ok=True)
     for end, table in figure.tables.items():
         write_table(folder / f"{stem}{'_' if end else ''}{end}.csv", table)
-    picture, content = figure.draw(pyplot), BytesIO()
-    picture.savefig(content, format="png", dpi=130)
-    pyplot.close(picture)
-    write_atomically(folder / f"{stem}.png", content.getvalue())
+    save_figure(folder / f"{stem}.png", figure.draw(pyplot()))
     claims = [{"says": x.says, "measured": x.measured, "verdict": x.verdict, "why": x.why} for x in figure.claims]
     card = {
         "number": figure.number,
@@ -57,7 +53,8 @@ def write(figure: Figure, folder: Path, made_by: str) -> None:
         "claims": claims,
         "notes": list(figure.notes),
         "files": [f"{stem}{'_' if end else ''}{end}.csv" for end in figure.tables],
-        "made_by": made_by,
+        "asked": asked,
+        "made_by": f"{made_by}{' Tiny sizes: no results.' if asked['quick'] else ''}",
         "provenance": provenance(),
     }
     write_json(folder / f"{stem}.json", card)
@@ -133,12 +130,14 @@ def main(args: argparse.Namespace) -> list[Figure]:
     console, made = Console(), []
     args.folder.mkdir(parents=True, exist_ok=True)
     say: Callable[[str], None] = (lambda line: None) if args.quiet else (lambda line: console.print(line, style="dim"))
-    context = Context(args.seed, args.quick, say)
+    context, wanted = Context(args.seed, args.quick, say), asked(args)
     for number in args.figure or FIGURES:
-        stem = args.folder / f"figure_{number:02d}"
-        if not args.figure and not args.anew and stem.with_suffix(".json").is_file() and not args.quick:
-            console.print(f"figure {number}: kept, --figure {number} makes it anew")
-            continue
+        card = args.folder / f"figure_{number:02d}.json"
+        if not args.figure and not args.anew and card.is_file():
+            if json.loads(card.read_text(encoding="utf-8")).get("asked") == wanted:
+                console.print(f"figure {number}: kept, --figure {number} makes it anew")
+                continue
+            card.unlink()
         try:
             figure = import_module(FIGURES[number]).make(context)
         except FileNotFoundError as error:
@@ -147,7 +146,7 @@ def main(args: argparse.Namespace) -> list[Figure]:
             console.print(f"figure {number} is left out: {error}")
             continue
         given = shlex.join(["python", "-m", "scripts.reproduce_paper", *args.given])
-        write(figure, args.folder, signature(given))
+        write(figure, args.folder, signature(given), wanted)
         made.append(figure)
         console.print(f"[bold]figure {number}: {figure.title}[/bold]")
         for claim in figure.claims:
@@ -175,6 +174,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--quiet", action="store_true", help="no progress")
     args = parser.parse_args(arguments)
     args.given = list(sys.argv[1:] if arguments is None else arguments)
+    if args.seed < 0:
+        parser.error(f"--seed: expected at least 0, got {args.seed}")
     if args.folder is None:
         args.folder = Path("results") / ("paper-quick" if args.quick else "paper")
     return args

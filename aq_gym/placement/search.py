@@ -40,7 +40,7 @@ class _Track:
 
     def __init__(self, method: str, errors: Errors, before: _Track | None = None) -> None:
         self._method, self._errors = method, errors
-        self._began = time.perf_counter() if before is None else before._began
+        self._began: float = time.perf_counter() if before is None else before._began
         self.evaluations: int = 0 if before is None else before.evaluations
         self.best = np.inf
         self.locations: tuple[int, ...] = ()

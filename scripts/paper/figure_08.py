@@ -110,7 +110,6 @@ def _claims(found: dict[str, dict[str, Any]], level: NDArray[np.float64]) -> tup
     peaks = int(((level[1:] > 150) & (level[:-1] <= 150)).sum())
     near = {name: is_gaussian(row) for name, row in found.items()}
     distance = {name: row["kolmogorov_distance"] for name, row in found.items()}
-    heavy = "a few huge values widen it: a Gaussian of its variance is too wide for most of it and too narrow for those"
     return (
         Claim(
             "(a) a couple of haze waves with different peaks in 10,000 slots",
@@ -121,13 +120,11 @@ def _claims(found: dict[str, dict[str, Any]], level: NDArray[np.float64]) -> tup
             "(b) a zero-mean Gaussian fits the measurement deviation",
             shape(found["measurement"]),
             near["measurement"],
-            "" if near["measurement"] else heavy,
         ),
         Claim(
             "(c) it is quite accurate to model the temporal deviation as Gaussian",
             shape(found["temporal"]),
             near["temporal"],
-            "" if near["temporal"] else heavy,
         ),
         Claim(
             "(d) the spatial deviation is less Gaussian than (b) and (c)",

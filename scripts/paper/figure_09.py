@@ -9,9 +9,9 @@ import pandas as pd
 
 from aq_gym.problem import Problem
 from aq_gym.traces import level_windows
+from baselines.backtest import replay
 from baselines.dynamic_programming import solve
 from baselines.evaluation import mean_with_interval
-from baselines.playing import play_problem
 from baselines.policies import Staggered
 from scripts.paper.figure import COLOURS, Claim, Context, Figure
 
@@ -27,10 +27,7 @@ def make(context: Context) -> Figure:
     uniform = Staggered(problem)
     paths = level_windows(network, context.data[0], horizon)
     paths = paths[: context.pick(len(paths), 40)]
-    played = {
-        name: play_problem(policy, problem, len(paths), 0, levels=paths)
-        for name, policy in (("uniform", uniform), ("optimum", optimum))
-    }
+    played = {name: replay(policy, problem, paths) for name, policy in (("uniform", uniform), ("optimum", optimum))}
     errors = {name: record.joint_error for name, record in played.items()}
     levels = np.asarray(network.levels)[paths]
     change = np.abs(np.diff(levels, axis=1))  # (K, T), into slots 1..T
@@ -38,7 +35,7 @@ def make(context: Context) -> Figure:
     moved = change.sum(axis=1)
     lively_ones = np.flatnonzero(moved >= np.quantile(moved, 0.75))
     shown = int(lively_ones[np.abs(less[lively_ones] - less[lively_ones].mean()).argmin()])
-    marks = {name: _sensings(problem, policy, paths) for name, policy in (("uniform", uniform), ("optimum", optimum))}
+    marks = {name: record.sensed[..., 0] for name, record in played.items()}
     gain = [-x for x in mean_with_interval(errors["optimum"] - errors["uniform"], seed=context.seed)]
     unit = 100.0 / errors["uniform"].mean()
     gain_text = f"{unit * gain[0]:.1f} % [{unit * gain[2]:.1f}, {unit * gain[1]:.1f}]"
@@ -79,24 +76,6 @@ def make(context: Context) -> Figure:
             "windows for independent.",
         ),
     )
-
-
-def _sensings(problem: Problem, policy: Any, paths: np.ndarray) -> np.ndarray:
-    """(K, T) bool: in which slots it sensed."""
-    from aq_gym.envs.vector import MultiDeviceVectorEnv
-
-    env = MultiDeviceVectorEnv(
-        len(paths), problem.network, problem.devices, problem.horizon, problem.energy_budget, problem.max_sleep,
-        observation=getattr(policy, "observation", "full"), autoreset_mode="Disabled",
-    )  # fmt: skip
-    observation, info = env.reset(options={"levels": paths})
-    sensed = np.zeros((len(paths), problem.horizon), np.bool_)
-    for slot in range(problem.horizon):
-        before = info["energy"][:, 0]
-        observation, _, _, _, info = env.step(policy.act(observation, info))
-        sensed[:, slot] = info["energy"][:, 0] < before
-    env.close()
-    return sensed
 
 
 def _draw(plt: Any, trace: pd.DataFrame, error: dict[str, float]) -> Any:

@@ -100,7 +100,6 @@ def _claims(table: pd.DataFrame, numbers: tuple[int, ...]) -> tuple[Claim, ...]:
             "with many devices evolved locations gain more than deep Q-learning does",
             f"with M = {crossing}" if crossing else never,
             last in crossing,
-            "" if last in crossing else "the agent here is far better than random power control at any M",
         ),
         Claim(
             "(ours) placing together with the agent is better than placing for a fixed timetable",

@@ -62,7 +62,7 @@ def test_without_the_readings_their_figures_are_left_out(
 def test_figures_of_learning_and_placement(tmp_path: Path) -> None:
     run(tmp_path, "--figure", "10", "11", "12", "13")
     check(tmp_path, 10)
-    check(tmp_path, 11, ("sizes",))
+    check(tmp_path, 11, ("scores", "sizes"))
     card = check(tmp_path, 12, ("ends",))
     assert card["claims"][3]["verdict"] == "agrees"
     check(tmp_path, 13)
@@ -78,9 +78,16 @@ def test_what_is_done_is_kept(
     monkeypatch.setattr(reproduce_paper, "FIGURES", {12: "scripts.paper.figure_12"})
     run(tmp_path, "--figure", "12")
     before = (tmp_path / "figure_12.json").stat().st_mtime_ns
-    reproduce_paper.main(reproduce_paper.parse(["--quiet", "--folder", str(tmp_path)]))
+    run(tmp_path)
     assert "figure 12: kept" in capsys.readouterr().out
     assert (tmp_path / "figure_12.json").stat().st_mtime_ns == before
+    run(tmp_path, "--seed", "1")
+    assert "figure 12: kept" not in capsys.readouterr().out
+    assert (tmp_path / "figure_12.json").stat().st_mtime_ns != before
+    assert "Tiny sizes: no results." in (tmp_path / "report.html").read_text()
+    run(tmp_path, "--markdown", str(tmp_path / "paper.md"))
+    page = (tmp_path / "paper.md").read_text()
+    assert "## Figure 12. " in page and page.count("| agrees |") + page.count("| differs |") == 4
 
 
 def test_a_gaussian_is_called_one() -> None:

@@ -27,7 +27,8 @@ PLAYERS: dict[str, Callable[[Problem], Player]] = {
     "index": index_policy,
     "generalist": lambda problem: load_generalist(),
 }
-"""From a problem to the policy that is tuned to it; the generalist needs no tuning."""
+"""From a problem to the policy that is tuned to it: greedy is the best of thirty thresholds, tuned in a second or two;
+the generalist needs no tuning."""
 SEARCH_SEED = (
     FIRST_TUNING_SEED + 2**21
 )  # of the episodes that a search looks at: no tuning and no validation plays them

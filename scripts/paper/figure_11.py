@@ -48,8 +48,8 @@ def make(context: Context) -> Figure:
         11,
         "Learning to schedule, and what devices and energy are worth",
         f"(a) MultiDevice-v0, {seconds:.0f} s of training each; the curves are validations on the way, the figures "
-        f"below those of the final policies on {episodes:,} other episodes; (b) T = 60, D = 12, the shipped generalist and "
-        "staggered sensing",
+        f"below those of the final policies on {episodes:,} other episodes; (b) T = 60, D = 12, the shipped generalist "
+        "and staggered sensing",
         _claims(errors, sizes),
         {"": curves, "scores": scores, "sizes": sizes},
         lambda plt: _draw(plt, curves, {name: float(errors[name].mean()) for name in LINES}, sizes),

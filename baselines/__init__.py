@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from baselines.evaluation import WORDS, build_policy, evaluate, play, summarise
     from baselines.generalist import load_generalist
     from baselines.greedy import Greedy
+    from baselines.joint import InTurn
     from baselines.playing import Record, play_problem, problem_of
     from baselines.policies import Random, Staggered, Synchronised, Uniform
     from baselines.rollout import Rollout
@@ -22,6 +23,7 @@ _HOMES = {
     "evaluation": ("WORDS", "build_policy", "evaluate", "play", "summarise"),
     "generalist": ("load_generalist",),
     "greedy": ("Greedy",),
+    "joint": ("InTurn",),
     "playing": ("Record", "play_problem", "problem_of"),
     "policies": ("Random", "Staggered", "Synchronised", "Uniform"),
     "rollout": ("Rollout",),
@@ -32,6 +34,7 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "WORDS",
     "Greedy",
+    "InTurn",
     "Random",
     "Record",
     "Rollout",

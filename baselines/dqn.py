@@ -26,6 +26,7 @@ from aq_gym.problem import Problem
 from baselines.control_variate import ReferenceReward
 from baselines.greedy import entry_problem, same_problem
 from baselines.index import best_threshold
+from baselines.joint import InTurn
 from baselines.paired_rollouts import PairCollector, pack
 from baselines.playing import FIRST_TUNING_SEED, native_batch
 from baselines.policies import Staggered
@@ -364,13 +365,17 @@ def pretrained_ids() -> list[str]:
     return sorted(path.stem for path in PRETRAINED.glob("*.safetensors"))
 
 
-def load_pretrained(env_id: str) -> GreedyPolicy:
+def load_pretrained(env_id: str) -> GreedyPolicy | InTurn:
     """The agent that is shipped for an id, with or without the ``aq_gym/``; its ``card`` tells how it was trained.
+
+    JointDevices-v0 is MultiDevice-v0's problem: its agent is that one, asked device by device.
 
     Raises:
         ValueError: none is shipped for this id; the message lists those that are.
     """
     name = env_id.rpartition("/")[2]
+    if name == "JointDevices-v0":
+        return InTurn(load_pretrained("MultiDevice-v0"), entry_problem(name))
     if name not in pretrained_ids():
         raise ValueError(f"env_id: no agent is shipped for {env_id!r}, only for {', '.join(pretrained_ids())}")
     return load_trained(PRETRAINED / f"{name}.safetensors")

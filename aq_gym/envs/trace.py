@@ -59,7 +59,36 @@ def _load_period(name: str, folder: str) -> tuple[NDArray[np.float64], ...]:
     return tuple(datasets.load_pku2018(name, folder)[0])
 
 
-class MultiDeviceTraceEnv(MultiDeviceEnv):
+class _OnWindows:
+    """What the single and the vector environment share: windows for paths, and no other future."""
+
+    _windows: _Windows
+
+    @property
+    def outside(self) -> int:
+        """Slots of the period whose level was clipped to the network's range."""
+        return self._windows.outside
+
+    @property
+    def n_windows(self) -> int:
+        """How many windows episodes are drawn from."""
+        return len(self._windows)
+
+    def _draw_path(self, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
+        return self._windows.draw(uniforms)
+
+    def set_state(self, state: EpisodeState, *, future_seed: int | None = None) -> None:
+        """Continue from a state; see `MultiDeviceEnv.set_state`.
+
+        Raises:
+            ValueError: a future other than the real one is asked for, or what that method refuses.
+        """
+        if future_seed is not None:
+            raise ValueError("future_seed: the levels are real, so there is no other future; leave it out")
+        super().set_state(state)  # type: ignore[misc]
+
+
+class MultiDeviceTraceEnv(_OnWindows, MultiDeviceEnv):
     """`MultiDeviceEnv` on windows of the real level, drawn with equal probability from one period.
 
     The same seed draws the same window, whatever the actions. Levels are the averages over all devices, as the nearest
@@ -93,30 +122,8 @@ class MultiDeviceTraceEnv(MultiDeviceEnv):
         super().__init__(network, devices, *args, **kwargs)
         self._windows = _Windows(self.problem.network, _tables(period, readings), self.problem.horizon)
 
-    @property
-    def outside(self) -> int:
-        """Slots of the period whose level was clipped to the network's range."""
-        return self._windows.outside
 
-    @property
-    def n_windows(self) -> int:
-        """How many windows episodes are drawn from."""
-        return len(self._windows)
-
-    def _draw_path(self, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
-        return self._windows.draw(uniforms)
-
-    def set_state(self, state: EpisodeState, *, future_seed: int | None = None) -> None:
-        """Continue from a state; see `MultiDeviceEnv.set_state`.
-
-        Raises:
-            ValueError: a future other than the real one is asked for.
-        """
-        _refuse_other_future(future_seed)
-        super().set_state(state)
-
-
-class MultiDeviceTraceVectorEnv(MultiDeviceVectorEnv):
+class MultiDeviceTraceVectorEnv(_OnWindows, MultiDeviceVectorEnv):
     """K episodes of `MultiDeviceTraceEnv` advanced together; arguments as there and as `MultiDeviceVectorEnv`."""
 
     def __init__(
@@ -130,30 +137,3 @@ class MultiDeviceTraceVectorEnv(MultiDeviceVectorEnv):
     ) -> None:
         super().__init__(num_envs, network, *args, **kwargs)
         self._windows = _Windows(self.problem.network, _tables(period, readings), self.problem.horizon)
-
-    @property
-    def outside(self) -> int:
-        """Slots of the period whose level was clipped to the network's range."""
-        return self._windows.outside
-
-    @property
-    def n_windows(self) -> int:
-        """How many windows episodes are drawn from."""
-        return len(self._windows)
-
-    def _draw_path(self, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
-        return self._windows.draw(uniforms)
-
-    def set_state(self, state: EpisodeState, *, future_seed: int | None = None) -> None:
-        """Continue from a state; see `MultiDeviceVectorEnv.set_state`.
-
-        Raises:
-            ValueError: a future other than the real one is asked for.
-        """
-        _refuse_other_future(future_seed)
-        super().set_state(state)
-
-
-def _refuse_other_future(future_seed: int | None) -> None:
-    if future_seed is not None:
-        raise ValueError("future_seed: the levels are real, so there is no other future; leave it out")

@@ -10,7 +10,7 @@ import pandas as pd
 
 from agents import DQNConfig
 from aq_gym.problem import Problem
-from baselines.dqn import Step, Training, recipe, train
+from baselines.dqn import Step, Training, load_pretrained, recipe, train
 from baselines.evaluation import mean_with_interval
 from baselines.generalist import compiled_error, load_generalist
 from baselines.index import Simulator, index_policy
@@ -20,6 +20,8 @@ from scripts.paper.figure import COLOURS, Claim, Context, Figure
 
 ENV = "aq_gym/MultiDevice-v0"
 NESTED = (0, 12, 24, 6, 18, 3, 27, 9, 21, 15)  # the first M of them are the devices
+LONGER = 5  # times the decisions of the named configuration, so that the time is what ends it
+SHIPPED = "the shipped agent"
 LINES = ("random", "staggered", "index")
 LEARNERS = {
     "linear approximation": "linear",
@@ -40,6 +42,8 @@ def make(context: Context) -> Figure:
         rows += curve
         context.say(f"figure 11: playing {name}")
         errors[name] = play_problem(policy, problem, episodes, 0).joint_error
+    shipped = load_pretrained(ENV)
+    errors[SHIPPED] = play_problem(shipped, problem, episodes, 0).joint_error
     curves = pd.DataFrame(rows, columns=["learner", "decisions", "seconds", "joint_error"])
     sizes = _sizes(context, context.pick(512, 16))
     scores = pd.DataFrame([(name, *mean_with_interval(x, 0)) for name, x in errors.items()])
@@ -47,10 +51,10 @@ def make(context: Context) -> Figure:
     return Figure(
         11,
         "Learning to schedule, and what devices and energy are worth",
-        f"(a) MultiDevice-v0, {seconds:.0f} s of training each; the curves are validations on the way, the figures "
-        f"below those of the final policies on {episodes:,} other episodes; (b) T = 60, D = 12, the shipped generalist "
+        f"(a) MultiDevice-v0, at most {seconds:.0f} s of training each; the curves are validations on the way, the "
+        f"figures below those of the final policies on {episodes:,} other episodes; (b) T = 60, D = 12, the shipped generalist "
         "and staggered sensing",
-        _claims(errors, sizes),
+        _claims(errors, sizes, shipped.training_seconds),
         {"": curves, "scores": scores, "sizes": sizes},
         lambda plt: _draw(plt, curves, {name: float(errors[name].mean()) for name in LINES}, sizes),
     )
@@ -64,6 +68,7 @@ def _trained(context: Context, name: str, named: str | None, seconds: float) -> 
         config = DQNConfig.named(chosen["config"], **{**chosen["settings"], **smaller})
     else:
         config = DQNConfig.named(named)
+        config = config.replace(total_decisions=LONGER * config.total_decisions)
     if context.quick:
         few = {"start_updates": 5, "pair_updates": 5, "value_updates": 5, "improvements": min(1, config.improvements)}
         small = {"n_environments": 8, "start_decisions": 8, "total_decisions": 5000, "batch_size": 32, "pairs": 200}
@@ -105,14 +110,15 @@ def _less(errors: dict[str, Any], one: str, other: str) -> tuple[str, bool]:
     return f"{mean:+.1f} % [{low:+.1f}, {high:+.1f}]", high < 0
 
 
-def _claims(errors: dict[str, Any], sizes: pd.DataFrame) -> tuple[Claim, ...]:
+def _claims(errors: dict[str, Any], sizes: pd.DataFrame, seconds: float) -> tuple[Claim, ...]:
     linear, paper, ours = LEARNERS
     mean = {name: float(x.mean()) for name, x in errors.items()}
     share = (mean["random"] - mean[linear]) / (mean["random"] - mean[ours])
     linear_told, linear_helps = _less(errors, linear, "random")
     ours_better = mean[ours] < mean["random"]
     over_linear = {name: _less(errors, name, linear) for name in (paper, ours)}
-    over_index = {name: _less(errors, ours, name) for name in ("staggered", "index")}
+    yardsticks = ("staggered", "index")
+    done, short = ({name: _less(errors, one, name) for name in yardsticks} for one in (SHIPPED, ours))
     wide = sizes[sizes.policy == "DQN"].pivot(index="devices", columns="budget", values="joint_error")
     more_devices = [
         f"M {a} to {b} at B = {c}" for c in wide for a, b in pairwise(wide.index) if wide[c][b] >= wide[c][a]
@@ -135,9 +141,12 @@ def _claims(errors: dict[str, Any], sizes: pd.DataFrame) -> tuple[Claim, ...]:
             all(sure and mean[name] < 0.9 * mean[linear] for name, (_, sure) in over_linear.items()),
         ),
         Claim(
-            "(ours) our DQN beats staggered sensing and the tuned index policy",
-            ", ".join(f"{told} against {name}" for name, (told, _) in over_index.items()),
-            all(sure for _, sure in over_index.values()),
+            "(ours) our DQN, trained to the end, beats staggered sensing and the tuned index policy",
+            f"{SHIPPED}, of {seconds:.0f} s of training: "
+            + ", ".join(f"{told} against {name}" for name, (told, _) in done.items())
+            + "; the one of this figure: "
+            + ", ".join(f"{told} against {name}" for name, (told, _) in short.items()),
+            all(sure for _, sure in done.values()),
         ),
         Claim(
             "(b) the error falls with the number of devices (proposition 2)",

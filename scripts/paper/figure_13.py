@@ -127,7 +127,7 @@ def _draw(plt: Any, table: pd.DataFrame) -> Any:
             if place == "together" and policy != "DQN":
                 continue
             part = table[(table.policy == policy) & (table.locations == place)]
-            label = f"{policy}, {place} locations"
+            label = f"{policy}, placed together" if place == "together" else f"{policy}, {place} locations"
             at.plot(part.devices, part.joint_error, styles[place], color=colour, marker="o", ms=3.5, label=label)
     at.set(xlabel="devices M", ylabel="average joint error [µg/m³]")
     at.grid(alpha=0.3)

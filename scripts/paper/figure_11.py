@@ -52,8 +52,8 @@ def make(context: Context) -> Figure:
         11,
         "Learning to schedule, and what devices and energy are worth",
         f"(a) MultiDevice-v0, at most {seconds:.0f} s of training each; the curves are validations on the way, the "
-        f"figures below those of the final policies on {episodes:,} other episodes; (b) T = 60, D = 12, the shipped generalist "
-        "and staggered sensing",
+        f"figures below those of the final policies on {episodes:,} other episodes; (b) T = 60, D = 12, the shipped "
+        "generalist and staggered sensing",
         _claims(errors, sizes, shipped.training_seconds),
         {"": curves, "scores": scores, "sizes": sizes},
         lambda plt: _draw(plt, curves, {name: float(errors[name].mean()) for name in LINES}, sizes),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from aq_gym.datasets import sha256_of
+from baselines.paired_rollouts import available_cores
 from scripts.fit_network import ROOT, commit
 
 ROOMS = ("aq_gym", "agents", "baselines", "scripts")
@@ -65,7 +66,7 @@ def provenance() -> dict[str, Any]:
         "sources_sha256": sources(),
         "requirements_lock_sha256": sha256_of(lock) if lock.is_file() else None,
         "cpu": processor(),
-        "cores": os.cpu_count(),
+        "cores": available_cores(),
         "memory_gib": memory(),
         "platform": platform.platform(),
         "python": platform.python_version(),
@@ -77,4 +78,5 @@ def signature(command: str) -> str:
     """A line on what printed a page: the command, the commit and the machine."""
     known = provenance()
     made = f"{known['commit']}{' with changes' if known['dirty'] else ''}"
-    return f"`{command}`, commit {made}, {known['cores']} cores ({known['cpu']})."
+    cores = f"{known['cores']} core{'' if known['cores'] == 1 else 's'}"
+    return f"`{command}`, commit {made}, {cores} ({known['cpu']})."

@@ -50,11 +50,17 @@ class Step:
     validation_error: float | None  # average joint error on the validation episodes [µg/m³], where evaluated
 
 
-def recipe(env_id: str) -> dict[str, Any]:
-    """The committed settings for an id, those named ``default`` where it has none of its own."""
+def recipe(env_id: str, seconds: float = math.inf) -> dict[str, Any]:
+    """The committed settings for an id, those named ``default`` where it has none of its own.
+
+    A recipe may know other settings for trainings that are cut short: they count if ``seconds`` are at most theirs.
+    """
     recipes: dict[str, dict[str, Any]] = json.loads(RECIPES.read_text(encoding="utf-8"))
-    name = env_id.rpartition("/")[2]
-    return {**recipes["default"], **recipes.get(name, {})}
+    chosen = {**recipes["default"], **recipes.get(env_id.rpartition("/")[2], {})}
+    short = chosen.pop("short", None)
+    if short is not None and seconds <= short["seconds"]:
+        chosen["settings"] = {**chosen["settings"], **short["settings"]}
+    return chosen
 
 
 def observation_of(config: DQNConfig) -> str:

@@ -81,8 +81,8 @@ def label(run: str) -> str:
 
 
 def dqn_config(plan: Plan, env_id: str) -> DQNConfig:
-    """The id's recipe with its decisions and the pairs of each improvement scaled."""
-    chosen = dqn.recipe(env_id)
+    """The id's recipe for so many seconds with its decisions and the pairs of each improvement scaled."""
+    chosen = dqn.recipe(env_id, plan.seconds)
     config = DQNConfig.named(chosen["config"], **chosen["settings"])
     names = ("total_decisions", "start_decisions", "pairs")
     return config.replace(**{name: max(1, round(getattr(config, name) * plan.scale)) for name in names})

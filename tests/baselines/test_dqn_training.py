@@ -278,6 +278,19 @@ def test_recipes() -> None:
         Training("MultiDevice-v0", config.replace(n_environments=2, improvements=1), 0, None)
 
 
+def test_short_trainings_may_have_settings_of_their_own() -> None:
+    known = json.loads(RECIPES.read_text(encoding="utf-8"))["MultiDevice-v0"]
+    limit, changes = known["short"]["seconds"], known["short"]["settings"]
+    assert recipe("aq_gym/MultiDevice-v0")["settings"] == known["settings"]
+    assert recipe("aq_gym/MultiDevice-v0", limit + 1)["settings"] == known["settings"]
+    assert recipe("aq_gym/MultiDevice-v0", limit) == {
+        "config": "default",
+        "why": known["why"],
+        "settings": {**known["settings"], **changes},
+    }
+    assert recipe("aq_gym/SingleDevice-v0", 1.0) == recipe("aq_gym/SingleDevice-v0")
+
+
 def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

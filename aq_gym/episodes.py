@@ -16,7 +16,7 @@ from aq_gym.kernels import Branches, Constants, SmallNetwork, State
 from aq_gym.observation import COMPACT_FEATURES, DEVICE_FEATURES, ObservationLayout, error_bound, traits
 from aq_gym.problem import Problem
 
-_LANES = 8  # doubles in the widest vector register: rows of locations are padded to a multiple
+_VIEWS = ("clock", "battery", "record", "score", "path", "first", "arguments")
 
 
 def cumulative(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -88,43 +88,65 @@ class Episodes:
         if joint and observation != "full":
             raise ValueError("observation: the joint view has no deciding device, so only 'full' is possible there")
         n, m, k, horizon = problem.n_locations, problem.n_devices, n_episodes, problem.horizon
-        padded = -(-n // _LANES) * _LANES
+        padded = -(-n // kernels.LANES) * kernels.LANES
         rows = np.asarray(problem.devices, dtype=np.int64)
         relation = np.zeros((4, m, padded))
-        relation[kernels.B] = 1.0
-        relation[kernels.A, :, :n] = network.mean_relation[rows]
-        relation[kernels.B, :, :n] = network.variance_relation[rows]
-        relation[kernels.FRESH] = 1.0 / (network.measurement_variance + relation[kernels.B])
-        relation[kernels.FRESH_A] = relation[kernels.A] * relation[kernels.FRESH]
+        relation[1] = 1.0
+        relation[0, :, :n] = network.mean_relation[rows]
+        relation[1, :, :n] = network.variance_relation[rows]
+        relation[2] = 1.0 / (network.measurement_variance + relation[1])
+        relation[3] = relation[0] * relation[2]
+        blocks = relation.reshape(4, m, -1, kernels.LANES).transpose(1, 2, 0, 3).reshape(m, -1)
         delta2 = network.measurement_variance
         numbers = (delta2, network.temporal_variance, delta2**0.5, 1.0 / error_bound(problem), network.levels[-1])
-        sizes = (m, n, horizon, problem.energy_budget, problem.max_sleep, problem.fuse_measured, joint)
-        self._constants = Constants(rows, relation, np.array([*numbers, *traits(problem)]), np.array(sizes, np.int64))
+        places = rows // kernels.LANES * kernels.N_WORK * kernels.LANES + rows % kernels.LANES
+        about = problem.energy_budget, problem.max_sleep, problem.fuse_measured, joint
+        sizes = (m, n, horizon, *about, kernels.LANES, *places)
+        scarcity = 1.0 / (horizon * np.maximum(np.arange(problem.energy_budget + 1), 1))
+        told = np.array([*numbers, *traits(problem), *scarcity])
+        self._constants = Constants(blocks, told, np.array(sizes, np.int64), np.zeros(kernels.N_WORK * padded))
         self.state = State(
-            np.zeros((k, 3), np.int64),
-            np.zeros((k, 2, m), np.int64),
-            np.zeros((k, m)),
-            np.zeros((k, horizon + 1)),
-            np.ones((k, 9, padded)),
-            np.zeros((k, 4)),
+            np.zeros((k, kernels.N_CLOCK + 2 * m), np.int64),
+            np.zeros((k, kernels.N_SCORE + m + horizon + 1)),
+            np.ones((k, kernels.N_FIELD * padded)),
+            np.zeros((k, m if joint else 2), np.int8),
         )
-        self._arguments = (*self._constants, *self.state)
+        self._view()
         self._observe: Any = getattr(kernels, f"observe_{observation}")
-        self._advance: Any = getattr(kernels, f"advance_{observation}")
+        self.advance: Any = getattr(kernels, f"advance_{observation}")
         if joint:
-            self._advance = kernels.advance_together
+            self.advance = kernels.advance_together
         self._all = np.arange(k)
         self._levels = np.asarray(network.levels, dtype=np.float64)
         self._start = cumulative(np.asarray(network.start))
         self._transition = cumulative(np.asarray(network.transition))
         self.joint = joint
-        self._unused = np.zeros(k), np.zeros((k, m) if joint else k, np.bool_)  # rewards and forced of a beginning
+        self._decisions = (k, m) if joint else (k,)
+        # rewards, forced and ended of a beginning
+        self._unused = np.zeros(k), np.zeros(self._decisions, np.bool_), np.zeros(k, np.int8)
+
+    def _view(self) -> None:
+        """What shows parts of the state (``first``: of the first episode), or hands it on."""
+        self.clock, self.battery, self.record = self.state.clock, self.state.battery, self.state.record
+        self.score, self.path = self.state.score, self.state.path
+        self.first = tuple(
+            x[0] for x in (self.clock, self.energy, self.delay, self.record, self.score, self.state.mask)
+        )
+        self.arguments = (*self._constants, *self.state)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the views, which a copy or a pickle would turn into arrays of their own."""
+        return {name: value for name, value in vars(self).items() if name not in _VIEWS}
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        vars(self).update(kept)
+        self._view()
 
     @cached_property
     def _digest(self) -> str:
         """Of all that a state's meaning depends on."""
         network = self.problem.network
-        parts = (*self._constants, self._levels, network.transition, network.start)
+        parts = (*self._constants[:3], self._levels, network.transition, network.start)
         return blake2b(b"".join(np.ascontiguousarray(x).tobytes() for x in parts), digest_size=16).hexdigest()
 
     def __len__(self) -> int:
@@ -138,10 +160,10 @@ class Episodes:
 
     def begin(self, rows: NDArray[np.int64], path: NDArray[np.int64], observation: NDArray[np.float32]) -> None:
         """Start the episodes in ``rows`` on level indices ``path`` (len(rows), T + 1); writes their observations."""
-        self.state.path[rows] = self._levels[path]
-        orders = np.full((len(self), self.problem.n_devices) if self.joint else len(self), kernels.WAIT, np.int64)
+        self.path[rows] = self._levels[path]
+        orders = np.full(self._decisions, kernels.WAIT, np.int64)
         orders[rows] = kernels.BEGIN
-        self._advance(orders, *self._unused, observation, *self._arguments)
+        self.advance(False, orders, *self._unused, observation, *self.arguments)
 
     def place(
         self,
@@ -165,13 +187,12 @@ class Episodes:
         Returns:
             (K, size) observations.
         """
-        state = self.state
-        state.clock[:, kernels.SLOT], state.clock[:, kernels.TURN] = slot, turn
-        state.battery[:, kernels.ENERGY], state.battery[:, kernels.DELAY], state.record[...] = energy, delay, record
-        state.path[self._all, self.slot] = level
+        self.clock[:, kernels.SLOT], self.clock[:, kernels.TURN] = slot, turn
+        self.battery[:, kernels.ENERGY], self.battery[:, kernels.DELAY], self.record[...] = energy, delay, record
+        self.path[self._all, self.slot] = level
         observation = self.blank()
-        orders = np.full((len(self), self.problem.n_devices) if self.joint else len(self), kernels.PLACE, np.int64)
-        self._advance(orders, *self._unused, observation, *self._arguments)
+        orders = np.full(self._decisions, kernels.PLACE, np.int64)
+        self.advance(False, orders, *self._unused, observation, *self.arguments)
         return observation
 
     def redraw_future(self, row: int, generator: np.random.Generator) -> None:
@@ -179,10 +200,10 @@ class Episodes:
         slot = int(self.slot[row])
         left = self.problem.horizon - slot
         if left > 0:
-            now = int(np.searchsorted(self._levels, self.state.path[row, slot]))
+            now = int(np.searchsorted(self._levels, self.path[row, slot]))
             future = np.empty((1, left), np.int64)
             kernels.walk(generator.random((1, left)), self._transition[now], self._transition, future)
-            self.state.path[row, slot + 1 :] = self._levels[future[0]]
+            self.path[row, slot + 1 :] = self._levels[future[0]]
 
     def blank(self) -> NDArray[np.float32]:
         """(K, size) a fresh array for observations."""
@@ -191,7 +212,7 @@ class Episodes:
     def observe(self) -> NDArray[np.float32]:
         """(K, size) the observation of every episode, in a fresh array."""
         observation = self.blank()
-        self._observe(observation, *self._arguments)
+        self._observe(observation, *self.arguments)
         return observation
 
     def decide(
@@ -200,9 +221,26 @@ class Episodes:
         rewards: NDArray[np.float64],
         forced: NDArray[np.bool_],
         observation: NDArray[np.float32],
-    ) -> None:
-        """One decision (joint view: one slot) in every episode that is not over; writes into the last three."""
-        self._advance(actions, rewards, forced, observation, *self._arguments)
+        ended: NDArray[np.int8] | None = None,
+        *,
+        strict: bool = False,
+    ) -> int:
+        """One decision (joint view: one slot) in every episode that is not over.
+
+        Args:
+            actions: (K,) of 0 and 1, or (K, M) in the joint view.
+            rewards: (K,) receives the rewards [µg/m³].
+            forced: as actions, receives whether another action was executed.
+            observation: (K, size) receives the observations.
+            ended: (K,) receives 1 where a slot ended, 2 where an episode did, else 0.
+            strict: do nothing where an action is neither 0 nor 1 (sequential view only).
+
+        Returns:
+            The largest of ``ended``; or -1 - k for the first running episode k whose action was refused.
+        """
+        seen = self._unused[2] if ended is None else ended
+        most: int = self.advance(strict, actions, rewards, forced, seen, observation, *self.arguments)
+        return most
 
     def play(self, layers: Layers, scores: NDArray[np.float32] | None = None) -> NDArray[np.float64]:
         """Play every episode to its end with a small network's policy.
@@ -223,7 +261,7 @@ class Episodes:
         scores = np.empty((len(self), 0), np.float32) if scores is None else scores
         if scores.ndim != 2 or len(scores) != len(self) or scores.dtype != np.float32:
             raise ValueError(f"scores: expected ({len(self)}, n) float32, got {scores.shape} {scores.dtype}")
-        kernels.play(network, scores, *self._arguments)
+        kernels.play(network, scores, *self.arguments)
         return self.total_error / self.problem.horizon
 
     def branch(self, layers: Layers, points: NDArray[np.int64], cuts: Sequence[int] = ()) -> Counterfactuals:
@@ -266,7 +304,7 @@ class Episodes:
             np.empty(horizon * m, np.bool_),
             np.empty((horizon * m if len(at) else 0, size), np.float32),
         )
-        kernels.branch(network, points, at, features, gains, tails, reached, room, *self._arguments)
+        kernels.branch(network, points, at, features, gains, tails, reached, room, *self.arguments)
         return Counterfactuals(features, gains, tails, reached)
 
     def _network(self, layers: Layers) -> SmallNetwork:
@@ -294,60 +332,46 @@ class Episodes:
     @property
     def slot(self) -> NDArray[np.int64]:
         """(K,) the slot in which each episode is; T + 1 = over, 0 = not begun."""
-        return self.state.clock[:, kernels.SLOT]
+        return self.clock[:, kernels.SLOT]
 
     @property
     def turn(self) -> NDArray[np.int64]:
         """(K,) the device that decides."""
-        return self.state.clock[:, kernels.TURN]
+        return self.clock[:, kernels.TURN]
 
     @property
     def capped(self) -> NDArray[np.int64]:
         """(K,) device-slots so far in which a delay stayed at D."""
-        return self.state.clock[:, kernels.CAPPED]
+        return self.clock[:, kernels.CAPPED]
 
     @property
     def energy(self) -> NDArray[np.int64]:
         """(K, M) sensings left."""
-        return self.state.battery[:, kernels.ENERGY]
+        return self.battery[:, kernels.ENERGY]
 
     @property
     def delay(self) -> NDArray[np.int64]:
         """(K, M) slots since last sensed."""
-        return self.state.battery[:, kernels.DELAY]
-
-    @property
-    def record(self) -> NDArray[np.float64]:
-        """(K, M) level when last sensed [µg/m³]."""
-        return self.state.record
+        return self.battery[:, kernels.DELAY]
 
     @property
     def level(self) -> NDArray[np.float64]:
         """(K,) the present level [µg/m³]; after the end, that of slot T."""
-        return self.state.path[self._all, np.minimum(self.slot, self.problem.horizon)]
+        return self.score[:, kernels.LEVEL]
 
     @property
     def slot_error(self) -> NDArray[np.float64]:
         """(K,) average joint error of the last slot that ended [µg/m³]."""
-        return self.state.score[:, kernels.LAST]
+        return self.score[:, kernels.LAST]
 
     @property
     def total_error(self) -> NDArray[np.float64]:
         """(K,) sum of the average joint errors of the slots that ended [µg/m³]."""
-        return self.state.score[:, kernels.TOTAL]
+        return self.score[:, kernels.TOTAL]
 
     def action_mask(self) -> NDArray[np.int8]:
         """(K, 2) allowed actions of the deciding device; joint view: (K, M) with 0 off, 1 on, 2 free."""
-        energy, delay = self.energy, self.delay
-        over = self.slot > self.problem.horizon
-        if self.joint:
-            mask = np.where(energy == 0, 0, np.where(delay == self.problem.max_sleep, 1, 2)).astype(np.int8)
-            mask[over] = 0
-            return mask
-        energy, delay = energy[self._all, self.turn], delay[self._all, self.turn]
-        on = (energy > 0) & ~over
-        off = ~(on & (delay == self.problem.max_sleep))
-        return np.stack([off, on], axis=1).astype(np.int8)
+        return self.state.mask.copy()
 
     def copy_state(self, generators: Sequence[np.random.Generator]) -> EpisodeState:
         """A copy of everything, the state of each episode's generator included."""
@@ -373,7 +397,8 @@ class Episodes:
                 "state: belongs to another problem; a state can only be restored into an environment of the same "
                 "network, devices, horizon, energy_budget, max_sleep and fuse_measured, sequential or joint alike"
             )
-        for mine, theirs in zip(self.state, state.arrays, strict=True):
+        pairs: Any = zip(self.state, state.arrays, strict=True)
+        for mine, theirs in pairs:
             mine[...] = theirs
         for k, generator in enumerate(generators):
             generator.bit_generator.state = state.generators[k % len(state)]

@@ -35,7 +35,15 @@ def compiled(function: _Function) -> _Function:
 
 
 def inner(function: _Function) -> _Function:
-    """The same for what only compiled code calls: without the wrappers for Python."""
+    """The same for what only compiled code calls: without the wrappers for Python, and without calls.
+
+    A call hands over every array as seven numbers, which takes as long as a loop over thirty locations.
+    """
+    return _jit(function, _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
+
+
+def leaf(function: _Function) -> _Function:
+    """For loops that need few arrays: called, so that each is compiled once."""
     return _jit(function, _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
@@ -54,21 +62,44 @@ def _jit(function: _Function, **options: Any) -> _Function:
 class Constants(NamedTuple):
     """What a problem's kernels are given."""
 
-    locations: NDArray[np.int64]  # (M,)
-    relation: NDArray[np.float64]  # (4, M, P): a, b, 1/(δ² + b), a/(δ² + b); P = N padded
-    numbers: NDArray[np.float64]  # (5 + 5 + M,) delta2 ... top_level, traits and quality of Setting
-    sizes: NDArray[np.int64]  # (7,) n_devices ... joint of Setting
+    relation: NDArray[np.float64]  # (M, 4P) a, b, 1/(δ² + b), a/(δ² + b), in blocks; P = N padded
+    numbers: NDArray[np.float64]  # (5 + 5 + M + B + 1,) delta2 ... top_level, traits, quality, scarcity of Setting
+    sizes: NDArray[np.int64]  # (8 + M,) n_devices ... places of Setting
+    work: NDArray[np.float64]  # (3P,) scratch of the episode at hand, in blocks: J now, if on, if off
 
 
 class State(NamedTuple):
-    """The state of K episodes."""
+    """The state of K episodes: few arrays, since each costs time whenever compiled code is called."""
 
-    clock: NDArray[np.int64]  # (K, 3) slot (T + 1 = over), turn, device-slots in which the delay was capped
-    battery: NDArray[np.int64]  # (K, 2, M) energy, delay
-    record: NDArray[np.float64]  # (K, M) [µg/m³]
-    path: NDArray[np.float64]  # (K, T + 1) levels [µg/m³]
-    field: NDArray[np.float64]  # (K, 9, P) sums and errors, see the indices below
-    score: NDArray[np.float64]  # (K, 4) average error now, if the device senses, of the last slot that ended; their sum
+    whole: NDArray[np.int64]  # (K, 3 + 2M) clock, energy, delay
+    real: NDArray[np.float64]  # (K, 4 + M + T + 1) score, record, path [µg/m³]
+    sums: NDArray[np.float64]  # (K, 4P) in blocks, see the indices below; what else follows from them is not kept
+    mask: NDArray[np.int8]  # (K, 2) what is allowed: off, on; in the joint view (K, M) 0 off, 1 on, 2 free
+
+    @property
+    def clock(self) -> NDArray[np.int64]:
+        """(K, 3) slot (T + 1 = over), turn, device-slots in which the delay was capped."""
+        return self.whole[:, :N_CLOCK]
+
+    @property
+    def battery(self) -> NDArray[np.int64]:
+        """(K, 2, M) energy, delay."""
+        return self.whole[:, N_CLOCK:].reshape(len(self.whole), 2, -1, copy=False)
+
+    @property
+    def score(self) -> NDArray[np.float64]:
+        """(K, 4) average error now and of the last slot that ended, the sum of the ended ones, the level."""
+        return self.real[:, :N_SCORE]
+
+    @property
+    def record(self) -> NDArray[np.float64]:
+        """(K, M) [µg/m³]."""
+        return self.real[:, N_SCORE : N_SCORE + self.battery.shape[-1]]
+
+    @property
+    def path(self) -> NDArray[np.float64]:
+        """(K, T + 1) levels [µg/m³]."""
+        return self.real[:, N_SCORE + self.battery.shape[-1] :]
 
 
 class SmallNetwork(NamedTuple):
@@ -102,7 +133,6 @@ class Branches(NamedTuple):
 class Setting(NamedTuple):
     """The constants as the equations read them."""
 
-    locations: NDArray[np.int64]
     relation: NDArray[np.float64]
     delta2: float
     sigma2: float
@@ -111,6 +141,7 @@ class Setting(NamedTuple):
     top_level: float
     traits: NDArray[np.float64]  # (5,) what tells this problem from others, see `observation.traits`
     quality: NDArray[np.float64]  # (M,) the same of each device
+    scarcity: NDArray[np.float64]  # (B + 1,) 1/(p T) of p sensings left; its first number means nothing
     n_devices: int
     n_locations: int
     horizon: int
@@ -118,6 +149,9 @@ class Setting(NamedTuple):
     max_sleep: int
     fuse: int
     joint: int
+    lanes: int  # LANES, but unknown to the compiler, which else unrolls loops instead of using vector registers
+    places: NDArray[np.int64]  # (M,) of the devices' locations in ``work``
+    work: NDArray[np.float64]
 
 
 class Episode(NamedTuple):
@@ -128,32 +162,42 @@ class Episode(NamedTuple):
     delay: NDArray[np.int64]
     record: NDArray[np.float64]
     path: NDArray[np.float64]
-    field: NDArray[np.float64]
+    sums: NDArray[np.float64]
     score: NDArray[np.float64]
+    mask: NDArray[np.int8]
 
 
-A, B, FRESH, FRESH_A = range(4)  # relation
+# Rows of locations lie in blocks: the first LANES locations of every row, then the next. The compiler can tell such
+# rows apart, so whole vector registers pass through loops that read and write many of them.
+LANES = 32
+A, B, FRESH, FRESH_A = (np.uint64(n * LANES) for n in range(4))  # relation
+S0, S1 = np.uint64(0), np.uint64(LANES)  # sums: now
+S0_REST, S1_REST = np.uint64(2 * LANES), np.uint64(3 * LANES)  # if the device and the later ones with energy sense
+NOW_AT = np.uint64(0)  # work: J now
+ON_AT = np.uint64(LANES)  # J if the device senses; in the joint view, if all with energy do
+OFF_AT = np.uint64(2 * LANES)  # J if it sleeps and the later ones with energy sense
+N_FIELD, N_WORK = 4, 3
 SLOT, TURN, CAPPED = range(3)  # clock
 ENERGY, DELAY = range(2)  # battery
-S0, S1, J = 0, 1, 2  # field: now
-S0_ON, S1_ON, J_ON = 3, 4, 5  # if the device senses
-S0_REST, S1_REST, J_REST = 6, 7, 8  # if it sleeps and the later devices sense; in the joint view: if all sense
-NOW, ON, LAST, TOTAL = range(4)  # score
+NOW, LAST, TOTAL, LEVEL = range(4)  # score
+N_CLOCK, N_SCORE = 3, 4
 N_COMPACT, N_DEVICE, N_TRAITS = 32, 18, 5  # numbers of the compact observation, of each device's row, of the problem
 BEGIN, WAIT, PLACE = 2, 3, 4  # beside 0 off and 1 on: what an episode may be told
 
 
 @inner
-def _setting(locations, relation, x, n):
-    traits, quality = x[5 : 5 + N_TRAITS], x[5 + N_TRAITS :]
-    return Setting(
-        locations, relation, x[0], x[1], x[2], x[3], x[4], traits, quality, n[0], n[1], n[2], n[3], n[4], n[5], n[6]
-    )
+def _setting(relation, x, n, work):
+    a, b = 5 + N_TRAITS, 5 + N_TRAITS + n[0]
+    about = n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8:], work
+    return Setting(relation, x[0], x[1], x[2], x[3], x[4], x[5:a], x[a:b], x[b:], *about)
 
 
 @inner
-def _episode(k, clock, battery, record, path, field, score):
-    return Episode(clock[k], battery[k, ENERGY], battery[k, DELAY], record[k], path[k], field[k], score[k])
+def _episode(k, whole, real, sums, mask):
+    m = (whole.shape[1] - N_CLOCK) // 2
+    clock, energy, delay = whole[k, :N_CLOCK], whole[k, N_CLOCK : N_CLOCK + m], whole[k, N_CLOCK + m :]
+    score, record, path = real[k, :N_SCORE], real[k, N_SCORE : N_SCORE + m], real[k, N_SCORE + m :]
+    return Episode(clock, energy, delay, record, path, sums[k], score, mask[k])
 
 
 @inner
@@ -165,77 +209,163 @@ def _source(p, s, m):
     return variance / (e * e), u / e - 1.0
 
 
-@inner
-def _errors(zeroth, first, out, e):
-    for j in range(out.shape[0]):
-        out[j] = e * np.sqrt(zeroth[j] + first[j] * first[j]) / zeroth[j]
+# In double precision a core divides, and draws roots, at a fraction of the speed of single precision, and nothing else
+# here takes as long. A step of Newton's method squares the relative error of 1e-7: what is left is some 1e-14.
 
 
 @inner
-def _average(errors, n):
-    total = 0.0
-    for j in range(n):
-        total += errors[j]
+def _reciprocal(x):
+    near = np.float64(np.float32(1.0) / np.float32(x))
+    return near * (2.0 - x * near)
+
+
+@inner
+def _relative_error(zeroth, first):
+    """J / e = sqrt(S0 + S1²)/S0."""
+    square = zeroth + first * first
+    near = np.float64(np.float32(1.0) / (np.sqrt(np.float32(square)) * np.float32(zeroth)))  # 1/(root S0)
+    ratio = square * near
+    root = ratio * zeroth
+    return ratio + 0.5 * near * (square - root * root)
+
+
+@leaf
+def _infer_rows(lanes, e, sums, zeroth, first, work, row):
+    """J from two of the sums, into a row of ``work``."""
+    for block in range(sums.shape[0] // N_FIELD // LANES):
+        f, w = np.uint64(block * N_FIELD * LANES), np.uint64(block * N_WORK * LANES)
+        for i in range(lanes):
+            j = np.uint64(i)
+            work[w + row + j] = e * _relative_error(sums[f + zeroth + j], sums[f + first + j])
+
+
+@leaf
+def _add_device(lanes, c, deviation, rest, relation, sums):
+    """Add a device to the sums, and as a fresh one to those of the rest if ``rest`` is 1."""
+    for block in range(sums.shape[0] // N_FIELD // LANES):
+        f = np.uint64(block * N_FIELD * LANES)
+        for i in range(lanes):
+            j = f + np.uint64(i)
+            weight = _reciprocal(c + relation[j + B])
+            weighted = weight * (deviation + relation[j + A])
+            sums[j + S0] += weight
+            sums[j + S1] += weighted
+            sums[j + S0_REST] += weight + rest * (relation[j + FRESH] - weight)
+            sums[j + S1_REST] += weighted + rest * (relation[j + FRESH_A] - weighted)
+
+
+@leaf
+def _suppose(lanes, e, c, deviation, rest, relation, sums, work):
+    """J with the device fresh in the sums, and with it as it is in those of the rest."""
+    for block in range(sums.shape[0] // N_FIELD // LANES):
+        f, w = np.uint64(block * N_FIELD * LANES), np.uint64(block * N_WORK * LANES)
+        for i in range(lanes):
+            j, k = f + np.uint64(i), w + np.uint64(i)
+            weight = _reciprocal(c + relation[j + B])
+            more = relation[j + FRESH] - weight
+            more_a = relation[j + FRESH_A] - weight * (deviation + relation[j + A])
+            work[k + ON_AT] = e * _relative_error(sums[j + S0] + more, sums[j + S1] + more_a)
+            zeroth, first = sums[j + S0_REST] - rest * more, sums[j + S1_REST] - rest * more_a
+            work[k + OFF_AT] = e * _relative_error(zeroth, first)
+
+
+@leaf
+def _refresh(lanes, sign, c, deviation, relation, sums, zeroth, first):
+    """Add what a device's fresh reading changes in two of the sums, or take it away."""
+    for block in range(sums.shape[0] // N_FIELD // LANES):
+        f = np.uint64(block * N_FIELD * LANES)
+        for i in range(lanes):
+            j = f + np.uint64(i)
+            weight = _reciprocal(c + relation[j + B])
+            sums[j + zeroth] += sign * (relation[j + FRESH] - weight)
+            sums[j + first] += sign * (relation[j + FRESH_A] - weight * (deviation + relation[j + A]))
+
+
+@leaf
+def _show_decreases(work, row, scale, n, out):
+    """What J at the first n locations falls by, over its bound."""
+    whole = n // LANES
+    for block in range(whole):
+        w, o = np.uint64(block * N_WORK * LANES), np.uint64(block * LANES)
+        for i in range(LANES):
+            j = np.uint64(i)
+            out[o + j] = (work[w + NOW_AT + j] - work[w + row + j]) * scale
+    w, o = np.uint64(whole * N_WORK * LANES), np.uint64(whole * LANES)
+    for i in range(n - whole * LANES):
+        j = np.uint64(i)
+        out[o + j] = (work[w + NOW_AT + j] - work[w + row + j]) * scale
+
+
+@leaf
+def _average(work, row, n):
+    total, whole = 0.0, n // LANES
+    for block in range(whole):
+        w = np.uint64(block * N_WORK * LANES) + row
+        for i in range(LANES):
+            total += work[w + np.uint64(i)]
+    w = np.uint64(whole * N_WORK * LANES) + row
+    for i in range(n - whole * LANES):
+        total += work[w + np.uint64(i)]
     return total / n
 
 
 @inner
 def _open_slot(p, s):
-    e = s.path[s.clock[SLOT]]
-    field = s.field
-    for j in range(field.shape[1]):
-        field[S0, j] = 0.0
-        field[S1, j] = 0.0
-        field[S0_REST, j] = 0.0
-        field[S1_REST, j] = 0.0
-    first_of_rest = 0 if p.joint else max(1, s.clock[TURN])
+    sums = s.sums
+    for j in range(sums.shape[0]):
+        sums[j] = 0.0
+    turn = s.clock[TURN]
     for m in range(p.n_devices):
         c, deviation = _source(p, s, m)
-        a, b, fresh, fresh_a = p.relation[A, m], p.relation[B, m], p.relation[FRESH, m], p.relation[FRESH_A, m]
-        rest = 1.0 if m >= first_of_rest and s.energy[m] > 0 else 0.0
-        for j in range(a.shape[0]):
-            weight = 1.0 / (c + b[j])
-            weighted = weight * (deviation + a[j])
-            field[S0, j] += weight
-            field[S1, j] += weighted
-            field[S0_REST, j] += weight + rest * (fresh[j] - weight)
-            field[S1_REST, j] += weighted + rest * (fresh_a[j] - weighted)
-    _errors(field[S0], field[S1], field[J], e)
+        rest = 1.0 if m >= turn and s.energy[m] > 0 else 0.0
+        _add_device(p.lanes, c, deviation, rest, p.relation[m], sums)
 
 
 @inner
-def _keep_measured(p, s, errors, e):
+def _keep_measured(p, s, row, e):
     """A location measured in this slot is not inferred: J = δe (III-B, rule of inference)."""
     if p.fuse == 0:
         for i in range(p.n_devices):
             if s.delay[i] == 0:
-                errors[p.locations[i]] = p.delta * e
+                p.work[np.uint64(p.places[i]) + row] = p.delta * e
+
+
+@inner
+def _infer(p, s):
+    """The map as it is now."""
+    e = s.path[s.clock[SLOT]]
+    _infer_rows(p.lanes, e, s.sums, S0, S1, p.work, NOW_AT)
+    _keep_measured(p, s, NOW_AT, e)
+
+
+@inner
+def _error_at(p, s, m):
+    """J at device m's location."""
+    e = s.path[s.clock[SLOT]]
+    if p.fuse == 0 and s.delay[m] == 0:
+        return p.delta * e
+    place = np.uint64(p.places[m])
+    at = place // np.uint64(N_WORK * LANES) * np.uint64(N_FIELD * LANES) + place % np.uint64(N_WORK * LANES)
+    return e * _relative_error(s.sums[at + S0], s.sums[at + S1])
 
 
 @inner
 def _consider(p, s):
-    """What the map becomes if the device whose turn it is senses."""
+    """What the map becomes if the device whose turn it is senses, and if it sleeps and the later ones sense."""
     m = s.clock[TURN]
     e = s.path[s.clock[SLOT]]
-    field = s.field
     c, deviation = _source(p, s, m)
-    a, b, fresh, fresh_a = p.relation[A, m], p.relation[B, m], p.relation[FRESH, m], p.relation[FRESH_A, m]
-    rest = 1.0 if m > 0 and s.energy[m] > 0 else 0.0  # until now it was among the later devices
-    for j in range(a.shape[0]):
-        weight = 1.0 / (c + b[j])
-        more = fresh[j] - weight
-        more_a = fresh_a[j] - weight * (deviation + a[j])
-        zeroth = field[S0, j] + more
-        first = field[S1, j] + more_a
-        field[S0_ON, j] = zeroth
-        field[S1_ON, j] = first
-        field[J_ON, j] = e * np.sqrt(zeroth + first * first) / zeroth
-        field[S0_REST, j] -= rest * more
-        field[S1_REST, j] -= rest * more_a
-    _keep_measured(p, s, field[J_ON], e)
+    _suppose(p.lanes, e, c, deviation, 1.0 if s.energy[m] > 0 else 0.0, p.relation[m], s.sums, p.work)
     if p.fuse == 0:
-        field[J_ON, p.locations[m]] = p.delta * e
-    s.score[ON] = _average(field[J_ON], p.n_locations)
+        known = p.delta * e
+        p.work[np.uint64(p.places[m]) + ON_AT] = known
+        for i in range(m):
+            if s.delay[i] == 0:
+                p.work[np.uint64(p.places[i]) + ON_AT] = known
+                p.work[np.uint64(p.places[i]) + OFF_AT] = known
+        for i in range(m + 1, p.n_devices):
+            if s.energy[i] > 0:
+                p.work[np.uint64(p.places[i]) + OFF_AT] = known
 
 
 @inner
@@ -272,18 +402,17 @@ def _sense(p, s, m):
 def _decide(p, s, action):
     """The device whose turn it is decides (V-B); returns the reward and the executed action."""
     m = s.clock[TURN]
-    field = s.field
     on = _executed(s.energy[m], s.delay[m], p.max_sleep, action)
     before = s.score[NOW]
     if on:
+        c, deviation = _source(p, s, m)
+        _refresh(p.lanes, 1.0, c, deviation, p.relation[m], s.sums, S0, S1)
         _sense(p, s, m)
-        for j in range(field.shape[1]):
-            field[S0_REST, j] += field[S0_ON, j] - field[S0, j]
-            field[S1_REST, j] += field[S1_ON, j] - field[S1, j]
-            field[S0, j] = field[S0_ON, j]
-            field[S1, j] = field[S1_ON, j]
-            field[J, j] = field[J_ON, j]
-        s.score[NOW] = s.score[ON]
+        _infer(p, s)
+        s.score[NOW] = _average(p.work, NOW_AT, p.n_locations)
+    elif s.energy[m] > 0:
+        c, deviation = _source(p, s, m)
+        _refresh(p.lanes, -1.0, c, deviation, p.relation[m], s.sums, S0_REST, S1_REST)
     after = s.score[NOW]
     if m + 1 < p.n_devices:
         s.clock[TURN] = m + 1
@@ -292,75 +421,68 @@ def _decide(p, s, action):
     return (-after if m == 0 else before - after), on
 
 
-@merged
-def _look_ahead(p, s, anew, unseen):
-    """Prepare the next decision: the map's sums and errors, ``anew`` from the raw state, and what sensing would do.
+@inner
+def _tell(p, s):
+    """Write the level and what is allowed; 2 if the episode is over, 1 if a slot has just begun, else 0."""
+    slot, turn = s.clock[SLOT], s.clock[TURN]
+    over = slot > p.horizon
+    s.score[LEVEL] = s.path[min(slot, p.horizon)]
+    if p.joint:
+        for m in range(p.n_devices):
+            free = 1 if s.delay[m] == p.max_sleep else 2
+            s.mask[m] = 0 if over or s.energy[m] == 0 else free
+    else:
+        on = not over and s.energy[turn] > 0
+        s.mask[0] = 0 if on and s.delay[turn] == p.max_sleep else 1
+        s.mask[1] = 1 if on else 0
+    return 2 if over else 1 if turn == 0 else 0
 
-    An ``unseen`` state is not observed where the battery is empty, so nobody asks what sensing would do there.
-    """
-    if s.clock[SLOT] <= p.horizon:
-        if anew:
-            _open_slot(p, s)
-            _keep_measured(p, s, s.field[J], s.path[s.clock[SLOT]])
-            s.score[NOW] = _average(s.field[J], p.n_locations)
-        if p.joint == 0 and not (unseen and s.energy[s.clock[TURN]] == 0):
-            _consider(p, s)
+
+@merged
+def _look_around(p, s, anew):
+    """The map's sums and errors, ``anew`` from the raw state; whether the episode goes on."""
+    if s.clock[SLOT] > p.horizon:
+        return False
+    if anew:
+        _open_slot(p, s)
+        _infer(p, s)
+        s.score[NOW] = _average(p.work, NOW_AT, p.n_locations)
+    return True
+
+
+@merged
+def _look_ahead(p, s, anew):
+    """Prepare the next decision, for who does not observe where the battery is empty."""
+    if _look_around(p, s, anew) and s.energy[s.clock[TURN]] > 0:
+        _consider(p, s)
 
 
 @inner
 def _decide_together(p, s, actions, forced):
     """All devices decide at once: the simultaneous-action view of the same MDP. Returns the reward."""
-    e = s.path[s.clock[SLOT]]
-    field = s.field
     for m in range(p.n_devices):
         on = _executed(s.energy[m], s.delay[m], p.max_sleep, actions[m])
         forced[m] = on != actions[m]
         if on:
             c, deviation = _source(p, s, m)
-            a, b, fresh, fresh_a = p.relation[A, m], p.relation[B, m], p.relation[FRESH, m], p.relation[FRESH_A, m]
-            for j in range(a.shape[0]):
-                weight = 1.0 / (c + b[j])
-                field[S0, j] += fresh[j] - weight
-                field[S1, j] += fresh_a[j] - weight * (deviation + a[j])
+            _refresh(p.lanes, 1.0, c, deviation, p.relation[m], s.sums, S0, S1)
             _sense(p, s, m)
-    _errors(field[S0], field[S1], field[J], e)
-    _keep_measured(p, s, field[J], e)
-    s.score[NOW] = _average(field[J], p.n_locations)
+    _infer(p, s)
+    s.score[NOW] = _average(p.work, NOW_AT, p.n_locations)
     reward = -s.score[NOW]
     _close_slot(p, s)
     return reward
 
 
 @inner
-def _suppose_rest(p, s):
-    """Errors if the device sleeps and the later ones with energy sense; in the joint view, if all with energy do."""
-    turn = s.clock[TURN]
+def _suppose_all(p, s):
+    """The joint view's: errors if all devices with energy sense."""
     e = s.path[s.clock[SLOT]]
-    field = s.field
-    if p.joint == 0 and turn == p.n_devices - 1:
-        for j in range(field.shape[1]):
-            field[J_REST, j] = field[J, j]
-        return
-    _errors(field[S0_REST], field[S1_REST], field[J_REST], e)
+    _infer_rows(p.lanes, e, s.sums, S0_REST, S1_REST, p.work, ON_AT)
     if p.fuse == 0:
         for i in range(p.n_devices):
-            senses = s.energy[i] > 0 and (p.joint == 1 or i > turn)
-            if senses or s.delay[i] == 0:
-                field[J_REST, p.locations[i]] = p.delta * e
-
-
-@inner
-def _write_decreases(p, s, errors, out):
-    """Segments 3 and 4: what each location's error falls by, and each device's, weighed by its PD (37) over B."""
-    now = s.field[J]
-    n, left = p.n_locations, p.horizon - s.clock[SLOT] + 1
-    for j in range(n):
-        out[j] = (now[j] - errors[j]) * p.error_scale
-    for i in range(p.n_devices):
-        location = p.locations[i]
-        deficiency = left / (s.energy[i] * p.horizon) if s.energy[i] > 0 else 1.0
-        out[n + i] = deficiency * (now[location] - errors[location]) * p.error_scale
-    out[n + p.n_devices] = 1.0
+            if s.energy[i] > 0:
+                p.work[np.uint64(p.places[i]) + ON_AT] = p.delta * e
 
 
 @merged
@@ -370,21 +492,29 @@ def _observe_full(p, s, out):
     slot, turn = s.clock[SLOT], s.clock[TURN]
     on, off = 2 * n_devices, 3 * n_devices + n + 1
     tail = off + n + n_devices + 1
-    for i in range(tail):
-        out[i] = 0.0
-    if slot <= p.horizon:
-        _suppose_rest(p, s)
-        if p.joint == 0:
-            _write_decreases(p, s, s.field[J_ON], out[on:])
-        _write_decreases(p, s, s.field[J_REST], out[on if p.joint else off :])
-    if p.joint == 0:
-        out[turn] = 1.0
-    out[tail] = (p.horizon - slot + 1) / p.horizon
+    work = p.work
+    left = p.horizon - slot + 1
+    one, zero = np.float32(1.0), np.float32(0.0)
+    by_budget, by_sleep, by_level = 1.0 / p.budget, 1.0 / p.max_sleep, 1.0 / p.top_level
+    scale = p.error_scale if left > 0 else 0.0
+    scale_off = 0.0 if p.joint or turn == n_devices - 1 else scale  # nobody comes later
+    _show_decreases(work, ON_AT, scale, n, out[on:])
+    _show_decreases(work, OFF_AT, scale_off, n, out[off:])
     for i in range(n_devices):
-        out[n_devices + i] = s.energy[i] / p.budget
-        out[tail + 1 + i] = s.delay[i] / p.max_sleep
-        out[tail + 1 + n_devices + i] = s.record[i] / p.top_level
-    out[tail + 1 + 2 * n_devices] = s.path[min(slot, p.horizon)] / p.top_level
+        energy, at = s.energy[i], np.uint64(p.places[i])
+        deficiency = left * p.scarcity[energy] if energy > 0 else 1.0  # PD (37) over B
+        out[i] = zero
+        out[n_devices + i] = energy * by_budget
+        out[on + n + i] = deficiency * scale * (work[at + NOW_AT] - work[at + ON_AT])
+        out[off + n + i] = deficiency * scale_off * (work[at + NOW_AT] - work[at + OFF_AT])
+        out[tail + 1 + i] = s.delay[i] * by_sleep
+        out[tail + 1 + n_devices + i] = s.record[i] * by_level
+    if p.joint == 0:
+        out[turn] = one
+    out[on + n + n_devices] = one if left > 0 else zero
+    out[off + n + n_devices] = one if left > 0 and p.joint == 0 else zero
+    out[tail] = left / p.horizon
+    out[tail + 1 + 2 * n_devices] = s.path[min(slot, p.horizon)] * by_level
 
 
 @inner
@@ -408,13 +538,12 @@ def _observe_compact(p, s, out):
     n, n_devices = p.n_locations, p.n_devices
     horizon, budget, sleep = p.horizon, p.budget, p.max_sleep
     slot, turn = s.clock[SLOT], s.clock[TURN]
-    field = s.field
     over = slot > horizon
     e = s.path[min(slot, horizon)]
     left = horizon - slot + 1
 
     energy_all, alive, alive_later, energy_later, sensed = 0, 0, 0, 0, 0
-    freshest, ratios, delays, freshness = 0, 0.0, 0.0, 0.0
+    freshest, ratios, delays, freshness, product = 0, 0.0, 0.0, 0.0, 1.0
     for i in range(n_devices):
         energy, delay = s.energy[i], s.delay[i]
         energy_all += energy
@@ -430,15 +559,18 @@ def _observe_compact(p, s, out):
             freshest = i
         delays += delay
         freshness += 1.0 / (1.0 + delay)
-        ratios += log(s.record[i] / e)
+        product *= s.record[i] / e
+        if i % 16 == 15:  # a logarithm takes as long as ten other steps
+            ratios += log(product)
+            product = 1.0
+    ratios += log(product)
 
     energy, delay, u = s.energy[turn], s.delay[turn], s.record[turn]
     error, gain, gain_own, gain_rest = s.score[NOW], 0.0, 0.0, 0.0
     if not over:
-        gain = error - s.score[ON]
-        gain_own = field[J, p.locations[turn]] - field[J_ON, p.locations[turn]]
-        _suppose_rest(p, s)
-        gain_rest = error - _average(field[J_REST], n)
+        gain = error - _average(p.work, ON_AT, n)
+        gain_own = _error_at(p, s, turn) - p.work[np.uint64(p.places[turn]) + ON_AT]
+        gain_rest = error - _average(p.work, OFF_AT, n) if turn < n_devices - 1 else 0.0
     share = budget / horizon
     forced = max(0, (left - 1 + delay) // sleep)
     out[0] = left / horizon
@@ -481,12 +613,12 @@ def _observe_per_device(p, s, out):
     _observe_compact(p, s, out)
     slot, turn = s.clock[SLOT], s.clock[TURN]
     over = slot > p.horizon
-    field, e, at = s.field, s.path[min(slot, p.horizon)], N_COMPACT
+    e, at = s.path[min(slot, p.horizon)], N_COMPACT
     need, error = (p.horizon - slot + 1) * p.budget / p.horizon, s.score[NOW]
     for i in range(p.n_devices):
-        energy, delay, u, location = s.energy[i], s.delay[i], s.record[i], p.locations[i]
-        now = field[J, location]
-        gain = 0.0 if over else now - field[J_ON, location]
+        energy, delay, u = s.energy[i], s.delay[i], s.record[i]
+        now = _error_at(p, s, i) if not over else 0.0
+        gain = 0.0 if over else now - p.work[np.uint64(p.places[i]) + ON_AT]
         out[at] = 1.0
         out[at + 1] = 1.0 if i == turn and not over else 0.0
         out[at + 2] = 1.0 if i > turn and not over else 0.0
@@ -520,90 +652,162 @@ def _begin(p, s):
 
 @merged
 def _obey(p, s, action, rewards, forced, k):
-    """Do what an episode is told: decide, BEGIN, or PLACE (go on from a state that was written from outside)."""
+    """Do what an episode is told: decide, BEGIN, or PLACE (go on from a state that was written from outside).
+
+    Returns what `_tell` does, 0 if it did not decide.
+    """
     if action == BEGIN:
         _begin(p, s)
     elif action != PLACE:
         rewards[k], on = _decide(p, s, action)
         forced[k] = on != action
-    _look_ahead(p, s, s.clock[TURN] == 0 or action == PLACE, False)
+    code = _tell(p, s)
+    return code if action < BEGIN else 0
 
 
 # The entry points take the arrays of Constants and State one by one, since passing a tuple of arrays into compiled code
 # costs 2 µs more a call. There is one a kind of observation, so that only what is used is compiled.
 
 
+@inner
+def _refused(p, actions, whole):
+    """0, or -1 - k for the first running episode k that is told neither 0 nor 1."""
+    for k in range(actions.shape[0]):
+        if actions[k] != 0 and actions[k] != 1 and whole[k, SLOT] <= p.horizon:
+            return -1 - k
+    return 0
+
+
 @compiled
-def observe_full(observation, locations, relation, numbers, sizes, *state):
+def observe_full(observation, relation, numbers, sizes, work, *state):
     """Write the observation of every episode."""
-    p = _setting(locations, relation, numbers, sizes)
+    p = _setting(relation, numbers, sizes, work)
     for k in range(observation.shape[0]):
-        _observe_full(p, _episode(k, *state), observation[k])
+        s = _episode(k, *state)
+        if s.clock[SLOT] <= p.horizon:
+            _infer(p, s)
+            if p.joint:
+                _suppose_all(p, s)
+            else:
+                _consider(p, s)
+        _observe_full(p, s, observation[k])
 
 
 @compiled
-def observe_compact(observation, locations, relation, numbers, sizes, *state):
+def observe_compact(observation, relation, numbers, sizes, work, *state):
     """Write the observation of every episode."""
-    p = _setting(locations, relation, numbers, sizes)
+    p = _setting(relation, numbers, sizes, work)
     for k in range(observation.shape[0]):
-        _observe_compact(p, _episode(k, *state), observation[k])
+        s = _episode(k, *state)
+        if s.clock[SLOT] <= p.horizon:
+            _consider(p, s)
+        _observe_compact(p, s, observation[k])
 
 
 @compiled
-def observe_per_device(observation, locations, relation, numbers, sizes, *state):
+def observe_per_device(observation, relation, numbers, sizes, work, *state):
     """Write the observation of every episode."""
-    p = _setting(locations, relation, numbers, sizes)
+    p = _setting(relation, numbers, sizes, work)
     for k in range(observation.shape[0]):
-        _observe_per_device(p, _episode(k, *state), observation[k])
+        s = _episode(k, *state)
+        if s.clock[SLOT] <= p.horizon:
+            _consider(p, s)
+        _observe_per_device(p, s, observation[k])
 
 
 @compiled
-def advance_full(actions, rewards, forced, observation, locations, relation, numbers, sizes, *state):
-    """One decision, or what else it is told, in every episode that is not over; then its observation."""
-    p = _setting(locations, relation, numbers, sizes)
+def advance_full(strict, actions, rewards, forced, ended, observation, relation, numbers, sizes, work, *state):
+    """One decision, or what else it is told, in every episode that is not over; then its observation.
+
+    ``strict``: refuse what is no decision, see `_refused`. ended (K,) receives 1 where a slot ended and 2 where an
+    episode did, else 0; the largest of them is returned.
+    """
+    p = _setting(relation, numbers, sizes, work)
+    most = _refused(p, actions, state[0]) if strict else 0
+    if most < 0:
+        return most
     for k in range(actions.shape[0]):
         s = _episode(k, *state)
+        ended[k] = 0
         if (actions[k] >= BEGIN or s.clock[SLOT] <= p.horizon) and actions[k] != WAIT:
-            _obey(p, s, actions[k], rewards, forced, k)
+            ended[k] = _obey(p, s, actions[k], rewards, forced, k)
+            most = max(most, ended[k])
+            anew = s.clock[TURN] == 0 or actions[k] == PLACE
+            if _look_around(p, s, anew):
+                if not anew:
+                    _infer(p, s)
+                _consider(p, s)
             _observe_full(p, s, observation[k])
+    return most
 
 
 @compiled
-def advance_compact(actions, rewards, forced, observation, locations, relation, numbers, sizes, *state):
-    """One decision, or what else it is told, in every episode that is not over; then its observation."""
-    p = _setting(locations, relation, numbers, sizes)
+def advance_compact(strict, actions, rewards, forced, ended, observation, relation, numbers, sizes, work, *state):
+    """One decision, or what else it is told, in every episode that is not over; then its observation.
+
+    ``strict``: refuse what is no decision, see `_refused`. ended (K,) receives 1 where a slot ended and 2 where an
+    episode did, else 0; the largest of them is returned.
+    """
+    p = _setting(relation, numbers, sizes, work)
+    most = _refused(p, actions, state[0]) if strict else 0
+    if most < 0:
+        return most
     for k in range(actions.shape[0]):
         s = _episode(k, *state)
+        ended[k] = 0
         if (actions[k] >= BEGIN or s.clock[SLOT] <= p.horizon) and actions[k] != WAIT:
-            _obey(p, s, actions[k], rewards, forced, k)
+            ended[k] = _obey(p, s, actions[k], rewards, forced, k)
+            most = max(most, ended[k])
+            if _look_around(p, s, s.clock[TURN] == 0 or actions[k] == PLACE):
+                _consider(p, s)
             _observe_compact(p, s, observation[k])
+    return most
 
 
 @compiled
-def advance_per_device(actions, rewards, forced, observation, locations, relation, numbers, sizes, *state):
-    """One decision, or what else it is told, in every episode that is not over; then its observation."""
-    p = _setting(locations, relation, numbers, sizes)
+def advance_per_device(strict, actions, rewards, forced, ended, observation, relation, numbers, sizes, work, *state):
+    """One decision, or what else it is told, in every episode that is not over; then its observation.
+
+    ``strict``: refuse what is no decision, see `_refused`. ended (K,) receives 1 where a slot ended and 2 where an
+    episode did, else 0; the largest of them is returned.
+    """
+    p = _setting(relation, numbers, sizes, work)
+    most = _refused(p, actions, state[0]) if strict else 0
+    if most < 0:
+        return most
     for k in range(actions.shape[0]):
         s = _episode(k, *state)
+        ended[k] = 0
         if (actions[k] >= BEGIN or s.clock[SLOT] <= p.horizon) and actions[k] != WAIT:
-            _obey(p, s, actions[k], rewards, forced, k)
+            ended[k] = _obey(p, s, actions[k], rewards, forced, k)
+            most = max(most, ended[k])
+            if _look_around(p, s, s.clock[TURN] == 0 or actions[k] == PLACE):
+                _consider(p, s)
             _observe_per_device(p, s, observation[k])
+    return most
 
 
 @compiled
-def advance_together(actions, rewards, forced, observation, locations, relation, numbers, sizes, *state):
+def advance_together(strict, actions, rewards, forced, ended, observation, relation, numbers, sizes, work, *state):
     """The joint view's: actions and forced are (K, M); BEGIN, WAIT and PLACE stand in the first place."""
-    p = _setting(locations, relation, numbers, sizes)
+    p = _setting(relation, numbers, sizes, work)
+    most = 0
     for k in range(actions.shape[0]):
         s = _episode(k, *state)
         told = actions[k, 0]
+        ended[k] = 0
         if (told >= BEGIN or s.clock[SLOT] <= p.horizon) and told != WAIT:
             if told == BEGIN:
                 _begin(p, s)
             elif told != PLACE:
                 rewards[k] = _decide_together(p, s, actions[k], forced[k])
-            _look_ahead(p, s, True, False)
+            if _look_around(p, s, True):
+                _suppose_all(p, s)
+            code = _tell(p, s)
+            ended[k] = code if told < BEGIN else 0
+            most = max(most, ended[k])
             _observe_full(p, s, observation[k])
+    return most
 
 
 @inner
@@ -654,17 +858,18 @@ def _copy_episode(source, target):
         target.record[m] = source.record[m]
     for t in range(source.path.shape[0]):
         target.path[t] = source.path[t]
-    for r in range(source.field.shape[0]):
-        for j in range(source.field.shape[1]):
-            target.field[r, j] = source.field[r, j]
+    for j in range(source.sums.shape[0]):
+        target.sums[j] = source.sums[j]
     for n in range(source.score.shape[0]):
         target.score[n] = source.score[n]
+    for n in range(source.mask.shape[0]):
+        target.mask[n] = source.mask[n]
 
 
 @inner
 def _step(p, s, action):
     _decide(p, s, action)
-    _look_ahead(p, s, s.clock[TURN] == 0, True)
+    _look_ahead(p, s, s.clock[TURN] == 0)
 
 
 @inner
@@ -685,14 +890,15 @@ def _free(p, s):
 
 
 @compiled
-def play(network, scores, locations, relation, numbers, sizes, *state):
+def play(network, scores, relation, numbers, sizes, work, *state):
     """Play every episode from where it stands to its end with a network's policy.
 
     scores (K, n) receives the advantage of sensing at the first n decisions, NaN where the action was forced.
     """
-    p = _setting(locations, relation, numbers, sizes)
+    p = _setting(relation, numbers, sizes, work)
     for k in range(state[0].shape[0]):
         s = _episode(k, *state)
+        _look_ahead(p, s, False)
         decision = 0
         while s.clock[SLOT] <= p.horizon:
             score = _score(p, s, network) if _free(p, s) else np.float32(np.nan)
@@ -728,7 +934,7 @@ def _look(p, s, network, out):
 
 
 @compiled
-def branch(network, points, cuts, features, gains, tails, reached, room, locations, relation, numbers, sizes, *state):
+def branch(network, points, cuts, features, gains, tails, reached, room, relation, numbers, sizes, work, *state):
     """Counterfactual pairs: at chosen decisions play on with either action, under the same levels.
 
     points (K, n) are the numbers of the chosen decisions, never decreasing; features (K, n, size) receives what was
@@ -739,12 +945,13 @@ def branch(network, points, cuts, features, gains, tails, reached, room, locatio
     receives what is seen with off and with on, and reached (K, n, C) that it was; gains then holds the stretches
     between the cuts, and a branch ends at the last one. ``room`` is a Branches.
     """
-    p = _setting(locations, relation, numbers, sizes)
+    p = _setting(relation, numbers, sizes, work)
     n_points, horizon = points.shape[1], p.horizon
     batteries, records, totals, chosen = room.batteries, room.records, room.totals, room.chosen
     watched, seen, n_cuts = room.watched, room.seen, cuts.shape[0]
     for k in range(points.shape[0]):
         s = _episode(k, *state)
+        _look_ahead(p, s, False)
         at, decision = 0, 0
         watched[:] = False
         for i in range(n_points):

@@ -475,52 +475,25 @@ def _decode(row, n_devices, base, n_cells, energy, cell):  # type: ignore[no-unt
 
 
 @compiled
-def _close_slot(n_devices, n_cells, transition, value, out):  # type: ignore[no-untyped-def]
-    """out[row, e] = sum_e' P[e, e'] value[row', e'], the delays of row' one slot older (capped), e' the next level."""
-    n_rows, n_levels = value.shape
-    base = round(n_rows ** (1.0 / n_devices))
-    energy, cell = np.empty(n_devices, np.int64), np.empty(n_devices, np.int64)
+def _close_slot(older, stride, expected, out):  # type: ignore[no-untyped-def]
+    """out[row, e] = expected[row', e], the delays of row' one slot older (capped)."""
+    n_rows, n_levels = out.shape
     for row in range(n_rows):
-        _decode(row, n_devices, base, n_cells, energy, cell)
         for e in range(n_levels):
-            after = 0
-            for m in range(n_devices):
-                c = cell[m]
-                if c == n_cells - 1:
-                    c = e
-                elif c + n_levels < n_cells - 1:
-                    c += n_levels
-                after = after * base + energy[m] * n_cells + c
-            total = 0.0
-            for f in range(n_levels):
-                total += transition[e, f] * value[after, f]
-            out[row, e] = total
+            out[row, e] = expected[older[row] + e * stride[row], e]
 
 
 @compiled
-def _decide(m, n_devices, n_cells, errors, value):  # type: ignore[no-untyped-def]
-    """Turn of device m, in place: value after its decision -> value before it. Rewards as in the sequential view."""
-    n_rows, n_levels = value.shape
-    base = round(n_rows ** (1.0 / n_devices))
-    energy, cell = np.empty(n_devices, np.int64), np.empty(n_devices, np.int64)
-    fresh = n_cells - 1
-    for row in range(n_rows):
-        cells = _decode(row, n_devices, base, n_cells, energy, cell)
-        waiting = True
-        for j in range(m, n_devices):
-            waiting &= cell[j] != fresh
-        if not waiting:
-            continue
-        rest = n_devices - 1 - m
-        cells_on = cells + (fresh - cell[m]) * n_cells**rest
-        row_on = row + (fresh - cell[m] - n_cells) * base**rest
+def _decide(first, rows, rows_on, cells, cells_on, choice, errors, value):  # type: ignore[no-untyped-def]
+    """Turn of a device, in place: value after its decision -> value before it. Rewards as in the sequential view."""
+    n_levels = value.shape[1]
+    for i in range(rows.size):
+        own, other, now, then = value[rows[i]], value[rows_on[i]], errors[cells[i]], errors[cells_on[i]]
         for e in range(n_levels):
-            off = value[row, e] - (errors[cells, e] if m == 0 else 0.0)
-            if energy[m] > 0:
-                on = value[row_on, e] - errors[cells_on, e] + (0.0 if m == 0 else errors[cells, e])
-                forced = cell[m] >= fresh - n_levels
-                off = on if forced or on > off else off
-            value[row, e] = off
+            off = own[e] - (now[e] if first else 0.0)
+            on = other[e] - then[e] + (0.0 if first else now[e])
+            better = choice[i] == 2 or (choice[i] == 1 and on > off)
+            own[e] = on if better else off
 
 
 @compiled
@@ -591,6 +564,37 @@ def _sizes(problem: Problem) -> tuple[int, int, int]:
     n_cells = problem.max_sleep * problem.network.n_levels + 1
     base = (problem.energy_budget + 1) * n_cells
     return n_cells, base, base**problem.n_devices
+
+
+def _aged(problem: Problem) -> tuple[IntArray, IntArray]:
+    """Of every row (rows,): the row one slot later if the level is the first, and what each further level adds to it.
+
+    The level counts where a device has sensed in this slot: it is its record from then on.
+    """
+    n_cells, base, rows = _sizes(problem)
+    place = base ** np.arange(problem.n_devices - 1, -1, -1)
+    digit = _digits(np.arange(rows), base, problem.n_devices)
+    cell = digit % n_cells
+    fresh = cell == n_cells - 1
+    older = np.where(cell + problem.network.n_levels < n_cells - 1, cell + problem.network.n_levels, cell)
+    return ((digit - cell + np.where(fresh, 0, older)) * place).sum(axis=1), (fresh * place).sum(axis=1)
+
+
+def _turn(problem: Problem, m: int) -> tuple[IntArray, ...]:
+    """Of the rows in which device m decides, (n,) each: the row, that after sensing, the same of the rows of cells,
+    and the choice: 0 off alone, 1 free, 2 on alone.
+    """
+    n_cells, base, rows = _sizes(problem)
+    count = problem.n_devices
+    digit = _digits(np.arange(rows), base, count)
+    (row,) = np.nonzero((digit[:, m:] % n_cells != n_cells - 1).all(axis=1))
+    cell = digit[row] % n_cells
+    cells = (cell * n_cells ** np.arange(count - 1, -1, -1)).sum(axis=1)
+    energy, own, rest = digit[row, m] // n_cells, cell[:, m], count - 1 - m
+    to_fresh = np.where(energy > 0, n_cells - 1 - own, 0)
+    row_on = row + np.where(energy > 0, to_fresh - n_cells, 0) * base**rest
+    choice = np.where(energy == 0, 0, np.where(own >= n_cells - 1 - problem.network.n_levels, 2, 1))
+    return row, row_on, cells, cells + to_fresh * n_cells**rest, choice
 
 
 def _check_bytes(problem: Problem, tables: int, max_bytes: int, what: str) -> None:
@@ -763,15 +767,16 @@ def solve_joint(
     errors = _cell_errors(problem)
     after = np.zeros((problem.horizon, rows, network.n_levels))
     value = np.zeros((rows, network.n_levels))
+    aged, turns = _aged(problem), [_turn(problem, m) for m in range(n_devices if view == "sequential" else 0)]
     for t in range(problem.horizon - 1, -1, -1):
         if view == "joint":
             _decide_together(n_devices, n_cells, errors, after[t], value)
         else:
             value[:] = after[t]
             for m in range(n_devices - 1, -1, -1):
-                _decide(m, n_devices, n_cells, errors, value)
+                _decide(m == 0, *turns[m], errors, value)
         if t:
-            _close_slot(n_devices, n_cells, network.transition, value, after[t - 1])
+            _close_slot(*aged, value @ network.transition.T, after[t - 1])
     start = sum(base**m for m in range(n_devices)) * (problem.energy_budget * n_cells + np.arange(network.n_levels))
     expected = network.start @ (network.transition * value[start]).sum(axis=1)  # e_0 ~ start, e_1 ~ P[e_0]
     after.flags.writeable = False

@@ -83,7 +83,7 @@ class Rollout:
             episodes = self._free.pop()
         except IndexError:
             episodes = Episodes(problem, 2 * n, observation=self._kind)
-        episodes.state.score[:] = 0.0
+        episodes.score[:] = 0.0
         unread = episodes.place(slot, turn, energy, delay, record, level)
         left = problem.horizon - int(slot)
         levels = np.asarray(problem.network.levels)
@@ -92,7 +92,7 @@ class Rollout:
         now = np.full(n, int(np.searchsorted(levels, level)))
         for step, uniforms in enumerate(rng.random((left, n)), start=int(slot) + 1):
             now = (self._cumulative[now] <= uniforms[:, None]).sum(axis=1)
-            episodes.state.path[:n, step] = episodes.state.path[n:, step] = levels[now]
+            episodes.path[:n, step] = episodes.path[n:, step] = levels[now]
         actions = np.repeat(np.arange(2), n)
         episodes.decide(actions, np.empty(2 * n), np.empty(2 * n, np.bool_), unread)
         episodes.play(self._layers)

@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
-from aq_gym import inference
+from aq_gym import inference, kernels
 from aq_gym.episodes import Episodes, EpisodeState
 from aq_gym.network import SensorNetwork
 from aq_gym.observation import Number
@@ -43,10 +43,11 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
         self.render_mode = check_render_mode(render_mode)
         self._episodes = Episodes(self.problem, 1, joint=self._joint, observation=observation)
         self._rows = np.zeros(1, np.int64)
-        self._rewards = np.zeros(1)
+        self._rewards, self._ended = np.zeros(1), np.zeros(1, np.int8)
         layout = self._episodes.layout
         self.observation_space = gym.spaces.Box(layout.low, layout.high, dtype=np.float32)
-        self._begun = False
+        self._shape = (1, layout.size)
+        self._begun = self._over = False
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -68,7 +69,7 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
         path = self._draw_path(self.np_random.random((1, self.problem.horizon + 1)))
         observation = self._episodes.blank()
         self._episodes.begin(self._rows, path if imposed is None else imposed, observation)
-        self._begun = True
+        self._begun, self._over = True, False
         return observation[0], self._raw_state()
 
     def _draw_path(self, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -76,40 +77,45 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
         return self._episodes.draw_path(uniforms)
 
     def _step(
-        self, actions: NDArray[np.int64], forced: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.float32], SupportsFloat, bool, bool, dict[str, Any]]:
+        self, actions: NDArray[np.int64], forced: NDArray[np.bool_], *, strict: bool = False
+    ) -> tuple[NDArray[np.float32], SupportsFloat, bool, bool, dict[str, Any]] | None:
+        """One step; None, and nothing done, if a ``strict`` one was given neither 0 nor 1."""
         episodes = self._episodes
-        slot = episodes.slot[0]
-        observation = episodes.blank()
-        episodes.decide(actions, self._rewards, forced, observation)
-        terminated = bool(episodes.slot[0] > self.problem.horizon)
+        observation = np.empty(self._shape, np.float32)
+        given = strict, actions, self._rewards, forced, self._ended, observation
+        ended: int = episodes.advance(*given, *episodes.arguments)  # as `Episodes.decide`, without a call in between
+        if ended < 0:
+            return None
         info = self._raw_state()
-        info["forced"] = forced[0].copy() if self._joint else bool(forced[0])
-        if episodes.slot[0] != slot:
-            info["joint_error"] = float(episodes.slot_error[0])
-        if terminated:
-            info["average_joint_error"] = float(episodes.total_error[0]) / self.problem.horizon
-        return observation[0], float(self._rewards[0]), terminated, False, info
+        info["forced"] = forced[0].copy() if self._joint else forced.item()
+        if ended:
+            score = episodes.first[4]
+            info["joint_error"] = score.item(kernels.LAST)
+            if ended == 2:
+                self._over = True
+                info["average_joint_error"] = score.item(kernels.TOTAL) / self.problem.horizon
+        return observation[0], self._rewards.item(), self._over, False, info
 
     def _require_running(self) -> None:
         if not self._begun:
             raise ResetNeeded("step was called before reset: call reset() to start an episode")
-        if self._episodes.slot[0] > self.problem.horizon:
+        if self._over:
             raise ResetNeeded(
                 f"step was called after the end of the episode (slot {self.problem.horizon}): call reset()"
             )
 
     def _raw_state(self) -> dict[str, Any]:
-        episodes = self._episodes
+        clock, energy, delay, record, score, mask = self._episodes.first
+        slot, turn, capped = clock.tolist()
         return {
-            "action_mask": episodes.action_mask()[0],
-            "slot": int(episodes.slot[0]),
-            "turn": int(episodes.turn[0]),
-            "energy": episodes.energy[0].copy(),
-            "delay": episodes.delay[0].copy(),
-            "record": episodes.record[0].copy(),
-            "level": float(episodes.level[0]),
-            "capped": int(episodes.capped[0]),
+            "action_mask": mask.copy(),
+            "slot": slot,
+            "turn": turn,
+            "energy": energy.copy(),
+            "delay": delay.copy(),
+            "record": record.copy(),
+            "level": score.item(kernels.LEVEL),
+            "capped": capped,
         }
 
     def action_masks(self) -> NDArray[np.bool_]:
@@ -141,7 +147,7 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
         if isinstance(state, EpisodeState) and len(state) != 1:
             raise ValueError(f"state: holds {len(state)} episodes, expected 1: choose one with state[i]")
         self._episodes.restore(state, [self.np_random], future_seed)
-        self._begun = True
+        self._begun, self._over = True, self._episodes.slot.item() > self.problem.horizon
 
     def map(self) -> inference.Map:
         """The map as the server infers it now: mean, standard deviation and joint error of every location.
@@ -215,7 +221,7 @@ def scene_of(episodes: Episodes, k: int) -> Scene:
         energy=episodes.energy[k].copy(),
         delay=episodes.delay[k].copy(),
         record=episodes.record[k].copy(),
-        levels=episodes.state.path[k, : min(slot, episodes.problem.horizon) + 1].copy(),
+        levels=episodes.path[k, : min(slot, episodes.problem.horizon) + 1].copy(),
         map=infer_map(episodes).row(k),
         past_error=float(episodes.total_error[k]) / (slot - 1) if slot > 1 else None,
     )

@@ -94,7 +94,9 @@ class JointDevicesEnv(SensingEnv):
             gymnasium.error.ResetNeeded: before `reset`, or after the end.
         """
         self._require_running()
-        return self._step(checked_actions(action, (self.problem.n_devices,))[None], self._forced)
+        step = self._step(checked_actions(action, (self.problem.n_devices,))[None], self._forced)
+        assert step is not None  # the actions were checked
+        return step
 
     def action_masks(self) -> NDArray[np.bool_]:
         """(2M,) bool, off and on of each device, as MaskablePPO wants it for ``MultiBinary``."""

@@ -137,6 +137,10 @@ class MultiDeviceEnv(SensingEnv):
             ValueError: the action is neither 0 nor 1.
             gymnasium.error.ResetNeeded: before `reset`, or after the end.
         """
-        self._require_running()
-        self._actions[0] = checked_action(action)
-        return self._step(self._actions, self._forced)
+        if self._over or not self._begun:
+            self._require_running()
+        known = type(action)
+        self._actions[0] = (
+            action if known is np.int64 or (known is int and 0 <= action <= 1) else checked_action(action)
+        )
+        return self._step(self._actions, self._forced, strict=True) or self.step(checked_action(action))

@@ -17,7 +17,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from aq_gym import inference
+from aq_gym import inference, kernels
 from aq_gym.envs.base import imposed_levels, infer_map, scene_of
 from aq_gym.envs.joint_devices import checked_actions, joint_action_masks
 from aq_gym.envs.single_device import single_location
@@ -26,6 +26,8 @@ from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
 from aq_gym.rendering import RENDER_MODES, check_render_mode, render
 
+_STATE = ("action_mask", "slot", "turn", "energy", "delay", "record", "level", "capped")
+_MASK_OF = {key: "_" + key for key in _STATE}
 Step = tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
 
 
@@ -80,6 +82,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         self._seeds: list[int] = []
         self._begun = np.zeros(num_envs, np.bool_)
         self._over = np.zeros(num_envs, np.bool_)
+        self._ready = self._waiting = False  # all have begun; some are over
 
     @property  # type: ignore[misc]
     def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
@@ -138,6 +141,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         self._begin(rows, observation, imposed)
         self._begun[rows] = True
         self._over[rows] = False
+        self._ready, self._waiting = True, bool(self._over.any())
         return observation, self._raw_state(_mask(rows, k))
 
     def _begin(
@@ -164,32 +168,35 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
             ValueError: an action is neither 0 nor 1.
             gymnasium.error.ResetNeeded: before `reset`, or after the end of an episode if autoreset is disabled.
         """
-        decisions = self.check_step(actions)
+        usual = type(actions) is np.ndarray and actions.dtype == np.int64 and actions.shape == (self.num_envs,)
+        if not usual or self._waiting or not self._ready or self._joint:
+            actions, usual = self.check_step(actions), False
         k, episodes, over = self.num_envs, self._episodes, self._over
-        observation, rewards = episodes.blank(), np.zeros(k)
+        observation, rewards, ended = episodes.blank(), np.zeros(k), np.zeros(k, np.int8)
         forced = np.zeros(self._action_shape, np.bool_)
-        before = episodes.slot.copy()
-        episodes.decide(decisions, rewards, forced, observation)
-        terminated = (episodes.slot > self.problem.horizon) & ~over
-        closed = (episodes.slot != before) & ~over
+        most = episodes.decide(actions, rewards, forced, observation, ended, strict=usual)
+        if most < 0:
+            checked_actions(actions, self._action_shape)  # tells which is wrong
+        closed = ended > 0 if most else np.zeros(k, np.bool_)
+        terminated = ended == 2 if most == 2 else np.zeros(k, np.bool_)
 
-        if self.autoreset_mode == AutoresetMode.SAME_STEP and terminated.any():
+        if self.autoreset_mode == AutoresetMode.SAME_STEP and most == 2:
             infos = self._finish_and_begin(terminated, over, closed, forced, observation)
-            self._over = np.zeros(k, np.bool_)
+            self._over, self._waiting = np.zeros(k, np.bool_), False
         else:
-            if over.any():
+            if self._waiting:
                 self._begin(np.flatnonzero(over), observation, None)
-            infos = self._raw_state(np.ones(k, np.bool_))
-            self._add_outcome(infos, ~over, closed, terminated, forced)
-            self._over = terminated.copy()
+            infos = self._raw_state()
+            self._add_outcome(infos, ~over if self._waiting else None, closed, terminated, forced, most)
+            self._over, self._waiting = terminated.copy(), most == 2
         return observation, rewards, terminated, np.zeros(k, np.bool_), infos
 
     def check_step(self, actions: Any) -> NDArray[np.int64]:
         """The actions as `step` will take them, zero where an episode is being reset; raises what `step` does."""
-        if not self._begun.all():
+        if not self._ready:
             raise ResetNeeded("step was called before reset: call reset() to start the episodes")
         over = self._over
-        if over.any():
+        if self._waiting:
             if self.autoreset_mode == AutoresetMode.DISABLED:
                 raise ResetNeeded(
                     f"episode {int(np.argmax(over))} is over and autoreset is disabled: "
@@ -209,52 +216,62 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         observation: NDArray[np.float32],
     ) -> dict[str, Any]:
         final_info = self._raw_state(terminated)
-        self._add_outcome(final_info, terminated, terminated, terminated, forced)
+        self._add_outcome(final_info, terminated, terminated, terminated, forced, 2)
         final_obs: NDArray[Any] = np.full(self.num_envs, None, dtype=object)
         for k in np.flatnonzero(terminated):
             final_obs[k] = observation[k].copy()
         self._begin(np.flatnonzero(terminated | over), observation, None)
-        infos = self._raw_state(np.ones(self.num_envs, np.bool_))
-        self._add_outcome(infos, ~(terminated | over), closed & ~terminated, np.zeros_like(terminated), forced)
+        infos = self._raw_state()
+        closed = closed & ~terminated
+        self._add_outcome(
+            infos, ~(terminated | over), closed, np.zeros_like(terminated), forced, 1 if closed.any() else 0
+        )
         infos["final_obs"], infos["_final_obs"] = final_obs, terminated.copy()
         infos["final_info"], infos["_final_info"] = final_info, terminated.copy()
         return infos
 
-    def _raw_state(self, mask: NDArray[np.bool_]) -> dict[str, Any]:
-        """The raw state of the episodes in ``mask``, zero elsewhere."""
-        episodes = self._episodes
+    def _raw_state(self, mask: NDArray[np.bool_] | None = None) -> dict[str, Any]:
+        """The raw state of all episodes, or of those in ``mask`` and zero elsewhere."""
+        episodes, m = self._episodes, self.problem.n_devices
+        whole, everyone = episodes.state.whole.copy(), mask if mask is not None else np.ones(self.num_envs, np.bool_)
         state: dict[str, NDArray[Any]] = {
-            "action_mask": episodes.action_mask(),
-            "slot": episodes.slot.copy(),
-            "turn": episodes.turn.copy(),
-            "energy": episodes.energy.copy(),
-            "delay": episodes.delay.copy(),
+            "action_mask": episodes.state.mask.copy(),
+            "slot": whole[:, kernels.SLOT],
+            "turn": whole[:, kernels.TURN],
+            "energy": whole[:, kernels.N_CLOCK : kernels.N_CLOCK + m],
+            "delay": whole[:, kernels.N_CLOCK + m :],
             "record": episodes.record.copy(),
-            "level": episodes.level,
-            "capped": episodes.capped.copy(),
+            "level": episodes.level.copy(),
+            "capped": whole[:, kernels.CAPPED],
         }
         infos: dict[str, Any] = {}
-        partial = not mask.all()
         for key, value in state.items():
-            if partial:
+            if mask is not None:
                 value[~mask] = 0
-            infos[key], infos["_" + key] = value, mask.copy()
+            infos[key], infos[_MASK_OF[key]] = value, everyone
         return infos
 
     def _add_outcome(
         self,
         infos: dict[str, Any],
-        decided: NDArray[np.bool_],
+        decided: NDArray[np.bool_] | None,
         closed: NDArray[np.bool_],
         terminated: NDArray[np.bool_],
         forced: NDArray[np.bool_],
+        most: int,
     ) -> None:
+        """Add what came of the decisions: of all episodes if ``decided`` is None.
+
+        ``most`` is 2 if an episode ended, 1 if but a slot did, else 0.
+        """
         episodes = self._episodes
-        if decided.any():
-            infos["forced"], infos["_forced"] = forced & (decided[:, None] if self._joint else decided), decided.copy()
-        if closed.any():
-            infos["joint_error"], infos["_joint_error"] = np.where(closed, episodes.slot_error, 0.0), closed.copy()
-        if terminated.any():
+        if decided is None:
+            infos["forced"], infos["_forced"] = forced, np.ones(self.num_envs, np.bool_)
+        elif decided.any():
+            infos["forced"], infos["_forced"] = forced & (decided[:, None] if self._joint else decided), decided
+        if most:
+            infos["joint_error"], infos["_joint_error"] = np.where(closed, episodes.slot_error, 0.0), closed
+        if most == 2:
             average = np.where(terminated, episodes.total_error / self.problem.horizon, 0.0)
             infos["average_joint_error"], infos["_average_joint_error"] = average, terminated.copy()
 
@@ -286,8 +303,9 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         """
         self._seed([], np.arange(0))
         self._episodes.restore(state, self._generators, future_seed)
-        self._begun[:] = True
+        self._begun[:] = self._ready = True
         self._over = self._episodes.slot > self.problem.horizon
+        self._waiting = bool(self._over.any())
 
     def map(self) -> inference.Map:
         """The maps as the server infers them now, four (K, N) arrays [µg/m³; bool].

@@ -36,7 +36,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 def path_of(env: Any) -> Any:
-    return env.unwrapped._episodes.state.path[0]
+    return env.unwrapped._episodes.path[0]
 
 
 def test_episodes_are_windows_of_one_period(files: list[str]) -> None:
@@ -70,7 +70,7 @@ def test_the_native_batch_meets_the_same_windows(files: list[str]) -> None:
         env = gym.make(ID, readings=files, **SHORT)
         observation, _ = env.reset(seed=5 + k)
         np.testing.assert_array_equal(observations[k], observation)
-        np.testing.assert_array_equal(batch.unwrapped._episodes.state.path[k], path_of(env))
+        np.testing.assert_array_equal(batch.unwrapped._episodes.path[k], path_of(env))
     assert batch.unwrapped.outside == 0
     spec = gym.make(ID, readings=files, **SHORT).spec
     assert spec is not None and gym.envs.registration.EnvSpec.from_json(spec.to_json()) == spec

@@ -1,67 +1,52 @@
-"""Measure decisions per second beside Gymnasium's CartPole, and what starting up costs.
+"""How fast, beside others doing the same: environments, exact solvers, placement search and training.
 
-    python -m scripts.measure_speed                      # prints two tables, writes results/speed.csv
-    python -m scripts.measure_speed --rounds 15 --seconds 0.5
+    python -m scripts.measure_speed                      # about ten minutes; results/speed.csv, growth.csv, growth.png
+    python -m scripts.measure_speed --sections environments start
+    pip install 'aq-gym[peers]'                          # quantecon, EnvPool, pymoo; else their rows are left out
 
-Contestants take turns, so that a busy machine slows all of them alike; each figure is the median over the rounds.
-Ratios, to the CartPole with the same batching and to SyncVectorEnv of 64, are taken within each round. One decision is
-one step of one (sub-)environment, resets included.
+Both sides of a contest take turns on one thread, so that a busy machine slows them alike; a ratio is taken within each
+turn, and the table shows the median and the range. One decision is one step of one (sub-)environment, resets included.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
-import platform
+import shlex
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-import gymnasium as gym
+import numba
 import numpy as np
 import pandas as pd
+import torch
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-import aq_gym  # noqa: F401
+from aq_gym import datasets
 from scripts.door import enter
-from scripts.files import write_table
+from scripts.files import write_table, write_text
+from scripts.kept import markdown
+from scripts.provenance import provenance, signature
+from scripts.speed import environments, growth, learning, placement, solvers
+from scripts.speed.contest import Contest, installed
 
-CARTPOLE, SINGLE, MULTI = "CartPole-v1", "aq_gym/SingleDevice-v0", "aq_gym/MultiDevice-v0"
-# Environment, how it is batched, how many. Each is compared to the CartPole with the same batching.
-CONTESTANTS = [
-    *[(name, "single", 1) for name in (CARTPOLE, SINGLE, MULTI)],
-    *[(name, "sync", 64) for name in (CARTPOLE, MULTI)],
-    *[(name, "native", 64) for name in (CARTPOLE, MULTI)],
-    *[(name, "native", 1024) for name in (CARTPOLE, SINGLE, MULTI)],
-]
+MULTI = "aq_gym/MultiDevice-v0"
+INTRODUCTION = (
+    "Both sides of a contest take turns on one thread; a ratio is taken within each turn, and the tables show the "
+    "median and the range. Machines like this one are shared: the same command gives other rates an hour later, and "
+    "ratios that differ by a fifth."
+)
+SECTIONS = ("environments", "start", "solvers", "placement", "learning", "growth")
+PEERS = {"quantecon": "quantecon", "envpool": "envpool", "pymoo": "pymoo"}
 FIRST_USE = f"import aq_gym; env = gymnasium.make('{MULTI}'); env.reset(seed=0); env.step(1)"
-
-
-def player(name: str, how: str, count: int) -> Callable[[float], float]:
-    """Make an environment; return a function that plays it for some seconds and returns decisions per second."""
-    mode = "sync" if how == "sync" else "vector_entry_point"
-    env = gym.make(name) if how == "single" else gym.make_vec(name, num_envs=count, vectorization_mode=mode)
-    actions = list(np.random.default_rng(0).integers(0, 2, 256 if how == "single" else (16, count)))
-    env.reset(seed=0)
-
-    def play(seconds: float) -> float:
-        decisions, start = 0, time.perf_counter()
-        while not decisions or time.perf_counter() - start < seconds:
-            for action in actions:
-                _, _, over, cut, _ = env.step(action)
-                if how == "single" and (over or cut):
-                    env.reset()
-            decisions += count * len(actions)
-        return decisions / (time.perf_counter() - start)
-
-    play(0.0)  # compiles
-    return play
 
 
 def start_up() -> list[float]:
@@ -88,42 +73,130 @@ def show(title: str, rows: Sequence[dict[str, str]]) -> None:
     """Print rows of equal keys as a table."""
     table = Table(title=title, box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
     for i, name in enumerate(rows[0]):
-        table.add_column(name, no_wrap=True, justify="right" if i else "left")
+        table.add_column(name, overflow="fold", justify="right" if i else "left")
     for row in rows:
         table.add_row(*row.values())
-    Console().print(table)
+    console = Console()
+    (console if console.is_terminal else Console(width=170)).print(table)
+
+
+def contests(args: argparse.Namespace) -> Iterator[Contest]:
+    """Those of the chosen sections, each made when its turn comes."""
+    if "environments" in args.sections:
+        yield from environments.contests(args.seconds)
+    if "solvers" in args.sections:
+        yield from solvers.contests()
+    if "placement" in args.sections:
+        yield from placement.contests()
+    if "learning" in args.sections:
+        yield from learning.contests(args.decisions)
+
+
+def row(found: dict[str, Any]) -> dict[str, str]:
+    """A contest as a line of the table."""
+
+    def short(x: float) -> str:
+        return f"{x:,.0f}" if x >= 100 else f"{x:.3g}"
+
+    goal = found["goal"]
+    return {
+        "what": found["what"],
+        "peer": found["peer"],
+        "ours": f"{short(found['ours'])} {found['unit']}",
+        "peer's": short(found["theirs"]),
+        "ratio": f"{found['ratio']:.3g} [{found['least']:.3g}, {found['most']:.3g}]",
+        "goal": "" if goal is None else f"{goal:.3g}",
+        "met": "" if goal is None else "yes" if found["ratio"] >= goal else "no",
+    }
+
+
+def alone(name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """An instance that no peer can solve, in a process of its own: how long, and how much memory."""
+    code = f"from scripts.speed import solvers; import json, resource; found = solvers.{measure.__name__}(); " + (
+        "found['gib'] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20; print(json.dumps(found))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE)
+    return {"what": name, **json.loads(done.stdout)}
+
+
+def measure_large() -> list[dict[str, Any]]:
+    """The largest instances."""
+    found = [alone("two devices, T=60 B=6 D=12, 6 levels", solvers.largest_joint)]
+    try:
+        datasets.load_pku2018("pku2018", datasets.data_folder())
+    except FileNotFoundError as error:
+        print(f"full resolution: left out, {error}")
+        return found
+    return [alone("one device, T=144 B=24 D=24, a level for every µg/m³", solvers.full_resolution), *found]
 
 
 def main(args: argparse.Namespace) -> None:
-    made = {name: version(name) for name in ("aq-gym", "gymnasium", "numpy", "numba")}
-    made |= {"python": platform.python_version(), "machine": platform.machine(), "cores": str(os.cpu_count())}
-    players = [player(*contestant) for contestant in CONTESTANTS]
-    rates = np.array([[play(args.seconds) for play in players] for _ in range(args.rounds)])
-    speeds, rate = [], dict(zip(CONTESTANTS, rates.T, strict=True))
-    for (name, how, count), found in rate.items():
-        row = {"what": name.removeprefix("aq_gym/"), "batch": f"{how} {count}"} | spread(found)
-        row["/CartPole"] = f"{np.median(found / rate[CARTPOLE, how, count]):.2f}"
-        row["/sync"] = f"{np.median(found / rate[name, 'sync', 64]):.1f}" if (name, "sync", 64) in rate else ""
-        speeds.append(row)
-    names = ("import aq_gym, over gymnasium", "first use, compiled anew, over numba", "first use, cached, over numba")
-    times = np.array([start_up() for _ in range(args.start_rounds)]).T
-    starts = [{"what": name} | spread(found) for name, found in zip(names, times, strict=True)]
-    show(f"Decisions per second, {args.rounds} rounds of {args.seconds} s", speeds)
-    show(f"Start-up in seconds, {args.start_rounds} fresh interpreters", starts)
-
-    rows = [{"measure": "decisions/s", "rounds": args.rounds} | row | made for row in speeds]
-    rows += [{"measure": "seconds", "rounds": args.start_rounds} | row | made for row in starts]
-    write_table(args.output, pd.DataFrame(rows, columns=["measure", *speeds[0], "rounds", *made]))
+    numba.config.NUMBA_NUM_THREADS = 1  # the solvers' and searches' own threads; the kernels have none
+    torch.set_num_threads(1)
+    made = provenance() | {name: version(name) for name in ("gymnasium", "numpy", "numba")}
+    folder, frames = args.output.parent, []
+    for distribution in installed(PEERS):
+        print(f"{distribution} is not installed, its rows are left out: pip install 'aq-gym[peers]'")
+    lines: list[dict[str, str]] = []
+    large: list[dict[str, str]] = []
+    starts: list[dict[str, str]] = []
+    for contest in contests(args):
+        found = contest.run(args.rounds)
+        lines.append(row(found))
+        print(" | ".join(lines[-1].values()), flush=True)
+        frames.append(found)
+    if lines:
+        show(f"Ours beside others, in turns, at most {args.rounds} rounds: median ratio and its range", lines)
+    if "solvers" in args.sections:
+        found = measure_large()
+        large = [{name: f"{x:.4g}" if isinstance(x, float) else str(x) for name, x in one.items()} for one in found]
+        show("Exact, in a process of its own: seconds of solving, GiB at most", large)
+        frames += [{"what": x["what"], "unit": "s", "ours": x["seconds"], "gib": x["gib"]} for x in found]
+    if "start" in args.sections:
+        what = "import aq_gym, over gymnasium", "first use, compiled anew, over numba", "first use, cached, over numba"
+        times = np.array([start_up() for _ in range(args.start_rounds)]).T
+        starts = [{"what": name} | spread(found) for name, found in zip(what, times, strict=True)]
+        show(f"Start-up in seconds, {args.start_rounds} fresh interpreters", starts)
+        frames += [{"what": s["what"], "unit": "s", "ours": float(s["median"])} for s in starts]
+    write_table(args.output, pd.DataFrame(frames).assign(**made))
     print(f"written to {args.output}")
+    exponents = []
+    if "growth" in args.sections:
+        parts = []
+        for curve in growth.curves(args.seconds):
+            table, exponent = growth.measure(curve, min(3, args.rounds))
+            parts.append(table)
+            exponents.append(
+                (curve.name, curve.unit, f"{min(curve.sizes):,} to {max(curve.sizes):,}", f"{exponent:.2f}")
+            )
+            print(f"cost against {curve.name}: grows as the power {exponent:.2f}", flush=True)
+        together = pd.concat(parts, ignore_index=True)
+        write_table(folder / "growth.csv", together.assign(**made))
+        growth.draw(folder / "growth.png", together)
+        print(f"written to {folder / 'growth.csv'} and {folder / 'growth.png'}")
+    if args.markdown is not None:
+        tables = [] if not lines else [markdown(tuple(lines[0]), [tuple(line.values()) for line in lines])]
+        tables += [markdown(tuple(x[0]), [tuple(one.values()) for one in x]) for x in (large, starts) if x]
+        if exponents:
+            tables.append(markdown(("cost against", "of", "sizes", "grows as the power"), exponents))
+        command = shlex.join(["python", "-m", "scripts.measure_speed", *args.given])
+        text = "\n\n".join(["# Speed", INTRODUCTION, signature(command), *(table.strip() for table in tables)])
+        write_text(args.markdown, text + "\n")
+        print(f"written to {args.markdown}")
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7, help="turns of every contestant (default 7)")
-    parser.add_argument("--seconds", type=float, default=0.3, help="seconds a turn (default 0.3)")
+    parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=SECTIONS, help="default: all")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of both sides of a contest (default 5)")
+    parser.add_argument("--seconds", type=float, default=0.3, help="seconds a turn, of what is repeated (default 0.3)")
+    parser.add_argument("--decisions", type=int, default=8_000, help="of SB3's training in a turn (default 8000)")
     parser.add_argument("--start-rounds", type=int, default=5, help="fresh interpreters for each start-up (default 5)")
     parser.add_argument("--output", type=Path, default=Path("results/speed.csv"))
-    return parser.parse_args(arguments)
+    parser.add_argument("--markdown", type=Path, help="also write the tables there as a page")
+    args = parser.parse_args(arguments)
+    args.given = list(sys.argv[1:] if arguments is None else arguments)
+    return args
 
 
 if __name__ == "__main__":

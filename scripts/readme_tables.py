@@ -2,8 +2,10 @@
 
     python -m scripts.readme_tables runs/benchmark/TIME-full/benchmark.csv
     python -m scripts.readme_tables            # the table of ids alone
+    python -m scripts.readme_tables runs/benchmark/TIME-full/benchmark.csv --page docs/benchmark.md
 
-Each stands between two comments, `<!-- NAME -->` and `<!-- end of NAME -->`; nothing else of the file is touched.
+Each stands between two comments, `<!-- NAME -->` and `<!-- end of NAME -->`; nothing else of the file is touched. A
+page holds the benchmark alone, with what its training seeds say (seeds.csv) and its curves.png beside it.
 """
 
 from __future__ import annotations
@@ -72,12 +74,36 @@ def benchmark_table(path: Path) -> str:
         f"{one.episodes:,} episodes, the same for every policy; in brackets 95 % bootstrap intervals, those of "
         "differences and regrets paired. "
         f"Trainings of DQN and SB3 were cut after {one.seconds:g} s, "
-        f"two side by side on {one.cores} cores ({one.cpu}); "
+        f"{'two side by side on 2 cores' if one.cores > 1 else 'one after another on one core'} ({one.cpu}); "
         "pretrained is the agent that is shipped for the task, generalist the one for any, with the seconds of their "
         "training; greedy and index with those of tuning. "
         f"{seeds}Commit {one.commit[:10]}{dirty}, `python -m scripts.benchmark`.",
     ]
     return "\n".join(lines)
+
+
+def seeds_table(path: Path) -> str:
+    """What training seeds change, a line a task and learner."""
+    lines = ["| task | learner | interquartile mean [µg/m³] | lowest | highest |", "| --- | --- | --- | --- | --- |"]
+    for row in pd.read_csv(path).itertuples():
+        task = "all, over staggered" if row.env_id == "all" else row.env_id
+        mean = f"{row.iqm:.3f} [{row.iqm_low:.3f}, {row.iqm_high:.3f}]"
+        lines.append(f"| {task} | {row.policy} | {mean} | {row.lowest:.3f} | {row.highest:.3f} |")
+    return "\n".join(lines)
+
+
+def page(benchmark: Path, target: Path) -> str:
+    """The benchmark of several training seeds as a page, its curves beside it."""
+    one = pd.read_csv(benchmark).iloc[0]
+    picture = target.with_name(f"{target.stem}_curves.png")
+    write_atomically(picture, (benchmark.parent / "curves.png").read_bytes())
+    return (
+        f"# The benchmark on {one.training_seeds} training seeds\n\n{benchmark_table(benchmark)}\n\n"
+        "## What training seeds change\n\nInterquartile means over the seeds of each learner's mean error, with 95 % "
+        "stratified-bootstrap intervals, the best and the worst seed.\n\n"
+        f"{seeds_table(benchmark.parent / 'seeds.csv')}\n\n"
+        f"## Learning curves\n\n![Validation error over decisions and seconds]({picture.name})\n"
+    )
 
 
 def replace(text: str, name: str, table: str) -> str:
@@ -95,6 +121,12 @@ def replace(text: str, name: str, table: str) -> str:
 
 
 def main(args: argparse.Namespace) -> str:
+    if args.page is not None:
+        if args.benchmark is None:
+            raise ValueError("--page: name the benchmark's CSV too")
+        text = page(args.benchmark, args.page)
+        write_atomically(args.page, text.encode())
+        return text
     text = replace(args.readme.read_text(encoding="utf-8"), "ids", ids_table())
     if args.benchmark is not None:
         text = replace(text, "benchmark", benchmark_table(args.benchmark))
@@ -105,6 +137,7 @@ def main(args: argparse.Namespace) -> str:
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("benchmark", nargs="?", type=Path, help="the benchmark's CSV")
+    parser.add_argument("--page", type=Path, help="write a page of a benchmark of several training seeds instead")
     parser.add_argument("--readme", type=Path, default=README)
     return parser.parse_args(arguments)
 

@@ -21,7 +21,7 @@ from rich.console import Console
 pytest.importorskip("stable_baselines3")
 
 from baselines.evaluation import COLUMNS
-from scripts import benchmark, benchmark_jobs, evaluate, provenance
+from scripts import benchmark, benchmark_jobs, evaluate, provenance, readme_tables
 from scripts.benchmark_report import Curve, band, draw, over_seeds, show
 
 TINY = '{"horizon": 8, "energy_budget": 2, "max_sleep": 5}'
@@ -72,6 +72,10 @@ def test_all_of_it_then_resume(tmp_path: Path, capfd: pytest.CaptureFixture[str]
     assert (folder / "benchmark.png").read_bytes().startswith(b"\x89PNG") and not list(folder.rglob(".*"))
     seeds = pd.read_csv(folder / "seeds.csv")
     assert seeds.policy.tolist() == ["DQN", "SB3 PPO"] and (seeds.seeds == 2).all()
+    page = folder / "page.md"
+    text = readme_tables.main(readme_tables.parse([str(folder / "benchmark.csv"), "--page", str(page)]))
+    assert page.read_text(encoding="utf-8") == text and (folder / "page_curves.png").is_file()
+    assert f"| {seeds.iqm[0]:.3f} [" in text and "on 2 training seeds" in text
     by_seed = [[float(x) for x in text.split()] for text in table.seed_errors[3:]]
     np.testing.assert_allclose(np.mean(by_seed, axis=1), errors[3:], atol=1e-5)
     np.testing.assert_allclose(seeds.iqm, np.mean(by_seed, axis=1))

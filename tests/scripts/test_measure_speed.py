@@ -1,27 +1,97 @@
-"""The speed report runs end to end with tiny settings."""
+"""The speed report runs end to end with tiny settings, and its peers solve the same problems as we do."""
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from aq_gym.placement import Fitness
+from baselines.dynamic_programming import solve
 from scripts import measure_speed
+from scripts.speed import environments, growth, learning, placement, solvers
+from scripts.speed.contest import Contest, for_seconds, timed
+
+
+def test_a_contest_is_settled_within_each_turn() -> None:
+    ours, theirs = iter([2.0, 30.0, 4.0]), iter([1.0, 10.0, 1.0])
+    found = Contest("a", "b/s", lambda: next(ours), "c", lambda: next(theirs), 2.5).run(3)
+    assert (found["ratio"], found["least"], found["most"]) == (3.0, 2.0, 4.0)
+    assert (found["ours"], found["theirs"], found["rounds"]) == (4.0, 1.0, 3)
+    assert measure_speed.row(found)["met"] == "yes"
+    assert measure_speed.row(found | {"goal": 3.5})["met"] == "no"
+
+
+def test_rates_count_all_the_work() -> None:
+    calls: list[int] = []
+    assert timed(lambda: calls.append(1), 5.0)() > 0
+    for_seconds(lambda: calls.append(1), 1.0, 0.001)()
+    assert len(calls) > 2
+
+
+def test_the_dense_solver_agrees_with_ours() -> None:
+    network, (horizon, budget, sleep) = solvers.banded(5), (12, 3, 5)
+    value = solvers.dense_single(network, horizon, budget, sleep)()
+    first = value[budget, 0][np.arange(5)]  # delay 1, record e
+    expected = -float(network.start @ (network.transition * first).sum(axis=1)) / horizon
+    assert expected == pytest.approx(solve(network, 0, horizon, budget, sleep).expected_error, rel=1e-12)
+
+
+def test_quantecon_agrees_with_ours() -> None:
+    pytest.importorskip("quantecon", reason="quantecon is not installed: pip install 'aq-gym[peers]'")
+    network = solvers.banded(4)
+    solvers.check(solve(network, 0, 12, 3, 5).expected_error, solvers.quantecon_single(network, 12, 3, 5)())
+
+
+def test_the_numpy_fitness_agrees_with_ours() -> None:
+    told = placement.instance()
+    sets = np.array([[0, 6, 12, 18, 24], [1, 2, 3, 4, 29]])
+    want = [placement.numpy_fitness(*told, places) for places in sets]
+    np.testing.assert_allclose(Fitness(*told, threads=1)(sets), want, rtol=1e-12)
+
+
+def test_exponents_are_fitted_to_the_largest_sizes() -> None:
+    table, exponent = growth.measure(growth.Curve("n", "s", (1, 10, 100, 1000), lambda n: 5.0 + n**2, tail=2), 2)
+    assert exponent == pytest.approx(2.0, abs=1e-3)
+    assert table["cost"].tolist() == [6.0, 105.0, 10_005.0, 1_000_005.0]
 
 
 @pytest.mark.slow
 def test_writes_every_measurement(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    def few() -> Iterator[Contest]:
+        yield Contest("solved", "1/s", lambda: 4.0, "peer", lambda: 2.0)
+
+    def large() -> list[dict[str, Any]]:
+        return [{"what": "large", "seconds": 1.0, "gib": 0.1}]
+
+    def curve(seconds: float) -> Iterator[growth.Curve]:
+        yield growth.Curve("batch", "s", (1, 2, 4), lambda k: environments.kernel(k, seconds)() ** -1)
+
     monkeypatch.setattr(measure_speed, "start_up", lambda: [0.02, 3.0, 0.4])  # compiling anew takes seconds
-    output = tmp_path / "new" / "speed.csv"
-    measure_speed.main(measure_speed.parse(["--rounds=1", "--seconds=0", "--start-rounds=1", f"--output={output}"]))
-    assert "MultiDevice-v0" in capsys.readouterr().out
+    monkeypatch.setattr(solvers, "contests", few)
+    monkeypatch.setattr(measure_speed, "measure_large", large)
+    monkeypatch.setattr(growth, "curves", curve)
+    monkeypatch.setattr(learning, "contests", lambda decisions: iter(()))
+    monkeypatch.setattr(placement, "contests", few)
+    output, page = tmp_path / "new" / "speed.csv", tmp_path / "speed.md"
+    tiny = ["--rounds=1", "--seconds=0", "--start-rounds=1", f"--output={output}", f"--markdown={page}"]
+    measure_speed.main(measure_speed.parse(tiny))
+    assert sum(line.startswith("| ---") for line in page.read_text(encoding="utf-8").splitlines()) == 4
+    assert "MultiDevice, M=10, gym.make" in capsys.readouterr().out
     with output.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == len(measure_speed.CONTESTANTS) + 3
-    assert all(float(row["median"]) > 0 and row["numba"] for row in rows)
-    ratios = {(row["what"], row["batch"]): row["/CartPole"] for row in rows}
-    assert ratios["CartPole-v1", "native 64"] == "1.00"
-    assert [path.name for path in output.parent.iterdir()] == ["speed.csv"], "no half-written file stays"
+    assert all(float(row["ours"]) > 0 and row["numba"] for row in rows)
+    assert {row["what"] for row in rows} >= {"solved", "large", "first use, compiled anew, over numba"}
+    assert sorted(path.name for path in output.parent.iterdir()) == ["growth.csv", "growth.png", "speed.csv"]
+
+
+@pytest.mark.slow
+def test_both_learners_run() -> None:
+    for contest in learning.contests(200):
+        assert contest.run(1)["ratio"] > 0

@@ -288,7 +288,7 @@ def test_short_trainings_may_have_settings_of_their_own() -> None:
         "why": known["why"],
         "settings": {**known["settings"], **changes},
     }
-    assert recipe("aq_gym/SingleDevice-v0", 1.0) == recipe("aq_gym/SingleDevice-v0")
+    assert recipe("aq_gym/TwoDevices-v0", 1.0) == recipe("aq_gym/TwoDevices-v0")
 
 
 def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:

@@ -54,6 +54,11 @@ def test_the_numpy_fitness_agrees_with_ours() -> None:
     np.testing.assert_allclose(Fitness(*told, threads=1)(sets), want, rtol=1e-12)
 
 
+def test_pymoo_searches_with_that_fitness() -> None:
+    pytest.importorskip("pymoo", reason="pymoo is not installed: pip install 'aq-gym[peers]'")
+    assert placement.pymoo_rate(placement.instance(), 40)() > 0
+
+
 def test_exponents_are_fitted_to_the_largest_sizes() -> None:
     table, exponent = growth.measure(growth.Curve("n", "s", (1, 10, 100, 1000), lambda n: 5.0 + n**2, tail=2), 2)
     assert exponent == pytest.approx(2.0, abs=1e-3)

@@ -111,6 +111,8 @@ class Episodes:
             np.ones((k, kernels.N_FIELD * padded)),
             np.zeros((k, m if joint else 2), np.int8),
         )
+        if not joint:
+            self.state.mask[:, 0] = 1  # off, as long as there is nothing to decide
         self._view()
         self._observe: Any = getattr(kernels, f"observe_{observation}")
         self.advance: Any = getattr(kernels, f"advance_{observation}")
@@ -187,7 +189,7 @@ class Episodes:
         Returns:
             (K, size) observations.
         """
-        self.clock[:, kernels.SLOT], self.clock[:, kernels.TURN] = slot, turn
+        self.clock[:, kernels.SLOT], self.clock[:, kernels.TURN] = slot, 0 if self.joint else turn
         self.battery[:, kernels.ENERGY], self.battery[:, kernels.DELAY], self.record[...] = energy, delay, record
         self.path[self._all, self.slot] = level
         observation = self.blank()

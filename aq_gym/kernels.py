@@ -84,7 +84,7 @@ class State(NamedTuple):
     @property
     def battery(self) -> NDArray[np.int64]:
         """(K, 2, M) energy, delay."""
-        return self.whole[:, N_CLOCK:].reshape(len(self.whole), 2, -1, copy=False)
+        return self.whole[:, N_CLOCK:].reshape(len(self.whole), 2, -1)
 
     @property
     def score(self) -> NDArray[np.float64]:
@@ -283,7 +283,11 @@ def _refresh(lanes, sign, c, deviation, relation, sums, zeroth, first):
 
 @leaf
 def _show_decreases(work, row, scale, n, out):
-    """What J at the first n locations falls by, over its bound."""
+    """What J at the first n locations falls by, over its bound; zeros without a ``scale``."""
+    if scale == 0.0:
+        for i in range(n):
+            out[i] = np.float32(0.0)
+        return
     whole = n // LANES
     for block in range(whole):
         w, o = np.uint64(block * N_WORK * LANES), np.uint64(block * LANES)
@@ -340,9 +344,10 @@ def _infer(p, s):
 
 @inner
 def _error_at(p, s, m):
-    """J at device m's location."""
-    e = s.path[s.clock[SLOT]]
-    if p.fuse == 0 and s.delay[m] == 0:
+    """J at device m's location; after the end that of the last slot, whose readings are one slot old by then."""
+    over = s.clock[SLOT] > p.horizon
+    e = s.path[min(s.clock[SLOT], p.horizon)]
+    if p.fuse == 0 and (s.delay[m] == 0 or (over and s.delay[m] == 1 and s.record[m] == e)):
         return p.delta * e
     place = np.uint64(p.places[m])
     at = place // np.uint64(N_WORK * LANES) * np.uint64(N_FIELD * LANES) + place % np.uint64(N_WORK * LANES)
@@ -502,11 +507,11 @@ def _observe_full(p, s, out):
     _show_decreases(work, OFF_AT, scale_off, n, out[off:])
     for i in range(n_devices):
         energy, at = s.energy[i], np.uint64(p.places[i])
-        deficiency = left * p.scarcity[energy] if energy > 0 else 1.0  # PD (37) over B
+        deficiency = left * p.scarcity[min(energy, p.budget)] if energy > 0 else 1.0  # PD (37) over B
         out[i] = zero
         out[n_devices + i] = energy * by_budget
-        out[on + n + i] = deficiency * scale * (work[at + NOW_AT] - work[at + ON_AT])
-        out[off + n + i] = deficiency * scale_off * (work[at + NOW_AT] - work[at + OFF_AT])
+        out[on + n + i] = deficiency * scale * (work[at + NOW_AT] - work[at + ON_AT]) if scale > 0.0 else 0.0
+        out[off + n + i] = deficiency * scale * (work[at + NOW_AT] - work[at + OFF_AT]) if scale_off > 0.0 else 0.0
         out[tail + 1 + i] = s.delay[i] * by_sleep
         out[tail + 1 + n_devices + i] = s.record[i] * by_level
     if p.joint == 0:
@@ -617,7 +622,7 @@ def _observe_per_device(p, s, out):
     need, error = (p.horizon - slot + 1) * p.budget / p.horizon, s.score[NOW]
     for i in range(p.n_devices):
         energy, delay, u = s.energy[i], s.delay[i], s.record[i]
-        now = _error_at(p, s, i) if not over else 0.0
+        now = _error_at(p, s, i)
         gain = 0.0 if over else now - p.work[np.uint64(p.places[i]) + ON_AT]
         out[at] = 1.0
         out[at + 1] = 1.0 if i == turn and not over else 0.0
@@ -906,6 +911,7 @@ def play(network, scores, relation, numbers, sizes, work, *state):
                 scores[k, decision] = score
             _step(p, s, 1 if score > 0.0 else 0)
             decision += 1
+        _tell(p, s)
 
 
 @inner
@@ -979,6 +985,7 @@ def branch(network, points, cuts, features, gains, tails, reached, room, relatio
                 at += 1
             _step(p, s, action)
             decision += 1
+        _tell(p, s)
         for i in range(n_points):
             if i >= at or chosen[i] < 0:
                 gains[k, i] = np.nan

@@ -761,8 +761,9 @@ def solve_joint(
     if view not in ("sequential", "joint"):
         raise ValueError(f"view: expected 'sequential' or 'joint', got {view!r}")
     problem = Problem.create(network, devices, horizon, energy_budget, max_sleep, fuse_measured=fuse_measured)
-    _check_bytes(problem, problem.horizon + 1, max_bytes, "solve_joint")
     network, n_devices = problem.network, problem.n_devices
+    plans = 2 + (5 * n_devices if view == "sequential" else 0)  # whole numbers of every row, see `_aged` and `_turn`
+    _check_bytes(problem, problem.horizon + 2 + -(-plans // network.n_levels), max_bytes, "solve_joint")
     n_cells, base, rows = _sizes(problem)
     errors = _cell_errors(problem)
     after = np.zeros((problem.horizon, rows, network.n_levels))

@@ -169,6 +169,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
             gymnasium.error.ResetNeeded: before `reset`, or after the end of an episode if autoreset is disabled.
         """
         usual = type(actions) is np.ndarray and actions.dtype == np.int64 and actions.shape == (self.num_envs,)
+        usual = usual and actions.flags.carray  # the kernels are compiled for such
         if not usual or self._waiting or not self._ready or self._joint:
             actions, usual = self.check_step(actions), False
         k, episodes, over = self.num_envs, self._episodes, self._over
@@ -177,6 +178,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         most = episodes.decide(actions, rewards, forced, observation, ended, strict=usual)
         if most < 0:
             checked_actions(actions, self._action_shape)  # tells which is wrong
+            raise AssertionError("an action that the kernel refuses was not refused here")
         closed = ended > 0 if most else np.zeros(k, np.bool_)
         terminated = ended == 2 if most == 2 else np.zeros(k, np.bool_)
 
@@ -216,7 +218,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         observation: NDArray[np.float32],
     ) -> dict[str, Any]:
         final_info = self._raw_state(terminated)
-        self._add_outcome(final_info, terminated, terminated, terminated, forced, 2)
+        self._add_outcome(final_info, terminated.copy(), terminated.copy(), terminated, forced, 2)
         final_obs: NDArray[Any] = np.full(self.num_envs, None, dtype=object)
         for k in np.flatnonzero(terminated):
             final_obs[k] = observation[k].copy()
@@ -233,7 +235,9 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
     def _raw_state(self, mask: NDArray[np.bool_] | None = None) -> dict[str, Any]:
         """The raw state of all episodes, or of those in ``mask`` and zero elsewhere."""
         episodes, m = self._episodes, self.problem.n_devices
-        whole, everyone = episodes.state.whole.copy(), mask if mask is not None else np.ones(self.num_envs, np.bool_)
+        whole, shown = episodes.state.whole.copy(), np.ones((len(_STATE), self.num_envs), np.bool_)
+        if mask is not None:
+            shown &= mask
         state: dict[str, NDArray[Any]] = {
             "action_mask": episodes.state.mask.copy(),
             "slot": whole[:, kernels.SLOT],
@@ -245,10 +249,10 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
             "capped": whole[:, kernels.CAPPED],
         }
         infos: dict[str, Any] = {}
-        for key, value in state.items():
+        for (key, value), row in zip(state.items(), shown, strict=True):
             if mask is not None:
                 value[~mask] = 0
-            infos[key], infos[_MASK_OF[key]] = value, everyone
+            infos[key], infos[_MASK_OF[key]] = value, row
         return infos
 
     def _add_outcome(

@@ -365,3 +365,15 @@ def test_a_state_put_in_place_is_observed_as_it_was_when_played(kind: str, fuse_
         again = placed.place(*(info[name] for name in ("slot", "turn", "energy", "delay", "record", "level")))
         np.testing.assert_allclose(again, observation, rtol=1e-5, atol=1e-7)
         observation, _, over, _, info = env.step(rng.integers(0, 2, 8))
+
+
+def test_play_leaves_the_level_and_the_mask_of_the_end() -> None:
+    problem = Problem.create("pku2018", (0, 6), 6, 2, 4)
+    episodes = Episodes(problem, 3, observation="compact")
+    assert episodes.action_mask().tolist() == [[1, 0]] * 3
+    path = episodes.draw_path(np.random.default_rng(0).random((3, 7)))
+    episodes.begin(np.arange(3), path, episodes.blank())
+    layers = Layers(np.array([32, 1]), np.zeros(33, np.float32))
+    episodes.play(layers)
+    assert episodes.action_mask().tolist() == [[1, 0]] * 3
+    np.testing.assert_array_equal(episodes.level, problem.network.levels[path[:, -1]])

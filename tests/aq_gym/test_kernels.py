@@ -105,6 +105,38 @@ def test_joint_view(made_up_problem: Callable[..., Arguments], world: type, seed
     assert info["average_joint_error"] == pytest.approx(-total / problem.horizon, rel=1e-9)
 
 
+@pytest.mark.parametrize("n_locations", [31, 32, 33, 64, 97])
+@pytest.mark.parametrize("fuse", [False, True])
+def test_blocks_of_locations(world: type, n_locations: int, fuse: bool) -> None:
+    """Rows that fill their last block, or just do not."""
+    network, rng = SensorNetwork.synthetic(n_locations, seed=n_locations), np.random.default_rng(n_locations)
+    devices = [0, n_locations - 1, n_locations // 2]
+    instance = {"horizon": 6, "energy_budget": 3, "max_sleep": 4, "fuse_measured": fuse}
+    env = MultiDeviceEnv(network=network, devices=devices, **instance)  # type: ignore[arg-type]
+    path = levels_of(env.problem, rng)
+    obs, info = env.reset(options={"levels": path})
+    model = world(env.problem, network.levels[path])
+    while not model.over:
+        check_state(env, obs, info, model, joint=False)
+        action = int(rng.random() < 0.4)
+        want, _ = model.decide(action)
+        obs, reward, _, _, info = env.step(action)
+        assert reward == pytest.approx(want, rel=1e-10, abs=1e-11)
+
+
+def test_the_end_shows_each_devices_last_error() -> None:
+    for fuse in (False, True):
+        env = MultiDeviceEnv(horizon=6, energy_budget=3, max_sleep=6, fuse_measured=fuse, observation="per_device")
+        obs, info = env.reset(seed=3)
+        rng, terminated = np.random.default_rng(3), False
+        while not terminated:
+            obs, _, terminated, _, info = env.step(int(rng.random() < 0.5))
+        network, devices = env.problem.network, env.problem.devices
+        last = network.joint_error(devices, info["delay"] - 1, info["record"], info["level"], fuse_measured=fuse)
+        shown = obs[32:].reshape(5, 18)[:, 10]
+        np.testing.assert_allclose(shown, np.minimum(1.0, last[list(devices)] / info["level"]), rtol=1e-6)
+
+
 def test_many_devices_fresh_and_old(world: type) -> None:
     """M = 30 on the campus, both ways of treating fresh readings: all sense in slot 1, none later."""
     for fuse in (False, True):

@@ -515,3 +515,32 @@ def test_pickled_in_mid_episode() -> None:
     run(envs, 10, 0)
     twin = pickle.loads(pickle.dumps(envs))
     assert_same(run(twin, 40, 1), run(envs, 40, 1))
+
+
+def test_masks_of_infos_are_arrays_of_their_own() -> None:
+    env = MultiDeviceVectorEnv(num_envs=3, horizon=1, energy_budget=1, max_sleep=1, autoreset_mode="SameStep")
+    _, infos = env.reset(seed=0)
+    infos["_slot"][:] = False
+    assert infos["_turn"].all() and infos["_level"].all()
+    for _ in range(5):
+        _, _, terminated, _, infos = env.step(np.ones(3, np.int64))
+    assert terminated.all()
+    terminated[:] = False
+    final = infos["final_info"]
+    assert all(final[key].all() for key in ("_slot", "_forced", "_joint_error", "_average_joint_error"))
+
+
+def test_strided_and_read_only_actions_are_taken_as_they_are() -> None:
+    plan = np.random.default_rng(0).integers(0, 2, (3, 40))
+    envs = [MultiDeviceVectorEnv(num_envs=3) for _ in range(3)]
+    for env in envs:
+        env.reset(seed=0)
+    compiled = len(envs[0]._episodes.advance.signatures)
+    for t in range(40):
+        fixed = plan[:, t].copy()
+        fixed.flags.writeable = False
+        steps = [env.step(a) for env, a in zip(envs, (plan[:, t].copy(), plan[:, t], fixed), strict=True)]
+        for step in steps[1:]:
+            np.testing.assert_array_equal(step[0], steps[0][0])
+            np.testing.assert_array_equal(step[1], steps[0][1])
+    assert len(envs[0]._episodes.advance.signatures) == compiled, "compiled anew for another kind of array"

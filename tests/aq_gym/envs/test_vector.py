@@ -155,10 +155,12 @@ def test_seeds_and_generators(mode: str) -> None:
 
 
 def test_unseeded_episodes_differ() -> None:
-    envs = MultiDeviceVectorEnv(4, **SMALL)
+    """Their weather over sixty slots, which no two share but by a miracle."""
+    envs, others = MultiDeviceVectorEnv(4), MultiDeviceVectorEnv(4)
     assert len(envs.np_random) == len(set(envs.np_random_seed)) == 4
-    obs = [envs.reset()[0], MultiDeviceVectorEnv(4, **SMALL).reset()[0]]
-    assert len({row.tobytes() for batch in obs for row in batch}) > 4
+    envs.reset()
+    others.reset()
+    assert len({path.tobytes() for each in (envs, others) for path in each._episodes.path}) == 8
 
 
 def test_a_wrong_number_of_seeds() -> None:

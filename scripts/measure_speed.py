@@ -112,8 +112,10 @@ def row(found: dict[str, Any]) -> dict[str, str]:
 
 def alone(name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """An instance that no peer can solve, in a process of its own: how long, and how much memory."""
-    code = f"from scripts.speed import solvers; import json, resource; found = solvers.{measure.__name__}(); " + (
-        "found['gib'] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20; print(json.dumps(found))"
+    code = (
+        "import json, re, pathlib; from scripts.speed import solvers; "
+        f"found = solvers.{measure.__name__}(); peak = pathlib.Path('/proc/self/status').read_text(); "
+        "found['gib'] = int(re.search(r'VmHWM:\\s+(\\d+)', peak)[1]) / 2**20; print(json.dumps(found))"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE)
     return {"what": name, **json.loads(done.stdout)}

@@ -81,7 +81,9 @@ def draw(path: Path, table: pd.DataFrame) -> None:
         rows = table[table["curve"] == name]
         axis.loglog(rows["size"], rows["cost"], "o-")
         axis.set(xlabel=name, ylabel=rows["unit"].iloc[0], title=f"grows as the power {rows['exponent'].iloc[0]:.2f}")
-        axis.grid(alpha=0.3, which="both")
+        axis.set_xticks(rows["size"], [f"{size:,}" for size in rows["size"]], rotation=45)
+        axis.minorticks_off()
+        axis.grid(alpha=0.3)
     for axis in axes.flat[len(names) :]:
         axis.set_visible(False)
     save_figure(path, figure)

@@ -74,6 +74,7 @@ class DQNConfig:
     pair_cut: int = (
         0  # steps to where a pair is cut off (the generalist: parts of the horizon), values tell the rest; 0: never
     )
+    pair_alone: bool = False  # of many deciders only the one who decided otherwise reacts: the others' noise is gone
     value_updates: int = 1_500  # minibatches of batch_size in each fit of those values
 
     # Machine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from aq_gym.estimation import LevelAware, suffice
 from aq_gym.network import SIGNIFICANT_DIGITS, SensorNetwork, round_significant
 
 __all__ = ["DEFAULT_MEASUREMENT_VARIANCE", "SIGNIFICANT_DIGITS", "field_statistics", "fit", "rounded"]
@@ -36,7 +38,8 @@ def fit(
             quantise small levels [ug/m3].
 
     Returns:
-        The network, named "custom", without coordinates (add them by `dataclasses.replace`).
+        The network, named "custom", without coordinates (add them by `dataclasses.replace`). It has a level model where
+        the readings suffice to learn one (`estimation.suffice`).
 
     Raises:
         ValueError: a table, the calibration or an option is unusable; the message names it, and the row and the
@@ -47,7 +50,7 @@ def fit(
     means = [table.mean(axis=1) for table in tables]  # (T,) each
     a, b = _relations(tables, means, floor)
     levels, transition, start = _chain(means, width)
-    return SensorNetwork(
+    network = SensorNetwork(
         measurement_variance=_measurement_variance(calibration),
         temporal_variance=_temporal_variance(tables),
         mean_relation=a,
@@ -56,10 +59,13 @@ def fit(
         transition=transition,
         start=start,
     )
+    if not suffice(tables, floor):
+        return network
+    return dataclasses.replace(network, level_model=LevelAware.fit(network, tables, min_level=floor).parameters)
 
 
 def rounded(network: SensorNetwork) -> SensorNetwork:
-    """The network with variances, relations and coordinates rounded to 12 significant digits, as it is stored.
+    """The network as it is stored: variances, relations and coordinates of 12 significant digits, a level model of 6.
 
     The chain stays as it is: its entries are ratios of counts, which every processor divides alike.
     """
@@ -74,6 +80,7 @@ def rounded(network: SensorNetwork) -> SensorNetwork:
         start=network.start,
         coordinates=None if xy is None else round_significant(xy),
         name=network.name,
+        level_model=None if network.level_model is None else round_significant(network.level_model, 6),
     )
 
 

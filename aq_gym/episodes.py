@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from aq_gym import kernels
+from aq_gym.estimation import LevelAware, mean_deviation
 from aq_gym.kernels import Branches, Constants, SmallNetwork, State
 from aq_gym.observation import COMPACT_FEATURES, DEVICE_FEATURES, ObservationLayout, error_bound, traits
 from aq_gym.problem import Problem
@@ -78,6 +79,34 @@ def _n_weights(widths: NDArray[np.int64]) -> int:
     return int(((widths[:-1] + 1) * widths[1:]).sum())
 
 
+_Inference = tuple[NDArray[np.float64], NDArray[np.float64], int]
+
+
+def _paper(problem: Problem, padded: int) -> _Inference:
+    """Of the paper's inference: (4, M, P) rows of locations, nothing learned, no room."""
+    network, rows, n = problem.network, np.asarray(problem.devices), problem.n_locations
+    relation = np.zeros((4, len(rows), padded))
+    relation[1] = 1.0
+    relation[0, :, :n] = network.mean_relation[rows]
+    relation[1, :, :n] = network.variance_relation[rows]
+    relation[2] = 1.0 / (network.measurement_variance + relation[1])
+    relation[3] = relation[0] * relation[2]
+    return relation, np.zeros(0), 0
+
+
+def _level_aware(problem: Problem, padded: int) -> _Inference:
+    """Of level-aware inference: (4, M, P) rows, what was learned and how much room is needed, see `kernels._krige`."""
+    network, rows, n = problem.network, np.asarray(problem.devices), problem.n_locations
+    m, model = len(rows), LevelAware.of(problem.network)
+    covariance, part = model.covariance(), 1.0 + mean_deviation(network)
+    relation = np.zeros((4, m, padded))
+    relation[0, :, :n], relation[1, :, :n], relation[2, :, :n] = covariance[rows], part, np.diag(covariance)
+    rho = model.correlation(np.arange(problem.max_sleep + 1))
+    numbers = problem.level_noise**2, model.drift, model.floor
+    learned = np.array([*numbers, *rho, *part[rows], *covariance[np.ix_(rows, rows)].reshape(-1)])
+    return relation, learned, 3 * m + m * m + m * kernels.LANES
+
+
 class Episodes:
     """K episodes of one problem, advanced together by the kernels."""
 
@@ -90,21 +119,17 @@ class Episodes:
         n, m, k, horizon = problem.n_locations, problem.n_devices, n_episodes, problem.horizon
         padded = -(-n // kernels.LANES) * kernels.LANES
         rows = np.asarray(problem.devices, dtype=np.int64)
-        relation = np.zeros((4, m, padded))
-        relation[1] = 1.0
-        relation[0, :, :n] = network.mean_relation[rows]
-        relation[1, :, :n] = network.variance_relation[rows]
-        relation[2] = 1.0 / (network.measurement_variance + relation[1])
-        relation[3] = relation[0] * relation[2]
+        aware = problem.inference == "level-aware"
+        relation, learned, room = (_level_aware if aware else _paper)(problem, padded)
         blocks = relation.reshape(4, m, -1, kernels.LANES).transpose(1, 2, 0, 3).reshape(m, -1)
         delta2 = network.measurement_variance
         numbers = (delta2, network.temporal_variance, delta2**0.5, 1.0 / error_bound(problem), network.levels[-1])
         places = rows // kernels.LANES * kernels.N_WORK * kernels.LANES + rows % kernels.LANES
-        about = problem.energy_budget, problem.max_sleep, problem.fuse_measured, joint
+        about = problem.energy_budget, problem.max_sleep, problem.fuse_measured, joint, aware
         sizes = (m, n, horizon, *about, kernels.LANES, *places)
         scarcity = 1.0 / (horizon * np.maximum(np.arange(problem.energy_budget + 1), 1))
-        told = np.array([*numbers, *traits(problem), *scarcity])
-        self._constants = Constants(blocks, told, np.array(sizes, np.int64), np.zeros(kernels.N_WORK * padded))
+        told = np.array([*numbers, *traits(problem), *scarcity, *learned])
+        self._constants = Constants(blocks, told, np.array(sizes, np.int64), np.zeros(kernels.N_WORK * padded + room))
         self.state = State(
             np.zeros((k, kernels.N_CLOCK + 2 * m), np.int64),
             np.zeros((k, kernels.N_SCORE + m + horizon + 1)),
@@ -266,7 +291,9 @@ class Episodes:
         kernels.play(network, scores, *self.arguments)
         return self.total_error / self.problem.horizon
 
-    def branch(self, layers: Layers, points: NDArray[np.int64], cuts: Sequence[int] = ()) -> Counterfactuals:
+    def branch(
+        self, layers: Layers, points: NDArray[np.int64], cuts: Sequence[int] = (), *, alone: bool = False
+    ) -> Counterfactuals:
         """Counterfactual pairs: at chosen decisions, what would sensing have gained under the same levels?
 
         Both plays go on to the end, and there is one stretch; or to the last of the cuts, with a stretch up to each.
@@ -276,6 +303,8 @@ class Episodes:
             points: (K, n) numbers of the chosen decisions, counted from the present one, never decreasing.
             cuts: numbers of slots after the decision, increasing, at which both plays are observed on the turn of the
                 same device.
+            alone: only the device that decided otherwise plays on by the network; the others do again what they did.
+                With many devices most of the noise is theirs, and near a good policy little of the gain.
 
         Returns:
             The pairs. The episodes themselves are played to their ends.
@@ -303,10 +332,11 @@ class Episodes:
             np.empty((horizon + 2, m)),
             np.empty(horizon + 2),
             np.empty(n, np.int64),
+            np.empty(horizon * m, np.int64),
             np.empty(horizon * m, np.bool_),
             np.empty((horizon * m if len(at) else 0, size), np.float32),
         )
-        kernels.branch(network, points, at, features, gains, tails, reached, room, *self.arguments)
+        kernels.branch(network, points, at, alone, features, gains, tails, reached, room, *self.arguments)
         return Counterfactuals(features, gains, tails, reached)
 
     def _network(self, layers: Layers) -> SmallNetwork:
@@ -397,7 +427,7 @@ class Episodes:
         if state.problem != self._digest:
             raise ValueError(
                 "state: belongs to another problem; a state can only be restored into an environment of the same "
-                "network, devices, horizon, energy_budget, max_sleep and fuse_measured, sequential or joint alike"
+                "network, devices, horizon, energy_budget, max_sleep and inference, sequential or joint alike"
             )
         pairs: Any = zip(self.state, state.arrays, strict=True)
         for mine, theirs in pairs:

@@ -65,6 +65,11 @@ def deviation_covariance(network: SensorNetwork) -> NDArray[np.float64]:
     return np.asarray((variance[:, None] + variance - b) / 2.0)
 
 
+def suffice(tables: Sequence[NDArray[np.float64]], min_level: float = 30.0) -> bool:
+    """Whether (T, N) tables of readings [µg/m³] are enough to learn from: 4 N slots of the least level in each."""
+    return all(int((x.mean(axis=1) >= max(min_level, 1e-9)).sum()) >= 4 * x.shape[1] for x in tables)
+
+
 def flat_map(network: SensorNetwork, level: ArrayLike) -> Estimate:
     """Every location at the area's level (...)."""
     e = np.asarray(level, dtype=np.float64)[..., None]
@@ -122,6 +127,22 @@ class LevelAware:
     drift: float
 
     @classmethod
+    def of(cls, network: SensorNetwork) -> LevelAware:
+        """What was learned of a network, from its ``level_model``.
+
+        Raises:
+            ValueError: it has none.
+        """
+        if network.level_model is None:
+            raise ValueError(f"level_model: {network.name!r} has none; scripts.fit_network learns it")
+        return cls(network, *network.level_model.tolist())
+
+    @property
+    def parameters(self) -> tuple[float, ...]:
+        """The six numbers that a network keeps as its ``level_model``."""
+        return (self.lasting, self.short, self.memory, self.long, self.floor, self.drift)
+
+    @classmethod
     def fit(cls, network: SensorNetwork, readings: Sequence[ArrayLike], *, min_level: float = 30.0) -> LevelAware:
         """Learn what lasts, how long, and the floor from the readings that the network was fitted to.
 
@@ -143,7 +164,7 @@ class LevelAware:
         levels = [table.mean(axis=1) for table in tables]
         residuals = [x - e[:, None] * (1.0 + mean_deviation(network)) for x, e in zip(tables, levels, strict=True)]
         clear = [e >= max(min_level, 1e-9) for e in levels]
-        if min(int(used.sum()) for used in clear) < 4 * network.n_locations:
+        if not suffice(tables, min_level):
             raise ValueError(f"readings: fewer than {4 * network.n_locations} slots of at least {min_level:g} µg/m³")
         parts = [r / np.maximum(e, 1e-9)[:, None] for r, e in zip(residuals, levels, strict=True)]
         together = np.concatenate([z[used] for z, used in zip(parts, clear, strict=True)])
@@ -173,14 +194,27 @@ class LevelAware:
             level_noise: standard deviation of what the server knows of the level, as a share of it.
         """
         e = np.asarray(level, dtype=np.float64)[..., None]  # (..., 1)
-        part, own, c = 1.0 + mean_deviation(self.network), sources.devices, self.covariance()
+        part = 1.0 + mean_deviation(self.network)
+        weights, share, deviation = self._weighed(sources, e, part, level_noise)
+        seen = sources.reading - part[sources.devices] * (e + share * (sources.level_then - e))
+        return Estimate(e * part + (weights * seen[..., None]).sum(axis=-2), deviation)
+
+    def deviation(self, sources: Sources, level: ArrayLike, *, level_noise: float = 0.0) -> NDArray[np.float64]:
+        """(..., N) what `estimate` claims of its map; the readings themselves do not matter."""
+        e = np.asarray(level, dtype=np.float64)[..., None]
+        return self._weighed(sources, e, 1.0 + mean_deviation(self.network), level_noise)[2]
+
+    def _weighed(
+        self, sources: Sources, e: NDArray[np.float64], part: NDArray[np.float64], level_noise: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """(..., M, N) weights of what is seen, (..., M) shares of the levels then, (..., N) deviations."""
+        own, c = sources.devices, self.covariance()
         then, delay = sources.level_then, sources.delay
         unsure = np.asarray(np.square(level_noise * e))  # (..., 1) variance of the level now
         noise = np.square(level_noise) * (np.square(then) + np.square(e))  # of the difference of two known levels
         walked = self.drift * delay
         share = np.divide(walked, walked + noise, out=np.zeros_like(noise), where=walked + noise > 0)
         left: NDArray[np.float64] = np.asarray(share * noise)  # variance of the change of the level that stays unknown
-        seen = sources.reading - part[own] * (e + share * (then - e))
         between = np.minimum(left[..., :, None], left[..., None, :]) + unsure[..., None]
         between = between * np.outer(part[own], part[own]) + self.floor * np.eye(len(own))
         same = self.correlation(delay[..., :, None] - delay[..., None, :])
@@ -188,10 +222,9 @@ class LevelAware:
         across = c[own] * (self.correlation(delay) * then)[..., None] * e[..., None]
         across = across + unsure[..., None] * np.outer(part[own], part)  # (..., M, N)
         weights = np.linalg.solve(between, across)
-        moved = (weights * seen[..., None]).sum(axis=-2)
         before = np.diag(c) * np.square(e) + unsure * np.square(part)
         after = np.maximum(before - (weights * across).sum(axis=-2), 0.0)
-        return Estimate(e * part + moved, np.sqrt(after + self.floor))
+        return weights, share, np.sqrt(after + self.floor)
 
 
 def coverage(errors: ArrayLike, deviations: ArrayLike) -> tuple[float, ...]:
@@ -232,7 +265,7 @@ def _fading(parts: Sequence[NDArray[np.float64]], clear: Sequence[NDArray[np.boo
 
 def _floor(residual: NDArray[np.float64], variance: NDArray[np.float64]) -> float:
     """The variance to add with which intervals of 50, 90 and 95 % cover as much as they say, as nearly as can be."""
-    candidates = np.concatenate([[0.0], np.geomspace(0.05, 20.0, 40)])
+    candidates = np.concatenate([[0.01], np.geomspace(0.05, 20.0, 40)])  # never 0: exact readings make kriging singular
     miss = [
         max(abs(x - y) for x, y in zip(coverage(residual, np.sqrt(variance + q)), LEVELS_OF_COVERAGE, strict=True))
         for q in candidates

@@ -5,13 +5,15 @@ Every function takes any leading batch axes (written ``...``). Concentrations an
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 if TYPE_CHECKING:
     from aq_gym.network import SensorNetwork
+
+INFERENCES = ("paper", "level-aware")
 
 
 class Map(NamedTuple):
@@ -63,8 +65,13 @@ def infer(
     level: ArrayLike,
     *,
     fuse_measured: bool = False,
+    inference: str = "paper",
+    level_noise: float = 0.0,
 ) -> Map:
-    """The map inferred from all devices: the three-step rule, equations (6), (9), (18)-(20).
+    """The map inferred from all devices.
+
+    The paper's three-step rule, equations (6), (9), (18)-(20); or level-aware, see `aq_gym.estimation.LevelAware`: then
+    the joint error is the standard deviation that the map claims, since its mean is not expected at the level.
 
     Args:
         network: the fitted parameters.
@@ -72,12 +79,21 @@ def infer(
         delay: (..., M) slots since each device last sensed; 0 = in this slot.
         record: (..., M) the level when each device last sensed [µg/m³].
         level: (...) the present level [µg/m³].
-        fuse_measured: fuse a location's own fresh reading like any other source, instead of keeping it as the value.
+        fuse_measured: fuse a location's own fresh reading like any other source, instead of keeping it as the value
+            (the paper's inference alone: the other always fuses).
+        inference: "paper" or "level-aware".
+        level_noise: what the server knows of the level is off by this share of it (level-aware alone).
 
     Returns:
         The `Map`, each field (..., N).
+
+    Raises:
+        ValueError: an unknown inference, a bad noise, or a network without a level model.
     """
+    check_inference(network, inference, level_noise)
     level = np.asarray(level, dtype=np.float64)
+    if inference == "level-aware":
+        return _level_aware(network, devices, delay, record, level, level_noise)
     means, variances = single_source(network, devices, delay, record, level)
     precision = 1.0 / variances
     variance = 1.0 / precision.sum(axis=-2)  # (6), (20)
@@ -99,6 +115,50 @@ def joint_error(
     level: ArrayLike,
     *,
     fuse_measured: bool = False,
+    inference: str = "paper",
+    level_noise: float = 0.0,
 ) -> NDArray[np.float64]:
     """The joint error of every location, equation (9), shape (..., N) [µg/m³]; arguments as in `infer`."""
-    return infer(network, devices, delay, record, level, fuse_measured=fuse_measured).joint_error
+    options: dict[str, Any] = {"fuse_measured": fuse_measured, "inference": inference, "level_noise": level_noise}
+    return infer(network, devices, delay, record, level, **options).joint_error
+
+
+def check_inference(network: SensorNetwork, inference: str, level_noise: float) -> None:
+    """Refuse what can't be inferred.
+
+    Raises:
+        ValueError: an unknown inference, a noise that is no share, or a network without a level model.
+    """
+    if inference not in INFERENCES:
+        raise ValueError(f"inference: expected one of {', '.join(INFERENCES)}, got {inference!r}")
+    number = isinstance(level_noise, int | float | np.number) and not isinstance(level_noise, bool)
+    if not number or not 0.0 <= level_noise <= 1.0:
+        raise ValueError(f"level_noise: expected a share of the level from 0 to 1, got {level_noise!r}")
+    if inference == "paper" and level_noise:
+        raise ValueError(
+            f"level_noise: the paper's inference takes the level for known, so only 0 is possible, got {level_noise!r}"
+        )
+    if inference == "level-aware" and network.level_model is None:
+        raise ValueError(
+            f"inference: {network.name!r} has no level_model, which level-aware inference needs; "
+            "scripts.fit_network learns it, or aq_gym.estimation.LevelAware.fit"
+        )
+
+
+def _level_aware(
+    network: SensorNetwork,
+    devices: ArrayLike,
+    delay: ArrayLike,
+    record: ArrayLike,
+    level: NDArray[np.float64],
+    level_noise: float,
+) -> Map:
+    from aq_gym.estimation import LevelAware, Sources, mean_deviation
+
+    rows = np.asarray(devices, dtype=np.intp)
+    since, then = np.asarray(delay), np.asarray(record, dtype=np.float64)
+    deviation = LevelAware.of(network).deviation(Sources(rows, then, since, then), level, level_noise=level_noise)
+    mean = level[..., None] * (1.0 + mean_deviation(network))
+    measured = np.zeros(deviation.shape, dtype=np.bool_)
+    measured[..., rows] = since == 0
+    return Map(np.broadcast_to(mean, deviation.shape), deviation, deviation, measured)

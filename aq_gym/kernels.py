@@ -6,6 +6,8 @@ Errors are computed in units of the level e, which makes a fresh reading's weigh
 c = (δ²u² + dσ²)/e² and s = u/e - 1, device m says of location j a value that is off the level by e(s + a_mj) with
 precision 1/(e²(c + b_mj)); a fresh one has c = δ², s = 0. With S0 = Σ 1/(c + b) and S1 = Σ (s + a)/(c + b) equations
 (9), (19) and (20) read J = e sqrt(S0 + S1²)/S0. The sums are begun anew in every slot, so that updates cannot drift.
+
+With level-aware inference there are no such sums: `_krige` computes every map from the state, M²N operations each.
 """
 
 from __future__ import annotations
@@ -62,10 +64,10 @@ def _jit(function: _Function, **options: Any) -> _Function:
 class Constants(NamedTuple):
     """What a problem's kernels are given."""
 
-    relation: NDArray[np.float64]  # (M, 4P) a, b, 1/(δ² + b), a/(δ² + b), in blocks; P = N padded
-    numbers: NDArray[np.float64]  # (5 + 5 + M + B + 1,) delta2 ... top_level, traits, quality, scarcity of Setting
-    sizes: NDArray[np.int64]  # (8 + M,) n_devices ... places of Setting
-    work: NDArray[np.float64]  # (3P,) scratch of the episode at hand, in blocks: J now, if on, if off
+    relation: NDArray[np.float64]  # (M, 4P) a, b, 1/(δ² + b), a/(δ² + b), in blocks; P = N padded; see `_krige`
+    numbers: NDArray[np.float64]  # (5 + 5 + M + B + 1 + L,) delta2 ... top_level, traits ... learned of Setting
+    sizes: NDArray[np.int64]  # (9 + M,) n_devices ... places of Setting
+    work: NDArray[np.float64]  # (3P + K,) scratch of the episode at hand, in blocks: J now, if on, if off; `_krige`'s
 
 
 class State(NamedTuple):
@@ -126,6 +128,7 @@ class Branches(NamedTuple):
     records: NDArray[np.float64]  # (T + 2, M)
     totals: NDArray[np.float64]  # (T + 2,)
     chosen: NDArray[np.int64]  # (n,)
+    actions: NDArray[np.int64]  # (decisions left,) as they were executed
     watched: NDArray[np.bool_]  # (decisions left,) at which a cut falls
     seen: NDArray[np.float32]  # (decisions left, size) what the play observed there
 
@@ -142,6 +145,7 @@ class Setting(NamedTuple):
     traits: NDArray[np.float64]  # (5,) what tells this problem from others, see `observation.traits`
     quality: NDArray[np.float64]  # (M,) the same of each device
     scarcity: NDArray[np.float64]  # (B + 1,) 1/(p T) of p sensings left; its first number means nothing
+    learned: NDArray[np.float64]  # (L,) of level-aware inference, see `_krige`
     n_devices: int
     n_locations: int
     horizon: int
@@ -149,6 +153,7 @@ class Setting(NamedTuple):
     max_sleep: int
     fuse: int
     joint: int
+    aware: int  # 1: level-aware inference
     lanes: int  # LANES, but unknown to the compiler, which else unrolls loops instead of using vector registers
     places: NDArray[np.int64]  # (M,) of the devices' locations in ``work``
     work: NDArray[np.float64]
@@ -188,8 +193,9 @@ BEGIN, WAIT, PLACE = 2, 3, 4  # beside 0 off and 1 on: what an episode may be to
 @inner
 def _setting(relation, x, n, work):
     a, b = 5 + N_TRAITS, 5 + N_TRAITS + n[0]
-    about = n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8:], work
-    return Setting(relation, x[0], x[1], x[2], x[3], x[4], x[5:a], x[a:b], x[b:], *about)
+    c = b + n[3] + 1
+    about = n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9:], work
+    return Setting(relation, x[0], x[1], x[2], x[3], x[4], x[5:a], x[a:b], x[b:c], x[c:], *about)
 
 
 @inner
@@ -315,6 +321,8 @@ def _average(work, row, n):
 
 @inner
 def _open_slot(p, s):
+    if p.aware:
+        return
     sums = s.sums
     for j in range(sums.shape[0]):
         sums[j] = 0.0
@@ -323,6 +331,67 @@ def _open_slot(p, s):
         c, deviation = _source(p, s, m)
         rest = 1.0 if m >= turn and s.energy[m] > 0 else 0.0
         _add_device(p.lanes, c, deviation, rest, p.relation[m], sums)
+
+
+@leaf
+def _krige(lanes, e, n_devices, max_sleep, learned, relation, work, row):
+    """J of level-aware inference: the deviation that `estimation.LevelAware` claims, into a row of ``work``.
+
+    ``learned`` holds ν², drift, floor, then rho (D + 1), the devices' parts 1 + m (M) and covariances C (M, M); the
+    rows of ``relation`` are a device's C and, the same for all devices, the locations' parts and variances C_jj.
+    Behind the rows ``work`` holds delay and record (M each) of the state that is asked about, then room: (M,), (M, M)
+    for the Cholesky factor, (M, LANES).
+    """
+    m, n_work = n_devices, N_WORK * LANES
+    unsure, drift, floor = learned[0] * e * e, learned[1], learned[2]
+    rho, part, own = learned[3 : 4 + max_sleep], learned[4 + max_sleep :], learned[4 + max_sleep + m :]
+    blocks = relation.shape[1] // N_FIELD // LANES
+    delay = work[blocks * n_work :]
+    record, left, factor = delay[m:], delay[2 * m :], delay[3 * m :]
+    solved = factor[m * m :]
+    for i in range(m):
+        walked, noise = drift * delay[i], learned[0] * (record[i] * record[i] + e * e)
+        left[i] = walked * noise / (walked + noise) if walked > 0.0 and noise > 0.0 else 0.0
+    for i in range(m):
+        for j in range(i + 1):
+            lag = np.int64(abs(delay[i] - delay[j]))
+            total = own[i * m + j] * rho[lag] * record[i] * record[j]
+            total += part[i] * part[j] * (min(left[i], left[j]) + unsure)
+            if i == j:
+                total += floor
+            for k in range(j):
+                total -= factor[i * m + k] * factor[j * m + k]
+            factor[i * m + j] = 1.0 / np.sqrt(total) if i == j else total * factor[j * m + j]  # 1/L on the diagonal
+    for block in range(blocks):
+        f, w = block * N_FIELD * LANES, block * n_work + np.int64(row)
+        for x in range(lanes):
+            location = relation[0, f + np.int64(B) + x]
+            work[w + x] = relation[0, f + np.int64(FRESH) + x] * e * e + unsure * location * location
+        for i in range(m):
+            alike, common = rho[np.int64(delay[i])] * record[i] * e, unsure * part[i]
+            for x in range(lanes):
+                solved[i * LANES + x] = alike * relation[i, f + x] + common * relation[0, f + np.int64(B) + x]
+            for k in range(i):
+                for x in range(lanes):
+                    solved[i * LANES + x] -= factor[i * m + k] * solved[k * LANES + x]
+            for x in range(lanes):
+                found = solved[i * LANES + x] * factor[i * m + i]
+                solved[i * LANES + x] = found
+                work[w + x] -= found * found
+        for x in range(lanes):
+            work[w + x] = np.sqrt(max(work[w + x], 0.0) + floor)
+
+
+@inner
+def _ask(p, s, row, fresh, later):
+    """Level-aware: the map if device ``fresh`` (-1: none) senses, and those from ``later`` on with energy do."""
+    e, m = s.path[s.clock[SLOT]], p.n_devices
+    at = p.relation.shape[1] // N_FIELD * N_WORK
+    for i in range(m):
+        senses = i == fresh or (i >= later and s.energy[i] > 0)
+        p.work[at + i] = 0.0 if senses else s.delay[i]
+        p.work[at + m + i] = e if senses else s.record[i]
+    _krige(p.lanes, e, m, p.max_sleep, p.learned, p.relation, p.work, row)
 
 
 @inner
@@ -337,6 +406,11 @@ def _keep_measured(p, s, row, e):
 @inner
 def _infer(p, s):
     """The map as it is now."""
+    if p.aware:
+        _ask(p, s, NOW_AT, -1, p.n_devices)
+        for i in range(p.n_devices):  # for `_error_at`
+            s.sums[i] = p.work[np.uint64(p.places[i]) + NOW_AT]
+        return
     e = s.path[s.clock[SLOT]]
     _infer_rows(p.lanes, e, s.sums, S0, S1, p.work, NOW_AT)
     _keep_measured(p, s, NOW_AT, e)
@@ -345,6 +419,8 @@ def _infer(p, s):
 @inner
 def _error_at(p, s, m):
     """J at device m's location; after the end that of the last slot, whose readings are one slot old by then."""
+    if p.aware:
+        return s.sums[m]
     over = s.clock[SLOT] > p.horizon
     e = s.path[min(s.clock[SLOT], p.horizon)]
     if p.fuse == 0 and (s.delay[m] == 0 or (over and s.delay[m] == 1 and s.record[m] == e)):
@@ -358,6 +434,10 @@ def _error_at(p, s, m):
 def _consider(p, s):
     """What the map becomes if the device whose turn it is senses, and if it sleeps and the later ones sense."""
     m = s.clock[TURN]
+    if p.aware:
+        _ask(p, s, ON_AT, m, p.n_devices)
+        _ask(p, s, OFF_AT, -1, m + 1)
+        return
     e = s.path[s.clock[SLOT]]
     c, deviation = _source(p, s, m)
     _suppose(p.lanes, e, c, deviation, 1.0 if s.energy[m] > 0 else 0.0, p.relation[m], s.sums, p.work)
@@ -397,7 +477,11 @@ def _executed(energy, delay, max_sleep, action):
 
 
 @inner
-def _sense(p, s, m):
+def _freshen(p, s, m):
+    """Device m senses."""
+    if p.aware == 0:
+        c, deviation = _source(p, s, m)
+        _refresh(p.lanes, 1.0, c, deviation, p.relation[m], s.sums, S0, S1)
     s.energy[m] -= 1
     s.delay[m] = 0
     s.record[m] = s.path[s.clock[SLOT]]
@@ -410,12 +494,10 @@ def _decide(p, s, action):
     on = _executed(s.energy[m], s.delay[m], p.max_sleep, action)
     before = s.score[NOW]
     if on:
-        c, deviation = _source(p, s, m)
-        _refresh(p.lanes, 1.0, c, deviation, p.relation[m], s.sums, S0, S1)
-        _sense(p, s, m)
+        _freshen(p, s, m)
         _infer(p, s)
         s.score[NOW] = _average(p.work, NOW_AT, p.n_locations)
-    elif s.energy[m] > 0:
+    elif s.energy[m] > 0 and p.aware == 0:
         c, deviation = _source(p, s, m)
         _refresh(p.lanes, -1.0, c, deviation, p.relation[m], s.sums, S0_REST, S1_REST)
     after = s.score[NOW]
@@ -456,9 +538,10 @@ def _look_around(p, s, anew):
 
 
 @merged
-def _look_ahead(p, s, anew):
-    """Prepare the next decision, for who does not observe where the battery is empty."""
-    if _look_around(p, s, anew) and s.energy[s.clock[TURN]] > 0:
+def _look_ahead(p, s, anew, only):
+    """Prepare the next decision if it is of device ``only`` (-1: of any), for who does not observe empty batteries."""
+    goes_on = _look_around(p, s, anew)
+    if goes_on and s.energy[s.clock[TURN]] > 0 and (only < 0 or s.clock[TURN] == only):
         _consider(p, s)
 
 
@@ -469,9 +552,7 @@ def _decide_together(p, s, actions, forced):
         on = _executed(s.energy[m], s.delay[m], p.max_sleep, actions[m])
         forced[m] = on != actions[m]
         if on:
-            c, deviation = _source(p, s, m)
-            _refresh(p.lanes, 1.0, c, deviation, p.relation[m], s.sums, S0, S1)
-            _sense(p, s, m)
+            _freshen(p, s, m)
     _infer(p, s)
     s.score[NOW] = _average(p.work, NOW_AT, p.n_locations)
     reward = -s.score[NOW]
@@ -482,6 +563,9 @@ def _decide_together(p, s, actions, forced):
 @inner
 def _suppose_all(p, s):
     """The joint view's: errors if all devices with energy sense."""
+    if p.aware:
+        _ask(p, s, ON_AT, -1, 0)
+        return
     e = s.path[s.clock[SLOT]]
     _infer_rows(p.lanes, e, s.sums, S0_REST, S1_REST, p.work, ON_AT)
     if p.fuse == 0:
@@ -872,9 +956,9 @@ def _copy_episode(source, target):
 
 
 @inner
-def _step(p, s, action):
+def _step(p, s, action, only):
     _decide(p, s, action)
-    _look_ahead(p, s, s.clock[TURN] == 0)
+    _look_ahead(p, s, s.clock[TURN] == 0, only)
 
 
 @inner
@@ -903,13 +987,13 @@ def play(network, scores, relation, numbers, sizes, work, *state):
     p = _setting(relation, numbers, sizes, work)
     for k in range(state[0].shape[0]):
         s = _episode(k, *state)
-        _look_ahead(p, s, False)
+        _look_ahead(p, s, False, -1)
         decision = 0
         while s.clock[SLOT] <= p.horizon:
             score = _score(p, s, network) if _free(p, s) else np.float32(np.nan)
             if decision < scores.shape[1]:
                 scores[k, decision] = score
-            _step(p, s, 1 if score > 0.0 else 0)
+            _step(p, s, 1 if score > 0.0 else 0, -1)
             decision += 1
         _tell(p, s)
 
@@ -940,7 +1024,7 @@ def _look(p, s, network, out):
 
 
 @compiled
-def branch(network, points, cuts, features, gains, tails, reached, room, relation, numbers, sizes, work, *state):
+def branch(network, points, cuts, alone, features, gains, tails, reached, room, relation, numbers, sizes, work, *state):
     """Counterfactual pairs: at chosen decisions play on with either action, under the same levels.
 
     points (K, n) are the numbers of the chosen decisions, never decreasing; features (K, n, size) receives what was
@@ -950,14 +1034,17 @@ def branch(network, points, cuts, features, gains, tails, reached, room, relatio
     cuts (C,) are numbers of slots, increasing: after so many, on the same device's turn, tails (K, n, C, 2, size)
     receives what is seen with off and with on, and reached (K, n, C) that it was; gains then holds the stretches
     between the cuts, and a branch ends at the last one. ``room`` is a Branches.
+
+    ``alone``: only the device that decided otherwise reacts to it; the others do what they did in the play left.
     """
     p = _setting(relation, numbers, sizes, work)
     n_points, horizon = points.shape[1], p.horizon
     batteries, records, totals, chosen = room.batteries, room.records, room.totals, room.chosen
-    watched, seen, n_cuts = room.watched, room.seen, cuts.shape[0]
+    watched, seen, n_cuts, m = room.watched, room.seen, cuts.shape[0], p.n_devices
     for k in range(points.shape[0]):
         s = _episode(k, *state)
-        _look_ahead(p, s, False)
+        first = s.clock[SLOT] * m + s.clock[TURN]
+        _look_ahead(p, s, False, -1)
         at, decision = 0, 0
         watched[:] = False
         for i in range(n_points):
@@ -968,10 +1055,10 @@ def branch(network, points, cuts, features, gains, tails, reached, room, relatio
             slot = s.clock[SLOT]
             if s.clock[TURN] == 0:
                 totals[slot] = s.score[TOTAL]
-                for m in range(p.n_devices):
-                    batteries[slot, ENERGY, m] = s.energy[m]
-                    batteries[slot, DELAY, m] = s.delay[m]
-                    records[slot, m] = s.record[m]
+                for i in range(m):
+                    batteries[slot, ENERGY, i] = s.energy[i]
+                    batteries[slot, DELAY, i] = s.delay[i]
+                    records[slot, i] = s.record[i]
             free = _free(p, s)
             action = 1 if free and _score(p, s, network) > 0.0 else 0
             if watched[decision]:
@@ -983,7 +1070,9 @@ def branch(network, points, cuts, features, gains, tails, reached, room, relatio
                         features[k, at, i] = network.inputs[i]
                     _copy_episode(s, _episode(at, *room.states))
                 at += 1
-            _step(p, s, action)
+            turn = s.clock[TURN]
+            room.actions[decision] = _executed(s.energy[turn], s.delay[turn], p.max_sleep, action)
+            _step(p, s, action, -1)
             decision += 1
         _tell(p, s)
         for i in range(n_points):
@@ -993,7 +1082,8 @@ def branch(network, points, cuts, features, gains, tails, reached, room, relatio
             gains[k, i] = 0.0
             other, sign = _episode(i, *room.states), 1.0 if chosen[i] == 1 else -1.0
             start, mover, cut, before, rest = other.clock[SLOT], other.clock[TURN], 0, 0.0, s.score[TOTAL]
-            _step(p, other, 1 - chosen[i])
+            only = mover if alone else -1
+            _step(p, other, 1 - chosen[i], only)
             while other.clock[SLOT] <= horizon:
                 slot = other.clock[SLOT]
                 if other.clock[TURN] == 0 and _rejoins(p, other, batteries, records):
@@ -1010,7 +1100,12 @@ def branch(network, points, cuts, features, gains, tails, reached, room, relatio
                     cut += 1
                     if cut == n_cuts:
                         break
-                _step(p, other, 1 if _free(p, other) and _score(p, other, network) > 0.0 else 0)
+                turn = other.clock[TURN]
+                if alone and turn != mover:
+                    action = room.actions[slot * m + turn - first]
+                else:
+                    action = 1 if _free(p, other) and _score(p, other, network) > 0.0 else 0
+                _step(p, other, action, only)
             if n_cuts == 0 or cut < n_cuts:
                 gains[k, i, cut] = sign * (other.score[TOTAL] - rest - before)
 

@@ -27,7 +27,8 @@ from numpy.typing import ArrayLike, NDArray
 __all__ = ["SIGNIFICANT_DIGITS", "SensorNetwork", "bundled_names", "round_significant", "write_atomically"]
 
 INSTANCES = Path(__file__).resolve().parent / "instances"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1: without a level model, and still written so
+LEVEL_MODEL = ("lasting", "short", "memory", "long", "floor", "drift")  # see `aq_gym.estimation.LevelAware`
 SIGNIFICANT_DIGITS = 12  # stored parameters: enough for every use, few enough that all processors agree
 _PROBABILITY_TOLERANCE = 1e-9
 _SYNTHETIC_NAME = re.compile(r"synthetic-(\d+)-(\d+)")
@@ -76,6 +77,8 @@ class SensorNetwork:
         transition: (E, E) Markov matrix, `transition[e, f]` = P(next level f | level e), rows sum to 1 (8).
         start: (E,) distribution of the level of slot 0, sums to 1 (7).
         coordinates: (N, 2) metres east and north of the locations' mean, or None where unknown.
+        level_model: (6,) what level-aware inference needs (`aq_gym.estimation.LevelAware`): lasting [1], short [1],
+            memory [slots], long [1], floor [(ug/m3)^2], drift [(ug/m3)^2]; or None where it was not learned.
         name: what the network is called in messages and cards.
 
     Raises:
@@ -91,18 +94,20 @@ class SensorNetwork:
     start: NDArray[np.float64]
     coordinates: NDArray[np.float64] | None = None
     name: str = "custom"
+    level_model: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         for field in ("measurement_variance", "temporal_variance"):
             object.__setattr__(self, field, _as_number(field, getattr(self, field)))
         for field, ndim in _ARRAY_NDIM.items():
             value = getattr(self, field)
-            if field != "coordinates" or value is not None:
+            if field not in _OPTIONAL or value is not None:
                 object.__setattr__(self, field, _as_array(field, value, ndim))
         _check_variances(self)
         _check_relations(self)
         _check_chain(self)
         _check_coordinates(self)
+        _check_level_model(self)
         if not isinstance(self.name, str) or not self.name:
             raise ValueError(f"name must be a non-empty string, got {self.name!r}")
 
@@ -187,7 +192,7 @@ class SensorNetwork:
         content = self._to_bytes()
         summary = {
             "name": self.name,
-            "format_version": FORMAT_VERSION,
+            "format_version": self._format_version,
             "n_locations": self.n_locations,
             "n_levels": self.n_levels,
             "measurement_variance": self.measurement_variance,
@@ -200,9 +205,13 @@ class SensorNetwork:
         write_atomically(target.with_suffix(".json"), text.encode())
         return target
 
+    @property
+    def _format_version(self) -> int:
+        return 1 if self.level_model is None else FORMAT_VERSION
+
     def _to_bytes(self) -> bytes:
         """An .npz archive: members sorted, stored uncompressed, timestamps fixed."""
-        members: dict[str, NDArray[Any]] = {"format_version": np.array(FORMAT_VERSION, dtype="<i8")}
+        members: dict[str, NDArray[Any]] = {"format_version": np.array(self._format_version, dtype="<i8")}
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, str):
@@ -229,7 +238,8 @@ class SensorNetwork:
         factors behind b are smooth random fields (sums of random waves whose correlation falls as
         exp(-distance / 350 m)) plus a part of the location's own: a_ij = m_j - m_i and
         b_ij = g_i + g_j + sum over factors of (f_i - f_j)^2, so b is a variogram, positive off the diagonal.
-        Level chain and the two variances are those of "pku2018". The same arguments give the same network everywhere.
+        Level chain, level model and the two variances are those of "pku2018". The same arguments give the same network
+        everywhere.
 
         Args:
             n_locations: number of locations, at least 2.
@@ -272,6 +282,7 @@ class SensorNetwork:
             start=base.start,
             coordinates=xy,
             name=f"synthetic-{n}-{seed}",
+            level_model=base.level_model,
         )
 
     def coarsen(self, n_levels: int) -> SensorNetwork:
@@ -308,10 +319,18 @@ class SensorNetwork:
             start=mass,
             coordinates=self.coordinates,
             name=f"{self.name}/{n}",
+            level_model=self.level_model,
         )
 
     def joint_error(
-        self, devices: ArrayLike, delay: ArrayLike, record: ArrayLike, level: ArrayLike, fuse_measured: bool = False
+        self,
+        devices: ArrayLike,
+        delay: ArrayLike,
+        record: ArrayLike,
+        level: ArrayLike,
+        fuse_measured: bool = False,
+        inference: str = "paper",
+        level_noise: float = 0.0,
     ) -> NDArray[np.float64]:
         """Joint error (9) of every location, (..., N) [ug/m3].
 
@@ -321,15 +340,21 @@ class SensorNetwork:
             record: (..., M) the level when each device last sensed [ug/m3].
             level: (...) the level now [ug/m3].
             fuse_measured: fuse a location's own fresh reading with the others instead of keeping it alone.
+            inference, level_noise: as in `aq_gym.inference.infer`.
         """
-        from aq_gym import inference
+        from aq_gym import inference as equations
 
-        return inference.joint_error(self, devices, delay, record, level, fuse_measured=fuse_measured)
+        options: dict[str, Any] = {"fuse_measured": fuse_measured, "inference": inference, "level_noise": level_noise}
+        return equations.joint_error(self, devices, delay, record, level, **options)
 
 
 # ---------------------------------------------------------------------------------------------------- checks
 
-_ARRAY_NDIM = {"mean_relation": 2, "variance_relation": 2, "levels": 1, "transition": 2, "start": 1, "coordinates": 2}
+_ARRAY_NDIM = {"mean_relation": 2, "variance_relation": 2, "levels": 1, "transition": 2, "start": 1} | {
+    "coordinates": 2,
+    "level_model": 1,
+}
+_OPTIONAL = ("coordinates", "level_model")
 
 
 def _as_number(field: str, value: Any) -> float:
@@ -437,6 +462,28 @@ def _check_coordinates(network: SensorNetwork) -> None:
         raise ValueError(f"coordinates has shape {xy.shape}: it must be ({n}, 2), metres east and north")
 
 
+def _check_level_model(network: SensorNetwork) -> None:
+    model = network.level_model
+    if model is None:
+        return
+    if model.shape != (len(LEVEL_MODEL),):
+        raise ValueError(f"level_model has shape {model.shape}: it must hold the {len(LEVEL_MODEL)} of {LEVEL_MODEL}")
+    lasting, short, memory, long, floor, drift = model
+    for name, value, right in (
+        ("lasting", lasting, 0.0 <= lasting <= 1.0),
+        ("short", short, short >= 0.0),
+        ("long", long, long >= 0.0 and short + long <= 1.0 + 1e-9),
+        ("memory", memory, memory > 0.0),
+        ("floor", floor, floor > 0.0),
+        ("drift", drift, drift >= 0.0),
+    ):
+        if not right:
+            raise ValueError(
+                f"level_model: {name} is {value}; right are lasting in 0..1, short and long of at least 0 that add up "
+                "to at most 1, memory and floor above 0, drift of at least 0"
+            )
+
+
 def _same(left: Any, right: Any) -> bool:
     if isinstance(left, np.ndarray) and isinstance(right, np.ndarray):
         return bool(np.array_equal(left, right))
@@ -488,7 +535,7 @@ def _read(path: Path) -> SensorNetwork:
             f"{str(path)!r} cannot be read as a network ({error}): write it again with SensorNetwork.save"
         ) from error
     known = {"format_version"} | {f.name for f in fields(SensorNetwork)}
-    missing = sorted(known - {"coordinates"} - set(found))
+    missing = sorted(known - set(_OPTIONAL) - set(found))
     if missing:
         raise ValueError(f"{str(path)!r} is not a SensorNetwork file: it lacks {', '.join(missing)}")
     unknown = sorted(set(found) - known)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from aq_gym.estimation import LevelAware, mean_deviation
 from aq_gym.problem import Problem
 
 OBSERVATIONS = ("full", "compact", "per_device")
@@ -202,14 +203,26 @@ def traits(problem: Problem) -> NDArray[np.float64]:
     squares = (chain * (levels[None, :] - levels[:, None]) ** 2).sum(axis=1)
     sizes = [problem.n_devices, problem.horizon, problem.horizon / problem.energy_budget, problem.max_sleep]
     volatility = min(1.0, math.sqrt(float(share @ squares)) / float(share @ levels))
-    tells = 1.0 / (network.measurement_variance + network.variance_relation[list(problem.devices)])
+    tells = _told(problem)
     return np.concatenate(
         [np.clip(np.log(sizes) / 8.0, -1.0, 1.0), [volatility], np.clip(np.log(tells.mean(axis=1)) / 8.0, -1.0, 1.0)]
     )
 
 
+def _told(problem: Problem) -> NDArray[np.float64]:
+    """(M, N) what a fresh reading alone tells of a location: precision at level 1, or the share that it explains."""
+    network, rows = problem.network, list(problem.devices)
+    if problem.inference == "paper":
+        return np.asarray(1.0 / (network.measurement_variance + network.variance_relation[rows]))
+    covariance = LevelAware.of(network).covariance() + problem.level_noise**2
+    variance = np.diag(covariance)
+    return np.asarray(np.square(covariance[rows]) / variance / variance[rows, None])
+
+
 def error_bound(problem: Problem) -> float:
     """A bound on every joint error of a problem [µg/m³], hence on every difference of two.
+
+    Level-aware: that of the prior at the highest level, since readings only lower a variance.
 
     A fused variance is at most each single source's (20), and those are at most δ²e² + Dσ² + b e² with the largest b
     and e; a fused mean lies among the sources' means (19), each off the level by at most the span of the levels plus
@@ -218,6 +231,10 @@ def error_bound(problem: Problem) -> float:
     network = problem.network
     rows = np.asarray(problem.devices)
     top = float(network.levels[-1])
+    if problem.inference == "level-aware":
+        model, part = LevelAware.of(network), 1.0 + mean_deviation(network)
+        prior = np.diag(model.covariance()) + np.square(problem.level_noise * part)
+        return math.sqrt(float(prior.max()) * top**2 + model.floor)
     variance = (network.measurement_variance + float(network.variance_relation[rows].max())) * top**2
     variance += network.temporal_variance * problem.max_sleep
     deviation = top - float(network.levels[0]) + float(np.abs(network.mean_relation[rows]).max()) * top

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
+from numpy.typing import ArrayLike
+
+from aq_gym import inference as equations
 from aq_gym.network import SensorNetwork
 
 
@@ -46,6 +49,10 @@ class Problem:
         energy_budget: B, sensings per device.
         max_sleep: D, longest sleep in slots.
         fuse_measured: whether a fresh own reading is fused with the others (MODEL: errors, step 5).
+        inference: "paper", or "level-aware": the server uses the known level as a source and what was learned of how
+            deviations from it last (`aq_gym.estimation.LevelAware`); every reading is fused then.
+        level_noise: of level-aware inference: standard deviation of what the server knows of the level, as a share of
+            it. The levels of an episode are what the server knows.
     """
 
     network: SensorNetwork
@@ -54,6 +61,14 @@ class Problem:
     energy_budget: int
     max_sleep: int
     fuse_measured: bool = False
+    inference: str = "paper"
+    level_noise: float = 0.0
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """How maps are inferred, as keyword arguments of `create`, the environments and the solvers."""
+        names = ("fuse_measured", "inference", "level_noise")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def n_devices(self) -> int:
@@ -76,12 +91,15 @@ class Problem:
         *,
         n_levels: int | None = None,
         fuse_measured: bool = False,
+        inference: str = "paper",
+        level_noise: float = 0.0,
     ) -> Problem:
         """Check every argument and build the problem; ``devices`` may be a single location.
 
         Raises:
-            ValueError: an argument is of the wrong type or out of range, or the budget cannot cover the horizon
-                (B·D < T); the message names the argument and what would be right.
+            ValueError: an argument is of the wrong type or out of range, the budget cannot cover the horizon
+                (B·D < T), or level-aware inference is asked for in a network that nothing was learned of; the message
+                names the argument and what would be right.
         """
         resolved = resolve_network(network, n_levels)
         horizon = _integer("horizon", horizon, 1)
@@ -89,6 +107,7 @@ class Problem:
         max_sleep = _integer("max_sleep", max_sleep, 1)
         if not isinstance(fuse_measured, bool):
             raise ValueError(f"fuse_measured: expected True or False, got {fuse_measured!r}")
+        equations.check_inference(resolved, inference, level_noise)
         name = "device" if isinstance(devices, Integral) else "devices"
         locations = _locations(name, devices, resolved.n_locations)
         if energy_budget * max_sleep < horizon:
@@ -97,7 +116,11 @@ class Problem:
                 f"{energy_budget} x {max_sleep} = {energy_budget * max_sleep} < {horizon}. Raise energy_budget to "
                 f"{-(-horizon // max_sleep)} or max_sleep to {-(-horizon // energy_budget)}, or shorten horizon"
             )
-        return cls(resolved, locations, horizon, energy_budget, max_sleep, fuse_measured)
+        return cls(resolved, locations, horizon, energy_budget, max_sleep, fuse_measured, inference, float(level_noise))
+
+    def infer(self, delay: ArrayLike, record: ArrayLike, level: ArrayLike) -> equations.Map:
+        """The map of (..., M) delays [slots] and records [µg/m³] at (...) levels [µg/m³]; see `inference.infer`."""
+        return equations.infer(self.network, self.devices, delay, record, level, **self.options)
 
 
 def _locations(name: str, devices: Any, n_locations: int) -> tuple[int, ...]:

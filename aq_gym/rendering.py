@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from aq_gym import inference
 from aq_gym.inference import Map
 from aq_gym.problem import Problem
 
@@ -315,10 +314,7 @@ def _high_error(problem: Problem) -> float:
     level = _level_at(problem.network, 0.9)
     gap = min(problem.max_sleep, problem.horizon / problem.energy_budget)
     delay, record = np.full(problem.n_devices, gap), np.full(problem.n_devices, 0.8 * level)
-    error = inference.joint_error(
-        problem.network, problem.devices, delay, record, level, fuse_measured=problem.fuse_measured
-    )
-    return float(np.quantile(error, 0.9))
+    return float(np.quantile(problem.infer(delay, record, level).joint_error, 0.9))
 
 
 def _nice_top(value: float) -> float:

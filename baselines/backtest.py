@@ -95,7 +95,7 @@ def replay(policy: Any, problem: Problem, levels: NDArray[np.int64]) -> Replayed
         problem.horizon,
         problem.energy_budget,
         problem.max_sleep,
-        fuse_measured=problem.fuse_measured,
+        **problem.options,
         observation=getattr(policy, "observation", "full"),
         autoreset_mode="Disabled",
     )

@@ -50,7 +50,7 @@ class ReferenceReward(VectorWrapper[Any, Any, Any, Any, Any]):
             problem.horizon,
             problem.energy_budget,
             problem.max_sleep,
-            fuse_measured=problem.fuse_measured,
+            **problem.options,
             autoreset_mode="Disabled",
         )
         self._decisions = 0

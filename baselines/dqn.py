@@ -209,6 +209,7 @@ class Training:
             guide,
             observation=self.observation,
             cut=self.agent.config.pair_cut,
+            alone=self.agent.config.pair_alone,
             threads=self.threads,
         )
 

@@ -83,7 +83,7 @@ def _cell_errors(problem: Problem) -> FloatArray:
     A device's cell is (d - 1) E + u for delay d and record u, or D E where it sensed in this slot. Devices are digits
     of the row, the first the most significant; the column is the level.
     """
-    network, levels = problem.network, problem.network.levels
+    levels = problem.network.levels
     n_cells = problem.max_sleep * levels.size + 1
     table = np.empty((n_cells**problem.n_devices, levels.size))
     step = max(1, (4 << 20) // (8 * levels.size * problem.n_devices * problem.n_locations))
@@ -96,8 +96,7 @@ def _cell_errors(problem: Problem) -> FloatArray:
             delay = np.where(fresh, 0, cell // levels.size + 1)
             record = np.where(fresh, levels[:, None], levels[cell % levels.size])  # (n, E, M)
             delay = np.broadcast_to(delay, record.shape)
-            error = network.joint_error(problem.devices, delay, record, levels, fuse_measured=problem.fuse_measured)
-            table[low:high] = error.mean(axis=-1)
+            table[low:high] = problem.infer(delay, record, levels).joint_error.mean(axis=-1)
 
     _in_threads(fill, table.shape[0], step)
     return table
@@ -421,6 +420,8 @@ def solve(
     max_sleep: int,
     *,
     fuse_measured: bool = False,
+    inference: str = "paper",
+    level_noise: float = 0.0,
 ) -> Solution:
     """The exact optimum of one device by backward induction (30)(31), Algorithm 1.
 
@@ -431,13 +432,15 @@ def solve(
         energy_budget: B, sensings.
         max_sleep: D, slots.
         fuse_measured: as in the environments (a single device's errors are the same either way).
+        inference, level_noise: as in the environments.
 
     Raises:
         ValueError: an argument of the wrong type or out of range, or B D < T.
     """
     if not isinstance(device, int | np.integer) or isinstance(device, bool):
         raise ValueError(f"device: expected one integer location, got {device!r}; solve_joint takes several")
-    problem = Problem.create(network, int(device), horizon, energy_budget, max_sleep, fuse_measured=fuse_measured)
+    options: dict[str, Any] = {"fuse_measured": fuse_measured, "inference": inference, "level_noise": level_noise}
+    problem = Problem.create(network, int(device), horizon, energy_budget, max_sleep, **options)
     network = problem.network
     n_levels = network.n_levels
     cells = _cell_errors(problem)
@@ -739,6 +742,8 @@ def solve_joint(
     *,
     view: Literal["sequential", "joint"] = "sequential",
     fuse_measured: bool = False,
+    inference: str = "paper",
+    level_noise: float = 0.0,
     max_bytes: int = MAX_BYTES,
 ) -> JointSolution:
     """The exact joint optimum of a few devices by backward induction over all their states.
@@ -751,7 +756,7 @@ def solve_joint(
         max_sleep: D, slots.
         view: "sequential" inducts over the devices' turns (V-B), "joint" over simultaneous actions; both have the same
             optimum (Proposition 3).
-        fuse_measured: fuse a location's own fresh reading with the others instead of keeping it alone.
+        fuse_measured, inference, level_noise: how maps are inferred, as in the environments.
         max_bytes: refuse instances that need more memory [bytes].
 
     Raises:
@@ -760,7 +765,8 @@ def solve_joint(
     """
     if view not in ("sequential", "joint"):
         raise ValueError(f"view: expected 'sequential' or 'joint', got {view!r}")
-    problem = Problem.create(network, devices, horizon, energy_budget, max_sleep, fuse_measured=fuse_measured)
+    options: dict[str, Any] = {"fuse_measured": fuse_measured, "inference": inference, "level_noise": level_noise}
+    problem = Problem.create(network, devices, horizon, energy_budget, max_sleep, **options)
     network, n_devices = problem.network, problem.n_devices
     plans = 2 + (5 * n_devices if view == "sequential" else 0)  # whole numbers of every row, see `_aged` and `_turn`
     _check_bytes(problem, problem.horizon + 2 + -(-plans // network.n_levels), max_bytes, "solve_joint")
@@ -797,6 +803,8 @@ def evaluate_exactly(
     *,
     observation: str = "full",
     fuse_measured: bool = False,
+    inference: str = "paper",
+    level_noise: float = 0.0,
     batch: int = 32_768,
     negligible: float = 0.0,
     max_bytes: int = MAX_BYTES,
@@ -816,7 +824,7 @@ def evaluate_exactly(
         max_sleep: D, slots.
         observation: what a policy reads that does not say so by an attribute ``observation``. One with a false
             attribute ``needs_observation`` is shown None, which is faster.
-        fuse_measured: fuse a location's own fresh reading with the others instead of keeping it alone.
+        fuse_measured, inference, level_noise: how maps are inferred, as in the environments.
         batch: states per call of `act`.
         negligible: states of at most this probability are dropped and the rest scaled up; the result is off by at most
             the dropped probability times the largest error. 0 keeps all.
@@ -826,7 +834,8 @@ def evaluate_exactly(
         ValueError: an argument of the wrong type or out of range, an instance that is too large, or an answer of `act`
             that is no batch of actions.
     """
-    problem = Problem.create(network, devices, horizon, energy_budget, max_sleep, fuse_measured=fuse_measured)
+    options: dict[str, Any] = {"fuse_measured": fuse_measured, "inference": inference, "level_noise": level_noise}
+    problem = Problem.create(network, devices, horizon, energy_budget, max_sleep, **options)
     observe = None
     if getattr(policy, "needs_observation", True):
         observe = _Observer(problem, getattr(policy, "observation", None) or observation)

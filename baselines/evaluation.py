@@ -43,8 +43,8 @@ def _optimal(problem: Problem) -> Any:
 
     numbers = (problem.horizon, problem.energy_budget, problem.max_sleep)
     if problem.n_devices == 1:
-        return solve(problem.network, problem.devices[0], *numbers, fuse_measured=problem.fuse_measured)
-    return solve_joint(problem.network, problem.devices, *numbers, fuse_measured=problem.fuse_measured)
+        return solve(problem.network, problem.devices[0], *numbers, **problem.options)
+    return solve_joint(problem.network, problem.devices, *numbers, **problem.options)
 
 
 def _pretrained(problem: Problem) -> Any:

@@ -145,5 +145,5 @@ def entry_problem(name: str) -> Problem:
 
 def same_problem(a: Problem, b: Problem) -> bool:
     """Whether two problems are equal by value."""
-    names = ("devices", "horizon", "energy_budget", "max_sleep", "fuse_measured")
+    names = ("devices", "horizon", "energy_budget", "max_sleep", "options")
     return all(getattr(a, name) == getattr(b, name) for name in names) and a.network == b.network

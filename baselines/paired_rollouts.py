@@ -100,6 +100,7 @@ class PairCollector:
         n_episodes: played side by side in each thread, on fresh levels.
         points: decisions an episode at which both actions are tried; most of them where the policy is in doubt.
         cut: slots after which a pair is cut off for the first time, and after twice as many for good; 0: never.
+        alone: of the devices only the one that decided otherwise reacts, see `Episodes.branch`.
         threads: None: as many as there are cores, at most eight.
     """
 
@@ -112,9 +113,10 @@ class PairCollector:
         n_episodes: int = 64,
         points: int = 24,
         cut: int = 0,
+        alone: bool = False,
         threads: int | None = None,
     ) -> None:
-        self.problem, self.guide, self.observation = problem, guide, observation
+        self.problem, self.guide, self.observation, self._alone = problem, guide, observation, alone
         self._cuts = (cut, 2 * cut) if cut else ()
         self._n_episodes, self._points = n_episodes, min(points, problem.horizon * problem.n_devices)
         self._threads = threads or min(_SHARES, available_cores())
@@ -163,7 +165,7 @@ class PairCollector:
             episodes.play(layers, scores)
             points = self._doubtful(scores, rng)
             episodes.begin(rows, path, unread)
-            found = episodes.branch(layers, points, self._cuts)
+            found = episodes.branch(layers, points, self._cuts, alone=self._alone)
             free = ~np.isnan(found.gains[..., 0])
             if not free.any():
                 raise ValueError(

@@ -91,7 +91,7 @@ def moved(problem: Problem, devices: ArrayLike) -> Problem:
     """
     places = [int(x) for x in np.asarray(devices)]
     shape = problem.horizon, problem.energy_budget, problem.max_sleep
-    return Problem.create(problem.network, places, *shape, fuse_measured=problem.fuse_measured)
+    return Problem.create(problem.network, places, *shape, **problem.options)
 
 
 @dataclass(frozen=True)

@@ -165,7 +165,7 @@ def play_problem(
             problem.horizon,
             problem.energy_budget,
             problem.max_sleep,
-            fuse_measured=problem.fuse_measured,
+            **problem.options,
             observation=getattr(policy, "observation", None) or observation,
             autoreset_mode="Disabled",
         )

@@ -79,9 +79,7 @@ def play_disturbed(
         raise ValueError(f"network: has {true.n_locations} locations, the policy's {problem.n_locations}")
     if hasattr(policy, "reset"):
         policy.reset(seed)
-    there = Problem.create(
-        true, problem.devices, horizon, problem.energy_budget, problem.max_sleep, fuse_measured=problem.fuse_measured
-    )
+    there = Problem.create(true, problem.devices, horizon, problem.energy_budget, problem.max_sleep, **problem.options)
     uniforms = np.stack([seeding.np_random(seed + i)[0].random(horizon + 1) for i in range(k)])
     path = np.asarray(true.levels)[Episodes(there, 1).draw_path(uniforms)]  # (K, T + 1)
     seen, rng = Episodes(problem, k, observation=getattr(policy, "observation", None) or "full"), _noise(seed)
@@ -114,7 +112,7 @@ def play_disturbed(
             arrived = on & ~lost[:, slot - 1, turn]
             delay[arrived, turn] = 0
             record[arrived, turn], noted[arrived, turn] = level[arrived], told[arrived]
-        errors = inference.joint_error(true, problem.devices, delay, record, level, fuse_measured=problem.fuse_measured)
+        errors = inference.joint_error(true, problem.devices, delay, record, level, **problem.options)
         total += errors.mean(axis=1)
         delay = np.minimum(delay + 1, problem.max_sleep)
     return total / horizon

@@ -53,7 +53,7 @@ class Validation:
                 problem.network,
                 problem.devices,
                 *numbers,
-                fuse_measured=problem.fuse_measured,
+                **problem.options,
                 negligible=_NEGLIGIBLE,
             )
         return float(play_problem(policy, self.problem, self.episodes, FIRST_TUNING_SEED).joint_error.mean())
@@ -103,7 +103,7 @@ class Validation:
                 problem.network,
                 problem.devices,
                 *numbers,
-                fuse_measured=problem.fuse_measured,
+                **problem.options,
                 observation=observation,
                 autoreset_mode="Disabled",
             )

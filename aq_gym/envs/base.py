@@ -36,9 +36,19 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
         fuse_measured: bool,
         observation: str,
         render_mode: str | None,
+        inference: str,
+        level_noise: float,
     ) -> None:
         self.problem = Problem.create(
-            network, devices, horizon, energy_budget, max_sleep, n_levels=n_levels, fuse_measured=fuse_measured
+            network,
+            devices,
+            horizon,
+            energy_budget,
+            max_sleep,
+            n_levels=n_levels,
+            fuse_measured=fuse_measured,
+            inference=inference,
+            level_noise=level_noise,
         )
         self.render_mode = check_render_mode(render_mode)
         self._episodes = Episodes(self.problem, 1, joint=self._joint, observation=observation)
@@ -200,15 +210,7 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
 
 def infer_map(episodes: Episodes) -> inference.Map:
     """The map of every episode, four (K, N) arrays."""
-    problem = episodes.problem
-    return inference.infer(
-        problem.network,
-        problem.devices,
-        episodes.delay,
-        episodes.record,
-        episodes.level,
-        fuse_measured=problem.fuse_measured,
-    )
+    return episodes.problem.infer(episodes.delay, episodes.record, episodes.level)
 
 
 def scene_of(episodes: Episodes, k: int) -> Scene:

@@ -49,8 +49,9 @@ class JointDevicesEnv(SensingEnv):
 
     ## Arguments
     - ``network="pku2018"``, ``devices=(0, 6, 12, 18, 24)``, ``horizon=60``, ``energy_budget=10``, ``max_sleep=12``,
-      ``n_levels=None``, ``fuse_measured=False``, ``observation="full"``, ``render_mode=None``: as in
-      `MultiDeviceEnv`; the other observations, of the device that decides, are not to be had here.
+      ``n_levels=None``, ``fuse_measured=False``, ``observation="full"``, ``render_mode=None``,
+      ``inference="paper"``, ``level_noise=0.0``: as in `MultiDeviceEnv`; the other observations, of the device that
+      decides, are not to be had here.
 
     ## Version History
     - v0: first release.
@@ -73,10 +74,11 @@ class JointDevicesEnv(SensingEnv):
         fuse_measured: bool = False,
         observation: str = "full",
         render_mode: str | None = None,
+        inference: str = "paper",
+        level_noise: float = 0.0,
     ) -> None:
-        super().__init__(
-            network, devices, horizon, energy_budget, max_sleep, n_levels, fuse_measured, observation, render_mode
-        )
+        how = fuse_measured, observation, render_mode, inference, level_noise
+        super().__init__(network, devices, horizon, energy_budget, max_sleep, n_levels, *how)
         self.action_space = gym.spaces.MultiBinary(self.problem.n_devices)
         self._forced = np.zeros((1, self.problem.n_devices), np.bool_)
 

@@ -57,7 +57,7 @@ class MixedInstancesVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], 
                 problem.horizon,
                 problem.energy_budget,
                 problem.max_sleep,
-                fuse_measured=problem.fuse_measured,
+                **problem.options,
                 observation="per_device",
                 autoreset_mode=autoreset_mode,
             )

@@ -95,6 +95,10 @@ class MultiDeviceEnv(SensingEnv):
     - ``fuse_measured=False``: whether a location's own fresh reading is fused with the others or kept as the value.
     - ``observation="full"``: or ``"compact"``, ``"per_device"``.
     - ``render_mode=None``: or ``"rgb_array"``, ``"ansi"``.
+    - ``inference="paper"``: or ``"level-aware"``: the map starts from the known level and from what was learned of
+      each place, and readings move it as far as they were found to tell of other places and later times; the joint
+      error is then what this map claims to be off (`aq_gym.estimation.LevelAware`).
+    - ``level_noise=0.0``: with ``"level-aware"``: what the server knows of the level is off by this share of it.
 
     ## Version History
     - v0: first release.
@@ -116,10 +120,11 @@ class MultiDeviceEnv(SensingEnv):
         fuse_measured: bool = False,
         observation: str = "full",
         render_mode: str | None = None,
+        inference: str = "paper",
+        level_noise: float = 0.0,
     ) -> None:
-        super().__init__(
-            network, devices, horizon, energy_budget, max_sleep, n_levels, fuse_measured, observation, render_mode
-        )
+        how = fuse_measured, observation, render_mode, inference, level_noise
+        super().__init__(network, devices, horizon, energy_budget, max_sleep, n_levels, *how)
         self.action_space = gym.spaces.Discrete(2)
         self._actions = np.zeros(1, np.int64)
         self._forced = np.zeros(1, np.bool_)

@@ -41,8 +41,8 @@ class SingleDeviceEnv(MultiDeviceEnv):
 
     ## Arguments
     - ``network="pku2018"``, ``device=0``, ``horizon=60``, ``energy_budget=10``, ``max_sleep=12``, ``n_levels=None``,
-      ``fuse_measured=False``, ``observation="full"``, ``render_mode=None``: as in `MultiDeviceEnv`; ``device`` is the
-      one location that holds a device.
+      ``fuse_measured=False``, ``observation="full"``, ``render_mode=None``, ``inference="paper"``,
+      ``level_noise=0.0``: as in `MultiDeviceEnv`; ``device`` is the one location that holds a device.
 
     ## Version History
     - v0: first release.
@@ -62,18 +62,11 @@ class SingleDeviceEnv(MultiDeviceEnv):
         fuse_measured: bool = False,
         observation: str = "full",
         render_mode: str | None = None,
+        inference: str = "paper",
+        level_noise: float = 0.0,
     ) -> None:
-        super().__init__(
-            network,
-            single_location(device),
-            horizon,
-            energy_budget,
-            max_sleep,
-            n_levels,
-            fuse_measured,
-            observation,
-            render_mode,
-        )
+        how = fuse_measured, observation, render_mode, inference, level_noise
+        super().__init__(network, single_location(device), horizon, energy_budget, max_sleep, n_levels, *how)
 
 
 def single_location(device: object) -> int:

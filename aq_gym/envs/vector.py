@@ -60,11 +60,21 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         observation: str = "full",
         render_mode: str | None = None,
         autoreset_mode: str | AutoresetMode = "NextStep",
+        inference: str = "paper",
+        level_noise: float = 0.0,
     ) -> None:
         if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
             raise ValueError(f"num_envs: expected an integer of at least 1, got {num_envs!r}")
         self.problem = Problem.create(
-            network, devices, horizon, energy_budget, max_sleep, n_levels=n_levels, fuse_measured=fuse_measured
+            network,
+            devices,
+            horizon,
+            energy_budget,
+            max_sleep,
+            n_levels=n_levels,
+            fuse_measured=fuse_measured,
+            inference=inference,
+            level_noise=level_noise,
         )
         self.num_envs = num_envs
         self.render_mode = check_render_mode(render_mode)

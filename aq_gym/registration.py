@@ -28,6 +28,7 @@ _VIEWS = {
 _HOURS = {"horizon": 60, "energy_budget": 10, "max_sleep": 12, "fuse_measured": False}
 _DAY = {"horizon": 144, "energy_budget": 24, "max_sleep": 24, "fuse_measured": False}
 _FIVE = [0, 6, 12, 18, 24]
+_AWARE = {"inference": "level-aware", "level_noise": 0.2}
 
 ENTRIES = (
     Entry(
@@ -73,6 +74,33 @@ ENTRIES = (
         "joint",
         "MultiDevice-v0 with all devices deciding at once; the same optimum (Proposition 3).",
         {"network": "pku2018", "devices": _FIVE, **_HOURS},
+    ),
+    Entry(
+        "SingleDevice-LevelAware-v0",
+        "single",
+        "SingleDevice-v0, where the map starts from a level known to ±20 %; the optimum is known (6.030 µg/m³).",
+        {"network": "pku2018", "device": 0, **_HOURS, **_AWARE},
+    ),
+    Entry(
+        "TwoDevices-LevelAware-v0",
+        "sequential",
+        "TwoDevices-v0, where the map starts from a level known to ±20 %; the optimum is known (4.705 µg/m³).",
+        {
+            "network": "pku2018",
+            "n_levels": 6,
+            "devices": [0, 15],
+            "horizon": 24,
+            "energy_budget": 4,
+            "max_sleep": 8,
+            "fuse_measured": False,
+            **_AWARE,
+        },
+    ),
+    Entry(
+        "MultiDevice-LevelAware-v0",
+        "sequential",
+        "MultiDevice-v0, where the map starts from a level known to ±20 %; the optimum is unknown.",
+        {"network": "pku2018", "devices": _FIVE, **_HOURS, **_AWARE},
     ),
     Entry(
         "City-v0",

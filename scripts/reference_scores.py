@@ -34,7 +34,13 @@ NAMES = tuple(entry.name for entry in ENTRIES)
 OUTPUT = Path(aq_gym.__file__).parent / "instances" / "reference_scores.json"
 MOST_WORK = 3_000_000_000  # decisions times locations, a policy: some minutes
 YARDSTICKS = ("random", "synchronised", "staggered", "greedy", "index")
-SOLVABLE = ("SingleDevice-v0", "SingleDevice-Day-v0", "TwoDevices-v0")
+SOLVABLE = (
+    "SingleDevice-v0",
+    "SingleDevice-Day-v0",
+    "TwoDevices-v0",
+    "SingleDevice-LevelAware-v0",
+    "TwoDevices-LevelAware-v0",
+)
 
 
 def scores(problem: Problem, words: Sequence[str], episodes: int, seed: int, solvable: bool) -> dict[str, Any]:

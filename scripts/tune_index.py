@@ -30,6 +30,9 @@ BUDGETS = {
     "TwoDevices-v0": Budget(20, 64, 768),
     "MultiDevice-v0": Budget(24, 64, 256),
     "MultiDevice-Day-v0": Budget(14, 48, 128, 0.25),
+    "SingleDevice-LevelAware-v0": Budget(20, 64, 512),
+    "TwoDevices-LevelAware-v0": Budget(20, 64, 768),
+    "MultiDevice-LevelAware-v0": Budget(24, 64, 256),
     "City-v0": Budget(8, 24, 6, 0.2),
 }
 NEAR, FAR = (0.0, -1.0, -0.5, 0.5, 1.0), (0.0, -4.0, -3.0, -2.0, -1.0, -0.5, 0.5, 1.0)

@@ -56,6 +56,8 @@ class DQNConfig:
     replay_capacity: int = 300_000  # decisions; older ones come from policies too different from the present one
     batch_size: int = 2_048  # noise of returns dwarfs the gap between actions; also amortises torch's overhead
     replay_ratio: float = 4.0  # times that each decision is used, on average
+    priority: float = 0.0  # exponent of prioritised replay; 0: uniform, since most of an error here is noise
+    importance: float = 1.0  # of prioritised replay: how far weights undo it; 1: the mean of the returns is learned
     start_updates: int = 300  # minibatches of the first fit, on the random start alone
     learning_rate: float = 1e-3
     learning_rate_end: float = 1e-4  # a small last step averages over more of the noise
@@ -109,7 +111,16 @@ class DQNConfig:
             "value_updates",
         ):
             _require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
-        for name in ("epsilon_start", "epsilon_end", "epsilon_fraction", "discount", "trace_decay"):
+        shares = (
+            "epsilon_start",
+            "epsilon_end",
+            "epsilon_fraction",
+            "discount",
+            "trace_decay",
+            "priority",
+            "importance",
+        )
+        for name in shares:
             _require(0 <= getattr(self, name) <= 1, name, "between 0 and 1", getattr(self, name))
         for name in ("target_rate", "average_rate"):
             _require(0 < getattr(self, name) <= 1, name, "above 0 and at most 1", getattr(self, name))

@@ -30,7 +30,7 @@ from agents.environment import describe_environment, differences
 from agents.exploration import epsilon_greedy, random_actions, schedule
 from agents.networks import QNetwork, greedy_actions, make_network, move_towards
 from agents.policy import GreedyPolicy
-from agents.replay import Replay
+from agents.replay import PrioritisedReplay, Replay
 from agents.rollout import Choose, play_episodes
 
 CHUNK = 4_096  # rows in a forward pass over the memory: the activations stay in the cache
@@ -94,7 +94,8 @@ class DQN:
         self.best = copy.deepcopy(self.target)  # the average as it was when it did best, see `keep_best`
         self.best_error = math.inf
         self.optimizer = torch.optim.Adam(self.online.parameters(), lr=config.learning_rate)
-        self.memory = Replay(config.replay_capacity, config.n_environments, n_inputs, n_actions)
+        shape = config.replay_capacity, config.n_environments, n_inputs, n_actions
+        self.memory = PrioritisedReplay(*shape, config.priority) if config.priority else Replay(*shape)
         self.returns: NDArray[np.float32] = np.zeros(
             0, dtype=np.float32
         )  # one for each place of the memory, made anew every round
@@ -132,10 +133,14 @@ class DQN:
         rewards, factors, successors = self.memory.n_step(indices, n_steps, self.config.discount)
         return rewards + factors * self.state_values(successors)
 
-    def loss(self, values: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean loss of (B,) values against (B,) targets, both in output scales."""
+    def loss(self, values: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Return the mean loss of (B,) values against (B,) targets, both in output scales; weighted if asked."""
         delta = self.config.huber_delta
-        return mse_loss(values, targets) if delta is None else huber_loss(values, targets, delta=delta)
+        how = "mean" if weights is None else "none"
+        loss = mse_loss(values, targets, reduction=how)
+        if delta is not None:
+            loss = huber_loss(values, targets, delta=delta, reduction=how)
+        return loss if weights is None else (weights * loss).mean()
 
     def random_actions(self, masks: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Return (K,) random allowed actions, for the start and for exploration."""
@@ -235,7 +240,13 @@ class DQN:
         actions = torch.from_numpy(memory.action.reshape(-1)[indices])
         values = self.q_values(online, observations, masks).gather(1, actions[:, None]).squeeze(1)
         center, scale = online.output_center, online.output_scale
-        loss = self.loss((values - center) / scale, (targets - center) / scale)
+        fitted, wanted = (values - center) / scale, (targets - center) / scale
+        weights = memory.weights(indices, self.config.importance)
+        if weights is None:
+            loss = self.loss(fitted, wanted)
+        else:
+            loss = self.loss(fitted, wanted, torch.from_numpy(weights))
+            memory.prioritise(indices, (fitted - wanted).abs().detach().numpy())
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(online.parameters(), self.config.max_gradient_norm)

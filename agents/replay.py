@@ -25,7 +25,7 @@ class Replay:
         ValueError: the capacity is below two rows.
     """
 
-    STORED = ("observation", "mask", "action", "reward", "terminated", "last", "valid")
+    STORED: tuple[str, ...] = ("observation", "mask", "action", "reward", "terminated", "last", "valid")
 
     def __init__(self, capacity: int, n_streams: int, n_inputs: int, n_actions: int) -> None:
         rows = capacity // n_streams
@@ -163,5 +163,88 @@ class Replay:
             getattr(self, name)[filled:] = 0
         self.position, self.filled, self._decisions = position, filled, None
 
+    def weights(self, indices: NDArray[np.int64], exponent: float) -> NDArray[np.float32] | None:
+        """Return (B,) weights that undo how often each is sampled, or None where all are sampled alike."""
+        del indices, exponent
+        return None
+
+    def prioritise(self, indices: NDArray[np.int64], errors: NDArray[np.float32]) -> None:
+        """Tell the (B,) absolute errors of decisions that were just fitted; uniform replay does not care."""
+
     def _successor(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
         return (indices + self.n_streams) % (self.n_rows * self.n_streams)
+
+
+class PrioritisedReplay(Replay):
+    """A `Replay` that samples decisions in proportion to (error + SMALLEST)^exponent (Schaul et al. 2016).
+
+    New decisions have the largest priority so far.
+
+    Args:
+        exponent: alpha of that paper; 0 would be uniform.
+    """
+
+    STORED: tuple[str, ...] = (*Replay.STORED, "priority")
+    SMALLEST = 1e-3  # of the errors, in output scales: nothing is forgotten
+
+    def __init__(self, capacity: int, n_streams: int, n_inputs: int, n_actions: int, exponent: float) -> None:
+        super().__init__(capacity, n_streams, n_inputs, n_actions)
+        self.exponent = exponent
+        self.priority = np.zeros((self.n_rows, n_streams))
+        self._tree = _SumTree(self.n_rows * n_streams)
+
+    def append(self, *row: NDArray[np.generic]) -> None:
+        """Write one row as `Replay.append` does."""
+        at = self.position
+        super().append(*row)  # type: ignore[arg-type]
+        self.priority[at] = np.where(self.valid[at], self.priority.max() or 1.0, 0.0)
+        self._tree.set(at * self.n_streams + np.arange(self.n_streams), self.priority[at])
+
+    def sample(self, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Draw (size,) flat indices with replacement, in proportion to their priorities."""
+        return self._tree.find(rng.random(size))
+
+    def weights(self, indices: NDArray[np.int64], exponent: float) -> NDArray[np.float32]:
+        """Return (B,) weights (n P)^-exponent over their largest, P how likely each is among the n decisions."""
+        share = self.priority.reshape(-1)[indices] / self._tree.total * len(self.decisions())
+        weights = share**-exponent
+        return np.asarray(weights / weights.max(), dtype=np.float32)
+
+    def prioritise(self, indices: NDArray[np.int64], errors: NDArray[np.float32]) -> None:
+        """Set the priorities of decisions from their (B,) absolute errors."""
+        self.priority.reshape(-1)[indices] = (errors.astype(np.float64) + self.SMALLEST) ** self.exponent
+        self._tree.set(indices, self.priority.reshape(-1)[indices])
+
+    def restore(self, state: dict[str, NDArray[np.generic]]) -> None:
+        """Take back what `state` returned."""
+        super().restore(state)
+        self._tree.set(np.arange(self.priority.size), self.priority.reshape(-1))
+
+
+class _SumTree:
+    """Sums of priorities over halves, quarters and so on, for drawing in proportion to them."""
+
+    def __init__(self, size: int) -> None:
+        self._leaves = 1 << max(1, (size - 1).bit_length())
+        self._sums = np.zeros(2 * self._leaves)  # the sum of node i is that of 2 i and 2 i + 1
+
+    @property
+    def total(self) -> float:
+        return float(self._sums[1])
+
+    def set(self, places: NDArray[np.int64], values: NDArray[np.float64]) -> None:
+        nodes = places + self._leaves
+        self._sums[nodes] = values
+        while nodes[0] > 1:
+            nodes = np.unique(nodes // 2)
+            self._sums[nodes] = self._sums[2 * nodes] + self._sums[2 * nodes + 1]
+
+    def find(self, shares: NDArray[np.float64]) -> NDArray[np.int64]:
+        """The places where the running sum of priorities passes ``shares`` of the total."""
+        left, nodes = shares * self.total, np.ones(len(shares), np.int64)
+        while nodes[0] < self._leaves:
+            first = self._sums[2 * nodes]
+            second = (left >= first) & (self._sums[2 * nodes + 1] > 0.0)  # rounding never leads to an empty half
+            left = np.where(second, left - first, left)
+            nodes = 2 * nodes + second
+        return nodes - self._leaves

@@ -61,7 +61,8 @@ def fit(
     )
     if not suffice(tables, floor):
         return network
-    return dataclasses.replace(network, level_model=LevelAware.fit(network, tables, min_level=floor).parameters)
+    learned = LevelAware.fit(network, tables, min_level=floor)
+    return dataclasses.replace(network, level_model=np.array(learned.parameters))
 
 
 def rounded(network: SensorNetwork) -> SensorNetwork:

@@ -49,8 +49,9 @@ def test_linear_q_learns_identity():
         {"returns": "n_step"},
         {"returns": "one_step"},
         {"returns": "one_step", "double": False, "duelling": False, "huber_delta": 1.0, "input_scaling": "standard"},
+        {"returns": "one_step", "priority": 0.6, "importance": 0.8},
     ],
-    ids=["lambda", "n_step", "double duelling one_step", "plain one_step"],
+    ids=["lambda", "n_step", "double duelling one_step", "plain one_step", "prioritised one_step"],
 )
 def test_reaches_the_known_optimum(settings):
     """Battery raises on forbidden actions, so masks hold in every decision played here too."""

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
-from agents.replay import Replay
+from agents.replay import PrioritisedReplay, Replay
 from agents.rollout import FIRST_TRAINING_SEED, play_episodes
 from tests.agents.toy_environments import Battery, Ragged, vector
 
@@ -98,6 +98,52 @@ def test_state_restores_identically(capacity):
         again.restore({**memory.state(), "reward": np.zeros((3, 3), np.float32)})
     with pytest.raises(ValueError, match="mask missing"):
         again.restore({name: array for name, array in memory.state().items() if name != "mask"})
+
+
+def prioritised(capacity=20, exponent=0.5):
+    source, memory = filled(capacity), PrioritisedReplay(capacity, 2, 1, 2, exponent)
+    for row in source.chronological():
+        memory.append(*(getattr(source, name)[row] for name in Replay.STORED))
+    return memory
+
+
+@pytest.mark.parametrize("capacity", [20, 10])
+def test_prioritised_replay_samples_in_proportion(capacity):
+    memory = prioritised(capacity)
+    decisions = memory.decisions()
+    errors = np.linspace(0.1, 4.0, len(decisions)).astype(np.float32)
+    memory.prioritise(decisions, errors)
+    odds = np.sqrt(errors + memory.SMALLEST)
+    odds /= odds.sum()
+    drawn = memory.sample(40_000, np.random.default_rng(0))
+    shares = np.array([(drawn == place).mean() for place in decisions])
+    assert set(drawn.tolist()) == set(decisions.tolist())
+    np.testing.assert_allclose(shares, odds, atol=4 * np.sqrt(0.25 / 40_000))
+    weights = (len(decisions) * odds) ** -0.7
+    np.testing.assert_allclose(memory.weights(decisions, 0.7), weights / weights.max(), rtol=1e-5)
+    assert (memory.weights(drawn, 1.0) * np.float32(1) <= 1).all()
+    mean = np.average(np.ones(len(drawn)), weights=memory.weights(drawn, 1.0))  # weights undo the odds on average
+    assert mean == pytest.approx(1.0)
+
+
+def test_new_decisions_have_the_largest_priority_and_overwritten_ones_none():
+    memory = prioritised()
+    memory.prioritise(np.array([0, 2]), np.array([9.0, 0.0], np.float32))
+    shape = np.ones((2, 2), bool)
+    memory.append(np.ones((2, 1), np.float32), shape, np.zeros(2, int), np.zeros(2), ~shape[0], ~shape[0], shape[0])
+    newest = memory.priority[(memory.position - 1) % memory.n_rows]
+    assert newest == pytest.approx([np.sqrt(9.001)] * 2)
+    assert memory.priority[~memory.valid].tolist() == [0.0] * int((~memory.valid).sum())
+
+
+def test_prioritised_replay_restores_identically():
+    memory, again = prioritised(), PrioritisedReplay(20, 2, 1, 2, 0.5)
+    memory.prioritise(np.array([0, 3]), np.array([5.0, 0.2], np.float32))
+    again.restore({name: array.copy() for name, array in memory.state().items()})
+    draws = [x.sample(500, np.random.default_rng(3)).tolist() for x in (memory, again)]
+    assert draws[0] == draws[1]
+    with pytest.raises(ValueError, match="priority missing"):
+        again.restore(filled().state())
 
 
 def test_too_small_a_memory_is_refused():

@@ -119,8 +119,8 @@ class Training:
         folder: receives checkpoints, the policy and TensorBoard's events; None: nothing is written.
         resume: continue from the folder's checkpoint.
         validations: how many evaluations on the way, about evenly spread.
-        validation_episodes: each time, on seeds that neither training nor evaluation uses; None: 512, and more of short
-            ones.
+        validation_episodes: each time, on seeds that neither training nor evaluation uses; None: 512, more of short
+            ones and fewer of very long ones.
         note: what else to write on the policy's card.
         threads: that play pairs; None: as many as there are cores. The result does not depend on it.
         reference: subtract staggered sensing's rewards on the same levels, see `training_env`.
@@ -192,7 +192,8 @@ class Training:
         shape = config.n_environments, self.observation
         env = training_env(self.env_id, *shape, reference=self._reference, **env_kwargs)
         self.env, self.problem = env, env.problem
-        long_enough = max(512, VALIDATION_DECISIONS // (self.problem.horizon * self.problem.n_devices))
+        length = self.problem.horizon * self.problem.n_devices
+        long_enough = max(min(512, 1_000_000 // length), VALIDATION_DECISIONS // length)
         self.validation_episodes = long_enough if validation_episodes is None else validation_episodes
         self._validation: Any = Validation(
             self.problem,

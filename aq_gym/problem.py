@@ -15,6 +15,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from aq_gym import inference as equations
+from aq_gym.estimation import LevelAware
 from aq_gym.network import SensorNetwork
 
 
@@ -108,6 +109,8 @@ class Problem:
         if not isinstance(fuse_measured, bool):
             raise ValueError(f"fuse_measured: expected True or False, got {fuse_measured!r}")
         equations.check_inference(resolved, inference, level_noise)
+        if inference == "level-aware":
+            LevelAware.of(resolved).covariance()  # refuses relations that are no variogram
         name = "device" if isinstance(devices, Integral) else "devices"
         locations = _locations(name, devices, resolved.n_locations)
         if energy_budget * max_sleep < horizon:

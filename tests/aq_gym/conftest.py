@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from aq_gym import SensorNetwork
-from aq_gym.inference import joint_error
 from aq_gym.problem import Problem
 
 
@@ -34,10 +33,13 @@ def random_network(rng: np.random.Generator, n_locations: int, n_levels: int, ex
     )
 
 
-def random_problem(seed: int, extreme: bool = False, max_devices: int = 30) -> dict[str, Any]:
-    """Arguments of `MultiDeviceEnv` for a made-up problem; every other one fuses its own readings."""
+def random_problem(seed: int, extreme: bool = False, max_devices: int = 30, aware: bool = False) -> dict[str, Any]:
+    """Arguments of `MultiDeviceEnv` for a made-up problem; every other one fuses its own readings.
+
+    Extreme ones have made-up networks, which have no level model.
+    """
     rng = np.random.default_rng(seed)
-    kind = seed % 3
+    kind = seed % (2 if aware else 3)
     if kind == 0:
         network = SensorNetwork.load("pku2018")
     elif kind == 1:
@@ -53,6 +55,8 @@ def random_problem(seed: int, extreme: bool = False, max_devices: int = 30) -> d
         "energy_budget": -(-horizon // max_sleep) + int(rng.integers(0, 3)),
         "max_sleep": max_sleep,
         "fuse_measured": bool(rng.integers(2)),
+        "inference": "level-aware" if aware else "paper",
+        "level_noise": float(rng.choice([0.0, 0.1, 0.5])) if aware else 0.0,
     }
 
 
@@ -79,8 +83,7 @@ class World:
         """(N,) joint errors now, or with some devices having sensed."""
         delay, record = self.delay.copy(), self.record.copy()
         delay[list(sensing)], record[list(sensing)] = 0, self.level
-        p = self.problem
-        return joint_error(p.network, p.devices, delay, record, self.level, fuse_measured=p.fuse_measured)
+        return self.problem.infer(delay, record, self.level).joint_error
 
     def allowed(self, m: int) -> list[bool]:
         """Off and on."""

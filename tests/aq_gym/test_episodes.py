@@ -122,15 +122,20 @@ def test_playing_what_is_over_changes_nothing(made_up_problem: Any) -> None:
     np.testing.assert_array_equal(episodes.play(net.packed), first)
 
 
+def point_turn(point: int, head: list[int], env: MultiDeviceEnv) -> int:
+    """The device that decides at a point."""
+    return int((point + len(head)) % env.problem.n_devices)
+
+
 def slow_gains(
-    arguments: dict[str, Any], path: np.ndarray, net: Net, points: np.ndarray, head: list[int]
+    arguments: dict[str, Any], path: np.ndarray, net: Net, points: np.ndarray, head: list[int], alone: bool = False
 ) -> tuple[np.ndarray, np.ndarray, list[bool]]:
     """What `branch` shall return, by saving, restoring and playing every branch to the end; and which branches met."""
     env = MultiDeviceEnv(**arguments, observation="compact")
     observation, info = env.reset(seed=0, options={"levels": path})
     for action in head:
         observation, _, _, _, info = env.step(action)
-    states, seen, free, standing, over = [], [], [], {}, False
+    states, seen, free, done, standing, over = [], [], [], [], {}, False
 
     def opening(info: dict[str, Any]) -> tuple[Any, ...]:
         return *info["energy"].tolist(), *info["delay"].tolist(), *info["record"].tolist()
@@ -141,7 +146,8 @@ def slow_gains(
         free.append(info["action_mask"].tolist() == [1, 1])
         if info["turn"] == 0:
             standing[info["slot"]] = opening(info)
-        observation, _, over, _, info = env.step(int(net(observation)[0] > 0.0))
+        done.append(int(net(observation)[0] > 0.0))
+        observation, _, over, _, info = env.step(done[-1])
 
     features, gains, met = np.zeros((len(points), SIZE), np.float32), np.full(len(points), np.nan), []
     for i, point in enumerate(points):
@@ -150,21 +156,32 @@ def slow_gains(
         if not free[point]:
             continue
         features[i] = seen[point]
-        totals, joined = [], []
+        totals, joined, mover = [], [], point_turn(point, head, env)
         for action in (0, 1):
             env.set_state(states[point])
             observation, _, over, _, info = env.step(action)
             joined.append(False)
+            at = point
             while not over:
                 joined[-1] |= info["turn"] == 0 and opening(info) == standing[info["slot"]]
-                observation, _, over, _, info = env.step(int(net(observation)[0] > 0.0))
+                at += 1
+                repeats = alone and info["turn"] != mover
+                observation, _, over, _, info = env.step(done[at] if repeats else int(net(observation)[0] > 0.0))
             totals.append(info["average_joint_error"] * env.problem.horizon)
         gains[i] = totals[0] - totals[1]
         met.append(all(joined))
     return features, gains, met
 
 
-def fork(arguments: dict[str, Any], hidden: tuple[int, ...], seed: int, head: int = 0, k: int = 5, n: int = 14) -> Any:
+def fork(
+    arguments: dict[str, Any],
+    hidden: tuple[int, ...],
+    seed: int,
+    head: int = 0,
+    k: int = 5,
+    n: int = 14,
+    alone: bool = False,
+) -> Any:
     """`branch` beside `slow_gains` at random points."""
     rng = np.random.default_rng(seed)
     net = net_for(arguments, hidden, seed)
@@ -174,18 +191,19 @@ def fork(arguments: dict[str, Any], hidden: tuple[int, ...], seed: int, head: in
     for action in actions:
         episodes.decide(np.full(k, action), np.zeros(k), np.zeros(k, np.bool_), episodes.blank())
     points = np.sort(rng.integers(problem.horizon * problem.n_devices - head, size=(k, n)), axis=1)
-    expected = [slow_gains(arguments, path[i], net, points[i], actions.tolist()) for i in range(k)]
-    features, gains, *_ = episodes.branch(net.packed, points)
+    expected = [slow_gains(arguments, path[i], net, points[i], actions.tolist(), alone) for i in range(k)]
+    features, gains, *_ = episodes.branch(net.packed, points, alone=alone)
     gains = gains[..., 0]
     return (features, gains), (np.stack([e[0] for e in expected]), np.stack([e[1] for e in expected])), points, expected
 
 
+@pytest.mark.parametrize("alone", [False, True])
 @pytest.mark.parametrize("seed", range(12))
-def test_branch_equals_playing_both_to_the_end(made_up_problem: Any, seed: int) -> None:
+def test_branch_equals_playing_both_to_the_end(made_up_problem: Any, seed: int, alone: bool) -> None:
     head = 3 if seed % 2 else 0  # from the middle of a slot as well
-    arguments = made_up_problem(seed, max_devices=4)
+    arguments = made_up_problem(seed, max_devices=4, aware=seed == 9)
     head = min(head, arguments["horizon"] * len(arguments["devices"]) - 1)
-    (features, gains), (slow_features, slow), points, _ = fork(arguments, HIDDEN[seed % 4], seed, head)
+    (features, gains), (slow_features, slow), points, _ = fork(arguments, HIDDEN[seed % 4], seed, head, alone=alone)
     np.testing.assert_allclose(features, slow_features, rtol=1e-6, atol=1e-12)  # sums may be reordered
     np.testing.assert_allclose(gains, slow, rtol=0.0, atol=1e-9)
     assert (np.diff(points, axis=1) == 0).any(), "the same point twice must be among them"

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aq_gym import SensorNetwork
+from aq_gym.estimation import LevelAware
 from aq_gym.inference import infer, joint_error, single_source
 
 
@@ -134,6 +135,34 @@ def test_the_rule_of_inference_touches_fresh_locations_only(
     np.testing.assert_array_equal(kept.joint_error[~fresh], fused.joint_error[~fresh])
     np.testing.assert_allclose(kept.joint_error[fresh], np.sqrt(network.measurement_variance) * level, rtol=1e-12)
     assert (fused.standard_deviation[fresh] <= kept.standard_deviation[fresh] * (1 + 1e-12)).all()
+
+
+def test_one_level_aware_source_by_hand(pku: SensorNetwork) -> None:
+    model = LevelAware.of(pku)
+    c, e, u = float(model.covariance()[4, 4]), 80.0, 50.0
+    same = float(model.short * np.exp(-3 / model.memory) + model.long)
+    want = np.sqrt(c * e**2 - (c * same * u * e) ** 2 / (c * u**2 + model.floor) + model.floor)
+    got = infer(pku, [4], [3], [u], e, inference="level-aware")
+    assert got.joint_error[4] == got.standard_deviation[4] == pytest.approx(want, rel=1e-12)
+    np.testing.assert_allclose(got.mean, e * (1.0 + pku.mean_relation.mean(axis=0)), rtol=1e-12)
+    assert not got.measured.any()
+    prior = np.sqrt(np.diag(model.covariance()) * e**2 + model.floor)
+    assert (got.joint_error <= prior * (1 + 1e-12)).all()
+    noisy = infer(pku, [4], [3], [u], e, inference="level-aware", level_noise=0.2)
+    assert (noisy.joint_error > got.joint_error).all()
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.1, 0.3])
+def test_level_aware_readings_only_help(pku: SensorNetwork, noise: float) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        m = int(rng.integers(1, 8))
+        devices, level = rng.choice(30, m, replace=False), float(rng.uniform(5, 400))
+        delay, record = rng.integers(0, 13, m), rng.uniform(5, 400, m)
+        how = {"inference": "level-aware", "level_noise": noise}
+        whole = infer(pku, devices, delay, record, level, **how)  # type: ignore[arg-type]
+        fewer = infer(pku, devices[1:], delay[1:], record[1:], level, **how)  # type: ignore[arg-type]
+        assert (whole.joint_error <= fewer.joint_error * (1 + 1e-9)).all(), "nor does a device more ever harm"
 
 
 def test_the_side_effect_of_keeping_measurements(pku: SensorNetwork) -> None:

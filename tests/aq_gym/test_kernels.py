@@ -44,9 +44,12 @@ def levels_of(problem: Problem, rng: np.random.Generator) -> NDArray[np.int64]:
     return rng.integers(0, problem.network.n_levels, problem.horizon + 1)
 
 
-@pytest.mark.parametrize("seed", range(24))
-def test_sequential_view(made_up_problem: Callable[..., Arguments], world: type, seed: int) -> None:
-    arguments = made_up_problem(seed, extreme=seed >= 12)
+CASES = [*((seed, False) for seed in range(24)), *((seed, True) for seed in range(10))]
+
+
+@pytest.mark.parametrize(("seed", "aware"), CASES)
+def test_sequential_view(made_up_problem: Callable[..., Arguments], world: type, seed: int, aware: bool) -> None:
+    arguments = made_up_problem(seed, extreme=seed >= 12, aware=aware)
     env = MultiDeviceEnv(**arguments)
     problem, rng = env.problem, np.random.default_rng(seed)
     path = levels_of(problem, rng)
@@ -77,9 +80,9 @@ def test_sequential_view(made_up_problem: Callable[..., Arguments], world: type,
     assert info["average_joint_error"] == pytest.approx(-total / problem.horizon, rel=1e-9)
 
 
-@pytest.mark.parametrize("seed", range(24))
-def test_joint_view(made_up_problem: Callable[..., Arguments], world: type, seed: int) -> None:
-    arguments = made_up_problem(seed, extreme=seed >= 12)
+@pytest.mark.parametrize(("seed", "aware"), CASES)
+def test_joint_view(made_up_problem: Callable[..., Arguments], world: type, seed: int, aware: bool) -> None:
+    arguments = made_up_problem(seed, extreme=seed >= 12, aware=aware)
     env = JointDevicesEnv(**arguments)
     problem, rng = env.problem, np.random.default_rng(seed)
     path = levels_of(problem, rng)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,8 @@ BAD: list[tuple[str, Any]] = [
     *(("devices", x) for x in ([True, False], [[0, 1]], np.array(3), np.array([[0, 1]]), np.array([0.0]), [0, 10**30])),
     *(("n_levels", x) for x in (0, -1, 2.0, "6", True, 48)),
     *(("fuse_measured", x) for x in (1, 0, None, "yes", [])),
+    *(("inference", x) for x in ("kriging", None, True, [])),
+    *(("level_noise", x) for x in (-0.1, 1.5, float("nan"), "0.1", None, True, 0.1)),  # the paper's takes none
     *(("network", x) for x in ("atlantis", "", "synthetic-9", "PKU2018")),
     *(("network", x) for x in (None, 5, 1.5, [], {}, b"pku2018", object)),
 ]
@@ -56,6 +59,20 @@ def test_refuses(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=name) as caught:
         Problem.create(**{**GOOD, name: value})
     assert len(str(caught.value)) > len(name) + 20, "the message says what would be right"
+
+
+def test_level_aware_inference_needs_a_level_model() -> None:
+    aware: dict[str, Any] = {**GOOD, "inference": "level-aware", "level_noise": 0.1}
+    problem = Problem.create(**aware)
+    assert problem.options == {"fuse_measured": False, "inference": "level-aware", "level_noise": 0.1}
+    bare = dataclasses.replace(problem.network, level_model=None, name="bare")
+    with pytest.raises(ValueError, match=r"'bare' has no level_model.*fit_network"):
+        Problem.create(**{**aware, "network": bare})
+    b = np.array(problem.network.variance_relation)
+    b[0, 1:] = b[1:, 0] = 1e-9  # nearly the same air as everywhere, which differs from place to place
+    odd = dataclasses.replace(problem.network, variance_relation=b, name="odd")
+    with pytest.raises(ValueError, match=r"variance_relation of 'odd' is no variogram"):
+        Problem.create(**{**aware, "network": odd})
 
 
 @pytest.mark.parametrize("value", [-1, 30, True, 10**30])

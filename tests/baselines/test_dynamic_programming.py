@@ -11,7 +11,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from aq_gym import SensorNetwork
@@ -172,6 +172,36 @@ def test_both_joint_views_equal_enumeration(instance: tuple[int, ...], fuse: boo
     for view in ("sequential", "joint"):
         got = solve_joint(network, [1, 0], horizon, budget, sleep, view=view, fuse_measured=fuse)  # type: ignore[arg-type]
         assert got.expected_error == pytest.approx(truth, rel=1e-12), view
+
+
+class AwareEnumeration(Enumeration):
+    """The same with level-aware inference."""
+
+    def _error(self, delay: tuple[int, ...], record: tuple[int, ...], level: int) -> float:
+        levels, how = self.net.levels, {"inference": "level-aware", "level_noise": NOISE}
+        found = self.net.joint_error(self.devices, delay, levels[list(record)], levels[level], **how)  # type: ignore[arg-type]
+        return float(found.mean())
+
+
+NOISE = 0.2
+
+
+@given(st.integers(1, 5), st.integers(1, 3), st.integers(1, 4), st.integers(1, 50))
+@settings(max_examples=15, deadline=None)
+def test_level_aware_optima_equal_enumeration(horizon: int, budget: int, sleep: int, seed: int) -> None:
+    assume(budget * sleep >= horizon)
+    network, how = SensorNetwork.synthetic(4, seed).coarsen(3), {"inference": "level-aware", "level_noise": NOISE}
+    for devices in ([2], [1, 0]):
+        if len(devices) > 1 and horizon > 3:
+            continue
+        truth = AwareEnumeration(network, devices, horizon, budget, sleep, False).expected_error()
+        got = solve_joint(network, devices, horizon, budget, sleep, **how)  # type: ignore[arg-type]
+        assert got.expected_error == pytest.approx(truth, rel=1e-11)
+        played = evaluate_exactly(got, network, devices, horizon, budget, sleep, **how)  # type: ignore[arg-type]
+        assert played == pytest.approx(truth, rel=1e-11)
+    single = solve(network, 2, horizon, budget, sleep, **how)  # type: ignore[arg-type]
+    truth = AwareEnumeration(network, [2], horizon, budget, sleep, False).expected_error()
+    assert single.expected_error == pytest.approx(truth, rel=1e-11)
 
 
 def test_three_devices_equal_enumeration() -> None:

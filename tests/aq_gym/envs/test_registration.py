@@ -29,6 +29,9 @@ TABLE: dict[str, tuple[list[int], int, int, int, str, int | None]] = {
     "MultiDevice-v0": ([0, 6, 12, 18, 24], 60, 10, 12, "pku2018", None),
     "MultiDevice-Day-v0": (list(range(0, 30, 3)), 144, 24, 24, "pku2018", None),
     "JointDevices-v0": ([0, 6, 12, 18, 24], 60, 10, 12, "pku2018", None),
+    "SingleDevice-LevelAware-v0": ([0], 60, 10, 12, "pku2018", None),
+    "TwoDevices-LevelAware-v0": ([0, 15], 24, 4, 8, "pku2018", 6),
+    "MultiDevice-LevelAware-v0": ([0, 6, 12, 18, 24], 60, 10, 12, "pku2018", None),
     "City-v0": (list(range(0, 1000, 10)), 144, 24, 24, "synthetic-1000-0", None),
 }
 IDS = [f"aq_gym/{name}" for name in TABLE]
@@ -56,6 +59,8 @@ def test_the_instances_are_designs(name: str) -> None:
         assert problem.devices == tuple(devices)
         assert (problem.horizon, problem.energy_budget, problem.max_sleep) == (horizon, budget, sleep)
         assert problem.fuse_measured is False
+        assert problem.inference == ("level-aware" if "LevelAware" in name else "paper")
+        assert problem.level_noise == (0.2 if "LevelAware" in name else 0.0)
         wanted = SensorNetwork.load(network)
         assert problem.network == (wanted.coarsen(n_levels) if n_levels else wanted)
     assert envs.unwrapped.num_envs == 2

@@ -276,13 +276,59 @@ def judge(found: Estimate, data: Windows, devices: Sequence[int], seed: int = 0)
     return result
 
 
+def _blocks(k: int, seed: int, block: int) -> NDArray[np.int64]:
+    """(RESAMPLES, k) rows of the circular block bootstrap."""
+    starts = np.random.default_rng(seed).integers(k, size=(RESAMPLES, -(-k // block)))
+    return np.asarray(((starts[..., None] + np.arange(block)) % k).reshape(RESAMPLES, -1)[:, :k])
+
+
 def block_interval(values: NDArray[np.float64], seed: int, block: int = BLOCK) -> tuple[float, float]:
     """95 % interval of the mean of a series, (K,), by the circular block bootstrap."""
-    rng, k = np.random.default_rng(seed), len(values)
-    starts = rng.integers(k, size=(RESAMPLES, -(-k // block)))
-    rows = ((starts[..., None] + np.arange(block)) % k).reshape(RESAMPLES, -1)[:, :k]
-    low, high = np.quantile(values[rows].mean(axis=1), (0.025, 0.975))
+    low, high = np.quantile(values[_blocks(len(values), seed, block)].mean(axis=1), (0.025, 0.975))
     return float(low), float(high)
+
+
+def rmse_change(
+    squares: NDArray[np.float64], base: NDArray[np.float64], seed: int, block: int = BLOCK
+) -> tuple[float, float, float]:
+    """By how many per cent the root of one mean is above another's, (K,) each, and its 95 % interval, paired."""
+    rows = _blocks(len(base), seed, block)
+    drawn = 100.0 * (np.sqrt(squares[rows].mean(axis=1) / base[rows].mean(axis=1)) - 1.0)
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return 100.0 * (float(np.sqrt(squares.mean() / base.mean())) - 1.0), float(low), float(high)
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """The level-aware map of a policy on the windows."""
+
+    squares: NDArray[np.float64]  # (K,) mean squared error over all slots and locations [(µg/m³)²]
+    claimed: float  # root mean square of the deviations that the map claims [µg/m³]
+    coverage: tuple[float, ...]  # of the 50, 90 and 95 % intervals
+
+
+def deliver(
+    policy: Any, problem: Problem, data: Windows, learned: LevelAware, level_noise: float, seed: int = 0
+) -> Delivered:
+    """Replay a policy where the level is known with an error, and hold the level-aware map against the truth.
+
+    Args:
+        policy: that plans for `problem`, whichever inference that has.
+        problem: whose observations it sees; devices, horizon and energy are those of the windows.
+        data: windows of the problem's horizon.
+        learned: of the same network.
+        level_noise: of the level that the server knows; the map is told of it.
+        seed: of the noise.
+    """
+    faults = Faults(level_noise=level_noise)
+    sources, level = sources_of(replay(policy, problem, data.levels), problem, data, faults, seed)
+    found, truth = learned.estimate(sources, level, level_noise=level_noise), data.readings[:, 1:]
+    error = found.mean - truth
+    return Delivered(
+        np.square(error).mean(axis=(1, 2)),
+        float(np.sqrt(np.square(found.deviation).mean())),
+        coverage(error, found.deviation),
+    )
 
 
 def backtest(

@@ -208,10 +208,13 @@ class Training:
 
     def _collector(self) -> Collect:
         guide = self.agent.guide.policy if isinstance(self.agent.guide, Guide) else None
+        points = max(24, self.problem.horizon * self.problem.n_devices // 60)
         return PairCollector(
             self.problem,
             guide,
             observation=self.observation,
+            n_episodes=max(4, 64 * 24 // points),
+            points=points,
             cut=self.agent.config.pair_cut,
             alone=self.agent.config.pair_alone,
             threads=self.threads,

@@ -56,7 +56,8 @@ def _pretrained(problem: Problem) -> Any:
 def _generalist(problem: Problem) -> Any:
     from baselines.generalist import load_generalist
 
-    del problem  # any will do
+    if problem.inference != "paper":
+        raise ValueError(f"generalist: was trained with the paper's inference, not with {problem.inference!r}")
     return load_generalist()
 
 

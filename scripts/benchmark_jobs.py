@@ -35,7 +35,7 @@ from baselines.validation import Validation, solvable
 from scripts.files import write_json
 
 LEARNERS = ("dqn", *(f"sb3-{algorithm}" for algorithm in sb3.ALGORITHMS))
-WHERE_POSSIBLE = ("index", "pretrained", "optimal")  # tuned, shipped or solvable for some instances
+WHERE_POSSIBLE = ("index", "pretrained", "generalist", "optimal")  # tuned, shipped or solvable for some instances
 FINISHED = "finished.json"
 STARTING, EVALUATING = 6.0, 15.0  # seconds beside a training, and of an evaluation: for the progress bar alone
 Evaluated = Callable[[str, pd.DataFrame, list[str]], None]

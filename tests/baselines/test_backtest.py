@@ -18,11 +18,13 @@ from baselines.backtest import (
     Windows,
     backtest,
     block_interval,
+    deliver,
     estimate,
     gaussian_process,
     gaussian_process_map,
     judge,
     replay,
+    rmse_change,
     sources_of,
 )
 from baselines.policies import Random, Staggered
@@ -102,6 +104,28 @@ def test_blocks_widen_intervals_of_series_that_stay() -> None:
     assert (d - c) > 1.7 * (b - a) and c < series.mean() < d
 
 
+def test_changes_are_those_of_the_roots_and_paired() -> None:
+    base = np.linspace(1.0, 9.0, 40)
+    change, low, high = rmse_change(1.21 * base, base, 0)
+    assert (change, low, high) == pytest.approx((10.0, 10.0, 10.0)), "the same everywhere: no spread"
+    noisy = base * np.where(np.arange(40) % 2, 1.5, 1.0)
+    change, low, high = rmse_change(noisy, base, 0)
+    assert low < change < high
+    assert change == pytest.approx(100.0 * (np.sqrt(noisy.sum() / base.sum()) - 1.0))
+
+
+def test_what_is_delivered_is_the_level_aware_map_of_the_replay() -> None:
+    aware = Problem.create(NETWORK, [0, 10], 12, 3, 6, inference="level-aware", level_noise=0.2)
+    found = deliver(Staggered(aware), aware, DATA, LEARNED, 0.2, seed=3)
+    sources, level = sources_of(replay(Staggered(aware), aware, DATA.levels), aware, DATA, Faults(level_noise=0.2), 3)
+    judged = judge(LEARNED.estimate(sources, level, level_noise=0.2), DATA, [0, 10], 0)
+    assert np.sqrt(found.squares.mean()) == pytest.approx(judged["rmse_all"], rel=1e-12)
+    assert found.squares.shape == (len(DATA),)
+    assert np.all(np.diff(found.coverage) > 0)
+    same = deliver(Staggered(PROBLEM), PROBLEM, DATA, LEARNED, 0.2, seed=3)
+    np.testing.assert_array_equal(same.squares, found.squares)  # a timetable plans nothing
+
+
 def test_the_whole_table() -> None:
     policies = {"staggered": Staggered(PROBLEM), "random": Random(PROBLEM, 0)}
     conditions = {"clean": Faults(), "lost": Faults(lost=0.5)}
@@ -175,6 +199,7 @@ def test_faults_out_of_range_are_refused() -> None:
 def test_the_door_on_the_real_readings(tmp_path: Path, pku_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = ["--policies", "staggered", "synchronised", "--csv", str(tmp_path / "b.csv"), "--quiet"]
     page = tmp_path / "b.md"
+    given += ["--planned", "staggered"]
     table = door.main(door.parse([*given, "--no-gaussian-process", "--markdown", str(page)]))
     clean = table[(table.condition == "clean") & (table.policy == "staggered")].set_index("method")
     assert clean.rmse["paper"] == pytest.approx(6.57, abs=0.01) and clean.rmse["flat"] == pytest.approx(4.26, abs=0.01)
@@ -186,4 +211,5 @@ def test_the_door_on_the_real_readings(tmp_path: Path, pku_data: Path, capsys: p
     text = page.read_text()
     assert "Intervals of the level-aware map: within 5 points" in text and "Intervals of the paper map: off by" in text
     assert "The paper's map beats the corrected one where the level is known to ±" in text
+    assert "## Planning with the inference that makes the map" in text and "| ±10 % | staggered |" in text
     assert "written to" in capsys.readouterr().out

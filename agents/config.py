@@ -76,6 +76,7 @@ class DQNConfig:
     pair_cut: int = (
         0  # steps to where a pair is cut off (the generalist: parts of the horizon), values tell the rest; 0: never
     )
+    pair_step: float = 1.0  # how far the gaps move towards the pairs: many deciders that all react at once overshoot
     pair_alone: bool = False  # of many deciders only the one who decided otherwise reacts: the others' noise is gone
     value_updates: int = 1_500  # minibatches of batch_size in each fit of those values
 
@@ -122,7 +123,7 @@ class DQNConfig:
         )
         for name in shares:
             _require(0 <= getattr(self, name) <= 1, name, "between 0 and 1", getattr(self, name))
-        for name in ("target_rate", "average_rate"):
+        for name in ("target_rate", "average_rate", "pair_step"):
             _require(0 < getattr(self, name) <= 1, name, "above 0 and at most 1", getattr(self, name))
         for name in ("learning_rate", "max_gradient_norm"):
             _require(getattr(self, name) > 0, name, "above 0", getattr(self, name))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from agents.exploration import cosine
@@ -211,3 +211,8 @@ def _mean_and_gap(network: QNetwork, observations: Tensor) -> tuple[Tensor, Tens
 def _means_and_gaps(network: QNetwork, observations: Tensor) -> tuple[Tensor, Tensor]:
     parts = [_mean_and_gap(network, part) for part in torch.split(observations, CHUNK)]
     return torch.cat([mean for mean, _ in parts]), torch.cat([gap for _, gap in parts])
+
+
+def gaps(network: QNetwork, observations: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the (n,) gaps Q(s, 1) - Q(s, 0) of (n, n_inputs) observations."""
+    return np.asarray(_means_and_gaps(network, torch.from_numpy(observations))[1].numpy())

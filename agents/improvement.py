@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents.counterfactual import AdvantageFit, fit_advantages, fit_values, value_difference
+from agents.counterfactual import AdvantageFit, fit_advantages, fit_values, gaps, value_difference
 from agents.dqn import DQN, torch_threads
 from agents.networks import QNetwork, make_network
 
@@ -100,6 +100,7 @@ class PairedDQN(DQN):
             self.online.rescale_outputs(float(np.std(batch.deltas)) or 1.0)
         with torch_threads(config.threads):
             completed, value_error = self._completed(batch)
+            completed = self._damped(completed, guided)
             batches = [*self._batches, completed][-config.pairs_kept :]
             together = Fitted(*(np.concatenate(parts) for parts in zip(*batches, strict=True)))
             fit = fit_advantages(
@@ -141,6 +142,18 @@ class PairedDQN(DQN):
             gaps = gaps + np.where(batch.cut[:, 0], rest, np.float32(0.0))
         return Fitted(batch.observations, gaps, batch.scales), error
 
+    def _damped(self, batch: Fitted, guided: bool) -> Fitted:
+        """The pairs, mixed with the gaps of the policy that played them (Kakade and Langford 2002).
+
+        Each pair tells what one decision gains while the policy stays as it is everywhere else. Where many deciders
+        look at the same state, all would act on it at once, and go too far.
+        """
+        step = self.config.pair_step
+        if step == 1.0:
+            return batch
+        own = guide_gaps(self.guide, batch) if guided else gaps(self.chosen, batch.observations)
+        return batch._replace(deltas=(own + step * (batch.deltas - own)).astype(np.float32))
+
     def _make_values(self, n_inputs: int) -> QNetwork:
         """A network of one value: with the inputs scaled as the others', or a plain one where tails show others."""
         generator = torch.Generator().manual_seed(self.seed)
@@ -175,3 +188,20 @@ class PairedDQN(DQN):
             self._values.load_state_dict(
                 {key.removeprefix("values."): x for key, x in tensors.items() if key.startswith("values.")}
             )
+
+
+def guide_gaps(guide: object, batch: Fitted) -> NDArray[np.float32]:
+    """(n,) a guide's scores in the unit of the gaps: times the slope of the pairs on them, weighted least squares.
+
+    Raises:
+        TypeError: the guide has no method `score`.
+        ValueError: its scores do not rise with the pairs, so that it is no policy to start from.
+    """
+    score = getattr(guide, "score", None)
+    if score is None:
+        raise TypeError("pair_step: below 1 the guide needs a method score, the advantage of action 1 in any unit")
+    scores, weight = np.asarray(score(batch.observations), np.float64), 1.0 / np.square(batch.scales)
+    slope = float((weight * scores * batch.deltas).sum() / (weight * scores * scores).sum())
+    if not slope > 0.0:
+        raise ValueError(f"pair_step: the pairs fall with the guide's scores (slope {slope:.3g}); collect more pairs")
+    return (slope * scores).astype(np.float32)

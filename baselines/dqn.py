@@ -25,7 +25,7 @@ from aq_gym.observation import COMPACT_FEATURES, ObservationLayout
 from aq_gym.problem import Problem
 from baselines.control_variate import ReferenceReward
 from baselines.greedy import entry_problem, same_problem
-from baselines.index import best_threshold
+from baselines.index import best_threshold, index_policy
 from baselines.joint import InTurn
 from baselines.paired_rollouts import PairCollector, pack
 from baselines.playing import FIRST_TUNING_SEED, native_batch
@@ -94,18 +94,38 @@ def training_env(
     return ReferenceReward(env, Staggered(env.problem)) if reference else env
 
 
+GUIDES = ("greedy", "index")
+
+
 class Guide:
-    """Greedy sensing with the best of thirty thresholds: what ``start="guide"`` explores around, and the policy that
-    ``improve_from="guide"`` improves on. Near sensible play returns are far less noisy than under random play.
+    """What ``start="guide"`` explores around, and the policy that ``improve_from="guide"`` improves on.
+
+    Near sensible play returns are far less noisy than under random play.
+
+    Args:
+        problem: what is played.
+        name: "greedy", with the best of thirty thresholds, or "index", the tuned index policy.
+
+    Raises:
+        ValueError: another name.
     """
 
-    def __init__(self, problem: Problem) -> None:
-        self.policy = best_threshold(problem, FIRST_TUNING_SEED + 2**20)  # not the validation episodes
+    def __init__(self, problem: Problem, name: str = "greedy") -> None:
+        if name not in GUIDES:
+            raise ValueError(f"guide: expected one of {', '.join(GUIDES)}, got {name!r}")
+        if name == "index":
+            self.policy = index_policy(problem)
+        else:
+            self.policy = best_threshold(problem, FIRST_TUNING_SEED + 2**20)  # not the validation episodes
         self.training_seconds = self.policy.training_seconds
+
+    def score(self, observations: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(K,) advantages of sensing, in no unit, of (K, 32 or more) observations."""
+        return np.asarray(self.policy.score(observations[:, : len(COMPACT_FEATURES)]), np.float64)
 
     def __call__(self, observations: NDArray[np.float32], masks: NDArray[np.bool_]) -> NDArray[np.int64]:
         """(K,) allowed actions of (K, 32 or more) observations and (K, 2) masks."""
-        on = self.policy.score(observations[:, : len(COMPACT_FEATURES)]) > 0
+        on = self.score(observations) > 0
         return np.where((on & masks[:, 1]) | ~masks[:, 0], 1, 0)
 
 
@@ -124,6 +144,7 @@ class Training:
         note: what else to write on the policy's card.
         threads: that play pairs; None: as many as there are cores. The result does not depend on it.
         reference: subtract staggered sensing's rewards on the same levels, see `training_env`.
+        guide: of `GUIDES`, for configurations that start from one; None: the recipe's.
         env_kwargs: as for `gymnasium.make`.
 
     Raises:
@@ -145,8 +166,10 @@ class Training:
         note: dict[str, Any] | None = None,
         threads: int | None = None,
         reference: bool = True,
+        guide: str | None = None,
         **env_kwargs: Any,
     ) -> None:
+        self._guide = recipe(env_id).get("guide", "greedy") if guide is None else guide
         self.env_id, self.folder, self.note, self.threads = env_id, folder, note or {}, threads
         self._reference = reference
         self.observation = observation_of(config)
@@ -204,7 +227,7 @@ class Training:
         return with_segments(config, self.problem)
 
     def _make_guide(self) -> Any:
-        return Guide(self.problem)
+        return Guide(self.problem, self._guide)
 
     def _collector(self) -> Collect:
         guide = self.agent.guide.policy if isinstance(self.agent.guide, Guide) else None

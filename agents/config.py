@@ -76,7 +76,7 @@ class DQNConfig:
     pair_cut: int = (
         0  # steps to where a pair is cut off (the generalist: parts of the horizon), values tell the rest; 0: never
     )
-    pair_step: float = 1.0  # how far the gaps move towards the pairs: many deciders that all react at once overshoot
+    pair_step: float = 1.0  # weight of the pairs beside the gaps as they are: many deciders that all react overshoot
     pair_alone: bool = False  # of many deciders only the one who decided otherwise reacts: the others' noise is gone
     value_updates: int = 1_500  # minibatches of batch_size in each fit of those values
 

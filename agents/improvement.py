@@ -100,9 +100,9 @@ class PairedDQN(DQN):
             self.online.rescale_outputs(float(np.std(batch.deltas)) or 1.0)
         with torch_threads(config.threads):
             completed, value_error = self._completed(batch)
-            completed = self._damped(completed, guided)
             batches = [*self._batches, completed][-config.pairs_kept :]
             together = Fitted(*(np.concatenate(parts) for parts in zip(*batches, strict=True)))
+            together = self._anchored(together, guided)
             fit = fit_advantages(
                 self.online,
                 together.observations,
@@ -142,17 +142,26 @@ class PairedDQN(DQN):
             gaps = gaps + np.where(batch.cut[:, 0], rest, np.float32(0.0))
         return Fitted(batch.observations, gaps, batch.scales), error
 
-    def _damped(self, batch: Fitted, guided: bool) -> Fitted:
-        """The pairs, mixed with the gaps of the policy that played them (Kakade and Langford 2002).
+    def _anchored(self, pairs: Fitted, guided: bool) -> Fitted:
+        """The pairs, and so many decisions of the memory, with the gaps as they are, that they weigh `pair_step`.
 
         Each pair tells what one decision gains while the policy stays as it is everywhere else. Where many deciders
-        look at the same state, all would act on it at once, and go too far.
+        look at the same state, all would act on it at once, and go too far (Kakade and Langford 2002). The first step
+        from a guide does nothing but learn to play like it.
         """
         step = self.config.pair_step
         if step == 1.0:
-            return batch
-        own = guide_gaps(self.guide, batch) if guided else gaps(self.chosen, batch.observations)
-        return batch._replace(deltas=(own + step * (batch.deltas - own)).astype(np.float32))
+            return pairs
+        decisions = self.memory.decisions()
+        free = decisions[np.asarray(self.memory.flat("mask"))[decisions].all(axis=1)]
+        seen = np.asarray(self.memory.flat("observation"), np.float32)[free]
+        if guided:
+            seen, usual = np.concatenate([pairs.observations, seen]), float(np.median(pairs.scales))
+            return Fitted(seen, guide_gaps(self.guide, pairs, seen), np.full(len(seen), usual, np.float32))
+        precision = float(np.square(1.0 / pairs.scales).sum()) * (1.0 - step) / step  # of all anchors together
+        scales = np.full(len(seen), np.sqrt(len(seen) / precision), np.float32)
+        own = Fitted(seen, gaps(self.chosen, seen), scales)
+        return Fitted(*(np.concatenate(parts) for parts in zip(pairs, own, strict=True)))
 
     def _make_values(self, n_inputs: int) -> QNetwork:
         """A network of one value: with the inputs scaled as the others', or a plain one where tails show others."""
@@ -190,7 +199,7 @@ class PairedDQN(DQN):
             )
 
 
-def guide_gaps(guide: object, batch: Fitted) -> NDArray[np.float32]:
+def guide_gaps(guide: object, batch: Fitted, observations: NDArray[np.float32]) -> NDArray[np.float32]:
     """(n,) a guide's scores in the unit of the gaps: times the slope of the pairs on them, weighted least squares.
 
     Raises:
@@ -204,4 +213,4 @@ def guide_gaps(guide: object, batch: Fitted) -> NDArray[np.float32]:
     slope = float((weight * scores * batch.deltas).sum() / (weight * scores * scores).sum())
     if not slope > 0.0:
         raise ValueError(f"pair_step: the pairs fall with the guide's scores (slope {slope:.3g}); collect more pairs")
-    return (slope * scores).astype(np.float32)
+    return np.asarray(slope * score(observations), np.float32)

@@ -56,6 +56,15 @@ def compiled(function: Callable[..., Any]) -> Any:
         return numba.njit(nogil=True, fastmath=_FASTMATH)(function)
 
 
+def scratch(function: Callable[..., Any]) -> Any:
+    """The same for what makes no array: then views of rows are not counted, which took most of the time."""
+    options: dict[str, Any] = {"nogil": True, "fastmath": _FASTMATH, "error_model": "numpy", "_nrt": False}
+    try:
+        return numba.njit(cache=True, **options)(function)
+    except RuntimeError:
+        return numba.njit(**options)(function)
+
+
 def _in_threads(work: Callable[[int, int], Any], count: int, least: int = 1) -> None:
     """Call `work(begin, end)` on parts of range(count), on as many threads as numba may use."""
     threads = int(vars(numba.config)["NUMBA_NUM_THREADS"])
@@ -77,6 +86,40 @@ def _digits(index: IntArray, base: int, count: int) -> IntArray:
     return np.asarray(index[:, None] // powers % base)
 
 
+@scratch
+def _fill_errors(digits, levels, sleep, delta2, sigma2, fuse, a, b, places, sums, out):  # type: ignore[no-untyped-def]
+    """Average joint error by the paper's inference: out (n, E) of cells digits (n, M), in units of the level inside.
+
+    a, b: (M, N). sums: (2, N) room.
+    """
+    n_devices, n_locations, n_levels = a.shape[0], a.shape[1], levels.shape[0]
+    zeroth, first = sums[0], sums[1]
+    for row in range(digits.shape[0]):
+        for level in range(n_levels):
+            e = levels[level]
+            for j in range(n_locations):
+                zeroth[j] = 0.0
+                first[j] = 0.0
+            for m in range(n_devices):
+                age, u = digits[row, m] // n_levels, levels[digits[row, m] % n_levels]
+                c, deviation = delta2, 0.0
+                if age < sleep:
+                    c, deviation = (delta2 * u * u + sigma2 * (age + 1)) / (e * e), u / e - 1.0
+                for j in range(n_locations):
+                    weight = 1.0 / (c + b[m, j])
+                    zeroth[j] += weight
+                    first[j] += weight * (deviation + a[m, j])
+            total = 0.0
+            for j in range(n_locations):
+                total += np.sqrt(zeroth[j] + first[j] * first[j]) / zeroth[j]
+            if not fuse:
+                for m in range(n_devices):
+                    if digits[row, m] // n_levels == sleep:  # fresh, and kept as measured
+                        j = places[m]
+                        total += np.sqrt(delta2) - np.sqrt(zeroth[j] + first[j] * first[j]) / zeroth[j]
+            out[row, level] = e * total / n_locations
+
+
 def _cell_errors(problem: Problem) -> FloatArray:
     """Average joint error (9) of every cell, (C^M, E) [µg/m³], C = D E + 1.
 
@@ -88,10 +131,20 @@ def _cell_errors(problem: Problem) -> FloatArray:
     table = np.empty((n_cells**problem.n_devices, levels.size))
     step = max(1, (4 << 20) // (8 * levels.size * problem.n_devices * problem.n_locations))
 
+    network = problem.network
+    rows = np.asarray(problem.devices)
+    parameters = problem.max_sleep, network.measurement_variance, network.temporal_variance, problem.fuse_measured
+    relations = network.mean_relation[rows], network.variance_relation[rows]
+
     def fill(begin: int, end: int) -> None:
         for low in range(begin, end, step):
             high = min(low + step, end)
-            cell = _digits(np.arange(low, high), n_cells, problem.n_devices)[:, None, :]  # (n, 1, M)
+            digits = _digits(np.arange(low, high), n_cells, problem.n_devices)
+            if problem.inference == "paper":
+                sums = np.empty((2, problem.n_locations))
+                _fill_errors(digits, levels, *parameters, *relations, rows, sums, table[low:high])
+                continue
+            cell = digits[:, None, :]  # (n, 1, M)
             fresh = cell == n_cells - 1
             delay = np.where(fresh, 0, cell // levels.size + 1)
             record = np.where(fresh, levels[:, None], levels[cell % levels.size])  # (n, E, M)
@@ -105,14 +158,14 @@ def _cell_errors(problem: Problem) -> FloatArray:
 def _sparse_rows(transition: FloatArray) -> tuple[IntArray, IntArray, FloatArray]:
     """Rows of the transition matrix without their zeros: first (E + 1,), column and probability (nnz,).
 
-    Every row is padded with zeros to a multiple of two entries.
+    Every row is padded with zeros to an even number of entries, six at least.
     """
     first = [0]
     column: list[int] = []
     probability: list[float] = []
     for row in transition:
         (used,) = np.nonzero(row)
-        padding = used.size % 2
+        padding = max(6 - used.size, used.size % 2)
         column += used.tolist() + [int(used[-1])] * padding
         probability += row[used].tolist() + [0.0] * padding
         first.append(len(column))
@@ -158,7 +211,7 @@ def _raw(info: Info, *names: str) -> list[NDArray[Any]]:
 # ------------------------------------------------------------------------------------------------- one device: kernels
 
 
-@compiled
+@scratch
 def _expect(first, column, probability, e, values, shift, count, out):  # type: ignore[no-untyped-def]
     """out[i] = sum_e' P[e, e'] values[e', shift + i], i < count."""
     begin, end = first[e], first[e + 1]
@@ -180,7 +233,43 @@ def _expect(first, column, probability, e, values, shift, count, out):  # type: 
             out[i] += pa * va[shift + i] + pb * vb[shift + i]
 
 
-@compiled
+@scratch
+def _better(first, column, probability, e, values, error, stop, shift, count, out):  # type: ignore[no-untyped-def]
+    """out[i] = max(stop[shift + i], sum_e' P[e, e'] values[e', i] - error), i < count: sleep on, or sense.
+
+    The last six entries of a row, as a rule all of them, pass through registers only.
+    """
+    k, end = first[e], first[e + 1]
+    more = end - k - 6
+    if more % 4 == 2:
+        va, vb = values[column[k]], values[column[k + 1]]
+        pa, pb = probability[k], probability[k + 1]
+        for i in range(count):
+            out[i] = pa * va[i] + pb * vb[i]
+        k += 2
+    elif more > 0:
+        for i in range(count):
+            out[i] = 0.0
+    while k + 6 < end:
+        va, vb, vc, vd = values[column[k]], values[column[k + 1]], values[column[k + 2]], values[column[k + 3]]
+        pa, pb, pc, pd = probability[k], probability[k + 1], probability[k + 2], probability[k + 3]
+        for i in range(count):
+            out[i] += pa * va[i] + pb * vb[i] + pc * vc[i] + pd * vd[i]
+        k += 4
+    va, vb, vc, vd = values[column[k]], values[column[k + 1]], values[column[k + 2]], values[column[k + 3]]
+    pa, pb, pc, pd = probability[k], probability[k + 1], probability[k + 2], probability[k + 3]
+    ve, vf, pe, pf = values[column[k + 4]], values[column[k + 5]], probability[k + 4], probability[k + 5]
+    if more > 0:
+        for i in range(count):
+            asleep = out[i] + pa * va[i] + pb * vb[i] + pc * vc[i] + pd * vd[i] + pe * ve[i] + pf * vf[i] - error
+            out[i] = max(stop[shift + i], asleep)
+    else:
+        for i in range(count):
+            asleep = pa * va[i] + pb * vb[i] + pc * vc[i] + pd * vd[i] + pe * ve[i] + pf * vf[i] - error
+            out[i] = max(stop[shift + i], asleep)
+
+
+@scratch
 def _expect_one(first, column, probability, e, values):  # type: ignore[no-untyped-def]
     """sum_e' P[e, e'] values[e']."""
     total = 0.0
@@ -189,58 +278,82 @@ def _expect_one(first, column, probability, e, values):  # type: ignore[no-untyp
     return total
 
 
-@compiled
-def _capped(first, column, probability, errors, u, out):  # type: ignore[no-untyped-def]
-    """out[e, t] = V(t, p=0, D, u, e): the delay stays at D to the end. out: (E, T + 2), out[:, T + 1] = 0."""
+@scratch
+def _capped(first, column, probability, errors, u, out, ahead):  # type: ignore[no-untyped-def]
+    """out[e, t] = V(t, p=0, D, u, e): the delay stays at D to the end. out: (E, T + 2), out[:, T + 1] = 0.
+
+    ahead: (E,) room.
+    """
     n_levels, width = out.shape
-    ahead = np.zeros(n_levels)
-    out[:, width - 1] = 0.0
+    for e in range(n_levels):
+        ahead[e] = 0.0
+        out[e, width - 1] = 0.0
     for t in range(width - 2, -1, -1):
         for e in range(n_levels):
             out[e, t] = _expect_one(first, column, probability, e, ahead) - errors[errors.shape[0] - 1, u, e]
-        ahead[:] = out[:, t]
+        for e in range(n_levels):
+            ahead[e] = out[e, t]
 
 
-@compiled
-def _chains(first, column, probability, errors, sensing, empty, s_begin, s_end, out, u_begin, u_end):  # type: ignore[no-untyped-def]
-    """Run the chains of one energy p for records u_begin..u_end - 1 that were made in slots s_begin..s_end - 1.
+@scratch
+def _chains(  # type: ignore[no-untyped-def]
+    first, column, probability, errors, stop, last, ahead, empty, begin, end, out, u_begin, u_end, near, far, future
+):
+    """Run the chains of one energy p for records u_begin..u_end - 1 that were made in slots begin..end - 1 < T.
 
-    errors: (D, E, E) by delay - 1, record, level. sensing: (E, T + 2), W(t, p, e), -inf where p = 0 (`empty`).
-    out[u, s] = sum_e' P[u, e'] V(s + 1, p, 1, u, e') for s < T.
+    errors: (D, E, E) by delay - 1, record, level. stop: (E, T + 1 + room), W(t, p, e), -inf where p = 0 (`empty`), and
+    0 after T: so all lanes may run on, since what they hold there stays 0. last (E, T + 2), ahead (E,), near, far
+    (E, lanes) and future (lanes,) are room.
+    out[u, s] = sum_e' P[u, e'] V(s + 1, p, 1, u, e').
     """
-    sleep, n_levels = errors.shape[0], errors.shape[1]
-    horizon = sensing.shape[1] - 2
-    lanes = (min(_BLOCK, s_end - s_begin) + 15) // 16 * 16  # whole vectors: the loops need no remainders
-    near, far = np.empty((n_levels, lanes)), np.empty((n_levels, lanes))
-    future = np.empty(lanes)
-    last = np.empty((n_levels if empty else 0, horizon + 2))
+    sleep, n_levels, lanes = errors.shape[0], errors.shape[1], future.shape[0]
+    horizon = last.shape[1] - 2
     for u in range(u_begin, u_end):
         if empty:
-            _capped(first, column, probability, errors, u, last)
-        for s in range(s_begin, min(s_end, horizon), _BLOCK):
-            width = min(_BLOCK, min(s_end, horizon) - s)
-            near[:] = 0.0
-            far[:] = 0.0  # slots after T are worth nothing
+            _capped(first, column, probability, errors, u, last, ahead)
+        for s in range(begin, end, lanes):
+            width = min(lanes, end - s)
+            known = max(0, min(width, horizon - sleep - s + 1))  # slots after T are worth nothing
             for e in range(n_levels):
-                for i in range(max(0, min(width, horizon - sleep - s + 1))):
-                    far[e, i] = last[e, s + sleep + i] if empty else sensing[e, s + sleep + i]
+                for i in range(known):
+                    far[e, i] = last[e, s + sleep + i] if empty else stop[e, s + sleep + i]
+                for i in range(known, lanes):
+                    far[e, i] = 0.0
+                    near[e, i] = 0.0
             for d in range(sleep - 1, 0, -1):
                 count = min(width, horizon - d - s + 1)
-                if count <= 0:
-                    continue
-                padded = (count + 15) // 16 * 16
-                for e in range(n_levels):
-                    now, stop, error = near[e], sensing[e], errors[d - 1, u, e]
-                    _expect(first, column, probability, e, far, 0, padded, now)
-                    now[count:padded] = 0.0
-                    for i in range(count):
-                        asleep = now[i] - error
-                        awake = stop[s + d + i]
-                        now[i] = awake if awake > asleep else asleep
-                near, far = far, near
+                if count > 0:
+                    padded = (count + 15) // 16 * 16  # whole vectors: the loops need no remainders
+                    for e in range(n_levels):
+                        _better(
+                            first, column, probability, e, far, errors[d - 1, u, e], stop[e], s + d, padded, near[e]
+                        )
+                    near, far = far, near
             _expect(first, column, probability, u, far, 0, lanes, future)
             for i in range(width):
                 out[u, s + i] = future[i]
+
+
+def _run_chains(
+    chain: tuple[IntArray, IntArray, FloatArray],
+    errors: FloatArray,
+    sensing: FloatArray,
+    empty: bool,
+    slots: tuple[int, int],
+    out: FloatArray,
+) -> None:
+    """`_chains` over all records, in threads with room of their own. sensing: (E, T + 2)."""
+    n_levels, horizon = errors.shape[1], sensing.shape[1] - 2
+    lanes = max(16, (min(_BLOCK, slots[1] - slots[0]) + 15) // 16 * 16)
+    stop = np.zeros((n_levels, horizon + 1 + lanes))
+    stop[:, : horizon + 1] = sensing[:, : horizon + 1]
+
+    def run(begin: int, end: int) -> None:
+        room = np.empty((n_levels, lanes)), np.empty((n_levels, lanes)), np.empty(lanes)
+        last = np.empty((n_levels, horizon + 2))
+        _chains(*chain, errors, stop, last, np.empty(n_levels), empty, *slots, out, begin, end, *room)
+
+    _in_threads(run, n_levels)
 
 
 @compiled
@@ -286,7 +399,7 @@ def _answer(  # type: ignore[no-untyped-def]
         k = order[position]
         t, p, d, u, e = slot[k], energy[k], delay[k], record[k], level[k]
         if p == 0 and capped_u != u:
-            _capped(first, column, probability, errors, u, last)
+            _capped(first, column, probability, errors, u, last, now)
             capped_u = u
         out[k, 1] = sensing[p, e, t]
         if d == sleep:
@@ -450,10 +563,10 @@ def solve(
     sensing[0] = -np.inf
     for p in range(problem.energy_budget):
         above = sensing[p + 1]
-        _in_threads(partial(_chains, *chain, errors, sensing[p], p == 0, 1, problem.horizon, above), n_levels)
+        _run_chains(chain, errors, sensing[p], p == 0, (1, problem.horizon), above)
         above[:, 1:-1] -= fresh[:, None]
     first = np.empty((n_levels, 1))  # all sensed in slot 0
-    _in_threads(partial(_chains, *chain, errors, sensing[problem.energy_budget], False, 0, 1, first), n_levels)
+    _run_chains(chain, errors, sensing[problem.energy_budget], False, (0, 1), first)
     expected_error = -float(network.start @ first[:, 0]) / problem.horizon
     sensing.flags.writeable = False
     return Solution(problem, expected_error, sensing, errors, chain)

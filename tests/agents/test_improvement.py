@@ -180,6 +180,51 @@ def test_the_guide_plays_on_in_the_first_step_alone():
     assert asked[0] is None and asked[1] is asked[2] is agent.chosen
 
 
+class Scored:
+    """A guide that knows the sign, and that is in another unit."""
+
+    def score(self, x):
+        return 7.0 * (x[:, 0] - 0.3)
+
+
+def quiet_pairs(network, n, rng):
+    x = rng.normal(size=(n, 3)).astype(np.float32)
+    return Pairs.whole(x, 2.0 * (x[:, 0] - 0.3) + 3.0 * x[:, 1], np.full(n, 2.0))
+
+
+def test_steps_start_from_the_guide_and_go_a_part_of_the_way():
+    """The guide's score is worth 2/7 of its unit; the pairs also tell of the second input."""
+    agent = agent_of(pairs=20_000, pair_updates=600, improve_from="guide", pair_step=0.25, pairs_kept=1)
+    agent.guide = Scored()
+    memory, rng = agent.memory, np.random.default_rng(1)
+    k = memory.n_streams
+    for _ in range(memory.n_rows):
+        shown, no = rng.normal(size=(k, 3)).astype(np.float32), np.zeros(k, bool)
+        memory.append(shown, np.ones((k, 2), bool), np.zeros(k, int), np.zeros(k), no, no, ~no)
+    x = np.random.default_rng(5).normal(size=(500, 3)).astype(np.float32)
+    for share in (0.0, 0.25, 1 - 0.75**2):
+        agent.improve(quiet_pairs)
+        design = np.column_stack([x[:, 0] - 0.3, x[:, 1]])
+        slopes, *_ = np.linalg.lstsq(design, gap(agent.average, x), rcond=None)
+        np.testing.assert_allclose(slopes, [2.0, 3.0 * share], atol=0.12)
+
+
+def test_a_guide_must_have_scores_that_rise_with_the_pairs():
+    agent = agent_of(improve_from="guide", pair_step=0.5)
+    agent.guide = lambda observations, masks: masks[:, 1].astype(int)
+    with pytest.raises(TypeError, match="needs a method score"):
+        agent.improve(quiet_pairs)
+    agent.guide = Scored()
+
+    def contrary(network, n, rng):
+        pairs = quiet_pairs(network, n, rng)
+        return pairs._replace(deltas=-pairs.deltas)
+
+    with pytest.raises(ValueError, match="the pairs fall with the guide's scores"):
+        agent.improve(contrary)
+    assert agent.improvements == 0
+
+
 def test_minibatches_are_of_the_configured_size(monkeypatch):
     seen = []
 

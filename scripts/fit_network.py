@@ -47,7 +47,11 @@ def fit(
 
 
 def card(
-    files: Sequence[Path], samples: Path | None, locations: Path | None, options: dict[str, Any]
+    files: Sequence[Path],
+    samples: Path | None,
+    locations: Path | None,
+    options: dict[str, Any],
+    made_by: str | None,
 ) -> dict[str, Any]:
     """What the network was made of and how, for the JSON file beside it."""
     used = {
@@ -61,7 +65,7 @@ def card(
         },
         "options": {**options, "significant_digits": calibration.SIGNIFICANT_DIGITS},
         "made_by": "python -m scripts.fit_network",
-        "commit": commit(),
+        "commit": made_by,
     }
 
 
@@ -107,7 +111,7 @@ def run(arguments: argparse.Namespace) -> int:
             for name, files in datasets.PERIODS.items()
         }
     networks = {name: fit(name, *job, options) for name, job in jobs.items()}  # all, before anything is written
-    different = 0
+    made_by, different = commit(), 0  # before the first file changes the tree
     for name, network in networks.items():
         path = arguments.output / f"{name}.npz"
         if arguments.check:
@@ -116,7 +120,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{path}  {'the same bytes' if same else 'DIFFERENT'}")
             different += not same
         else:
-            network.save(path, card(*jobs[name], options))
+            network.save(path, card(*jobs[name], options, made_by))
             print(f"{path}  {network}")
     return int(different > 0)
 

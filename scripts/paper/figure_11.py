@@ -15,14 +15,14 @@ from baselines.evaluation import mean_with_interval
 from baselines.generalist import compiled_error, load_generalist
 from baselines.index import Simulator, index_policy
 from baselines.playing import play_problem, problem_of
-from baselines.policies import Random, Staggered
+from baselines.policies import Random, Staggered, Synchronised
 from scripts.paper.figure import COLOURS, Claim, Context, Figure
 
 ENV = "aq_gym/MultiDevice-v0"
 NESTED = (0, 12, 24, 6, 18, 3, 27, 9, 21, 15)  # the first M of them are the devices
 LONGER = 5  # times the decisions of the named configuration, so that the time is what ends it
 SHIPPED = "the shipped agent"
-LINES = ("random", "staggered", "index")
+LINES = ("random", "synchronised", "staggered", "index")
 LEARNERS = {
     "linear approximation": "linear",
     "deep Q-learning, the paper's form": "paper",
@@ -35,6 +35,7 @@ def make(context: Context) -> Figure:
     seconds, episodes = context.pick((150.0, 2000), (2.0, 16))
     problem, rows, errors = problem_of(ENV), [], {}
     errors["random"] = play_problem(Random(problem, context.seed), problem, episodes, 0).joint_error
+    errors["synchronised"] = play_problem(Synchronised(problem), problem, episodes, 0).joint_error
     errors["staggered"] = play_problem(Staggered(problem), problem, episodes, 0).joint_error
     errors["index"] = Simulator(problem).errors([index_policy(problem)], episodes, 0)[0]
     for name, config in LEARNERS.items():
@@ -173,7 +174,7 @@ def _draw(plt: Any, curves: pd.DataFrame, lines: dict[str, float], sizes: pd.Dat
     for name, colour in zip(LEARNERS, (COLOURS[2], COLOURS[3], COLOURS[1]), strict=True):
         part = curves[curves.learner == name]
         left.plot(part.seconds, part.joint_error, color=colour, marker="o", ms=3, label=name)
-    for (name, value), style in zip(lines.items(), (":", "--", "-."), strict=True):
+    for (name, value), style in zip(lines.items(), (":", (0, (1, 4)), "--", "-."), strict=True):
         left.axhline(value, color=COLOURS[7], ls=style, lw=1.2, label=name)
     left.set(title="(a)", xlabel="seconds of training", ylabel="average joint error [µg/m³]")
     left.legend(frameon=False, fontsize=8)

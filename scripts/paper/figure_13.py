@@ -10,16 +10,16 @@ import pandas as pd
 from aq_gym.placement import GeneticConfig, GeneticSearch, random_sets
 from aq_gym.problem import Problem
 from baselines.generalist import compiled_error, load_generalist
-from baselines.index import Simulator, best_threshold
+from baselines.index import Index, Simulator, best_threshold, index_policy, shifted
 from baselines.placement import place_together
-from baselines.playing import play_problem
+from baselines.playing import FIRST_TUNING_SEED, play_problem, problem_of
 from baselines.policies import Random, Staggered
 from scripts.paper.figure import COLOURS, Claim, Context, Figure
 from scripts.paper.figure_12 import fitness_of
 
 HORIZON, BUDGET, MAX_SLEEP = 60, 10, 12
 LOCATIONS = ("random", "evolved", "together")
-POLICIES = ("random", "staggered", "greedy", "DQN")
+POLICIES = ("random", "staggered", "greedy", "index", "DQN")
 
 
 def make(context: Context) -> Figure:
@@ -43,7 +43,8 @@ def make(context: Context) -> Figure:
         13,
         "Locations and power control together",
         f"T = {HORIZON}, B = {BUDGET}, D = {MAX_SLEEP}; random locations: mean of {draws} sets; evolved: the genetic "
-        "search under staggered sensing; DQN: the shipped generalist; together: evolved, then swaps under the DQN; "
+        "search under staggered sensing; index: MultiDevice-v0's coefficients with the best of eight constants; DQN: "
+        "the shipped generalist; together: evolved, then swaps under the DQN; "
         f"{episodes} episodes",
         _claims(table, numbers),
         {"": table},
@@ -55,12 +56,20 @@ def _problem(network: Any, devices: Any) -> Problem:
     return Problem.create(network, [int(x) for x in devices], HORIZON, BUDGET, MAX_SLEEP)
 
 
+def _index(problem: Problem, episodes: int) -> Index:
+    tuned = index_policy(problem_of("aq_gym/MultiDevice-v0"))
+    candidates = shifted(problem, {"constant": tuned.constant, "coefficients": tuned.coefficients})
+    errors = Simulator(problem).errors(candidates, episodes, FIRST_TUNING_SEED).mean(axis=1)
+    return candidates[int(errors.argmin())]
+
+
 def _played(problem: Problem, episodes: int) -> list[tuple[str, float]]:
     greedy = Simulator(problem).errors([best_threshold(problem)], episodes, 0)[0]
     return [
         ("random", float(play_problem(Random(problem), problem, episodes, 0).joint_error.mean())),
         ("staggered", float(play_problem(Staggered(problem), problem, episodes, 0).joint_error.mean())),
         ("greedy", float(greedy.mean())),
+        ("index", float(Simulator(problem).errors([_index(problem, episodes)], episodes, 0).mean())),
         ("DQN", float(compiled_error(load_generalist(), problem, episodes, 0).mean())),
     ]
 
@@ -122,7 +131,7 @@ def _exceptions(wide: pd.DataFrame, claimed: dict[str, tuple[tuple[str, str], tu
 def _draw(plt: Any, table: pd.DataFrame) -> Any:
     figure, at = plt.subplots(figsize=(8.5, 5), layout="constrained")
     styles = {"random": ":", "evolved": "-", "together": "--"}
-    for policy, colour in zip(POLICIES, (COLOURS[7], COLOURS[2], COLOURS[3], COLOURS[1]), strict=True):
+    for policy, colour in zip(POLICIES, (COLOURS[7], COLOURS[2], COLOURS[3], COLOURS[4], COLOURS[1]), strict=True):
         for place in LOCATIONS:
             if place == "together" and policy != "DQN":
                 continue

@@ -251,8 +251,10 @@ def page(
         f"{markdown(('condition', 'policy', *METHODS), rows)}\n"
         "## Planning with the inference that makes the map\n\n"
         'Policies that were tuned in environments with the paper\'s inference, and with `inference="level-aware"` at '
-        "the noise that the level has here. RMSE of the level-aware map at all locations, in µg/m³; changes are "
-        "paired, with 95 % block-bootstrap intervals; coverage is that of the second, of 50 / 90 / 95 %.\n\n"
+        "the noise that the level has here; a timetable is the same for both. Errors of the level-aware map at all "
+        "locations in µg/m³; `promised` is the average joint error of the environment, which planning minimises, "
+        "`claimed` the mean deviation that the map claims. Changes of the MAE are paired, with 95 % block-bootstrap "
+        "intervals; coverage is of 50 / 90 / 95 %.\n\n"
         f"{markdown(PLAN_HEADS, plans)}\n"
         f"{data.outside} slots of summer lie outside spring's levels. "
         f"{signature(shlex.join(['python', '-m', 'scripts.backtest', *args.given]))}\n"

@@ -84,7 +84,7 @@ def fit_advantages(
     anchor = _means_and_gaps(network, x)[0]
     unit = float((gaps[used] / noise[used]).std()) or 1.0
     weight = torch.from_numpy(1.0 / noise)
-    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
+    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
     errors = []
     for step in range(updates):
         optimizer.param_groups[0]["lr"] = cosine(learning_rate, learning_rate_end, step / updates)
@@ -171,7 +171,7 @@ def fit_values(
     unit = float((gaps[used, 1] / noise[used]).std()) or 1.0
     weight = torch.from_numpy(1.0 / (noise * unit))
     steady = copy.deepcopy(network)
-    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
+    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
     errors = []
     for step in range(updates):
         if step % refresh == 0:

@@ -93,7 +93,7 @@ class DQN:
         self.average = copy.deepcopy(self.target)  # slower copy, to evaluate
         self.best = copy.deepcopy(self.target)  # the average as it was when it did best, see `keep_best`
         self.best_error = math.inf
-        self.optimizer = torch.optim.Adam(self.online.parameters(), lr=config.learning_rate)
+        self.optimizer = torch.optim.Adam(self.online.parameters(), lr=config.learning_rate, fused=True)
         shape = config.replay_capacity, config.n_environments, n_inputs, n_actions
         self.memory = PrioritisedReplay(*shape, config.priority) if config.priority else Replay(*shape)
         self.returns: NDArray[np.float32] = np.zeros(
@@ -137,8 +137,9 @@ class DQN:
         """Return the mean loss of (B,) values against (B,) targets, both in output scales; weighted if asked."""
         delta = self.config.huber_delta
         how = "mean" if weights is None else "none"
-        loss = mse_loss(values, targets, reduction=how)
-        if delta is not None:
+        if delta is None:
+            loss = mse_loss(values, targets, reduction=how)
+        else:
             loss = huber_loss(values, targets, delta=delta, reduction=how)
         return loss if weights is None else (weights * loss).mean()
 

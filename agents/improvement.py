@@ -127,7 +127,7 @@ class PairedDQN(DQN):
             raise ValueError(
                 f"deltas {batch.deltas.shape}, cut {batch.cut.shape}: expected ({n}, 1) and ({n}, 0), or ({n}, 2) twice"
             )
-        gaps, error = batch.deltas[:, 0], float("nan")
+        known, error = batch.deltas[:, 0], float("nan")
         if batch.cut.any():
             if self._values is None:
                 self._values = self._make_values(batch.tails.shape[-1])
@@ -139,8 +139,8 @@ class PairedDQN(DQN):
             sizes = {"updates": config.value_updates, "batch_size": config.batch_size}
             error = fit_values(self._values, *told, scales=batch.scales, **sizes, seed=seed)
             rest = value_difference(self._values, torch.from_numpy(batch.tails[:, 0])).numpy()
-            gaps = gaps + np.where(batch.cut[:, 0], rest, np.float32(0.0))
-        return Fitted(batch.observations, gaps, batch.scales), error
+            known = known + np.where(batch.cut[:, 0], rest, np.float32(0.0))
+        return Fitted(batch.observations, known, batch.scales), error
 
     def _anchored(self, pairs: Fitted, guided: bool) -> Fitted:
         """The pairs, and so many decisions of the memory, with the gaps as they are, that they weigh `pair_step`.
@@ -154,6 +154,8 @@ class PairedDQN(DQN):
             return pairs
         decisions = self.memory.decisions()
         free = decisions[np.asarray(self.memory.flat("mask"))[decisions].all(axis=1)]
+        if not len(free):
+            raise ValueError("pair_step: the memory holds no decision between two actions; raise start_decisions")
         seen = np.asarray(self.memory.flat("observation"), np.float32)[free]
         if guided:
             seen, usual = np.concatenate([pairs.observations, seen]), float(np.median(pairs.scales))

@@ -178,7 +178,7 @@ class Replay:
 class PrioritisedReplay(Replay):
     """A `Replay` that samples decisions in proportion to (error + SMALLEST)^exponent (Schaul et al. 2016).
 
-    New decisions have the largest priority so far.
+    New decisions have the largest priority of those in the memory.
 
     Args:
         exponent: alpha of that paper; 0 would be uniform.
@@ -201,7 +201,13 @@ class PrioritisedReplay(Replay):
         self._tree.set(at * self.n_streams + np.arange(self.n_streams), self.priority[at])
 
     def sample(self, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Draw (size,) flat indices with replacement, in proportion to their priorities."""
+        """Draw (size,) flat indices with replacement, in proportion to their priorities.
+
+        Raises:
+            ValueError: the memory holds no decision.
+        """
+        if not self._tree.total:
+            raise ValueError("replay memory: holds no decision to sample")
         return self._tree.find(rng.random(size))
 
     def weights(self, indices: NDArray[np.int64], exponent: float) -> NDArray[np.float32]:

@@ -57,6 +57,7 @@ def deviation_covariance(network: SensorNetwork) -> NDArray[np.float64]:
     """
     b = network.variance_relation
     variance = b.mean(axis=0) - b.mean() / 2.0
+    variance[np.abs(variance) < 1e-12] = 0.0  # rounding
     if (variance < 0).any():
         raise ValueError(
             f"variance_relation of {network.name!r} is no variogram: location {int(variance.argmin())} would have a "
@@ -212,7 +213,7 @@ class LevelAware:
         then, delay = sources.level_then, sources.delay
         unsure = np.asarray(np.square(level_noise * e))  # (..., 1) variance of the level now
         noise = np.square(level_noise) * (np.square(then) + np.square(e))  # of the difference of two known levels
-        walked = self.drift * delay
+        walked, noise = np.broadcast_arrays(self.drift * delay, noise)
         share = np.divide(walked, walked + noise, out=np.zeros_like(noise), where=walked + noise > 0)
         left: NDArray[np.float64] = np.asarray(share * noise)  # variance of the change of the level that stays unknown
         between = np.minimum(left[..., :, None], left[..., None, :]) + unsure[..., None]
@@ -237,8 +238,10 @@ def _lasting(deviations: NDArray[np.float64]) -> float:
     """Slope of the correlations in the last third of the slots on those in the first, between 0 and 1."""
     third = len(deviations) // 3
     upper = np.triu_indices(deviations.shape[1], 1)
-    one, two = (np.asarray(np.corrcoef(part.T))[upper] for part in (deviations[:third], deviations[-third:]))
-    return float(np.clip((one @ two) / (one @ one), 0.0, 1.0))
+    with np.errstate(invalid="ignore", divide="ignore"):  # of a location that never deviates: no correlation
+        both = [np.asarray(np.corrcoef(part.T))[upper] for part in (deviations[:third], deviations[-third:])]
+    one, two = (np.nan_to_num(x, nan=0.0) for x in both)
+    return float(np.clip((one @ two) / (one @ one), 0.0, 1.0)) if one.any() else 0.0
 
 
 def _fading(parts: Sequence[NDArray[np.float64]], clear: Sequence[NDArray[np.bool_]]) -> tuple[float, float, float]:

@@ -161,4 +161,4 @@ def _level_aware(
     mean = level[..., None] * (1.0 + mean_deviation(network))
     measured = np.zeros(deviation.shape, dtype=np.bool_)
     measured[..., rows] = since == 0
-    return Map(np.broadcast_to(mean, deviation.shape), deviation, deviation, measured)
+    return Map(mean + np.zeros_like(deviation), deviation, deviation.copy(), measured)

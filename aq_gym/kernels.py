@@ -75,7 +75,7 @@ class State(NamedTuple):
 
     whole: NDArray[np.int64]  # (K, 3 + 2M) clock, energy, delay
     real: NDArray[np.float64]  # (K, 4 + M + T + 1) score, record, path [µg/m³]
-    sums: NDArray[np.float64]  # (K, 4P) in blocks, see the indices below; what else follows from them is not kept
+    sums: NDArray[np.float64]  # (K, 4P) in blocks, see the indices below; level-aware: (M,) errors at the devices
     mask: NDArray[np.int8]  # (K, 2) what is allowed: off, on; in the joint view (K, M) 0 off, 1 on, 2 free
 
     @property
@@ -418,7 +418,7 @@ def _infer(p, s):
 
 @inner
 def _error_at(p, s, m):
-    """J at device m's location; after the end that of the last slot, whose readings are one slot old by then."""
+    """J at device m's location, after the end that of the last slot (whose readings are one slot old by then)."""
     if p.aware:
         return s.sums[m]
     over = s.clock[SLOT] > p.horizon

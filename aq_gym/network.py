@@ -472,7 +472,7 @@ def _check_level_model(network: SensorNetwork) -> None:
     for name, value, right in (
         ("lasting", lasting, 0.0 <= lasting <= 1.0),
         ("short", short, short >= 0.0),
-        ("long", long, long >= 0.0 and short + long <= 1.0 + 1e-9),
+        ("long", long, long >= 0.0 and short + long <= 1.0 + 1e-5),
         ("memory", memory, memory > 0.0),
         ("floor", floor, floor > 0.0),
         ("drift", drift, drift >= 0.0),

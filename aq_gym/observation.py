@@ -214,8 +214,9 @@ def _told(problem: Problem) -> NDArray[np.float64]:
     network, rows = problem.network, list(problem.devices)
     if problem.inference == "paper":
         return np.asarray(1.0 / (network.measurement_variance + network.variance_relation[rows]))
-    covariance = LevelAware.of(network).covariance() + problem.level_noise**2
-    variance = np.diag(covariance)
+    part = 1.0 + mean_deviation(network)
+    covariance = LevelAware.of(network).covariance() + problem.level_noise**2 * np.outer(part, part)
+    variance = np.maximum(np.diag(covariance), 1e-12)
     return np.asarray(np.square(covariance[rows]) / variance / variance[rows, None])
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from aq_gym import inference as equations
@@ -109,8 +110,10 @@ class Problem:
         if not isinstance(fuse_measured, bool):
             raise ValueError(f"fuse_measured: expected True or False, got {fuse_measured!r}")
         equations.check_inference(resolved, inference, level_noise)
-        if inference == "level-aware":
-            LevelAware.of(resolved).covariance()  # refuses relations that are no variogram
+        if inference == "level-aware" and fuse_measured:
+            raise ValueError(
+                "fuse_measured: level-aware inference fuses every reading anyway, so only False is possible, got True"
+            )
         name = "device" if isinstance(devices, Integral) else "devices"
         locations = _locations(name, devices, resolved.n_locations)
         if energy_budget * max_sleep < horizon:
@@ -119,11 +122,23 @@ class Problem:
                 f"{energy_budget} x {max_sleep} = {energy_budget * max_sleep} < {horizon}. Raise energy_budget to "
                 f"{-(-horizon // max_sleep)} or max_sleep to {-(-horizon // energy_budget)}, or shorten horizon"
             )
+        if inference == "level-aware":
+            _check_variogram(resolved, locations)
         return cls(resolved, locations, horizon, energy_budget, max_sleep, fuse_measured, inference, float(level_noise))
 
     def infer(self, delay: ArrayLike, record: ArrayLike, level: ArrayLike) -> equations.Map:
         """The map of (..., M) delays [slots] and records [µg/m³] at (...) levels [µg/m³]; see `inference.infer`."""
         return equations.infer(self.network, self.devices, delay, record, level, **self.options)
+
+
+def _check_variogram(network: SensorNetwork, devices: Sequence[int]) -> None:
+    b, own = network.variance_relation, np.ix_(devices, devices)
+    least = float(np.linalg.eigvalsh(LevelAware.of(network).covariance()[own]).min())
+    if not np.allclose(b, b.T) or least < -1e-9:
+        raise ValueError(
+            f"variance_relation of {network.name!r} is no variogram, which level-aware inference needs: expected a "
+            "symmetric b_ij that is the variance of the difference between two locations' deviations from the level"
+        )
 
 
 def _locations(name: str, devices: Any, n_locations: int) -> tuple[int, ...]:

@@ -37,6 +37,7 @@ PRETRAINED = Path(__file__).with_name("pretrained")
 CHECKPOINT, POLICY = "checkpoint.safetensors", "policy.safetensors"
 PAIR_COST = 3  # a pair takes about as long as so many decisions of learning: for the progress bar
 VALIDATION_DECISIONS = 150_000  # about a second
+MOST_VALIDATION_DECISIONS = 1_000_000  # where episodes are long
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,9 @@ class Training:
                 for name, value in given.items()
                 if name not in ("total_decisions", "improvements") and was[name] != value
             ]
+            notes = load_policy(folder / CHECKPOINT, agent_class=PairedDQN).card
+            if notes.get("guide", self._guide) != self._guide:
+                other.append(f"guide was {notes['guide']!r}, here {self._guide!r}")
             if other:
                 raise ValueError(
                     f"{folder / CHECKPOINT}: was trained with other settings; give the same ones to resume: "
@@ -194,7 +198,6 @@ class Training:
                 )
             agent.config = config
             self.agent = agent
-            notes = load_policy(folder / CHECKPOINT, agent_class=PairedDQN).card
             self.seconds = float(notes.get("training_seconds", 0.0))
             if notes.get("validated") != str(self._validation) and agent.best_error < math.inf:
                 agent.best_error = self._validation.error(agent.policy(self.observation))
@@ -202,6 +205,8 @@ class Training:
             self.agent = PairedDQN.for_env(self.env, config, seed)
         if "guide" in (config.start, config.improve_from):
             self.agent.guide = self._make_guide()
+            if config.pair_step < 1 and config.improve_from == "guide" and not hasattr(self.agent.guide, "score"):
+                raise TypeError("pair_step: below 1 it needs a guide with scores, and this training's has none")
             if not resume:
                 self.seconds = self.agent.guide.training_seconds
         if config.improvements:
@@ -216,7 +221,7 @@ class Training:
         env = training_env(self.env_id, *shape, reference=self._reference, **env_kwargs)
         self.env, self.problem = env, env.problem
         length = self.problem.horizon * self.problem.n_devices
-        long_enough = max(min(512, 1_000_000 // length), VALIDATION_DECISIONS // length)
+        long_enough = max(2, min(512, MOST_VALIDATION_DECISIONS // length), VALIDATION_DECISIONS // length)
         self.validation_episodes = long_enough if validation_episodes is None else validation_episodes
         self._validation: Any = Validation(
             self.problem,
@@ -290,6 +295,7 @@ class Training:
         """Write the checkpoint and the policy as it is now; whole or not at all."""
         if self.folder is not None:
             card = {**self.note, "env_id": self.env_id, "training_seconds": self.seconds, "validated": self.validated}
+            card |= {"guide": self._guide}
             save(self.folder / CHECKPOINT, self.agent, card)
             export(self.folder / POLICY, self.agent, observation=self.observation, card=card)
 

@@ -148,7 +148,6 @@ def _cell_errors(problem: Problem) -> FloatArray:
             fresh = cell == n_cells - 1
             delay = np.where(fresh, 0, cell // levels.size + 1)
             record = np.where(fresh, levels[:, None], levels[cell % levels.size])  # (n, E, M)
-            delay = np.broadcast_to(delay, record.shape)
             table[low:high] = problem.infer(delay, record, levels).joint_error.mean(axis=-1)
 
     _in_threads(fill, table.shape[0], step)

@@ -54,11 +54,9 @@ def _pretrained(problem: Problem) -> Any:
 
 
 def _generalist(problem: Problem) -> Any:
-    from baselines.generalist import load_generalist
+    from baselines.generalist import generalist_for
 
-    if problem.inference != "paper":
-        raise ValueError(f"generalist: was trained with the paper's inference, not with {problem.inference!r}")
-    return load_generalist()
+    return generalist_for(problem)
 
 
 def _rollout(problem: Problem) -> Any:

@@ -63,11 +63,20 @@ class MixedPairCollector:
         sampler: from a seed to what draws the instances.
         instances: how many share the pairs.
         cut: an instance's pairs are cut off (`PairCollector`) after T over this number; 0: never.
+        alone: as for `PairCollector`.
         threads: None: as many as there are cores, at most eight.
     """
 
-    def __init__(self, sampler: Sampler, instances: int = 64, *, cut: int = 0, threads: int | None = None) -> None:
-        self._sampler, self._instances, self._cut = sampler, instances, cut
+    def __init__(
+        self,
+        sampler: Sampler,
+        instances: int = 64,
+        *,
+        cut: int = 0,
+        alone: bool = False,
+        threads: int | None = None,
+    ) -> None:
+        self._sampler, self._instances, self._cut, self._alone = sampler, instances, cut, alone
         self._threads = threads or min(8, available_cores())
 
     def __call__(self, network: QNetwork | None, n_pairs: int, rng: np.random.Generator) -> Pairs:
@@ -87,7 +96,7 @@ class MixedPairCollector:
                 guide = best_threshold(problem, GUIDE_SEED, GUIDE_DECISIONS)
             side_by_side = min(64, max(8, -(-share // POINTS)))
             cut = -(-problem.horizon // self._cut) if self._cut else 0
-            shape = {"n_episodes": side_by_side, "points": POINTS, "cut": cut}
+            shape: dict[str, Any] = {"n_episodes": side_by_side, "points": POINTS, "cut": cut, "alone": self._alone}
             collector = PairCollector(problem, guide, observation="per_device", **shape)
             pairs = collector.collect(collector.layers(network), share, np.random.default_rng(seed))
             spread = float((pairs.deltas[:, 0] / pairs.scales).std()) or 1.0
@@ -221,7 +230,22 @@ class GeneralistTraining(Training):
         return MixedGuide(self.env)
 
     def _collector(self) -> Collect:
-        return MixedPairCollector(self._sampler, cut=self.agent.config.pair_cut, threads=self.threads)
+        config = self.agent.config
+        return MixedPairCollector(self._sampler, cut=config.pair_cut, alone=config.pair_alone, threads=self.threads)
+
+
+def generalist_for(problem: Problem) -> GreedyPolicy:
+    """The shipped agent, for a problem of the kind that it was trained on.
+
+    Raises:
+        ValueError: another inference than the paper's, or none is shipped.
+    """
+    if problem.inference != "paper":
+        raise ValueError(
+            f"generalist: was trained with the paper's inference, not with {problem.inference!r}; index is tuned for "
+            "any problem, scripts.train_dqn trains an agent"
+        )
+    return load_generalist()
 
 
 def load_generalist() -> GreedyPolicy:

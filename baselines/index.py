@@ -319,7 +319,8 @@ def index_policy(problem: Problem, report: Callable[[str], None] = lambda line: 
             return Index(
                 problem, numbers["constant"], numbers["coefficients"], training_seconds=numbers["training_seconds"]
             )
-    starts = [start for numbers in _tuned().values() for start in shifted(problem, numbers)]
+    alike = [name for name in _tuned() if entry_problem(name).inference == problem.inference]
+    starts = [start for name in alike for start in shifted(problem, _tuned()[name])]
     plays = _QUICK["generations"] * _QUICK["population"] + len(starts) + 30 + 7 * 8  # the grid and the finalists
     episodes = max(2, min(512, QUICK_DECISIONS // (plays * problem.horizon * problem.n_devices)))
     return tune(problem, Budget(episodes=episodes, step=0.25, **_QUICK), starts=starts, report=report)[0]

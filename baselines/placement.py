@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from agents import GreedyPolicy
 from aq_gym.placement import greedy_search
 from aq_gym.problem import Problem
-from baselines.generalist import load_generalist
+from baselines.generalist import generalist_for
 from baselines.index import Index, Simulator, best_threshold, index_policy
 from baselines.paired_rollouts import available_cores, pack
 from baselines.playing import FIRST_TUNING_SEED, check_count
@@ -25,7 +25,7 @@ Player = Index | GreedyPolicy
 PLAYERS: dict[str, Callable[[Problem], Player]] = {
     "greedy": best_threshold,
     "index": index_policy,
-    "generalist": lambda problem: load_generalist(),
+    "generalist": generalist_for,
 }
 """From a problem to the policy that is tuned to it: greedy is the best of thirty thresholds, tuned in a second or two;
 the generalist needs no tuning."""

@@ -301,7 +301,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--policies", nargs="+", choices=known, default=POLICIES, metavar="NAME", help=f"of {', '.join(known)}"
     )
     parser.add_argument(
-        "--planned", nargs="*", choices=known, default=PLANNED, metavar="NAME", help="with either inference"
+        "--planned",
+        nargs="*",
+        choices=[word for word in known if word != "generalist"],
+        default=PLANNED,
+        metavar="NAME",
+        help="with either inference",
     )
     parser.add_argument("--devices", nargs="+", type=int, default=[0, 6, 12, 18, 24], metavar="LOCATION")
     parser.add_argument("--horizon", type=int, default=60, help="T, slots (default 60)")

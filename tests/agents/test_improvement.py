@@ -187,6 +187,13 @@ class Scored:
         return 7.0 * (x[:, 0] - 0.3)
 
 
+def fill(memory):
+    rng, k = np.random.default_rng(1), memory.n_streams
+    for _ in range(memory.n_rows):
+        shown, no = rng.normal(size=(k, 3)).astype(np.float32), np.zeros(k, bool)
+        memory.append(shown, np.ones((k, 2), bool), np.zeros(k, int), np.zeros(k), no, no, ~no)
+
+
 def quiet_pairs(network, n, rng):
     x = rng.normal(size=(n, 3)).astype(np.float32)
     return Pairs.whole(x, 2.0 * (x[:, 0] - 0.3) + 3.0 * x[:, 1], np.full(n, 2.0))
@@ -196,11 +203,7 @@ def test_steps_start_from_the_guide_and_go_a_part_of_the_way():
     """The guide's score is worth 2/7 of its unit; the pairs also tell of the second input."""
     agent = agent_of(pairs=20_000, pair_updates=600, improve_from="guide", pair_step=0.25, pairs_kept=1)
     agent.guide = Scored()
-    memory, rng = agent.memory, np.random.default_rng(1)
-    k = memory.n_streams
-    for _ in range(memory.n_rows):
-        shown, no = rng.normal(size=(k, 3)).astype(np.float32), np.zeros(k, bool)
-        memory.append(shown, np.ones((k, 2), bool), np.zeros(k, int), np.zeros(k), no, no, ~no)
+    fill(agent.memory)
     x = np.random.default_rng(5).normal(size=(500, 3)).astype(np.float32)
     for share in (0.0, 0.25, 1 - 0.75**2):
         agent.improve(quiet_pairs)
@@ -212,6 +215,9 @@ def test_steps_start_from_the_guide_and_go_a_part_of_the_way():
 def test_a_guide_must_have_scores_that_rise_with_the_pairs():
     agent = agent_of(improve_from="guide", pair_step=0.5)
     agent.guide = lambda observations, masks: masks[:, 1].astype(int)
+    with pytest.raises(ValueError, match="the memory holds no decision between two actions"):
+        agent.improve(quiet_pairs)
+    fill(agent.memory)
     with pytest.raises(TypeError, match="needs a method score"):
         agent.improve(quiet_pairs)
     agent.guide = Scored()

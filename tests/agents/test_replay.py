@@ -121,9 +121,12 @@ def test_prioritised_replay_samples_in_proportion(capacity):
     np.testing.assert_allclose(shares, odds, atol=4 * np.sqrt(0.25 / 40_000))
     weights = (len(decisions) * odds) ** -0.7
     np.testing.assert_allclose(memory.weights(decisions, 0.7), weights / weights.max(), rtol=1e-5)
-    assert (memory.weights(drawn, 1.0) * np.float32(1) <= 1).all()
-    mean = np.average(np.ones(len(drawn)), weights=memory.weights(drawn, 1.0))  # weights undo the odds on average
-    assert mean == pytest.approx(1.0)
+    told = dict(zip(decisions.tolist(), errors.tolist(), strict=True))
+    weighted = np.average([told[place] for place in drawn.tolist()], weights=memory.weights(drawn, 1.0))
+    assert weighted == pytest.approx(errors.mean(), rel=0.03), "the weights undo the odds"
+    assert np.mean([told[place] for place in drawn.tolist()]) > 1.1 * errors.mean()
+    with pytest.raises(ValueError, match="holds no decision"):
+        PrioritisedReplay(20, 2, 1, 2, 0.5).sample(3, np.random.default_rng(0))
 
 
 def test_new_decisions_have_the_largest_priority_and_overwritten_ones_none():

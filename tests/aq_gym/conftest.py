@@ -54,7 +54,7 @@ def random_problem(seed: int, extreme: bool = False, max_devices: int = 30, awar
         "horizon": horizon,
         "energy_budget": -(-horizon // max_sleep) + int(rng.integers(0, 3)),
         "max_sleep": max_sleep,
-        "fuse_measured": bool(rng.integers(2)),
+        "fuse_measured": bool(rng.integers(2)) and not aware,
         "inference": "level-aware" if aware else "paper",
         "level_noise": float(rng.choice([0.0, 0.1, 0.5])) if aware else 0.0,
     }

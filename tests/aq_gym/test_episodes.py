@@ -201,7 +201,7 @@ def fork(
 @pytest.mark.parametrize("seed", range(12))
 def test_branch_equals_playing_both_to_the_end(made_up_problem: Any, seed: int, alone: bool) -> None:
     head = 3 if seed % 2 else 0  # from the middle of a slot as well
-    arguments = made_up_problem(seed, max_devices=4, aware=seed == 9)
+    arguments = made_up_problem(seed, max_devices=4, aware=seed in (6, 9))
     head = min(head, arguments["horizon"] * len(arguments["devices"]) - 1)
     (features, gains), (slow_features, slow), points, _ = fork(arguments, HIDDEN[seed % 4], seed, head, alone=alone)
     np.testing.assert_allclose(features, slow_features, rtol=1e-6, atol=1e-12)  # sums may be reordered
@@ -244,7 +244,7 @@ def test_a_branch_that_differs_in_its_record_alone_has_not_rejoined() -> None:
 
 
 def slow_stretches(
-    arguments: dict[str, Any], path: np.ndarray, net: Net, point: int, cuts: tuple[int, ...]
+    arguments: dict[str, Any], path: np.ndarray, net: Net, point: int, cuts: tuple[int, ...], alone: bool = False
 ) -> tuple[list[float], np.ndarray] | None:
     """What a branch with cuts that neither rejoins nor ends before the last cut shall return; None for any other."""
     env = MultiDeviceEnv(**arguments, observation="compact")
@@ -254,8 +254,13 @@ def slow_stretches(
     if info["action_mask"].tolist() != [1, 1]:
         return None
     start, state, plays = (info["slot"], info["turn"]), env.get_state(), []
+    done, over = [], False
+    while not over:
+        done.append(int(net(observation)[0] > 0.0))
+        observation, _, over, _, info = env.step(done[-1])
     for action in (0, 1):
         env.set_state(state)
+        at = 0
         observation, _, over, _, info = env.step(action)
         closed, play = 0.0, []
         while not over:
@@ -266,7 +271,9 @@ def slow_stretches(
             standing = (*info["energy"].tolist(), *info["delay"].tolist(), *info["record"].tolist())
             if info["turn"] == 0:
                 play.append(("opening", info["slot"], standing))
-            observation, _, over, _, info = env.step(int(net(observation)[0] > 0.0))
+            at += 1
+            repeats = alone and info["turn"] != start[1]
+            observation, _, over, _, info = env.step(done[at] if repeats else int(net(observation)[0] > 0.0))
         plays.append(play)
     off, on = plays
     ends = [[x for x in play if x[0] != "opening"] for play in plays]
@@ -276,17 +283,18 @@ def slow_stretches(
     return np.diff(totals, prepend=0.0).tolist(), np.array([[a[1], b[1]] for a, b in zip(*ends, strict=True)])
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2, 4])
-def test_cuts_show_both_plays(made_up_problem: Any, seed: int) -> None:
-    arguments, cuts = made_up_problem(seed, max_devices=3), (1, 3)
+@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize(("seed", "aware"), [(0, False), (1, False), (2, False), (4, False), (1, True), (6, True)])
+def test_cuts_show_both_plays(made_up_problem: Any, seed: int, aware: bool, alone: bool) -> None:
+    arguments, cuts = made_up_problem(seed, max_devices=3, aware=aware), (1, 3)
     net = net_for(arguments, (8,), seed)
     episodes, path = batch(arguments, 6, seed)
     decisions = episodes.problem.horizon * episodes.problem.n_devices
     points = np.tile(np.arange(min(20, decisions)), (6, 1))
-    found, compared = episodes.branch(net.packed, points, cuts), 0
+    found, compared = episodes.branch(net.packed, points, cuts, alone=alone), 0
     assert found.gains.shape == (*points.shape, 2) and found.tails.shape == (*points.shape, 2, 2, SIZE)
     for k, i in itertools.product(range(6), range(points.shape[1])):
-        expected = slow_stretches(arguments, path[k], net, points[k, i], cuts)
+        expected = slow_stretches(arguments, path[k], net, points[k, i], cuts, alone)
         if expected is None:
             continue
         compared += 1

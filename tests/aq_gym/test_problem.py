@@ -65,6 +65,8 @@ def test_level_aware_inference_needs_a_level_model() -> None:
     aware: dict[str, Any] = {**GOOD, "inference": "level-aware", "level_noise": 0.1}
     problem = Problem.create(**aware)
     assert problem.options == {"fuse_measured": False, "inference": "level-aware", "level_noise": 0.1}
+    with pytest.raises(ValueError, match=r"fuse_measured: level-aware inference fuses every reading anyway"):
+        Problem.create(**{**aware, "fuse_measured": True})
     bare = dataclasses.replace(problem.network, level_model=None, name="bare")
     with pytest.raises(ValueError, match=r"'bare' has no level_model.*fit_network"):
         Problem.create(**{**aware, "network": bare})
@@ -73,6 +75,11 @@ def test_level_aware_inference_needs_a_level_model() -> None:
     odd = dataclasses.replace(problem.network, variance_relation=b, name="odd")
     with pytest.raises(ValueError, match=r"variance_relation of 'odd' is no variogram"):
         Problem.create(**{**aware, "network": odd})
+    b = np.array(problem.network.variance_relation)
+    b[0, 1] *= 1.5
+    lopsided = dataclasses.replace(problem.network, variance_relation=b, name="lopsided")
+    with pytest.raises(ValueError, match=r"variance_relation of 'lopsided' is no variogram.*symmetric"):
+        Problem.create(**{**aware, "network": lopsided})
 
 
 @pytest.mark.parametrize("value", [-1, 30, True, 10**30])

@@ -411,7 +411,8 @@ def pretrained_ids() -> list[str]:
 def load_pretrained(env_id: str) -> GreedyPolicy | InTurn:
     """The agent that is shipped for an id, with or without the ``aq_gym/``; its ``card`` tells how it was trained.
 
-    JointDevices-v0 is MultiDevice-v0's problem: its agent is that one, asked device by device.
+    JointDevices-v0 is MultiDevice-v0's problem: its agent is that one, asked device by device. MultiDevice-Trace-v0 has
+    the same devices and horizon: its agent is that one too, trained on the level chain of both periods.
 
     Raises:
         ValueError: none is shipped for this id; the message lists those that are.
@@ -419,6 +420,8 @@ def load_pretrained(env_id: str) -> GreedyPolicy | InTurn:
     name = env_id.rpartition("/")[2]
     if name == "JointDevices-v0":
         return InTurn(load_pretrained("MultiDevice-v0"), entry_problem(name))
+    if name == "MultiDevice-Trace-v0":
+        name = "MultiDevice-v0"
     if name not in pretrained_ids():
         raise ValueError(f"env_id: no agent is shipped for {env_id!r}, only for {', '.join(pretrained_ids())}")
     return load_trained(PRETRAINED / f"{name}.safetensors")

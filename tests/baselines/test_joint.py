@@ -44,3 +44,8 @@ def test_beginnings_are_passed_on_and_nonsense_refused() -> None:
     )
     with pytest.raises(TypeError, match="expected an object with a method act"):
         InTurn(3, PROBLEM)
+
+
+def test_the_trace_has_the_agent_of_its_chain() -> None:
+    one, other = load_pretrained("aq_gym/MultiDevice-Trace-v0"), load_pretrained("MultiDevice-v0")
+    assert one.card == other.card

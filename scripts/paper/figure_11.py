@@ -64,9 +64,8 @@ def make(context: Context) -> Figure:
 def _trained(context: Context, name: str, named: str | None, seconds: float) -> tuple[Any, list[tuple[Any, ...]]]:
     """The policy, and the validations on the way."""
     if named is None:
-        chosen = recipe(ENV)
-        smaller = {"pairs": 30_000, "pairs_kept": 6}  # steps, so that many fit into the time
-        config = DQNConfig.named(chosen["config"], **{**chosen["settings"], **smaller})
+        chosen = recipe(ENV, seconds)
+        config = DQNConfig.named(chosen["config"], **chosen["settings"])
     else:
         config = DQNConfig.named(named)
         config = config.replace(total_decisions=LONGER * config.total_decisions)

@@ -112,9 +112,14 @@ PLAN_HEADS = ("level known to", "policy", "planned for", "MAE", "change %", "RMS
 
 def planned(
     problem: Problem, data: Windows, learned: LevelAware, args: argparse.Namespace, console: Console
-) -> list[tuple[str, ...]]:
-    """Level-aware maps of policies that plan with the paper's inference and with level-aware inference, as cells."""
+) -> tuple[list[tuple[str, ...]], str]:
+    """Level-aware maps of policies that plan with the paper's inference and with level-aware inference.
+
+    Returns:
+        The cells of the table, and a sentence on the intervals.
+    """
     rows: list[tuple[str, ...]] = []
+    misses: list[tuple[float, str]] = []
     shape = problem.network, problem.devices, problem.horizon, problem.energy_budget, problem.max_sleep
     before = {word: build_policy(word, problem)[0] for word in args.planned}
     for noise in NOISES:
@@ -127,13 +132,23 @@ def planned(
             for name, x in (("paper", old), ("level-aware", new)):
                 told = f"{moved:+.1f} [{low:+.1f}, {high:+.1f}]" if x is new and not same else ""
                 covered = " / ".join(f"{100 * y:.0f}" for y in x.coverage)
+                miss = max(100 * abs(y - z) for y, z in zip(x.coverage, LEVELS_OF_COVERAGE, strict=True))
+                misses.append((miss, f"±{100 * noise:.0f} %"))
                 numbers = f"{x.rmse:.2f}", f"{x.promised:.2f}", f"{x.claimed:.2f}"
                 rows.append((f"±{100 * noise:.0f} %", word, name, f"{x.absolute.mean():.3f}", told, *numbers, covered))
     shown = Table(*PLAN_HEADS, title="the level-aware map at all locations, µg/m³")
     for row in rows:
         shown.add_row(*row)
+    off = sorted({known for miss, known in misses if miss > TOLERANCE})
+    told = f"off by more than {TOLERANCE:g} points of what they claim at {', '.join(off)}, within them elsewhere"
+    if not off:
+        told = f"within {TOLERANCE:g} points of what they claim"
+    line = f"Intervals of the level-aware map of a noisy level: {told}" + (
+        f" (at worst {max(misses)[0]:.1f})." if misses else "."
+    )
     console.print(shown)
-    return rows
+    console.print(line, highlight=False, markup=False)
+    return rows, line
 
 
 def _rows(table: pd.DataFrame) -> list[tuple[str, ...]]:
@@ -222,7 +237,7 @@ def crossing(x: Any, difference: Any) -> float:
 
 def page(
     table: pd.DataFrame,
-    plans: Sequence[tuple[str, ...]],
+    plans: tuple[Sequence[tuple[str, ...]], str],
     data: Windows,
     problem: Problem,
     args: argparse.Namespace,
@@ -255,7 +270,7 @@ def page(
         "locations in µg/m³; `promised` is the average joint error of the environment, which planning minimises, "
         "`claimed` the mean deviation that the map claims. Changes of the MAE are paired, with 95 % block-bootstrap "
         "intervals; coverage is of 50 / 90 / 95 %.\n\n"
-        f"{markdown(PLAN_HEADS, plans)}\n"
+        f"{markdown(PLAN_HEADS, plans[0])}\n{plans[1]}\n\n"
         f"{data.outside} slots of summer lie outside spring's levels. "
         f"{signature(shlex.join(['python', '-m', 'scripts.backtest', *args.given]))}\n"
     )

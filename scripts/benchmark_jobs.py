@@ -164,7 +164,8 @@ def evaluate_task(plan: Plan, env_id: str) -> tuple[pd.DataFrame, list[str]]:
         except ValueError as error:
             if word not in WHERE_POSSIBLE or (word == "optimal" and known):
                 raise
-            left_out.append("optimal: too large to solve" if word == "optimal" else f"{word}: {error}")
+            told = str(error).removeprefix(f"{word}: ")
+            left_out.append("optimal: too large to solve" if word == "optimal" else f"{word}: {told}")
     records = {
         name: play_problem(policy, problem, plan.episodes, plan.seed, name=name) for name, policy in policies.items()
     }

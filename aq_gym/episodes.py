@@ -125,7 +125,7 @@ class Episodes:
         delta2 = network.measurement_variance
         numbers = (delta2, network.temporal_variance, delta2**0.5, 1.0 / error_bound(problem), network.levels[-1])
         places = rows // kernels.LANES * kernels.N_WORK * kernels.LANES + rows % kernels.LANES
-        about = problem.energy_budget, problem.max_sleep, problem.fuse_measured, joint, aware
+        about = problem.energy_budget, problem.max_sleep, problem.options["fuse_measured"], joint, aware
         sizes = (m, n, horizon, *about, kernels.LANES, *places)
         scarcity = 1.0 / (horizon * np.maximum(np.arange(problem.energy_budget + 1), 1))
         told = np.array([*numbers, *traits(problem), *scarcity, *learned])

@@ -69,8 +69,8 @@ class Problem:
     @property
     def options(self) -> dict[str, Any]:
         """How maps are inferred, as keyword arguments of `create`, the environments and the solvers."""
-        names = ("fuse_measured", "inference", "level_noise")
-        return {name: getattr(self, name) for name in names}
+        fuse = self.fuse_measured and self.inference == "paper"  # the other fuses every reading
+        return {"fuse_measured": fuse, "inference": self.inference, "level_noise": self.level_noise}
 
     @property
     def n_devices(self) -> int:
@@ -110,10 +110,6 @@ class Problem:
         if not isinstance(fuse_measured, bool):
             raise ValueError(f"fuse_measured: expected True or False, got {fuse_measured!r}")
         equations.check_inference(resolved, inference, level_noise)
-        if inference == "level-aware" and fuse_measured:
-            raise ValueError(
-                "fuse_measured: level-aware inference fuses every reading anyway, so only False is possible, got True"
-            )
         name = "device" if isinstance(devices, Integral) else "devices"
         locations = _locations(name, devices, resolved.n_locations)
         if energy_budget * max_sleep < horizon:

@@ -136,7 +136,8 @@ def check_inference(network: SensorNetwork, inference: str, level_noise: float) 
         raise ValueError(f"level_noise: expected a share of the level from 0 to 1, got {level_noise!r}")
     if inference == "paper" and level_noise:
         raise ValueError(
-            f"level_noise: the paper's inference takes the level for known, so only 0 is possible, got {level_noise!r}"
+            "level_noise: the paper's inference takes the level for known, so only 0 is possible, got "
+            f"{level_noise!r}; inference='level-aware' takes others"
         )
     if inference == "level-aware" and network.level_model is None:
         raise ValueError(

@@ -34,6 +34,7 @@ class InTurn:
         check_policy(policy)
         self.policy, self.problem = policy, problem
         self.training_seconds = float(getattr(policy, "training_seconds", float("nan")))
+        self.card: Mapping[str, Any] = getattr(policy, "card", {})
         self._episodes: Episodes | None = None
 
     def reset(self, seed: int | None) -> None:

@@ -29,6 +29,7 @@ def test_the_joint_view_gives_the_same_errors(make: Any) -> None:
 
 def test_one_line_for_the_joint_id() -> None:
     agent = load_pretrained("aq_gym/JointDevices-v0")
+    assert agent.card == load_pretrained("MultiDevice-v0").card
     env = gym.make("aq_gym/JointDevices-v0")
     observation, info = env.reset(seed=4)
     while "average_joint_error" not in info:

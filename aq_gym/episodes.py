@@ -126,14 +126,19 @@ class Episodes:
         numbers = (delta2, network.temporal_variance, delta2**0.5, 1.0 / error_bound(problem), network.levels[-1])
         places = rows // kernels.LANES * kernels.N_WORK * kernels.LANES + rows % kernels.LANES
         about = problem.energy_budget, problem.max_sleep, problem.options["fuse_measured"], joint, aware
-        sizes = (m, n, horizon, *about, kernels.LANES, *places)
+        spill = kernels.LANES if padded - n <= 3 * m + 3 else n - padded + kernels.LANES
+        sizes = (m, n, horizon, *about, kernels.LANES, spill, *places, *rows)
         scarcity = 1.0 / (horizon * np.maximum(np.arange(problem.energy_budget + 1), 1))
         told = np.array([*numbers, *traits(problem), *scarcity, *learned])
-        self._constants = Constants(blocks, told, np.array(sizes, np.int64), np.zeros(kernels.N_WORK * padded + room))
+        near = blocks.astype(np.float32)
+        work = np.zeros(kernels.N_WORK * padded + room)
+        self._constants = Constants(blocks, near, told, np.array(sizes, np.int64), work)
+        viewed = observation == "full" and not joint and not aware
         self.state = State(
             np.zeros((k, kernels.N_CLOCK + 2 * m), np.int64),
             np.zeros((k, kernels.N_SCORE + m + horizon + 1)),
             np.ones((k, kernels.N_FIELD * padded)),
+            np.zeros((k, kernels.N_VIEW * padded + m if viewed else 0), np.float32),
             np.zeros((k, m if joint else 2), np.int8),
         )
         if not joint:
@@ -173,7 +178,8 @@ class Episodes:
     def _digest(self) -> str:
         """Of all that a state's meaning depends on."""
         network = self.problem.network
-        parts = (*self._constants[:3], self._levels, network.transition, network.start)
+        about = self._constants
+        parts = (about.relation, about.numbers, about.sizes, self._levels, network.transition, network.start)
         return blake2b(b"".join(np.ascontiguousarray(x).tobytes() for x in parts), digest_size=16).hexdigest()
 
     def __len__(self) -> int:
@@ -407,7 +413,7 @@ class Episodes:
 
     def copy_state(self, generators: Sequence[np.random.Generator]) -> EpisodeState:
         """A copy of everything, the state of each episode's generator included."""
-        arrays = State._make(x.copy() for x in self.state)
+        arrays = State._make(x.copy() for x in self.state)._replace(shown=np.zeros((len(self), 0), np.float32))
         return EpisodeState(arrays, tuple(g.bit_generator.state for g in generators), self._digest)
 
     def restore(
@@ -431,7 +437,10 @@ class Episodes:
             )
         pairs: Any = zip(self.state, state.arrays, strict=True)
         for mine, theirs in pairs:
-            mine[...] = theirs
+            if theirs.size or not mine.size:
+                mine[...] = theirs
+        if self.state.shown.size:
+            self.observe()  # draws the views, which copies are without, since other observations have none
         for k, generator in enumerate(generators):
             generator.bit_generator.state = state.generators[k % len(state)]
         if future_seed is not None:

@@ -65,8 +65,9 @@ class Constants(NamedTuple):
     """What a problem's kernels are given."""
 
     relation: NDArray[np.float64]  # (M, 4P) a, b, 1/(δ² + b), a/(δ² + b), in blocks; P = N padded; see `_krige`
+    near: NDArray[np.float32]  # (M, 4P) the same in single precision
     numbers: NDArray[np.float64]  # (5 + 5 + M + B + 1 + L,) delta2 ... top_level, traits ... learned of Setting
-    sizes: NDArray[np.int64]  # (9 + M,) n_devices ... places of Setting
+    sizes: NDArray[np.int64]  # (10 + 2M,) n_devices ... spots of Setting
     work: NDArray[np.float64]  # (3P + K,) scratch of the episode at hand, in blocks: J now, if on, if off; `_krige`'s
 
 
@@ -76,6 +77,7 @@ class State(NamedTuple):
     whole: NDArray[np.int64]  # (K, 3 + 2M) clock, energy, delay
     real: NDArray[np.float64]  # (K, 4 + M + T + 1) score, record, path [µg/m³]
     sums: NDArray[np.float64]  # (K, 4P) in blocks, see the indices below; level-aware: (M,) errors at the devices
+    shown: NDArray[np.float32]  # (K, 5P + M) what the full observation is made of, see `_draw`; else (K, 0)
     mask: NDArray[np.int8]  # (K, 2) what is allowed: off, on; in the joint view (K, M) 0 off, 1 on, 2 free
 
     @property
@@ -137,6 +139,7 @@ class Setting(NamedTuple):
     """The constants as the equations read them."""
 
     relation: NDArray[np.float64]
+    near: NDArray[np.float32]
     delta2: float
     sigma2: float
     delta: float
@@ -155,7 +158,9 @@ class Setting(NamedTuple):
     joint: int
     aware: int  # 1: level-aware inference
     lanes: int  # LANES, but unknown to the compiler, which else unrolls loops instead of using vector registers
+    spill: int  # how many numbers of the last block of LANES may be written into a full observation
     places: NDArray[np.int64]  # (M,) of the devices' locations in ``work``
+    spots: NDArray[np.int64]  # (M,) the devices' locations
     work: NDArray[np.float64]
 
 
@@ -168,6 +173,7 @@ class Episode(NamedTuple):
     record: NDArray[np.float64]
     path: NDArray[np.float64]
     sums: NDArray[np.float64]
+    shown: NDArray[np.float32]
     score: NDArray[np.float64]
     mask: NDArray[np.int8]
 
@@ -181,7 +187,8 @@ S0_REST, S1_REST = np.uint64(2 * LANES), np.uint64(3 * LANES)  # if the device a
 NOW_AT = np.uint64(0)  # work: J now
 ON_AT = np.uint64(LANES)  # J if the device senses; in the joint view, if all with energy do
 OFF_AT = np.uint64(2 * LANES)  # J if it sleeps and the later ones with energy sense
-N_FIELD, N_WORK = 4, 3
+V_NOW, V_S0, V_REST = (np.uint64(n * LANES) for n in (0, 1, 3))  # shown: J now, the sums, those of the rest
+N_FIELD, N_WORK, N_VIEW = 4, 3, 5
 SLOT, TURN, CAPPED = range(3)  # clock
 ENERGY, DELAY = range(2)  # battery
 NOW, LAST, TOTAL, LEVEL = range(4)  # score
@@ -191,19 +198,19 @@ BEGIN, WAIT, PLACE = 2, 3, 4  # beside 0 off and 1 on: what an episode may be to
 
 
 @inner
-def _setting(relation, x, n, work):
+def _setting(relation, near, x, n, work):
     a, b = 5 + N_TRAITS, 5 + N_TRAITS + n[0]
     c = b + n[3] + 1
-    about = n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9:], work
-    return Setting(relation, x[0], x[1], x[2], x[3], x[4], x[5:a], x[a:b], x[b:c], x[c:], *about)
+    about = n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10 : 10 + n[0]], n[10 + n[0] :], work
+    return Setting(relation, near, x[0], x[1], x[2], x[3], x[4], x[5:a], x[a:b], x[b:c], x[c:], *about)
 
 
 @inner
-def _episode(k, whole, real, sums, mask):
+def _episode(k, whole, real, sums, shown, mask):
     m = (whole.shape[1] - N_CLOCK) // 2
     clock, energy, delay = whole[k, :N_CLOCK], whole[k, N_CLOCK : N_CLOCK + m], whole[k, N_CLOCK + m :]
     score, record, path = real[k, :N_SCORE], real[k, N_SCORE : N_SCORE + m], real[k, N_SCORE + m :]
-    return Episode(clock, energy, delay, record, path, sums[k], score, mask[k])
+    return Episode(clock, energy, delay, record, path, sums[k], shown[k], score, mask[k])
 
 
 @inner
@@ -591,7 +598,7 @@ def _observe_full(p, s, out):
     _show_decreases(work, OFF_AT, scale_off, n, out[off:])
     for i in range(n_devices):
         energy, at = s.energy[i], np.uint64(p.places[i])
-        deficiency = left * p.scarcity[min(energy, p.budget)] if energy > 0 else 1.0  # PD (37) over B
+        deficiency = _deficiency(p, energy, left)
         out[i] = zero
         out[n_devices + i] = energy * by_budget
         out[on + n + i] = deficiency * scale * (work[at + NOW_AT] - work[at + ON_AT]) if scale > 0.0 else 0.0
@@ -604,6 +611,159 @@ def _observe_full(p, s, out):
     out[off + n + n_devices] = one if left > 0 and p.joint == 0 else zero
     out[tail] = left / p.horizon
     out[tail + 1 + 2 * n_devices] = s.path[min(slot, p.horizon)] * by_level
+
+
+# Little that the full observation shows changes between the decisions of a slot: `shown` keeps the map and its sums in
+# single precision, in blocks, and then the deficiencies (M).
+
+
+@leaf
+def _copy_sums(lanes, sums, zeroth, first, shown, row):
+    for block in range(sums.shape[0] // N_FIELD // LANES):
+        f, v = np.uint64(block * N_FIELD * LANES), np.uint64(block * N_VIEW * LANES) + row
+        for i in range(lanes):
+            j = np.uint64(i)
+            shown[v + j] = sums[f + zeroth + j]
+            shown[v + np.uint64(LANES) + j] = sums[f + first + j]
+
+
+@leaf
+def _copy_map(lanes, blocks, work, shown):
+    for block in range(blocks):
+        w, v = np.uint64(block * N_WORK * LANES) + NOW_AT, np.uint64(block * N_VIEW * LANES) + V_NOW
+        for i in range(lanes):
+            j = np.uint64(i)
+            shown[v + j] = work[w + j]
+
+
+@inner
+def _deficiency(p, energy, left):
+    """PD (37) over B."""
+    return left * p.scarcity[min(energy, p.budget)] if energy > 0 else 1.0
+
+
+@inner
+def _draw(p, s):
+    """Write all of ``shown``, from the raw state, the sums and the map in ``work``."""
+    blocks, left = s.sums.shape[0] // N_FIELD // LANES, p.horizon - s.clock[SLOT] + 1
+    _copy_map(p.lanes, blocks, p.work, s.shown)
+    _copy_sums(p.lanes, s.sums, S0, S1, s.shown, V_S0)
+    _copy_sums(p.lanes, s.sums, S0_REST, S1_REST, s.shown, V_REST)
+    for i in range(p.n_devices):
+        s.shown[blocks * N_VIEW * LANES + i] = _deficiency(p, s.energy[i], left)
+
+
+@inner
+def _redraw(p, s, m, had_energy):
+    """Write what of it changed when device m decided, in the midst of a slot."""
+    blocks = s.sums.shape[0] // N_FIELD // LANES
+    if s.delay[m] == 0:
+        _copy_map(p.lanes, blocks, p.work, s.shown)
+        _copy_sums(p.lanes, s.sums, S0, S1, s.shown, V_S0)
+        left = p.horizon - s.clock[SLOT] + 1
+        s.shown[blocks * N_VIEW * LANES + m] = _deficiency(p, s.energy[m], left)
+    elif had_energy:
+        _copy_sums(p.lanes, s.sums, S0_REST, S1_REST, s.shown, V_REST)
+
+
+@leaf
+def _show_sensing(lanes, spill, e, scale, c, deviation, near, shown, out):
+    """What J falls by if the device senses, over its bound."""
+    blocks = near.shape[0] // N_FIELD // LANES
+    for block in range(blocks):
+        f, v = np.uint64(block * N_FIELD * LANES), np.uint64(block * N_VIEW * LANES)
+        o = np.uint64(block * LANES)
+        for i in range(lanes if block + 1 < blocks else spill):
+            j = np.uint64(i)
+            weight = np.float32(1.0) / (c + near[f + B + j])
+            zeroth = shown[v + V_S0 + j] + (near[f + FRESH + j] - weight)
+            more = near[f + FRESH_A + j] - weight * (deviation + near[f + A + j])
+            first = shown[v + V_S0 + np.uint64(LANES) + j] + more
+            out[o + j] = (shown[v + V_NOW + j] - e * (np.sqrt(zeroth + first * first) / zeroth)) * scale
+
+
+@leaf
+def _show_sleeping(lanes, spill, e, scale, c, deviation, rest, near, shown, out):
+    """The same if it sleeps and the later ones with energy sense; ``rest``: 1 if it has energy itself."""
+    blocks = near.shape[0] // N_FIELD // LANES
+    for block in range(blocks):
+        f, v = np.uint64(block * N_FIELD * LANES), np.uint64(block * N_VIEW * LANES)
+        o = np.uint64(block * LANES)
+        for i in range(lanes if block + 1 < blocks else spill):
+            j = np.uint64(i)
+            weight = np.float32(1.0) / (c + near[f + B + j])
+            zeroth = shown[v + V_REST + j] - rest * (near[f + FRESH + j] - weight)
+            more = near[f + FRESH_A + j] - weight * (deviation + near[f + A + j])
+            first = shown[v + V_REST + np.uint64(LANES) + j] - rest * more
+            out[o + j] = (shown[v + V_NOW + j] - e * (np.sqrt(zeroth + first * first) / zeroth)) * scale
+
+
+@inner
+def _weigh(n_devices, n, spots, deficiency, out):
+    """Behind the decreases of n locations write the devices' own ones times their deficiency."""
+    for i in range(n_devices):
+        m = np.uint64(i)
+        out[np.uint64(n) + m] = deficiency[m] * out[np.uint64(spots[m])]
+
+
+@inner
+def _show_measured(p, s, supposed, scale, out):
+    """Correct the decreases where a device stands that has sensed in this slot, or is supposed to."""
+    known = np.float32(p.delta * s.path[s.clock[SLOT]])
+    for i in range(s.clock[TURN]):
+        if s.delay[i] == 0:
+            out[p.spots[i]] = np.float32(0.0)
+    for i in supposed:
+        if s.energy[i] > 0 or i == s.clock[TURN]:
+            spot = p.spots[i]
+            now = s.shown[spot // LANES * N_VIEW * LANES + spot % LANES]
+            out[spot] = (now - known) * scale
+
+
+@inner
+def _show(p, s, out):
+    """The numbers of `_observe_full` while an episode goes on, from ``shown``.
+
+    The rows of locations are written in whole blocks where there is room; what comes after is written later.
+    """
+    n, n_devices, turn = p.n_locations, p.n_devices, s.clock[TURN]
+    decreases_on, decreases_off = out[2 * n_devices :], out[3 * n_devices + n + 1 :]
+    tail = decreases_off[n + n_devices + 1 :]
+    deficiency = s.shown[s.sums.shape[0] // N_FIELD * N_VIEW :]
+    by_budget, by_sleep, by_level = 1.0 / p.budget, 1.0 / p.max_sleep, 1.0 / p.top_level
+    level = s.path[s.clock[SLOT]]
+    wide, wider = _source(p, s, turn)
+    e, scale = np.float32(level), np.float32(p.error_scale)
+    c, deviation, zero, one = np.float32(wide), np.float32(wider), np.float32(0.0), np.float32(1.0)
+    _show_sensing(p.lanes, p.spill, e, scale, c, deviation, p.near[turn], s.shown, decreases_on)
+    if p.fuse == 0:
+        _show_measured(p, s, range(turn, turn + 1), scale, decreases_on)
+    _weigh(n_devices, n, p.spots, deficiency, decreases_on)
+    decreases_on[n + n_devices] = one
+    later = turn + 1
+    while later < n_devices and s.energy[later] == 0:
+        later += 1
+    if later < n_devices:
+        own = one if s.energy[turn] > 0 else zero
+        _show_sleeping(p.lanes, p.spill, e, scale, c, deviation, own, p.near[turn], s.shown, decreases_off)
+        if p.fuse == 0:
+            _show_measured(p, s, range(later, n_devices), scale, decreases_off)
+        _weigh(n_devices, n, p.spots, deficiency, decreases_off)
+    else:
+        for i in range(n + n_devices):
+            decreases_off[i] = zero
+    decreases_off[n + n_devices] = one
+    tail[0] = (p.horizon - s.clock[SLOT] + 1) / p.horizon
+    tail[1 + 2 * n_devices] = level * by_level
+    for i in range(n_devices):
+        out[i] = zero
+    out[turn] = one
+    for i in range(n_devices):
+        out[n_devices + i] = s.energy[i] * by_budget
+    for i in range(n_devices):
+        tail[1 + i] = s.delay[i] * by_sleep
+    for i in range(n_devices):
+        tail[1 + n_devices + i] = s.record[i] * by_level
 
 
 @inner
@@ -768,13 +928,17 @@ def _refused(p, actions, whole):
 
 
 @compiled
-def observe_full(observation, relation, numbers, sizes, work, *state):
+def observe_full(observation, relation, near, numbers, sizes, work, *state):
     """Write the observation of every episode."""
-    p = _setting(relation, numbers, sizes, work)
+    p = _setting(relation, near, numbers, sizes, work)
     for k in range(observation.shape[0]):
         s = _episode(k, *state)
         if s.clock[SLOT] <= p.horizon:
             _infer(p, s)
+            if s.shown.shape[0] > 0:
+                _draw(p, s)
+                _show(p, s, observation[k])
+                continue
             if p.joint:
                 _suppose_all(p, s)
             else:
@@ -783,9 +947,9 @@ def observe_full(observation, relation, numbers, sizes, work, *state):
 
 
 @compiled
-def observe_compact(observation, relation, numbers, sizes, work, *state):
+def observe_compact(observation, relation, near, numbers, sizes, work, *state):
     """Write the observation of every episode."""
-    p = _setting(relation, numbers, sizes, work)
+    p = _setting(relation, near, numbers, sizes, work)
     for k in range(observation.shape[0]):
         s = _episode(k, *state)
         if s.clock[SLOT] <= p.horizon:
@@ -794,9 +958,9 @@ def observe_compact(observation, relation, numbers, sizes, work, *state):
 
 
 @compiled
-def observe_per_device(observation, relation, numbers, sizes, work, *state):
+def observe_per_device(observation, relation, near, numbers, sizes, work, *state):
     """Write the observation of every episode."""
-    p = _setting(relation, numbers, sizes, work)
+    p = _setting(relation, near, numbers, sizes, work)
     for k in range(observation.shape[0]):
         s = _episode(k, *state)
         if s.clock[SLOT] <= p.horizon:
@@ -805,13 +969,13 @@ def observe_per_device(observation, relation, numbers, sizes, work, *state):
 
 
 @compiled
-def advance_full(strict, actions, rewards, forced, ended, observation, relation, numbers, sizes, work, *state):
+def advance_full(strict, actions, rewards, forced, ended, observation, relation, near, numbers, sizes, work, *state):
     """One decision, or what else it is told, in every episode that is not over; then its observation.
 
     ``strict``: refuse what is no decision, see `_refused`. ended (K,) receives 1 where a slot ended and 2 where an
     episode did, else 0; the largest of them is returned.
     """
-    p = _setting(relation, numbers, sizes, work)
+    p = _setting(relation, near, numbers, sizes, work)
     most = _refused(p, actions, state[0]) if strict else 0
     if most < 0:
         return most
@@ -819,10 +983,19 @@ def advance_full(strict, actions, rewards, forced, ended, observation, relation,
         s = _episode(k, *state)
         ended[k] = 0
         if (actions[k] >= BEGIN or s.clock[SLOT] <= p.horizon) and actions[k] != WAIT:
+            turn = s.clock[TURN]
+            had_energy = s.energy[turn] > 0
             ended[k] = _obey(p, s, actions[k], rewards, forced, k)
             most = max(most, ended[k])
             anew = s.clock[TURN] == 0 or actions[k] == PLACE
             if _look_around(p, s, anew):
+                if s.shown.shape[0] > 0:
+                    if anew:
+                        _draw(p, s)
+                    else:
+                        _redraw(p, s, turn, had_energy)
+                    _show(p, s, observation[k])
+                    continue
                 if not anew:
                     _infer(p, s)
                 _consider(p, s)
@@ -831,13 +1004,13 @@ def advance_full(strict, actions, rewards, forced, ended, observation, relation,
 
 
 @compiled
-def advance_compact(strict, actions, rewards, forced, ended, observation, relation, numbers, sizes, work, *state):
+def advance_compact(strict, actions, rewards, forced, ended, observation, relation, near, numbers, sizes, work, *state):
     """One decision, or what else it is told, in every episode that is not over; then its observation.
 
     ``strict``: refuse what is no decision, see `_refused`. ended (K,) receives 1 where a slot ended and 2 where an
     episode did, else 0; the largest of them is returned.
     """
-    p = _setting(relation, numbers, sizes, work)
+    p = _setting(relation, near, numbers, sizes, work)
     most = _refused(p, actions, state[0]) if strict else 0
     if most < 0:
         return most
@@ -854,13 +1027,15 @@ def advance_compact(strict, actions, rewards, forced, ended, observation, relati
 
 
 @compiled
-def advance_per_device(strict, actions, rewards, forced, ended, observation, relation, numbers, sizes, work, *state):
+def advance_per_device(
+    strict, actions, rewards, forced, ended, observation, relation, near, numbers, sizes, work, *state
+):
     """One decision, or what else it is told, in every episode that is not over; then its observation.
 
     ``strict``: refuse what is no decision, see `_refused`. ended (K,) receives 1 where a slot ended and 2 where an
     episode did, else 0; the largest of them is returned.
     """
-    p = _setting(relation, numbers, sizes, work)
+    p = _setting(relation, near, numbers, sizes, work)
     most = _refused(p, actions, state[0]) if strict else 0
     if most < 0:
         return most
@@ -877,9 +1052,11 @@ def advance_per_device(strict, actions, rewards, forced, ended, observation, rel
 
 
 @compiled
-def advance_together(strict, actions, rewards, forced, ended, observation, relation, numbers, sizes, work, *state):
+def advance_together(
+    strict, actions, rewards, forced, ended, observation, relation, near, numbers, sizes, work, *state
+):
     """The joint view's: actions and forced are (K, M); BEGIN, WAIT and PLACE stand in the first place."""
-    p = _setting(relation, numbers, sizes, work)
+    p = _setting(relation, near, numbers, sizes, work)
     most = 0
     for k in range(actions.shape[0]):
         s = _episode(k, *state)
@@ -979,12 +1156,12 @@ def _free(p, s):
 
 
 @compiled
-def play(network, scores, relation, numbers, sizes, work, *state):
+def play(network, scores, relation, near, numbers, sizes, work, *state):
     """Play every episode from where it stands to its end with a network's policy.
 
     scores (K, n) receives the advantage of sensing at the first n decisions, NaN where the action was forced.
     """
-    p = _setting(relation, numbers, sizes, work)
+    p = _setting(relation, near, numbers, sizes, work)
     for k in range(state[0].shape[0]):
         s = _episode(k, *state)
         _look_ahead(p, s, False, -1)
@@ -1024,7 +1201,9 @@ def _look(p, s, network, out):
 
 
 @compiled
-def branch(network, points, cuts, alone, features, gains, tails, reached, room, relation, numbers, sizes, work, *state):
+def branch(
+    network, points, cuts, alone, features, gains, tails, reached, room, relation, near, numbers, sizes, work, *state
+):
     """Counterfactual pairs: at chosen decisions play on with either action, under the same levels.
 
     points (K, n) are the numbers of the chosen decisions, never decreasing; features (K, n, size) receives what was
@@ -1037,7 +1216,7 @@ def branch(network, points, cuts, alone, features, gains, tails, reached, room, 
 
     ``alone``: only the device that decided otherwise reacts to it; the others do what they did in the play left.
     """
-    p = _setting(relation, numbers, sizes, work)
+    p = _setting(relation, near, numbers, sizes, work)
     n_points, horizon = points.shape[1], p.horizon
     batteries, records, totals, chosen = room.batteries, room.records, room.totals, room.chosen
     watched, seen, n_cuts, m = room.watched, room.seen, cuts.shape[0], p.n_devices

@@ -27,7 +27,6 @@ from aq_gym.problem import Problem
 from aq_gym.rendering import RENDER_MODES, check_render_mode, render
 
 _STATE = ("action_mask", "slot", "turn", "energy", "delay", "record", "level", "capped")
-_MASK_OF = {key: "_" + key for key in _STATE}
 Step = tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
 
 
@@ -37,8 +36,9 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
     - ``num_envs=1``: K, how many episodes.
     - ``autoreset_mode="NextStep"``: or ``"SameStep"``, ``"Disabled"`` (Gymnasium's names, or `AutoresetMode`).
 
-    Infos are Gymnasium's vector infos: every key with a leading axis K and a mask ``_key`` beside it. Under
-    ``SameStep`` the last slot's ``joint_error`` and the episode's ``average_joint_error`` are in ``final_info``.
+    Infos are Gymnasium's vector infos: every key with a leading axis K and a mask ``_key`` beside it (read-only where
+    it is all true). Under ``SameStep`` the last slot's ``joint_error`` and the episode's ``average_joint_error`` are in
+    ``final_info``.
 
     Raises:
         ValueError: as `MultiDeviceEnv`, or an unknown autoreset mode.
@@ -93,6 +93,9 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         self._begun = np.zeros(num_envs, np.bool_)
         self._over = np.zeros(num_envs, np.bool_)
         self._ready = self._waiting = False  # all have begun; some are over
+        self._all = np.ones(num_envs, np.bool_)  # the mask of what an info tells of all episodes, in every info
+        self._all.flags.writeable = False
+        self._observation_shape = (num_envs, layout.size)
 
     @property  # type: ignore[misc]
     def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
@@ -183,12 +186,19 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         if not usual or self._waiting or not self._ready or self._joint:
             actions, usual = self.check_step(actions), False
         k, episodes, over = self.num_envs, self._episodes, self._over
-        observation, rewards, ended = episodes.blank(), np.zeros(k), np.zeros(k, np.int8)
+        observation, rewards, ended = np.empty(self._observation_shape, np.float32), np.zeros(k), np.empty(k, np.int8)
         forced = np.zeros(self._action_shape, np.bool_)
-        most = episodes.decide(actions, rewards, forced, observation, ended, strict=usual)
+        most = episodes.advance(usual, actions, rewards, forced, ended, observation, *episodes.arguments)
         if most < 0:
             checked_actions(actions, self._action_shape)  # tells which is wrong
             raise AssertionError("an action that the kernel refuses was not refused here")
+        if most < 2 and not self._waiting:
+            infos = self._raw_state()
+            infos["forced"], infos["_forced"] = forced, self._all
+            if most:
+                closed = ended > 0
+                infos["joint_error"], infos["_joint_error"] = np.where(closed, episodes.slot_error, 0.0), closed
+            return observation, rewards, np.zeros(k, np.bool_), np.zeros(k, np.bool_), infos
         closed = ended > 0 if most else np.zeros(k, np.bool_)
         terminated = ended == 2 if most == 2 else np.zeros(k, np.bool_)
 
@@ -244,25 +254,30 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
 
     def _raw_state(self, mask: NDArray[np.bool_] | None = None) -> dict[str, Any]:
         """The raw state of all episodes, or of those in ``mask`` and zero elsewhere."""
-        episodes, m = self._episodes, self.problem.n_devices
-        whole, shown = episodes.state.whole.copy(), np.ones((len(_STATE), self.num_envs), np.bool_)
-        if mask is not None:
-            shown &= mask
-        state: dict[str, NDArray[Any]] = {
+        episodes, end_of_energy = self._episodes, kernels.N_CLOCK + self.problem.n_devices
+        whole, told = episodes.state.whole.copy(), self._all if mask is None else mask
+        infos = {
             "action_mask": episodes.state.mask.copy(),
+            "_action_mask": told,
             "slot": whole[:, kernels.SLOT],
+            "_slot": told,
             "turn": whole[:, kernels.TURN],
-            "energy": whole[:, kernels.N_CLOCK : kernels.N_CLOCK + m],
-            "delay": whole[:, kernels.N_CLOCK + m :],
+            "_turn": told,
+            "energy": whole[:, kernels.N_CLOCK : end_of_energy],
+            "_energy": told,
+            "delay": whole[:, end_of_energy:],
+            "_delay": told,
             "record": episodes.record.copy(),
-            "level": episodes.level.copy(),
+            "_record": told,
+            "level": episodes.score[:, kernels.LEVEL].copy(),
+            "_level": told,
             "capped": whole[:, kernels.CAPPED],
+            "_capped": told,
         }
-        infos: dict[str, Any] = {}
-        for (key, value), row in zip(state.items(), shown, strict=True):
-            if mask is not None:
-                value[~mask] = 0
-            infos[key], infos[_MASK_OF[key]] = value, row
+        if mask is not None:
+            for key in _STATE:
+                infos[key][~mask] = 0
+                infos["_" + key] = mask.copy()
         return infos
 
     def _add_outcome(
@@ -280,7 +295,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         """
         episodes = self._episodes
         if decided is None:
-            infos["forced"], infos["_forced"] = forced, np.ones(self.num_envs, np.bool_)
+            infos["forced"], infos["_forced"] = forced, self._all
         elif decided.any():
             infos["forced"], infos["_forced"] = forced & (decided[:, None] if self._joint else decided), decided
         if most:

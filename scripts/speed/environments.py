@@ -105,17 +105,18 @@ def update(seconds: float) -> Rate:
     """How often the kernel finds what the map becomes if a device senses, and if it does not and the others do."""
     from aq_gym import kernels
 
-    episodes = Episodes(Problem.create("pku2018", TEN["devices"], 60, 10, 12), 1)
+    episodes = Episodes(Problem.create("pku2018", TEN["devices"], 60, 10, 12), 1, observation="compact")
     seen, repeats = episodes.blank(), 20_000
     episodes.begin(np.arange(1), episodes.draw_path(np.random.default_rng(0).random((1, 61))), seen)
-    relation, _, sizes, work, _, _, sums, _ = episodes.arguments
+    given = dict(zip(kernels.Constants._fields + kernels.State._fields, episodes.arguments, strict=True))
+    setting = kernels._setting.py_func(*(given[name] for name in kernels.Constants._fields))
 
     @numba.njit(fastmath=True, error_model="numpy")
     def repeat(repeats, lanes, relation, sums, work):  # type: ignore[no-untyped-def]
         for _ in range(repeats):
             kernels._suppose(lanes, 10.0, 0.1, 0.2, 1.0, relation, sums, work)
 
-    arguments = int(sizes[7]), relation[0], sums[0], work
+    arguments = int(setting.lanes), given["relation"][0], given["sums"][0], given["work"]
     repeat(1, *arguments)
     return for_seconds(lambda: repeat(repeats, *arguments), repeats, seconds)
 

@@ -11,6 +11,7 @@ import pytest
 from aq_gym.envs.multi_device import MultiDeviceEnv
 from aq_gym.envs.vector import MultiDeviceVectorEnv
 from aq_gym.episodes import Episodes, Layers
+from aq_gym.network import SensorNetwork
 from aq_gym.observation import COMPACT_FEATURES
 from aq_gym.problem import Problem
 
@@ -352,6 +353,29 @@ def test_nonsense_is_refused(made_up_problem: Any) -> None:
             episodes.branch(Layers(widths, weights), np.zeros((3, 1), np.int64), cuts)
 
 
+@pytest.mark.parametrize("fuse_measured", [False, True])
+@pytest.mark.parametrize("shape", [(2, 1), (33, 2), (40, 12), (64, 5)])
+def test_what_is_kept_to_be_shown_is_what_the_state_shows(shape: tuple[int, int], fuse_measured: bool) -> None:
+    """Locations that fill their blocks, and ones that leave more of them than there is room for."""
+    n, m = shape
+    network = SensorNetwork.synthetic(n, seed=n)
+    problem = Problem.create(network, tuple(range(0, n, n // m))[:m], 8, 3, 4, fuse_measured=fuse_measured)
+    rng = np.random.default_rng(n)
+    episodes, other = Episodes(problem, 3), Episodes(problem, 3, observation="compact")
+    path, observation = episodes.draw_path(rng.random((3, 9))), episodes.blank()
+    episodes.begin(np.arange(3), path, observation)
+    other.begin(np.arange(3), path, other.blank())
+    anew = Episodes(problem, 3)
+    while episodes.slot[0] <= problem.horizon:
+        anew.restore(other.copy_state([rng] * 3), [rng] * 3)
+        for row in (episodes.observe(), anew.observe()):
+            np.testing.assert_allclose(row, observation, atol=3e-6)
+        np.testing.assert_array_equal(anew.action_mask(), episodes.action_mask())
+        actions = rng.integers(0, 2, 3)
+        for batch, seen in ((episodes, observation), (other, other.blank())):
+            batch.decide(actions, np.zeros(3), np.zeros(3, np.bool_), seen)
+
+
 @pytest.mark.parametrize("observation", ["full", "compact"])
 def test_beginning_some_leaves_the_others_alone(made_up_problem: Any, observation: str) -> None:
     problem = Problem.create(**made_up_problem(2, max_devices=3))
@@ -361,7 +385,7 @@ def test_beginning_some_leaves_the_others_alone(made_up_problem: Any, observatio
     episodes.begin(np.arange(4), path, episodes.blank())
     for _ in range(2):
         episodes.decide(np.ones(4, np.int64), np.zeros(4), np.zeros(4, np.bool_), episodes.blank())
-    before = episodes.copy_state([rng] * 4)
+    before = [x.copy() for x in episodes.state]
 
     shown, expected = episodes.blank(), twin.blank()
     shown[:] = np.nan
@@ -370,7 +394,7 @@ def test_beginning_some_leaves_the_others_alone(made_up_problem: Any, observatio
     twin.begin(np.arange(2), path[[2, 0]], expected)
     np.testing.assert_array_equal(shown[chosen], expected)
     assert np.isnan(shown[[0, 2]]).all()
-    for now, then, new in zip(episodes.state, before.arrays, twin.state, strict=True):
+    for now, then, new in zip(episodes.state, before, twin.state, strict=True):
         np.testing.assert_array_equal(now[[0, 2]], then[[0, 2]])
         assert now.shape[1:] == new.shape[1:]
     np.testing.assert_array_equal(episodes.state.battery[chosen], twin.state.battery)

@@ -371,7 +371,8 @@ def spoil(out: Any) -> None:
     """Write nonsense into everything that was returned."""
     for value in out.values() if isinstance(out, dict) else out:
         if isinstance(value, np.ndarray):
-            value[...] = 1
+            if value.flags.writeable:  # the masks of infos that tell of all episodes are shared, and can't be written
+                value[...] = 1
         elif isinstance(value, (dict, tuple)):
             spoil(value)
 

@@ -1,8 +1,9 @@
 """What a set of locations is worth under a fixed power control matrix: the fitness of Algorithm 3, compiled.
 
 The kernel uses the units of `aq_gym.kernels`: with c = (δ²u² + dσ²)/e² and s = u/e - 1 a source says s + a_ij with
-precision 1/(c + b_ij), and J = e sqrt(S0 + S1²)/S0 with S0 = Σ 1/(c + b) and S1 = Σ (s + a)/(c + b). The fractions are
-summed over a common denominator, so that each location costs one division and one root whatever the number of devices.
+precision 1/(c + b_ij), and J = e sqrt(S0 + S1²)/S0 with S0 = Σ 1/(c + b) and S1 = Σ (s + a)/(c + b). A term belongs
+to a row of the schedule and a location, so that in small problems it is computed once for many sets. Slots in which
+every row has the same c and s count as one, with the sum of their levels.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 from aq_gym.network import SensorNetwork
 
 _LANES = 8  # doubles in the widest vector register
-_CHUNK = 64  # sets that one thread evaluates at a time
+_SOURCES = 640  # rows times locations up to which sets share their terms: 320 KiB, a part of a core's cache
+_FEWEST, _MOST = 64, 4096  # sets that one thread evaluates at a time
 
 
 def level_path(network: SensorNetwork, n_slots: int, seed: int) -> NDArray[np.float64]:
@@ -82,13 +84,13 @@ class Fitness:
             )
         self.network, self.n_devices, self.n_slots = network, *matrix.shape
         self.threads = threads or min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
-        self._level = path[1:].copy()
-        self._source = _sources(network, matrix.astype(np.bool_), path)
-        n = network.n_locations
-        self._relation = np.zeros((2, n, -(-n // _LANES) * _LANES))
-        self._relation[0, :, :n], self._relation[1, :, :n] = network.mean_relation, network.variance_relation
+        state = _sources(network, matrix.astype(np.bool_), path)
+        if fuse_measured:
+            state[..., 2] = 0.0
+        self._state, self._weight = _merged(state, path[1:] / (self.n_slots * network.n_locations))
+        self._together = self.n_devices * network.n_locations <= _SOURCES  # for good: the last bits differ
+        self._relation = _in_blocks(network) if self._together else _in_rows(network)
         self._fresh_error = np.sqrt(network.measurement_variance)
-        self._fuse = fuse_measured
         self.evaluations = 0
 
     def __call__(self, sets: ArrayLike) -> NDArray[np.float64]:
@@ -103,22 +105,43 @@ class Fitness:
         """
         rows = self._checked(sets)
         found = np.empty(len(rows))
-        parts = [slice(i, i + _CHUNK) for i in range(0, len(rows), _CHUNK)]
+        evaluate = self._evaluate_together if self._together else self._evaluate
+        size = min(max(-(-len(rows) // self.threads), _FEWEST), _MOST) if self._together else _FEWEST
+        parts = [slice(i, i + size) for i in range(0, len(rows), size)]
         if len(parts) == 1 or self.threads == 1:
-            self._evaluate(rows, found)
+            for part in parts:
+                evaluate(rows[part], found[part])
         else:
             with ThreadPoolExecutor(self.threads) as pool:
-                list(pool.map(lambda part: self._evaluate(rows[part], found[part]), parts))
+                list(pool.map(lambda part: evaluate(rows[part], found[part]), parts))
         self.evaluations += len(rows)
         return found
 
     def _evaluate(self, rows: NDArray[np.int64], found: NDArray[np.float64]) -> None:
         from aq_gym.placement._kernel import average_errors
 
-        room = np.empty((4, self._relation.shape[2]))
+        room = _aligned((4, self._relation.shape[2]))
         average_errors(
-            rows, self._source, self._level, self._relation, self.network.n_locations, self._fresh_error, self._fuse,
-            room, found,
+            rows, self._state, self._weight, self._relation, self.network.n_locations, self._fresh_error, room, found
+        )
+
+    def _evaluate_together(self, rows: NDArray[np.int64], found: NDArray[np.float64]) -> None:
+        from aq_gym.kernels import LANES
+        from aq_gym.placement._kernel import ROW, TAIL, average_errors_together
+
+        n, (n_sets, m) = self.network.n_locations, rows.shape
+        there = rows >= 0
+        keys = rows + n * np.arange(m)
+        used = np.zeros(m * n, np.bool_)
+        used[keys[there]] = True
+        pairs = np.stack(np.divmod(np.flatnonzero(used), n), axis=1)
+        places = (1 + np.cumsum(used)) * ROW
+        sources = np.zeros((n_sets, 1 + TAIL * max(1, -(-(m - 1) // TAIL))), np.uint64)
+        sources[:, :m] = np.where(there, places[keys], 0)
+        measured, table = np.zeros(self.n_devices + 1), _aligned(((2 + len(pairs)) * ROW,))
+        average_errors_together(
+            LANES, n, there.sum(axis=1), sources, pairs, self._state, self._weight, self._relation, self._fresh_error,
+            measured, table, found,
         )  # fmt: skip
 
     def _checked(self, sets: ArrayLike) -> NDArray[np.int64]:
@@ -164,3 +187,40 @@ def _sources(network: SensorNetwork, schedule: NDArray[np.bool_], path: NDArray[
     source[..., 1] = (record / level - 1.0).T
     source[..., 2] = (delay == 0).T
     return source
+
+
+def _merged(state: NDArray[np.float64], weight: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+    """The different ones of T states, in the order in which they first occur, and the sums of their weights."""
+    index: dict[bytes, int] = {}
+    number = np.array([index.setdefault(one.tobytes(), len(index)) for one in state])
+    summed = np.zeros(len(index))
+    np.add.at(summed, number, weight)
+    return state[np.unique(number, return_index=True)[1]], summed
+
+
+def _in_rows(network: SensorNetwork) -> NDArray[np.float64]:
+    """(2, N, P) a and b, the rows padded to whole vector registers."""
+    n = network.n_locations
+    relation = _aligned((2, n, -(-n // _LANES) * _LANES))
+    relation[0, :, :n], relation[1, :, :n] = network.mean_relation, network.variance_relation
+    return relation
+
+
+def _in_blocks(network: SensorNetwork) -> NDArray[np.float64]:
+    """(blocks N ROW,) a and then b from every location to a block of LANES others, block after block."""
+    from aq_gym.kernels import LANES
+
+    n = network.n_locations
+    relation = np.zeros((2, n, -(-n // LANES) * LANES))
+    relation[0, :, :n], relation[1, :, :n] = network.mean_relation, network.variance_relation
+    blocks = _aligned((relation.size,))
+    blocks[:] = relation.reshape(2, n, -1, LANES).transpose(2, 1, 0, 3).ravel()
+    return blocks
+
+
+def _aligned(shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Zeros that begin on a cache line, so that no vector register's load touches two."""
+    size = int(np.prod(shape))
+    room = np.zeros(size + _LANES)
+    begin = -room.ctypes.data % (8 * _LANES) // 8
+    return room[begin : begin + size].reshape(shape)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from aq_gym import SensorNetwork, schedules
-from aq_gym.placement import Fitness, all_sets, level_path
+from aq_gym.placement import Fitness, all_sets, fitness, level_path
+from aq_gym.placement.search import random_sets
 
 PKU = SensorNetwork.load("pku2018")
 
@@ -60,6 +61,63 @@ def test_threads_and_order_change_nothing() -> None:
     assert (one(sets) == two(sets)).all() and (one(sets[:, ::-1]) == two(sets)).all()
     assert one.evaluations == 2 * len(sets) == 2 * 220
     assert sorted(map(tuple, sets.tolist())) == list(map(tuple, sets.tolist())) and len(set(map(tuple, sets))) == 220
+
+
+def both_ways(monkeypatch: pytest.MonkeyPatch, *told: Any, **options: Any) -> tuple[Fitness, Fitness]:
+    """A fitness whose sets share their terms, and one that evaluates each set for itself."""
+    monkeypatch.setattr(fitness, "_SOURCES", 10**9)
+    together = Fitness(*told, **options)
+    monkeypatch.setattr(fitness, "_SOURCES", 0)
+    return together, Fitness(*told, **options)
+
+
+@pytest.mark.parametrize("fuse", [False, True])
+@pytest.mark.parametrize("n", [2, 30, 32, 33, 70])
+@pytest.mark.parametrize("m", [1, 2, 5, 6, 9, 10, 22])
+def test_both_ways_agree(monkeypatch: pytest.MonkeyPatch, n: int, m: int, fuse: bool) -> None:
+    m, n_slots, rng = min(m, n), 25, np.random.default_rng(100 * n + m)
+    network = SensorNetwork.synthetic(n, seed=n)
+    schedule = rng.random((m, n_slots)) < 0.3
+    schedule[m // 2] = False  # a row that never senses
+    sets = random_sets(n, m, 40, rng)
+    sets[rng.random(sets.shape) < 0.2] = -1  # rows that are not used
+    sets = sets[(sets >= 0).any(axis=1)]
+    for path in (level_path(network, n_slots, n), rng.uniform(1.0, 300.0, n_slots + 1)):
+        one, two = both_ways(monkeypatch, network, schedule, path, fuse_measured=fuse)
+        np.testing.assert_allclose(one(sets), two(sets), rtol=1e-12)
+        expected = by_the_book(network, sets[0][sets[0] >= 0], schedule, path, fuse)
+        assert one(sets[:1])[0] == pytest.approx(expected, rel=1e-11)
+
+
+def test_a_set_is_worth_the_same_to_the_last_bit_in_any_company(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, rng = SensorNetwork.synthetic(40, seed=1), np.random.default_rng(0)
+    schedule, path = rng.random((12, 30)) < 0.3, level_path(network, 30, 0)
+    sets = random_sets(40, 12, 700, rng)
+    sets[:300][np.arange(12) >= rng.integers(1, 12, 300)[:, None]] = -1  # all sizes
+    order = rng.permutation(len(sets))
+    for way in both_ways(monkeypatch, network, schedule, path, threads=1):
+        found = way(sets)
+        assert (way(sets[order]) == found[order]).all()
+        assert [way(row[row >= 0][None])[0] for row in sets[:320]] == found[:320].tolist()
+    for way, same in zip(both_ways(monkeypatch, network, schedule, path, threads=3), (0, 1), strict=True):
+        alone = both_ways(monkeypatch, network, schedule, path, threads=1)[same]
+        assert (way(sets) == alone(sets)).all()
+
+
+@pytest.mark.parametrize("fuse", [False, True])
+def test_slots_that_are_alike_count_as_one(fuse: bool) -> None:
+    schedule = np.tile([[False, True, False, False], [False, True, False, True]], (1, 50))
+    path = np.where(np.arange(201) // 40 % 2 == 0, 35.0, 70.0)
+    ours = Fitness(PKU, schedule, path, fuse_measured=fuse)
+    assert len(ours._weight) < 60
+    assert ours([[3, 17]])[0] == pytest.approx(by_the_book(PKU, [3, 17], schedule, path, fuse), rel=1e-12)
+
+
+def test_great_and_small_numbers_do_not_overflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = np.array([1e6, 1e-3, 1e-3, 5.0, 1e6, 1e6])
+    schedule = np.zeros((20, 5), np.bool_)
+    for way in both_ways(monkeypatch, PKU, schedule, path):
+        assert way(np.arange(20)[None])[0] == pytest.approx(by_the_book(PKU, np.arange(20), schedule, path), rel=1e-9)
 
 
 def test_the_paths_are_those_of_the_chain() -> None:

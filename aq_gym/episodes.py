@@ -138,7 +138,7 @@ class Episodes:
             np.zeros((k, kernels.N_CLOCK + 2 * m), np.int64),
             np.zeros((k, kernels.N_SCORE + m + horizon + 1)),
             np.ones((k, kernels.N_FIELD * padded)),
-            np.zeros((k, kernels.N_VIEW * padded + m if viewed else 0), np.float32),
+            np.zeros((k, kernels.N_SHOWN * padded + m if viewed else 0), np.float32),
             np.zeros((k, m if joint else 2), np.int8),
         )
         if not joint:

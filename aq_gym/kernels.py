@@ -77,7 +77,7 @@ class State(NamedTuple):
     whole: NDArray[np.int64]  # (K, 3 + 2M) clock, energy, delay
     real: NDArray[np.float64]  # (K, 4 + M + T + 1) score, record, path [µg/m³]
     sums: NDArray[np.float64]  # (K, 4P) in blocks, see the indices below; level-aware: (M,) errors at the devices
-    shown: NDArray[np.float32]  # (K, 5P + M) what the full observation is made of, see `_draw`; else (K, 0)
+    shown: NDArray[np.float32]  # (K, 6P + M) what the full observation is made of, see `_draw`; else (K, 0)
     mask: NDArray[np.int8]  # (K, 2) what is allowed: off, on; in the joint view (K, M) 0 off, 1 on, 2 free
 
     @property
@@ -187,8 +187,9 @@ S0_REST, S1_REST = np.uint64(2 * LANES), np.uint64(3 * LANES)  # if the device a
 NOW_AT = np.uint64(0)  # work: J now
 ON_AT = np.uint64(LANES)  # J if the device senses; in the joint view, if all with energy do
 OFF_AT = np.uint64(2 * LANES)  # J if it sleeps and the later ones with energy sense
-V_NOW, V_S0, V_REST = (np.uint64(n * LANES) for n in (0, 1, 3))  # shown: J now, the sums, those of the rest
-N_FIELD, N_WORK, N_VIEW = 4, 3, 5
+RATIO, ZEROTH, FIRST, OVER_ZEROTH = (np.uint64(n * LANES) for n in range(4))  # shown: J/e, S0, S1, 1/S0
+MORE, MORE_A = np.uint64(4 * LANES), np.uint64(5 * LANES)  # by which the sums of the rest are more
+N_FIELD, N_WORK, N_SHOWN = 4, 3, 6
 SLOT, TURN, CAPPED = range(3)  # clock
 ENERGY, DELAY = range(2)  # battery
 NOW, LAST, TOTAL, LEVEL = range(4)  # score
@@ -613,27 +614,31 @@ def _observe_full(p, s, out):
     out[tail + 1 + 2 * n_devices] = s.path[min(slot, p.horizon)] * by_level
 
 
-# Little that the full observation shows changes between the decisions of a slot: `shown` keeps the map and its sums in
-# single precision, in blocks, and then the deficiencies (M).
+# Little that the full observation shows changes between the decisions of a slot: `shown` keeps what the hypotheticals are
+# computed from, in single precision and in blocks, and then the deficiencies (M).
 
 
 @leaf
-def _copy_sums(lanes, sums, zeroth, first, shown, row):
+def _keep_map(lanes, by_level, sums, work, shown):
     for block in range(sums.shape[0] // N_FIELD // LANES):
-        f, v = np.uint64(block * N_FIELD * LANES), np.uint64(block * N_VIEW * LANES) + row
+        f, v = np.uint64(block * N_FIELD * LANES), np.uint64(block * N_SHOWN * LANES)
+        w = np.uint64(block * N_WORK * LANES)
         for i in range(lanes):
             j = np.uint64(i)
-            shown[v + j] = sums[f + zeroth + j]
-            shown[v + np.uint64(LANES) + j] = sums[f + first + j]
+            shown[v + RATIO + j] = work[w + NOW_AT + j] * by_level
+            shown[v + ZEROTH + j] = sums[f + S0 + j]
+            shown[v + FIRST + j] = sums[f + S1 + j]
+            shown[v + OVER_ZEROTH + j] = np.float32(1.0) / np.float32(sums[f + S0 + j])
 
 
 @leaf
-def _copy_map(lanes, blocks, work, shown):
-    for block in range(blocks):
-        w, v = np.uint64(block * N_WORK * LANES) + NOW_AT, np.uint64(block * N_VIEW * LANES) + V_NOW
+def _keep_rest(lanes, sums, shown):
+    for block in range(sums.shape[0] // N_FIELD // LANES):
+        f, v = np.uint64(block * N_FIELD * LANES), np.uint64(block * N_SHOWN * LANES)
         for i in range(lanes):
             j = np.uint64(i)
-            shown[v + j] = work[w + j]
+            shown[v + MORE + j] = sums[f + S0_REST + j] - sums[f + S0 + j]
+            shown[v + MORE_A + j] = sums[f + S1_REST + j] - sums[f + S1 + j]
 
 
 @inner
@@ -646,56 +651,65 @@ def _deficiency(p, energy, left):
 def _draw(p, s):
     """Write all of ``shown``, from the raw state, the sums and the map in ``work``."""
     blocks, left = s.sums.shape[0] // N_FIELD // LANES, p.horizon - s.clock[SLOT] + 1
-    _copy_map(p.lanes, blocks, p.work, s.shown)
-    _copy_sums(p.lanes, s.sums, S0, S1, s.shown, V_S0)
-    _copy_sums(p.lanes, s.sums, S0_REST, S1_REST, s.shown, V_REST)
+    _keep_map(p.lanes, 1.0 / s.path[s.clock[SLOT]], s.sums, p.work, s.shown)
+    _keep_rest(p.lanes, s.sums, s.shown)
     for i in range(p.n_devices):
-        s.shown[blocks * N_VIEW * LANES + i] = _deficiency(p, s.energy[i], left)
+        s.shown[blocks * N_SHOWN * LANES + i] = _deficiency(p, s.energy[i], left)
 
 
 @inner
 def _redraw(p, s, m, had_energy):
     """Write what of it changed when device m decided, in the midst of a slot."""
-    blocks = s.sums.shape[0] // N_FIELD // LANES
-    if s.delay[m] == 0:
-        _copy_map(p.lanes, blocks, p.work, s.shown)
-        _copy_sums(p.lanes, s.sums, S0, S1, s.shown, V_S0)
-        left = p.horizon - s.clock[SLOT] + 1
-        s.shown[blocks * N_VIEW * LANES + m] = _deficiency(p, s.energy[m], left)
-    elif had_energy:
-        _copy_sums(p.lanes, s.sums, S0_REST, S1_REST, s.shown, V_REST)
+    if had_energy:
+        if s.delay[m] == 0:
+            blocks, left = s.sums.shape[0] // N_FIELD // LANES, p.horizon - s.clock[SLOT] + 1
+            _keep_map(p.lanes, 1.0 / s.path[s.clock[SLOT]], s.sums, p.work, s.shown)
+            s.shown[blocks * N_SHOWN * LANES + m] = _deficiency(p, s.energy[m], left)
+        _keep_rest(p.lanes, s.sums, s.shown)
+
+
+@inner
+def _decrease(shown, j, more, more_a):
+    """What J/e falls by if S0 and S1 grow by so much.
+
+    Not a difference of two errors, of which single precision would leave few digits: with J/e = r, z = S0, f = S1 and
+    dashes on what they become, r - r' = (r² - r'²)/(r + r') and r² = 1/z + (f/z)².
+    """
+    zeroth, first = shown[j + ZEROTH], shown[j + FIRST]
+    over, ratio = shown[j + OVER_ZEROTH], shown[j + RATIO]
+    new, new_first = zeroth + more, first + more_a
+    turned = (first * more - more_a * zeroth) * (first * over * new + new_first)
+    return (more * new + turned) * over / (new * (ratio * new + np.sqrt(new + new_first * new_first)))
 
 
 @leaf
-def _show_sensing(lanes, spill, e, scale, c, deviation, near, shown, out):
-    """What J falls by if the device senses, over its bound."""
+def _show_sensing(lanes, spill, scale, c, excess, deviation, near, shown, out):
+    """What J falls by if the device senses, over its bound; ``excess``: c - δ²."""
     blocks = near.shape[0] // N_FIELD // LANES
     for block in range(blocks):
-        f, v = np.uint64(block * N_FIELD * LANES), np.uint64(block * N_VIEW * LANES)
+        f, v = np.uint64(block * N_FIELD * LANES), np.uint64(block * N_SHOWN * LANES)
         o = np.uint64(block * LANES)
         for i in range(lanes if block + 1 < blocks else spill):
             j = np.uint64(i)
             weight = np.float32(1.0) / (c + near[f + B + j])
-            zeroth = shown[v + V_S0 + j] + (near[f + FRESH + j] - weight)
-            more = near[f + FRESH_A + j] - weight * (deviation + near[f + A + j])
-            first = shown[v + V_S0 + np.uint64(LANES) + j] + more
-            out[o + j] = (shown[v + V_NOW + j] - e * (np.sqrt(zeroth + first * first) / zeroth)) * scale
+            more = excess * weight * near[f + FRESH + j]
+            more_a = more * near[f + A + j] - weight * deviation
+            out[o + j] = _decrease(shown, v + j, more, more_a) * scale
 
 
 @leaf
-def _show_sleeping(lanes, spill, e, scale, c, deviation, rest, near, shown, out):
+def _show_sleeping(lanes, spill, scale, c, excess, deviation, rest, near, shown, out):
     """The same if it sleeps and the later ones with energy sense; ``rest``: 1 if it has energy itself."""
     blocks = near.shape[0] // N_FIELD // LANES
     for block in range(blocks):
-        f, v = np.uint64(block * N_FIELD * LANES), np.uint64(block * N_VIEW * LANES)
+        f, v = np.uint64(block * N_FIELD * LANES), np.uint64(block * N_SHOWN * LANES)
         o = np.uint64(block * LANES)
         for i in range(lanes if block + 1 < blocks else spill):
             j = np.uint64(i)
             weight = np.float32(1.0) / (c + near[f + B + j])
-            zeroth = shown[v + V_REST + j] - rest * (near[f + FRESH + j] - weight)
-            more = near[f + FRESH_A + j] - weight * (deviation + near[f + A + j])
-            first = shown[v + V_REST + np.uint64(LANES) + j] - rest * more
-            out[o + j] = (shown[v + V_NOW + j] - e * (np.sqrt(zeroth + first * first) / zeroth)) * scale
+            own = rest * excess * weight * near[f + FRESH + j]
+            own_a = own * near[f + A + j] - rest * weight * deviation
+            out[o + j] = _decrease(shown, v + j, shown[v + MORE + j] - own, shown[v + MORE_A + j] - own_a) * scale
 
 
 @inner
@@ -709,15 +723,14 @@ def _weigh(n_devices, n, spots, deficiency, out):
 @inner
 def _show_measured(p, s, supposed, scale, out):
     """Correct the decreases where a device stands that has sensed in this slot, or is supposed to."""
-    known = np.float32(p.delta * s.path[s.clock[SLOT]])
+    known = np.float32(p.delta)
     for i in range(s.clock[TURN]):
         if s.delay[i] == 0:
             out[p.spots[i]] = np.float32(0.0)
     for i in supposed:
         if s.energy[i] > 0 or i == s.clock[TURN]:
             spot = p.spots[i]
-            now = s.shown[spot // LANES * N_VIEW * LANES + spot % LANES]
-            out[spot] = (now - known) * scale
+            out[spot] = (s.shown[spot // LANES * N_SHOWN * LANES + spot % LANES] - known) * scale
 
 
 @inner
@@ -729,13 +742,13 @@ def _show(p, s, out):
     n, n_devices, turn = p.n_locations, p.n_devices, s.clock[TURN]
     decreases_on, decreases_off = out[2 * n_devices :], out[3 * n_devices + n + 1 :]
     tail = decreases_off[n + n_devices + 1 :]
-    deficiency = s.shown[s.sums.shape[0] // N_FIELD * N_VIEW :]
+    deficiency = s.shown[s.sums.shape[0] // N_FIELD * N_SHOWN :]
     by_budget, by_sleep, by_level = 1.0 / p.budget, 1.0 / p.max_sleep, 1.0 / p.top_level
     level = s.path[s.clock[SLOT]]
-    wide, wider = _source(p, s, turn)
-    e, scale = np.float32(level), np.float32(p.error_scale)
-    c, deviation, zero, one = np.float32(wide), np.float32(wider), np.float32(0.0), np.float32(1.0)
-    _show_sensing(p.lanes, p.spill, e, scale, c, deviation, p.near[turn], s.shown, decreases_on)
+    variance, off_level = _source(p, s, turn)
+    scale, c, excess = np.float32(level * p.error_scale), np.float32(variance), np.float32(variance - p.delta2)
+    deviation, zero, one = np.float32(off_level), np.float32(0.0), np.float32(1.0)
+    _show_sensing(p.lanes, p.spill, scale, c, excess, deviation, p.near[turn], s.shown, decreases_on)
     if p.fuse == 0:
         _show_measured(p, s, range(turn, turn + 1), scale, decreases_on)
     _weigh(n_devices, n, p.spots, deficiency, decreases_on)
@@ -745,7 +758,7 @@ def _show(p, s, out):
         later += 1
     if later < n_devices:
         own = one if s.energy[turn] > 0 else zero
-        _show_sleeping(p.lanes, p.spill, e, scale, c, deviation, own, p.near[turn], s.shown, decreases_off)
+        _show_sleeping(p.lanes, p.spill, scale, c, excess, deviation, own, p.near[turn], s.shown, decreases_off)
         if p.fuse == 0:
             _show_measured(p, s, range(later, n_devices), scale, decreases_off)
         _weigh(n_devices, n, p.spots, deficiency, decreases_off)

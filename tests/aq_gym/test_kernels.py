@@ -35,7 +35,10 @@ def check_state(
         np.testing.assert_array_equal(info[key], getattr(model, key))
     assert info["level"] == model.level
     scale = error_bound(model.problem)
-    np.testing.assert_allclose(obs, model.full(scale, joint), rtol=1e-7, atol=2e-9)
+    tolerance = {"rtol": 1e-7, "atol": 2e-9}
+    if not joint and model.problem.inference == "paper":  # decreases are computed in single precision
+        tolerance = {"rtol": 5e-5, "atol": 1e-7}
+    np.testing.assert_allclose(obs, model.full(scale, joint), **tolerance)
     close(env.unwrapped.map().joint_error, model.errors(), model.errors().max(), "map")
 
 

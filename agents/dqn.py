@@ -300,7 +300,7 @@ class DQN:
     @torch.inference_mode()
     def _differentiate(self, network: Perceptron, batch: Minibatch) -> tuple[float, Tensor]:
         """Do the same for a `Perceptron` and the `loss` of this class, derived by hand."""
-        passed = network.forward(batch.observations)
+        passed = network.forward(network.scaled(batch.observations))
         coefficients = network.coefficients(batch.actions, batch.masks)
         fitted = (coefficients * passed[-1]).sum(1)
         errors, delta = fitted - batch.targets, self.config.huber_delta
@@ -327,8 +327,10 @@ class DQN:
         """Return (B,) values of the best allowed action, of (B, n_inputs) observations."""
         if self._perceptrons is not None and self._usual(DQN.q_values):
             online, target = self._perceptrons
-            outputs = target.forward(observations)[-1]
-            chooser = online.forward(observations)[-1] if self.config.double else outputs
+            inputs = target.scaled(observations)
+            outputs = chooser = target.forward(inputs)[-1]
+            if self.config.double:
+                chooser = online.forward(inputs if online.reads_as(target) else online.scaled(observations))[-1]
             actions = greedy_actions(target.preferences(chooser), masks)
             values = (target.coefficients(actions, masks) * outputs).sum(1)
             return self.target.output_center + self.target.output_scale * values
@@ -360,8 +362,9 @@ class DQN:
         self.adopt(self.online)
 
     def _shown(self, indices: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        observations = self.memory.observation.reshape(-1, self.n_inputs)[indices]
-        return torch.from_numpy(observations), torch.from_numpy(self.memory.mask.reshape(-1, self.n_actions)[indices])
+        observations = self.memory.observation.reshape(-1, self.n_inputs).take(indices, axis=0)
+        masks = self.memory.mask.reshape(-1, self.n_actions).take(indices, axis=0)
+        return torch.from_numpy(observations), torch.from_numpy(masks)
 
     def _epsilon(self, fraction: float) -> float:
         config = self.config

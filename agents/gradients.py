@@ -124,6 +124,7 @@ class Perceptron:
     def __init__(self, flat: FlatParameters) -> None:
         network, self.flat = flat.network, flat
         self.network, self.duelling = network, isinstance(network, DuellingQ)
+        self._center, self._scale = network.input_center, network.input_scale  # only ever changed in place
         linear = [layer for layer in _trunk(network) if isinstance(layer, nn.Linear)]
         stacks = [*([layer] for layer in linear), _heads(network)]
         self._layers = [flat.stacked(flat.values, stack) for stack in stacks]  # ((out, in), (out,)) each
@@ -148,14 +149,18 @@ class Perceptron:
             and sum(p.numel() for p in network.parameters()) == sum(p.numel() for m in linear for p in m.parameters())
         )
 
-    def forward(self, observations: Tensor) -> list[Tensor]:
-        """Return what enters each layer, (B, in) each, and at last what the heads give, (B, H)."""
-        network = self.network
-        inputs = (observations - network.input_center).div_(network.input_scale)
-        if network.compress:
-            inputs = inputs.abs().log1p_().mul_(inputs.sign())
-        passed = [inputs]
-        last = len(self._layers) - 1
+    def reads_as(self, other: Perceptron) -> bool:
+        """Whether another one scales its inputs alike."""
+        return torch.equal(self._center, other._center) and torch.equal(self._scale, other._scale)
+
+    def scaled(self, observations: Tensor) -> Tensor:
+        """Return the (B, n_inputs) scaled inputs."""
+        inputs = (observations - self._center).div_(self._scale)
+        return inputs.abs().log1p_().copysign_(inputs) if self.network.compress else inputs
+
+    def forward(self, inputs: Tensor) -> list[Tensor]:
+        """Return what enters each layer, (B, in) each, and at last what the heads give, (B, H), of scaled inputs."""
+        passed, last = [inputs], len(self._layers) - 1
         for number, ((_, bias), matrix) in enumerate(zip(self._layers, self._transposed, strict=True)):
             out = torch.addmm(bias, passed[-1], matrix)
             passed.append(out if number == last else out.relu_())
@@ -177,7 +182,7 @@ class Perceptron:
         """Write the gradients of a loss into ``flat.gradients``.
 
         Args:
-            passed: what `forward` returned.
+            passed: what `forward` returned; used up.
             slopes: (B, H) derivatives of the loss by the heads' outputs.
         """
         for number in reversed(range(len(self._layers))):
@@ -185,9 +190,7 @@ class Perceptron:
             torch.mm(slopes.t(), passed[number], out=matrix)
             torch.sum(slopes, 0, out=bias)
             if number:
-                slopes = torch.ops.aten.threshold_backward(
-                    torch.mm(slopes, self._layers[number][0]), passed[number], 0.0
-                )
+                slopes = torch.mm(slopes, self._layers[number][0]).mul_(passed[number].sign_())  # 1 above 0, else 0
 
 
 def _trunk(network: nn.Module) -> list[nn.Module]:

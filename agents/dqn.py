@@ -265,12 +265,13 @@ class DQN:
         indices = memory.sample(self.config.batch_size, self.rng)
         importance = memory.weights(indices, self.config.importance)
         observations, masks = self._shown(indices)
-        center, scale = self.online.output_center, self.online.output_scale
+        center, scale = self.online.output_center.item(), self.online.output_scale.item()
+        targets = np.asarray((self.targets(indices) - center) / scale, dtype=np.float32)
         batch = Minibatch(
             observations,
             masks,
-            torch.from_numpy(memory.action.reshape(-1)[indices]),
-            (torch.from_numpy(self.targets(indices)) - center) / scale,
+            torch.from_numpy(memory.action.reshape(-1).take(indices)),
+            torch.from_numpy(targets),
             None if importance is None else torch.from_numpy(importance),
         )
         if self._perceptrons is not None and self._usual(DQN.q_values) and self._usual(DQN.loss):
@@ -284,7 +285,7 @@ class DQN:
         self._flat_target.move_towards(flat, self.config.target_rate)
         self._flat_average.move_towards(flat, self.config.average_rate)
         self.updates += 1
-        return loss, (center + scale * fitted.mean()).item()
+        return loss, center + scale * fitted.mean().item()
 
     def _differentiate_by_autograd(self, batch: Minibatch) -> tuple[float, Tensor]:
         """Leave the gradients of a minibatch's loss; return the loss and the (B,) values, in output scales."""
@@ -333,7 +334,7 @@ class DQN:
                 chooser = online.forward(inputs if online.reads_as(target) else online.scaled(observations))[-1]
             actions = greedy_actions(target.preferences(chooser), masks)
             values = (target.coefficients(actions, masks) * outputs).sum(1)
-            return self.target.output_center + self.target.output_scale * values
+            return values.mul_(self.target.output_scale).add_(self.target.output_center)
         valued = self.q_values(self.target, observations, masks)
         chooser = self.q_values(self.online, observations, masks) if self.config.double else valued
         return valued.gather(1, greedy_actions(chooser, masks)[:, None]).squeeze(1)

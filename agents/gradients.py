@@ -21,18 +21,25 @@ class FlatParameters:
     order, so that heads of the same features are one matrix.
 
     Args:
-        network: with parameters of one type; it can be used, loaded and copied as before. A copy is no view.
+        network: it can be used, loaded and copied as before, as long as its parameters are changed in place. A copy's
+            parameters are its own.
+
+    Raises:
+        TypeError: the parameters have several types.
     """
 
     def __init__(self, network: QNetwork) -> None:
         self.network = network
         self._parameters = list(network.parameters())
+        types = {p.dtype for p in self._parameters}
+        if len(types) != 1:
+            raise TypeError(f"network: expected parameters of one type, got {sorted(map(str, types))}")
         self._place: dict[Tensor, int] = {}  # where each begins
         size = 0
         for parameter in sorted(self._parameters, key=lambda p: -p.dim()):
             self._place[parameter] = size
             size += parameter.numel()
-        self.values = torch.empty(size, dtype=self._parameters[0].dtype)  # (P,)
+        self.values = torch.empty(size, dtype=types.pop())  # (P,)
         self.gradients = torch.zeros_like(self.values)  # (P,)
         for parameter, view in zip(self._parameters, self.split(self.values), strict=True):
             view.copy_(parameter.detach())

@@ -197,6 +197,13 @@ def test_parameters_are_views_of_one_vector():
     assert matrix.shape == (3, 3) and bias.tolist() == [5.0, 2.0, 2.0]
 
 
+def test_parameters_of_several_types_are_refused():
+    network = PlainQ(4, 2, (3,))
+    network.head.double()
+    with pytest.raises(TypeError, match="one type, got"):
+        FlatParameters(network)
+
+
 def test_clipping_and_averaging():
     network, slow = PlainQ(4, 2, (3,)), PlainQ(4, 2, (3,))
     flat, averaged = FlatParameters(network), FlatParameters(slow)

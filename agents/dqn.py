@@ -5,7 +5,8 @@ networks and fits minibatches to them. Between rounds nothing is left in the env
 agent is a checkpoint of the training.
 
 A variant overrides one method: `make_network` (another architecture), `q_values` (say, the mean over quantiles),
-`targets` (another return), `loss`, or `random_actions` (another exploration).
+`targets` (another return), `loss`, or `random_actions` (another exploration). Where neither `q_values` nor `loss` is
+overridden and `agents.gradients.Perceptron` knows the network, its gradients are written out; autograd does the rest.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import contextlib
 import copy
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -28,7 +29,8 @@ from torch.nn.functional import huber_loss, mse_loss
 from agents.config import DQNConfig
 from agents.environment import describe_environment, differences
 from agents.exploration import epsilon_greedy, random_actions, schedule
-from agents.networks import QNetwork, greedy_actions, make_network, move_towards
+from agents.gradients import Adam, FlatParameters, Perceptron
+from agents.networks import QNetwork, greedy_actions, make_network
 from agents.policy import GreedyPolicy
 from agents.replay import PrioritisedReplay, Replay
 from agents.rollout import Choose, play_episodes
@@ -65,6 +67,16 @@ def train(agent: DQN, env: VectorEnv[Any, Any, Any], total_decisions: int | None
         yield agent.round(env, total)
 
 
+class Minibatch(NamedTuple):
+    """What one update is fitted to."""
+
+    observations: Tensor  # (B, n_inputs)
+    masks: Tensor  # (B, A)
+    actions: Tensor  # (B,)
+    targets: Tensor  # (B,) in output scales
+    weights: Tensor | None  # (B,) None: all alike
+
+
 class DQN:
     """A Q-learner over a fixed number of environments played side by side.
 
@@ -93,7 +105,7 @@ class DQN:
         self.average = copy.deepcopy(self.target)  # slower copy, to evaluate
         self.best = copy.deepcopy(self.target)  # the average as it was when it did best, see `keep_best`
         self.best_error = math.inf
-        self.optimizer = torch.optim.Adam(self.online.parameters(), lr=config.learning_rate, fused=True)
+        self._flatten()
         shape = config.replay_capacity, config.n_environments, n_inputs, n_actions
         self.memory = PrioritisedReplay(*shape, config.priority) if config.priority else Replay(*shape)
         self.returns: NDArray[np.float32] = np.zeros(
@@ -113,6 +125,21 @@ class DQN:
         described = describe_environment(env)
         config = config.replace(n_environments=env.num_envs)
         return cls(described["n_inputs"], described["n_actions"], config, seed, described)
+
+    def _flatten(self) -> None:
+        """Make each network's parameters one vector, and the optimizer that of the online network's."""
+        flat = self._flat_online, self._flat_target, self._flat_average = (
+            FlatParameters(self.online), FlatParameters(self.target), FlatParameters(self.average)
+        )  # fmt: skip
+        self.optimizer = Adam(flat[0], self.config.learning_rate)
+        self._perceptrons = (Perceptron(flat[0]), Perceptron(flat[1])) if Perceptron.knows(self.online) else None
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy's networks have parameters of their own: they become one vector again."""
+        self.__dict__.update(state)
+        moments = self.optimizer.state()
+        self._flatten()
+        self.optimizer.restore(moments)
 
     # What a variant overrides
 
@@ -224,7 +251,7 @@ class DQN:
         if due == 0:
             return float("nan"), float("nan")
         self.updates_due -= due
-        self.optimizer.param_groups[0]["lr"] = learning_rate
+        self.optimizer.learning_rate = learning_rate
         if self.config.returns == "lambda":
             self.returns = self._lambda_returns()
         loss, value = np.mean([self.update() for _ in range(due)], axis=0)
@@ -234,39 +261,83 @@ class DQN:
 
     def update(self) -> tuple[float, float]:
         """Fit one minibatch and move the slow networks; return its loss and its mean value."""
-        memory, online = self.memory, self.online
+        memory, flat = self.memory, self._flat_online
         indices = memory.sample(self.config.batch_size, self.rng)
-        targets = torch.from_numpy(self.targets(indices))
+        importance = memory.weights(indices, self.config.importance)
         observations, masks = self._shown(indices)
-        actions = torch.from_numpy(memory.action.reshape(-1)[indices])
-        values = self.q_values(online, observations, masks).gather(1, actions[:, None]).squeeze(1)
-        center, scale = online.output_center, online.output_scale
-        fitted, wanted = (values - center) / scale, (targets - center) / scale
-        weights = memory.weights(indices, self.config.importance)
-        if weights is None:
-            loss = self.loss(fitted, wanted)
+        center, scale = self.online.output_center.item(), self.online.output_scale.item()
+        targets = np.asarray((self.targets(indices) - center) / scale, dtype=np.float32)
+        batch = Minibatch(
+            observations,
+            masks,
+            torch.from_numpy(memory.action.reshape(-1).take(indices)),
+            torch.from_numpy(targets),
+            None if importance is None else torch.from_numpy(importance),
+        )
+        if self._perceptrons is not None and self._usual(DQN.q_values) and self._usual(DQN.loss):
+            loss, fitted = self._differentiate(self._perceptrons[0], batch)
         else:
-            loss = self.loss(fitted, wanted, torch.from_numpy(weights))
-            memory.prioritise(indices, (fitted - wanted).abs().detach().numpy())
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(online.parameters(), self.config.max_gradient_norm)
+            loss, fitted = self._differentiate_by_autograd(batch)
+        if importance is not None:
+            memory.prioritise(indices, (fitted - batch.targets).abs().numpy())
+        flat.clip(self.config.max_gradient_norm)
         self.optimizer.step()
-        move_towards(self.target, online, self.config.target_rate)
-        move_towards(self.average, online, self.config.average_rate)
+        self._flat_target.move_towards(flat, self.config.target_rate)
+        self._flat_average.move_towards(flat, self.config.average_rate)
         self.updates += 1
-        return loss.item(), values.mean().item()
+        return loss, center + scale * fitted.mean().item()
+
+    def _differentiate_by_autograd(self, batch: Minibatch) -> tuple[float, Tensor]:
+        """Leave the gradients of a minibatch's loss; return the loss and the (B,) values, in output scales."""
+        center, scale = self.online.output_center, self.online.output_scale
+        values = self.q_values(self.online, batch.observations, batch.masks)
+        fitted = (values.gather(1, batch.actions[:, None]).squeeze(1) - center) / scale
+        weights = () if batch.weights is None else (batch.weights,)
+        loss = self.loss(fitted, batch.targets, *weights)
+        self._flat_online.begin()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.item(), fitted.detach()
+
+    @torch.inference_mode()
+    def _differentiate(self, network: Perceptron, batch: Minibatch) -> tuple[float, Tensor]:
+        """Do the same for a `Perceptron` and the `loss` of this class, derived by hand."""
+        passed = network.forward(network.scaled(batch.observations))
+        coefficients = network.coefficients(batch.actions, batch.masks)
+        fitted = (coefficients * passed[-1]).sum(1)
+        errors, delta = fitted - batch.targets, self.config.huber_delta
+        slopes = errors * 2.0 if delta is None else errors.clamp(-delta, delta)
+        if batch.weights is not None:
+            slopes *= batch.weights
+        network.backward(passed, coefficients.mul_(slopes.div_(len(slopes))[:, None]))
+        return self.loss(fitted, batch.targets, batch.weights).item(), fitted
+
+    def _usual(self, method: Callable[..., Tensor]) -> bool:
+        """Whether no variant overrides a method."""
+        own = getattr(self, method.__name__)
+        return getattr(own, "__func__", own) is method
 
     @torch.inference_mode()
     def state_values(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return (B,) values of the best allowed action at flat ``indices``, by double Q-learning if configured."""
-        parts = []
-        for chunk in np.array_split(indices, -(-len(indices) // CHUNK)):
-            observations, masks = self._shown(chunk)
-            valued = self.q_values(self.target, observations, masks)
-            chooser = self.q_values(self.online, observations, masks) if self.config.double else valued
-            parts.append(valued.gather(1, greedy_actions(chooser, masks)[:, None]).squeeze(1).numpy())
-        return np.concatenate(parts)
+        if len(indices) <= CHUNK:
+            return self._values_of(*self._shown(indices)).numpy()
+        parts = np.array_split(indices, -(-len(indices) // CHUNK))
+        return np.concatenate([self._values_of(*self._shown(part)).numpy() for part in parts])
+
+    def _values_of(self, observations: Tensor, masks: Tensor) -> Tensor:
+        """Return (B,) values of the best allowed action, of (B, n_inputs) observations."""
+        if self._perceptrons is not None and self._usual(DQN.q_values):
+            online, target = self._perceptrons
+            inputs = target.scaled(observations)
+            outputs = chooser = target.forward(inputs)[-1]
+            if self.config.double:
+                chooser = online.forward(inputs if online.reads_as(target) else online.scaled(observations))[-1]
+            actions = greedy_actions(target.preferences(chooser), masks)
+            values = (target.coefficients(actions, masks) * outputs).sum(1)
+            return values.mul_(self.target.output_scale).add_(self.target.output_center)
+        valued = self.q_values(self.target, observations, masks)
+        chooser = self.q_values(self.online, observations, masks) if self.config.double else valued
+        return valued.gather(1, greedy_actions(chooser, masks)[:, None]).squeeze(1)
 
     def adopt(self, network: QNetwork) -> None:
         """Take over the weights and the scaling of another network, in all three networks."""
@@ -292,8 +363,9 @@ class DQN:
         self.adopt(self.online)
 
     def _shown(self, indices: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        observations = self.memory.observation.reshape(-1, self.n_inputs)[indices]
-        return torch.from_numpy(observations), torch.from_numpy(self.memory.mask.reshape(-1, self.n_actions)[indices])
+        observations = self.memory.observation.reshape(-1, self.n_inputs).take(indices, axis=0)
+        masks = self.memory.mask.reshape(-1, self.n_actions).take(indices, axis=0)
+        return torch.from_numpy(observations), torch.from_numpy(masks)
 
     def _epsilon(self, fraction: float) -> float:
         config = self.config
@@ -314,8 +386,7 @@ class DQN:
         tensors: dict[str, Tensor] = {}
         for name in ("online", "target", "average", "best"):
             tensors |= {f"{name}.{key}": value for key, value in getattr(self, name).state_dict().items()}
-        for number, moments in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{number}.{key}": value for key, value in moments.items()}
+        tensors |= {f"optimizer.{key}": value for key, value in self.optimizer.state().items()}
         tensors |= {f"memory.{key}": torch.from_numpy(value) for key, value in self.memory.state().items()}
         counters = {name: getattr(self, name) for name in COUNTERS}
         return tensors, {**counters, "generator": self.rng.bit_generator.state}
@@ -324,12 +395,7 @@ class DQN:
         """Take back what `state` returned."""
         for name in ("online", "target", "average", "best"):
             getattr(self, name).load_state_dict(_below(name, tensors))
-        moments: dict[int, dict[str, Tensor]] = {}
-        for key, value in _below("optimizer", tensors).items():
-            number, _, name = key.partition(".")
-            moments.setdefault(int(number), {})[name] = value
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        self.optimizer.restore(_below("optimizer", tensors))
         self.memory.restore({key: value.numpy() for key, value in _below("memory", tensors).items()})
         for name in COUNTERS:
             setattr(self, name, counters[name])

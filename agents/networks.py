@@ -293,13 +293,6 @@ def initialise(network: QNetwork, generator: torch.Generator) -> None:
             nn.init.zeros_(layer.bias)
 
 
-@torch.no_grad()
-def move_towards(target: nn.Module, source: nn.Module, rate: float) -> None:
-    """Polyak averaging: each weight of ``target`` goes the share ``rate`` of its way to ``source``'s."""
-    for slow, fast in zip(target.parameters(), source.parameters(), strict=True):
-        slow.lerp_(fast, rate)
-
-
 def greedy_actions(values: Tensor, masks: Tensor) -> Tensor:
     """Return the (B,) allowed actions of highest value; ties go to the lower action.
 

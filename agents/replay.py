@@ -76,7 +76,7 @@ class Replay:
     def sample(self, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
         """Draw (size,) flat indices, uniformly and with replacement."""
         decisions = self.decisions()
-        return decisions[rng.integers(len(decisions), size=size)]
+        return decisions.take(rng.integers(len(decisions), size=size))
 
     def chronological(self) -> NDArray[np.int64]:
         """Return the (filled,) rows from oldest to newest."""

@@ -10,29 +10,38 @@ import stable_baselines3
 
 from agents import DQNConfig
 from baselines.dqn import Training, train
+from baselines.greedy import entry_problem
 from scripts.speed.contest import Contest, Rate, named
 
 ENV, BATCH, EVERY = "MultiDevice-v0", 32, 4  # SB3's defaults: a minibatch of 32 every fourth decision
+N_ENVIRONMENTS = 64
 
 
 def ours(decisions: int) -> Rate:
-    """Decisions a second of our DQN, its one-step form."""
+    """Decisions a second of our DQN, its one-step form.
+
+    It learns between rounds of whole episodes. The random rounds' updates come after them, so that both sides do an
+    update for every fourth decision but the first tenth; counted are the decisions that were played.
+    """
+    problem, start = entry_problem(ENV), decisions // 10
+    a_round = N_ENVIRONMENTS * problem.horizon * problem.n_devices
+    at_random = max(1, -(-start // a_round)) * a_round  # whole rounds
     config = DQNConfig(
         total_decisions=decisions,
-        start_decisions=decisions // 10,
-        start_updates=0,
+        start_decisions=start,
+        start_updates=(at_random - start) // EVERY,
         returns="one_step",
         batch_size=BATCH,
         replay_ratio=BATCH / EVERY,
-        n_environments=64,
+        n_environments=N_ENVIRONMENTS,
         hidden=(64, 64),
     )
 
     def rate() -> float:
         training = Training(ENV, config, 0, None, validations=1, validation_episodes=2)
-        start = time.perf_counter()
+        began = time.perf_counter()
         train(training)
-        return decisions / (time.perf_counter() - start)
+        return training.agent.decisions / (time.perf_counter() - began)
 
     return rate
 

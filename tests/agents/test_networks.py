@@ -14,7 +14,6 @@ from agents.networks import (
     greedy_actions,
     initialise,
     make_network,
-    move_towards,
 )
 
 
@@ -92,16 +91,6 @@ def test_greedy_actions_obey_masks():
     masks = torch.tensor([[True, False, True], [True, False, False], [True, True, True]])
     assert greedy_actions(q, masks).tolist() == [2, 0, 0]
     assert greedy_actions(-q, masks).tolist() == [0, 0, 2]
-
-
-def test_averaging():
-    slow, fast = PlainQ(2, 2, (3,)), PlainQ(2, 2, (3,))
-    old = [p.detach().clone() for p in slow.parameters()]
-    move_towards(slow, fast, 0.25)
-    for new, before, source in zip(slow.parameters(), old, fast.parameters(), strict=True):
-        torch.testing.assert_close(new.detach(), 0.75 * before + 0.25 * source.detach())
-    move_towards(slow, fast, 1.0)
-    assert all(torch.equal(a, b) for a, b in zip(slow.parameters(), fast.parameters(), strict=True))
 
 
 @pytest.mark.parametrize(

@@ -614,8 +614,8 @@ def _observe_full(p, s, out):
     out[tail + 1 + 2 * n_devices] = s.path[min(slot, p.horizon)] * by_level
 
 
-# Little of what the full observation shows changes between the decisions of a slot: `shown` keeps what hypotheticals are
-# computed from, in single precision and in blocks, and then the deficiencies (M).
+# Little of what the full observation shows changes between the decisions of a slot: `shown` keeps what hypotheticals
+# are computed from, in single precision and in blocks, and then the deficiencies (M).
 
 
 @leaf

@@ -573,102 +573,284 @@ def solve(
 
 # -------------------------------------------------------------------------------------------- several devices: kernels
 #
-# A device's state is the digit y = p C + c with its cell c < C = D E + 1 as in `_cell_errors`; all devices' digits, the
-# first the most significant, make the row of a table whose column is the level. Rows with fresh cells (c = C - 1)
-# occur within a slot only.
+# As for one device, values of sensing alone are stored, and the slots in which all devices sleep form chains of optimal
+# stopping with all slots side by side. `sensing` (rows, E, T) is the value of slot t at column t - 1, its error
+# included, once all devices have decided and one at least has sensed. The rows fall into M parts by the first device m
+# that has sensed: in part m a row is that of the energies left, times the cells of the other devices: D E for each
+# device before m, D E + 1 for each after it. `place` (M + 1, M) is what a device's cell counts in each part and, last,
+# in the table of errors; `part` (M, 2) the first row of a part and its rows per choice of energies.
 
 
-@compiled
-def _decode(row, n_devices, base, n_cells, energy, cell):  # type: ignore[no-untyped-def]
-    """Digits of a row into energy (M,) and cell (M,); returns the row of the cells alone."""
-    cells = 0
-    for m in range(n_devices):
-        y = row // base ** (n_devices - 1 - m) % base
-        energy[m], cell[m] = y // n_cells, y % n_cells
-        cells = cells * n_cells + cell[m]
-    return cells
+@scratch
+def _spread(index, base, digits):  # type: ignore[no-untyped-def]
+    """digits (M,): `index` written in `base`, the most significant digit first."""
+    for m in range(digits.shape[0] - 1, -1, -1):
+        digits[m] = index % base
+        index //= base
 
 
-@compiled
-def _close_slot(older, stride, expected, out):  # type: ignore[no-untyped-def]
-    """out[row, e] = expected[row', e], the delays of row' one slot older (capped)."""
-    n_rows, n_levels = out.shape
-    for row in range(n_rows):
-        for e in range(n_levels):
-            out[row, e] = expected[older[row] + e * stride[row], e]
+@scratch
+def _allowed(on, turn, energy, cell, sleep, n_levels):  # type: ignore[no-untyped-def]
+    """Whether the devices from `turn` on may sense as the bits of `on` say."""
+    for m in range(turn, energy.shape[0]):
+        if on >> m & 1:
+            if energy[m] == 0:
+                return False
+        elif energy[m] > 0 and cell[m] // n_levels == sleep - 1:
+            return False
+    return True
 
 
-@compiled
-def _decide(first, rows, rows_on, cells, cells_on, choice, errors, value):  # type: ignore[no-untyped-def]
-    """Turn of a device, in place: value after its decision -> value before it. Rewards as in the sequential view."""
-    n_levels = value.shape[1]
-    for i in range(rows.size):
-        own, other, now, then = value[rows[i]], value[rows_on[i]], errors[cells[i]], errors[cells_on[i]]
-        for e in range(n_levels):
-            off = own[e] - (now[e] if first else 0.0)
-            on = other[e] - then[e] + (0.0 if first else now[e])
-            better = choice[i] == 2 or (choice[i] == 1 and on > off)
-            own[e] = on if better else off
+@scratch
+def _sensed(on, energy, cell, base, fresh, place, part):  # type: ignore[no-untyped-def]
+    """Row of `sensing` once the devices in the bits of `on` and those in a fresh cell have sensed; -1 if none has."""
+    first, rank = -1, 0
+    for m in range(energy.shape[0]):
+        rank = rank * base + energy[m] - (on >> m & 1)
+        if first < 0 and (on >> m & 1 == 1 or cell[m] == fresh):
+            first = m
+    if first < 0:
+        return -1
+    row = part[first, 0] + rank * part[first, 1]
+    for m in range(energy.shape[0]):
+        row += place[first, m] * (fresh if on >> m & 1 else cell[m])
+    return row
 
 
-@compiled
-def _combine(first_device, choice, n_devices, base, n_cells, n_levels, row, cells, energy, cell):  # type: ignore[no-untyped-def]
-    """Rows of the table and of the cells after the devices from `first_device` on did as the bits of `choice` say.
+@scratch
+def _error_row(cell, place):  # type: ignore[no-untyped-def]
+    """Row of the table of errors."""
+    row = 0
+    for m in range(cell.shape[0]):
+        row += place[cell.shape[0], m] * cell[m]
+    return row
 
-    Returns (-1, -1) where that is forbidden.
+
+@scratch
+def _stops(base, sleep, place, part, sensing, energy, cell, out):  # type: ignore[no-untyped-def]
+    """out[m, row] (E, T + room): best value of sensing if device m is the first to, by the cells of the others.
+
+    -inf where it may not, and 0 after T: so all lanes may run on, since what they hold there stays 0. cell: (M,) room.
     """
-    fresh = n_cells - 1
-    for m in range(first_device, n_devices):
-        on = choice >> (m - first_device) & 1
-        if on and energy[m] == 0:
-            return -1, -1
-        if not on and energy[m] > 0 and cell[m] >= fresh - n_levels:
-            return -1, -1
-        if on:
-            rest = n_devices - 1 - m
-            cells += (fresh - cell[m]) * n_cells**rest
-            row += (fresh - cell[m] - n_cells) * base**rest
-    return row, cells
+    n_devices, n_rows, n_levels, width = out.shape
+    horizon, fresh = sensing.shape[2], sleep * n_levels
+    for m in range(n_devices):
+        for row in range(n_rows):
+            rest = row
+            for j in range(n_devices - 1, -1, -1):
+                cell[j] = 0
+                if j != m:
+                    cell[j] = rest % fresh
+                    rest //= fresh
+            best = out[m, row]
+            for e in range(n_levels):
+                for i in range(width):
+                    best[e, i] = -np.inf if i < horizon else 0.0
+            for later in range(1 << (n_devices - 1 - m)):
+                on = (2 * later + 1) << m
+                if _allowed(on, 0, energy, cell, sleep, n_levels):
+                    value = sensing[_sensed(on, energy, cell, base, fresh, place, part)]
+                    for e in range(n_levels):
+                        for i in range(horizon):
+                            best[e, i] = max(best[e, i], value[e, i])
 
 
-@compiled
-def _decide_together(n_devices, n_cells, errors, after, value):  # type: ignore[no-untyped-def]
-    """Best of all devices' simultaneous decisions: value (n_rows, E) before them, from `after` them."""
-    n_rows, n_levels = value.shape
-    base = round(n_rows ** (1.0 / n_devices))
-    energy, cell = np.empty(n_devices, np.int64), np.empty(n_devices, np.int64)
-    for row in range(n_rows):
-        cells = _decode(row, n_devices, base, n_cells, energy, cell)
-        waiting = True
-        for j in range(n_devices):
-            waiting &= cell[j] != n_cells - 1
-        if not waiting:
+@scratch
+def _best(first, column, probability, e, values, error, one, other, shift, count, out):  # type: ignore[no-untyped-def]
+    """As `_better`, with two values of sensing: the best of one[shift + i], other[shift + i] and of sleeping on."""
+    k, end = first[e], first[e + 1]
+    more = end - k - 6
+    if more > 0:
+        for i in range(count):
+            out[i] = -error
+    while k + 6 < end:
+        va, vb = values[column[k]], values[column[k + 1]]
+        pa, pb = probability[k], probability[k + 1]
+        for i in range(count):
+            out[i] += pa * va[i] + pb * vb[i]
+        k += 2
+    va, vb, vc, vd = values[column[k]], values[column[k + 1]], values[column[k + 2]], values[column[k + 3]]
+    pa, pb, pc, pd = probability[k], probability[k + 1], probability[k + 2], probability[k + 3]
+    ve, vf, pe, pf = values[column[k + 4]], values[column[k + 5]], probability[k + 4], probability[k + 5]
+    if more > 0:
+        for i in range(count):
+            asleep = out[i] + pa * va[i] + pb * vb[i] + pc * vc[i] + pd * vd[i] + pe * ve[i] + pf * vf[i]
+            out[i] = max(max(one[shift + i], other[shift + i]), asleep)
+    else:
+        for i in range(count):
+            asleep = pa * va[i] + pb * vb[i] + pc * vc[i] + pd * vd[i] + pe * ve[i] + pf * vf[i] - error
+            out[i] = max(max(one[shift + i], other[shift + i]), asleep)
+
+
+@scratch
+def _chains_together(  # type: ignore[no-untyped-def]
+    first, column, probability, base, sleep, place, part, offsets, errors, capped, sensing, ranks, begin, end, start,
+    energy, cell, record, delay, stops, near, far, both, future
+):  # fmt: skip
+    """Fill `sensing` for the choices of energies ranks[0]..ranks[1] - 1 and the choices of records begin..end - 1.
+
+    offsets (n, M): delays of a slot in which a device senses (0), of all such slots. capped (E^M, E, T + 2): value
+    without energy at the longest delays. start (E,): the value once all have sensed in slot 0, by its level. energy,
+    cell, record, delay (M,), stops as by `_stops`, near, far (E, lanes), both (E, T + room) and future (lanes,) are
+    room.
+    """
+    n_devices, n_levels, horizon, lanes = energy.shape[0], near.shape[0], sensing.shape[2], future.shape[0]
+    fresh = sleep * n_levels
+    everything = base**n_devices - 1
+    for rank in range(ranks[0], ranks[1]):
+        _spread(rank, base, energy)
+        _stops(base, sleep, place, part, sensing, energy, cell, stops)
+        for u in range(begin, end):
+            _spread(u, n_levels, record)
+            for k in range(offsets.shape[0]):
+                # only what can have happened: those that sensed did so at one level, and had the energy
+                e, on, possible = -1, 0, True
+                for m in range(n_devices):
+                    if offsets[k, m] == 0:
+                        possible &= (e < 0 or e == record[m]) and energy[m] < base - 1
+                        e, on = record[m], on | 1 << m
+                begins = rank == everything and on == (1 << n_devices) - 1
+                if begins:
+                    for m in range(n_devices):
+                        begins &= record[m] == e
+                if not (possible or begins):
+                    continue
+                length, empty = sleep, True
+                for m in range(n_devices):
+                    if energy[m] > 0:
+                        length, empty = min(length, max(1, sleep - offsets[k, m])), False
+                for d in range(length, 0, -1):
+                    error_row = 0
+                    for m in range(n_devices):
+                        cell[m] = (min(d + offsets[k, m], sleep) - 1) * n_levels + record[m]
+                        error_row += place[n_devices, m] * cell[m]
+                    one, other = both, both
+                    for m in range(n_devices):
+                        row = 0
+                        for j in range(n_devices):
+                            if j != m:
+                                row = row * fresh + cell[j]
+                        if m > 1:
+                            for f in range(n_levels):
+                                for i in range(d - 1, d - 1 + lanes):
+                                    both[f, i] = max(one[f, i], other[f, i])
+                            one = both
+                        other = stops[m, row]
+                        if m == 0:
+                            one = other
+                    if d < length:
+                        for f in range(n_levels):
+                            _best(
+                                first, column, probability, f, far, errors[error_row, f],
+                                one[f], other[f], d - 1, lanes, near[f]
+                            )  # fmt: skip
+                        near, far = far, near
+                    elif empty:
+                        for f in range(n_levels):
+                            for i in range(lanes):
+                                far[f, i] = capped[u, f, i + d] if i + d <= horizon else 0.0
+                    else:
+                        for f in range(n_levels):
+                            for i in range(lanes):
+                                far[f, i] = max(one[f, d - 1 + i], other[f, d - 1 + i])
+                _expect(first, column, probability, e, far, 0, lanes, future)
+                if begins:
+                    start[e] = future[0]
+                if possible:
+                    for m in range(n_devices):
+                        cell[m] = (offsets[k, m] - 1) * n_levels + record[m] if offsets[k, m] else fresh
+                    error = errors[_error_row(cell, place), e]
+                    row = _sensed(0, energy, cell, base, fresh, place, part)
+                    for i in range(horizon - 1):
+                        sensing[row, e, i] = future[i + 1] - error
+                    sensing[row, e, horizon - 1] = -error
+
+
+@scratch
+def _ahead(  # type: ignore[no-untyped-def]
+    first, column, probability, base, sleep, place, part, errors, capped, sensing, t, energy, cell, later, now, ahead
+):
+    """ahead[e] = value of slot t + 1 at level e if all devices sleep in slot t. later (M,) and now (E,) are room."""
+    n_devices, n_levels, horizon = energy.shape[0], now.shape[0], sensing.shape[2]
+    fresh = sleep * n_levels
+    length, longest, empty, records = sleep, 1, True, 0
+    for m in range(n_devices):
+        left = sleep - 1 - cell[m] // n_levels
+        longest, records = max(longest, left), records * n_levels + cell[m] % n_levels
+        if energy[m] > 0:
+            length, empty = min(length, max(1, left)), False
+    length = min(longest if empty else length, horizon - t + 1)
+    for d in range(length, 0, -1):
+        if t + d > horizon:
+            for e in range(n_levels):
+                ahead[e] = 0.0
             continue
-        value[row] = -np.inf
-        for choice in range(1 << n_devices):
-            row_then, cells_then = _combine(0, choice, n_devices, base, n_cells, n_levels, row, cells, energy, cell)
-            if row_then >= 0:
+        for m in range(n_devices):
+            later[m] = min(cell[m] + d * n_levels, fresh - n_levels + cell[m] % n_levels)
+        row = _error_row(later, place)
+        for e in range(n_levels):
+            now[e] = -np.inf
+            if d < length:
+                now[e] = _expect_one(first, column, probability, e, ahead) - errors[row, e]
+            elif empty:
+                now[e] = capped[records, e, t + d]
+        for on in range(1, 1 << n_devices):
+            if _allowed(on, 0, energy, later, sleep, n_levels):
+                row = _sensed(on, energy, later, base, fresh, place, part)
                 for e in range(n_levels):
-                    value[row, e] = max(value[row, e], after[row_then, e] - errors[cells_then, e])
+                    now[e] = max(now[e], sensing[row, e, t + d - 1])
+        for e in range(n_levels):
+            ahead[e] = now[e]
 
 
-@compiled
-def _answer_joint(n_devices, n_cells, errors, after, slot, turn, row, level, out):  # type: ignore[no-untyped-def]
-    """out[k] = values of (off, on) of the device whose turn it is in state k; -inf where forbidden."""
-    n_rows, n_levels = after.shape[1], after.shape[2]
-    base = round(n_rows ** (1.0 / n_devices))
-    energy, cell = np.empty(n_devices, np.int64), np.empty(n_devices, np.int64)
-    for k in range(slot.size):
-        e, m = level[k], turn[k]
-        cells = _decode(row[k], n_devices, base, n_cells, energy, cell)
-        out[k] = -np.inf
-        for choice in range(1 << (n_devices - m)):
-            row_then, cells_then = _combine(m, choice, n_devices, base, n_cells, n_levels, row[k], cells, energy, cell)
-            if row_then >= 0:
-                value = after[slot[k] - 1, row_then, e] - errors[cells_then, e]
-                out[k, choice & 1] = max(out[k, choice & 1], value)
-        if m > 0:
-            out[k] += errors[cells, e]
+@scratch
+def _answer_joint(  # type: ignore[no-untyped-def]
+    first, column, probability, base, sleep, place, part, errors, capped, sensing, slot, turn, energy, cell, level, out,
+    begin, end, left, older, then, known, later, now, ahead
+):  # fmt: skip
+    """out[k] = values of (off, on) of the device whose turn it is in state k, begin <= k < end; -inf where forbidden.
+
+    energy, cell: (n, M). A chain serves all states in a row that differ in their levels only. left, older, then, later
+    (M,), known (2 M + 1,), now and ahead (E,) are room.
+    """
+    n_devices, n_levels = energy.shape[1], now.shape[0]
+    fresh = sleep * n_levels
+    known[0] = 0
+    for k in range(begin, end):
+        e, t = level[k], slot[k]
+        out[k, 0] = -np.inf
+        out[k, 1] = -np.inf
+        for choice in range(1 << (n_devices - turn[k])):
+            on = choice << turn[k]
+            if not _allowed(on, turn[k], energy[k], cell[k], sleep, n_levels):
+                continue
+            stored, same = False, known[0] == t
+            for m in range(n_devices):
+                senses = on >> m & 1
+                left[m] = energy[k, m] - senses
+                then[m] = fresh if senses else cell[k, m]
+                older[m] = e - n_levels if then[m] == fresh else cell[k, m]
+                same = same and known[1 + m] == left[m] and known[1 + n_devices + m] == older[m]
+                stored = stored or then[m] == fresh
+            for m in range(n_devices):  # nobody can have sensed and have all the energy: asked for, but not stored
+                stored = stored and (then[m] < fresh or left[m] < base - 1)
+            if stored:
+                value = sensing[_sensed(0, left, then, base, fresh, place, part), e, t - 1]
+            else:
+                if not same:
+                    _ahead(
+                        first, column, probability, base, sleep, place, part, errors, capped, sensing,
+                        t, left, older, later, now, ahead
+                    )  # fmt: skip
+                    known[0] = t
+                    for m in range(n_devices):
+                        known[1 + m], known[1 + n_devices + m] = left[m], older[m]
+                value = _expect_one(first, column, probability, e, ahead) - errors[_error_row(then, place), e]
+            out[k, choice & 1] = max(out[k, choice & 1], value)
+        if turn[k] > 0:
+            error = errors[_error_row(cell[k], place), e]
+            out[k, 0] += error
+            out[k, 1] += error
 
 
 # ------------------------------------------------------------------------------------------- several devices: solution
@@ -681,42 +863,26 @@ def _sizes(problem: Problem) -> tuple[int, int, int]:
     return n_cells, base, base**problem.n_devices
 
 
-def _aged(problem: Problem) -> tuple[IntArray, IntArray]:
-    """Of every row (rows,): the row one slot later if the level is the first, and what each further level adds to it.
-
-    The level counts where a device has sensed in this slot: it is its record from then on.
-    """
-    n_cells, base, rows = _sizes(problem)
-    place = base ** np.arange(problem.n_devices - 1, -1, -1)
-    digit = _digits(np.arange(rows), base, problem.n_devices)
-    cell = digit % n_cells
-    fresh = cell == n_cells - 1
-    older = np.where(cell + problem.network.n_levels < n_cells - 1, cell + problem.network.n_levels, cell)
-    return ((digit - cell + np.where(fresh, 0, older)) * place).sum(axis=1), (fresh * place).sum(axis=1)
-
-
-def _turn(problem: Problem, m: int) -> tuple[IntArray, ...]:
-    """Of the rows in which device m decides, (n,) each: the row, that after sensing, the same of the rows of cells,
-    and the choice: 0 off alone, 1 free, 2 on alone.
-    """
-    n_cells, base, rows = _sizes(problem)
-    count = problem.n_devices
-    digit = _digits(np.arange(rows), base, count)
-    (row,) = np.nonzero((digit[:, m:] % n_cells != n_cells - 1).all(axis=1))
-    cell = digit[row] % n_cells
-    cells = (cell * n_cells ** np.arange(count - 1, -1, -1)).sum(axis=1)
-    energy, own, rest = digit[row, m] // n_cells, cell[:, m], count - 1 - m
-    to_fresh = np.where(energy > 0, n_cells - 1 - own, 0)
-    row_on = row + np.where(energy > 0, to_fresh - n_cells, 0) * base**rest
-    choice = np.where(energy == 0, 0, np.where(own >= n_cells - 1 - problem.network.n_levels, 2, 1))
-    return row, row_on, cells, cells + to_fresh * n_cells**rest, choice
+def _layout(problem: Problem) -> tuple[int, int, IntArray, IntArray]:
+    """B + 1, D, and the arrays `place` and `part` that say where `sensing` holds a row."""
+    base, count = problem.energy_budget + 1, problem.n_devices
+    waiting = problem.max_sleep * problem.network.n_levels
+    place, part = np.zeros((count + 1, count), dtype=np.int64), np.zeros((count, 2), dtype=np.int64)
+    start = 0
+    for m in range(count):
+        radix = [waiting] * m + [1] + [waiting + 1] * (count - 1 - m)
+        place[m] = [math.prod(radix[j + 1 :]) * (j != m) for j in range(count)]
+        part[m] = start, math.prod(radix)
+        start += base**count * math.prod(radix)
+    place[count] = (waiting + 1) ** np.arange(count - 1, -1, -1)
+    return base, problem.max_sleep, place, part
 
 
-def _check_bytes(problem: Problem, tables: int, max_bytes: int, what: str) -> None:
-    """Refuse an instance whose `tables` of states and one of errors would take more than `max_bytes`."""
+def _check_bytes(problem: Problem, numbers: int, max_bytes: int, what: str) -> None:
+    """Refuse an instance whose table of errors and so many other `numbers` would take more than `max_bytes`."""
     n_cells, _, rows = _sizes(problem)
     n_levels = problem.network.n_levels
-    needed = 8 * n_levels * (tables * rows + n_cells**problem.n_devices)
+    needed = 8 * (numbers + n_levels * n_cells**problem.n_devices)
     if needed > max_bytes:
         raise ValueError(
             f"{what}: {rows * n_levels:,} states a slot ({problem.n_devices} devices with {problem.energy_budget + 1} "
@@ -739,8 +905,10 @@ class JointSolution:
     problem: Problem
     expected_error: float
     view: Literal["sequential", "joint"]
-    _after: FloatArray  # (T, rows, E) expected value of the later slots, once all devices of slot t + 1 have decided
-    _errors: FloatArray  # (C^M, E)
+    _errors: FloatArray  # (C^M, E), C = D E + 1
+    _sensing: FloatArray  # (rows, E, T) value of slot t at t - 1 once all have decided and one at least has sensed
+    _capped: FloatArray  # (E^M, E, T + 2) value without energy and at the longest delays, by records and level
+    _chain: tuple[IntArray, IntArray, FloatArray]
 
     def value(
         self,
@@ -796,11 +964,16 @@ class JointSolution:
             )
         if (fresh & (u != e)).any():
             raise ValueError("record: a device with delay 0 sensed in this slot, so its record must equal the level")
-        n_cells, base, _ = _sizes(problem)
-        y = p * n_cells + np.where(fresh, n_cells - 1, (d - 1) * n_levels + u)
-        row = (y * base ** np.arange(n_devices - 1, -1, -1)).sum(axis=-1)
-        out = np.empty((row.size, 2))
-        _answer_joint(n_devices, n_cells, self._errors, self._after, t[:, 0], m[:, 0], row, e[:, 0], out)
+        cell = np.where(fresh, problem.max_sleep * n_levels, (d - 1) * n_levels + u)
+        state, out = (t[:, 0].copy(), m[:, 0].copy(), p, cell, e[:, 0].copy()), np.empty((p.shape[0], 2))
+        tables = *_layout(problem), self._errors, self._capped, self._sensing
+
+        def answer(begin: int, end: int) -> None:
+            digits = [np.empty(size, dtype=np.int64) for size in [n_devices] * 3 + [2 * n_devices + 1, n_devices]]
+            room = np.empty(n_levels), np.empty(n_levels)
+            _answer_joint(*self._chain, *tables, *state, out, begin, end, *digits, *room)
+
+        _in_threads(answer, p.shape[0], 256)
         return out.reshape(*shape, 2)
 
     needs_observation = False
@@ -880,26 +1053,36 @@ def solve_joint(
     options: dict[str, Any] = {"fuse_measured": fuse_measured, "inference": inference, "level_noise": level_noise}
     problem = Problem.create(network, devices, horizon, energy_budget, max_sleep, **options)
     network, n_devices = problem.network, problem.n_devices
-    plans = 2 + (5 * n_devices if view == "sequential" else 0)  # whole numbers of every row, see `_aged` and `_turn`
-    _check_bytes(problem, problem.horizon + 2 + -(-plans // network.n_levels), max_bytes, "solve_joint")
-    n_cells, base, rows = _sizes(problem)
-    errors = _cell_errors(problem)
-    after = np.zeros((problem.horizon, rows, network.n_levels))
-    value = np.zeros((rows, network.n_levels))
-    aged, turns = _aged(problem), [_turn(problem, m) for m in range(n_devices if view == "sequential" else 0)]
-    for t in range(problem.horizon - 1, -1, -1):
-        if view == "joint":
-            _decide_together(n_devices, n_cells, errors, after[t], value)
-        else:
-            value[:] = after[t]
-            for m in range(n_devices - 1, -1, -1):
-                _decide(m == 0, *turns[m], errors, value)
-        if t:
-            _close_slot(*aged, value @ network.transition.T, after[t - 1])
-    start = sum(base**m for m in range(n_devices)) * (problem.energy_budget * n_cells + np.arange(network.n_levels))
-    expected = network.start @ (network.transition * value[start]).sum(axis=1)  # e_0 ~ start, e_1 ~ P[e_0]
-    after.flags.writeable = False
-    return JointSolution(problem, -float(expected) / problem.horizon, view, after, errors)
+    sleep, n_levels, n_records = problem.max_sleep, network.n_levels, network.n_levels**n_devices
+    waiting, lanes = sleep * n_levels, (problem.horizon + 7) // 8 * 8
+    choices = (problem.energy_budget + 1) ** n_devices  # of the devices' energies
+    rows = choices * ((waiting + 1) ** n_devices - waiting**n_devices)
+    shape = n_devices, waiting ** (n_devices - 1), n_levels, lanes + sleep
+    numbers = rows * n_levels * problem.horizon + n_records * n_levels * (problem.horizon + 2) + math.prod(shape)
+    _check_bytes(problem, numbers, max_bytes, "solve_joint")
+    errors, chain, layout = _cell_errors(problem), _sparse_rows(network.transition), _layout(problem)
+    last = _digits(np.arange(n_records), n_levels, n_devices) + waiting - n_levels  # cells of the longest delays
+    last_errors = errors[(last * layout[2][-1]).sum(axis=1)][None]
+    capped = np.empty((n_records, n_levels, problem.horizon + 2))
+    for u in range(n_records):
+        _capped(*chain, last_errors, u, capped[u], np.empty(n_levels))
+    sensing, start = np.zeros((rows, n_levels, problem.horizon)), np.empty(n_levels)
+    offsets = _digits(np.arange((sleep + 1) ** n_devices), sleep + 1, n_devices)
+    offsets = offsets[offsets.min(axis=1) == 0]
+
+    def run(low: int, high: int, begin: int, end: int) -> None:
+        digits = [np.empty(n_devices, dtype=np.int64) for _ in range(4)]
+        room = [np.empty(size) for size in (shape, (n_levels, lanes), (n_levels, lanes), shape[2:], lanes)]
+        tables = offsets, errors, capped, sensing
+        _chains_together(*chain, *layout, *tables, (low, high), begin, end, start, *digits, *room)
+
+    least = -(-(1 << 20) // (offsets.shape[0] * sleep * n_levels * lanes))  # choices of records worth a thread
+    alone = n_records <= least or vars(numba.config)["NUMBA_NUM_THREADS"] == 1
+    for low in range(1 if alone else choices):  # fewer energies first
+        _in_threads(partial(run, low, choices if alone else low + 1), n_records, least)
+    expected = network.start @ start  # all sensed in slot 0
+    sensing.flags.writeable = False
+    return JointSolution(problem, -float(expected) / problem.horizon, view, errors, sensing, capped, chain)
 
 
 # ----------------------------------------------------------------------------------------------- exact evaluation
@@ -951,8 +1134,8 @@ def evaluate_exactly(
     observe = None
     if getattr(policy, "needs_observation", True):
         observe = _Observer(problem, getattr(policy, "observation", None) or observation)
-    _check_bytes(problem, 6, max_bytes, "evaluate_exactly")
     n_cells, base, rows = _sizes(problem)
+    _check_bytes(problem, 6 * rows * problem.network.n_levels, max_bytes, "evaluate_exactly")
     n_devices, n_levels = problem.n_devices, problem.network.n_levels
     transition, levels, sleep = problem.network.transition, problem.network.levels, problem.max_sleep
     errors = _cell_errors(problem)

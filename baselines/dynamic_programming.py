@@ -44,6 +44,8 @@ Info = Mapping[str, Any]
 MAX_BYTES = 2 << 30  # what a joint solution or an exact evaluation may take unless told otherwise
 MAX_DECISION_BYTES = 128 << 20  # a larger table of decisions is not kept: act then runs the chains it needs
 _BLOCK = 256  # slots that one chain carries side by side: many for long loops, few for the cache
+_LANES = 128  # the same of several devices; a constant, so that compilers see that rows do not overlap
+_COLUMNS = 6  # of the transition matrix that pass through registers together
 _FASTMATH = {"contract", "reassoc", "nsz", "arcp"}  # not "nnan"/"ninf": -inf marks forbidden actions
 _LEVEL_TOLERANCE = 1e-6  # relative: float32 observations of a level still match
 
@@ -656,114 +658,143 @@ def _stops(base, sleep, place, part, sensing, energy, cell, out):  # type: ignor
 
 
 @scratch
-def _best(first, column, probability, e, values, error, one, other, shift, count, out):  # type: ignore[no-untyped-def]
-    """As `_better`, with two values of sensing: the best of one[shift + i], other[shift + i] and of sleeping on."""
-    k, end = first[e], first[e + 1]
-    more = end - k - 6
-    if more > 0:
-        for i in range(count):
-            out[i] = -error
-    while k + 6 < end:
-        va, vb = values[column[k]], values[column[k + 1]]
-        pa, pb = probability[k], probability[k + 1]
-        for i in range(count):
-            out[i] += pa * va[i] + pb * vb[i]
-        k += 2
-    va, vb, vc, vd = values[column[k]], values[column[k + 1]], values[column[k + 2]], values[column[k + 3]]
-    pa, pb, pc, pd = probability[k], probability[k + 1], probability[k + 2], probability[k + 3]
-    ve, vf, pe, pf = values[column[k + 4]], values[column[k + 5]], probability[k + 4], probability[k + 5]
-    if more > 0:
-        for i in range(count):
-            asleep = out[i] + pa * va[i] + pb * vb[i] + pc * vc[i] + pd * vd[i] + pe * ve[i] + pf * vf[i]
-            out[i] = max(max(one[shift + i], other[shift + i]), asleep)
-    else:
-        for i in range(count):
-            asleep = pa * va[i] + pb * vb[i] + pc * vc[i] + pd * vd[i] + pe * ve[i] + pf * vf[i] - error
-            out[i] = max(max(one[shift + i], other[shift + i]), asleep)
+def _weigh(weight, values, at, i):  # type: ignore[no-untyped-def]
+    """Six products of a row of the transition matrix and the values of six levels in lane i."""
+    n = np.uint64(_LANES)
+    i += np.uint64(at)
+    low = weight[0] * values[i] + weight[1] * values[i + n] + weight[2] * values[i + n + n]
+    i += n + n + n
+    return low + weight[3] * values[i] + weight[4] * values[i + n] + weight[5] * values[i + n + n]
+
+
+@scratch
+def _best(first, column, weight, pair, far, errors, one, other, shift, count, near):  # type: ignore[no-untyped-def]
+    """Levels e = 2 pair and e + 1 of all lanes i < count: the best of one[e, shift + i], other[e, shift + i] and
+    sum_e' P[e, e'] far[e', i] - errors[e], into near. Rows of far and near lie _LANES apart.
+    """
+    e, f, n = 2 * pair, min(2 * pair + 1, errors.shape[0] - 1), np.uint64(_LANES)
+    one_e, one_f, other_e, other_f, s = one[e], one[f], other[e], other[f], np.uint64(shift)
+    error_e, error_f, r = errors[e], errors[f], np.uint64(e) * n
+    last = first[pair + 1] - 1
+    at, weight_e, weight_f = column[last] * _LANES, weight[last, 0], weight[last, 1]
+    if last == first[pair]:
+        for i in range(np.uint64(count)):
+            asleep_e = _weigh(weight_e, far, at, i) - error_e
+            asleep_f = _weigh(weight_f, far, at, i) - error_f
+            near[r + i] = max(max(one_e[s + i], other_e[s + i]), asleep_e)
+            near[r + n + i] = max(max(one_f[s + i], other_f[s + i]), asleep_f)
+        return
+    for i in range(np.uint64(count)):
+        near[r + i] = -error_e
+        near[r + n + i] = -error_f
+    for k in range(first[pair], last + 1):
+        at, weight_e, weight_f = column[k] * _LANES, weight[k, 0], weight[k, 1]
+        for i in range(np.uint64(count)):
+            near[r + i] += _weigh(weight_e, far, at, i)
+            near[r + n + i] += _weigh(weight_f, far, at, i)
+    for i in range(np.uint64(count)):
+        near[r + i] = max(max(one_e[s + i], other_e[s + i]), near[r + i])
+        near[r + n + i] = max(max(one_f[s + i], other_f[s + i]), near[r + n + i])
 
 
 @scratch
 def _chains_together(  # type: ignore[no-untyped-def]
-    first, column, probability, base, sleep, place, part, offsets, errors, capped, sensing, ranks, begin, end, start,
-    energy, cell, record, delay, stops, near, far, both, future
+    first, column, weight, base, sleep, place, part, offsets, grows, errors, capped, sensing, ranks, begin, end, start,
+    energy, cell, record, stops, both, near, far, kept, future
 ):  # fmt: skip
     """Fill `sensing` for the choices of energies ranks[0]..ranks[1] - 1 and the choices of records begin..end - 1.
 
-    offsets (n, M): delays of a slot in which a device senses (0), of all such slots. capped (E^M, E, T + 2): value
-    without energy at the longest delays. start (E,): the value once all have sensed in slot 0, by its level. energy,
-    cell, record, delay (M,), stops as by `_stops`, near, far (E, lanes), both (E, T + room) and future (lanes,) are
-    room.
+    first, column, weight: as by `_pairs`. offsets (n, M): the delays in a slot in which one device at least senses (0);
+    grows (n,): the device whose offset alone is one more in the next row, or -1. capped (E^M, E, T + 2): value without
+    energy at the longest delays. start (E,): value of slot 1 expected in slot 0, in which all sense, by its level.
+    energy, cell, record (M,), stops as by `_stops`, both (E, T + room), near, far, kept (levels _LANES,) and future
+    (_LANES,) are room.
     """
-    n_devices, n_levels, horizon, lanes = energy.shape[0], near.shape[0], sensing.shape[2], future.shape[0]
-    fresh = sleep * n_levels
-    everything = base**n_devices - 1
+    n_devices, n_levels, horizon = energy.shape[0], sensing.shape[1], sensing.shape[2]
+    fresh, everything, used = sleep * n_levels, base**n_devices - 1, (first.shape[0] - 1) * 2 * _LANES
     for rank in range(ranks[0], ranks[1]):
         _spread(rank, base, energy)
         _stops(base, sleep, place, part, sensing, energy, cell, stops)
         for u in range(begin, end):
             _spread(u, n_levels, record)
-            for k in range(offsets.shape[0]):
-                # only what can have happened: those that sensed did so at one level, and had the energy
-                e, on, possible = -1, 0, True
-                for m in range(n_devices):
-                    if offsets[k, m] == 0:
-                        possible &= (e < 0 or e == record[m]) and energy[m] < base - 1
-                        e, on = record[m], on | 1 << m
-                begins = rank == everything and on == (1 << n_devices) - 1
-                if begins:
+            for s in range(0, horizon, _LANES):
+                count, resume = (min(_LANES, horizon - s) + 3) // 4 * 4, 0
+                for k in range(offsets.shape[0]):
+                    # who sensed did so at one level and had the energy; who slept was allowed to
+                    e, possible, begins, empty, length = -1, True, rank == everything and s == 0, True, sleep
                     for m in range(n_devices):
-                        begins &= record[m] == e
-                if not (possible or begins):
-                    continue
-                length, empty = sleep, True
-                for m in range(n_devices):
-                    if energy[m] > 0:
-                        length, empty = min(length, max(1, sleep - offsets[k, m])), False
-                for d in range(length, 0, -1):
-                    error_row = 0
-                    for m in range(n_devices):
-                        cell[m] = (min(d + offsets[k, m], sleep) - 1) * n_levels + record[m]
-                        error_row += place[n_devices, m] * cell[m]
-                    one, other = both, both
-                    for m in range(n_devices):
-                        row = 0
-                        for j in range(n_devices):
-                            if j != m:
-                                row = row * fresh + cell[j]
-                        if m > 1:
-                            for f in range(n_levels):
-                                for i in range(d - 1, d - 1 + lanes):
-                                    both[f, i] = max(one[f, i], other[f, i])
-                            one = both
-                        other = stops[m, row]
-                        if m == 0:
-                            one = other
-                    if d < length:
-                        for f in range(n_levels):
-                            _best(
-                                first, column, probability, f, far, errors[error_row, f],
-                                one[f], other[f], d - 1, lanes, near[f]
-                            )  # fmt: skip
-                        near, far = far, near
-                    elif empty:
-                        for f in range(n_levels):
-                            for i in range(lanes):
-                                far[f, i] = capped[u, f, i + d] if i + d <= horizon else 0.0
-                    else:
-                        for f in range(n_levels):
-                            for i in range(lanes):
-                                far[f, i] = max(one[f, d - 1 + i], other[f, d - 1 + i])
-                _expect(first, column, probability, e, far, 0, lanes, future)
-                if begins:
-                    start[e] = future[0]
-                if possible:
-                    for m in range(n_devices):
-                        cell[m] = (offsets[k, m] - 1) * n_levels + record[m] if offsets[k, m] else fresh
-                    error = errors[_error_row(cell, place), e]
-                    row = _sensed(0, energy, cell, base, fresh, place, part)
-                    for i in range(horizon - 1):
-                        sensing[row, e, i] = future[i + 1] - error
-                    sensing[row, e, horizon - 1] = -error
+                        if offsets[k, m] == 0:
+                            possible &= (e < 0 or e == record[m]) and energy[m] < base - 1
+                            begins &= e < 0 or e == record[m]
+                            e = record[m]
+                        else:
+                            begins = False
+                            possible &= energy[m] == 0 or offsets[k, m] < sleep
+                        if energy[m] > 0:
+                            length, empty = min(length, sleep - offsets[k, m]), False
+                    if not (possible or begins):
+                        resume = 0
+                        continue
+                    if resume > 0:  # the chain before has already been where this one begins
+                        far, kept, length = kept, far, resume
+                    keep, grown = 0, grows[k]
+                    if grown >= 0 and energy[grown] == 0:
+                        keep = max(1, sleep - offsets[k, grown])
+                        keep = keep if keep <= length else 0
+                    for d in range(length, 0, -1):
+                        if d < length or resume == 0:
+                            error_row = 0
+                            for m in range(n_devices):
+                                cell[m] = (min(d + offsets[k, m], sleep) - 1) * n_levels + record[m]
+                                error_row += place[n_devices, m] * cell[m]
+                            one, other = both, both
+                            for m in range(n_devices):
+                                row = 0
+                                for j in range(n_devices):
+                                    if j != m:
+                                        row = row * fresh + cell[j]
+                                if m > 1:
+                                    for f in range(n_levels):
+                                        for i in range(s + d - 1, s + d - 1 + count):
+                                            both[f, i] = max(one[f, i], other[f, i])
+                                    one = both
+                                other = stops[m, row]
+                                if m == 0:
+                                    one = other
+                            if d < length:
+                                for pair in range(first.shape[0] - 1):
+                                    _best(
+                                        first, column, weight, pair, far, errors[error_row], one, other, s + d - 1,
+                                        count, near
+                                    )  # fmt: skip
+                                near, far = far, near
+                            else:
+                                for f in range(n_levels):
+                                    for i in range(count):
+                                        t = s + d + i
+                                        if empty:
+                                            far[f * _LANES + i] = capped[u, f, t] if t <= horizon else 0.0
+                                        else:
+                                            far[f * _LANES + i] = max(one[f, t - 1], other[f, t - 1])
+                        if d == keep:
+                            for f in range(0, used, _LANES):
+                                for i in range(count):
+                                    kept[f + i] = far[f + i]
+                    resume = keep
+                    for b in range(first[e // 2], first[e // 2 + 1]):
+                        for i in range(np.uint64(count)):
+                            more = _weigh(weight[b, e % 2], far, column[b] * _LANES, i)
+                            future[i] = more if b == first[e // 2] else future[i] + more
+                    if begins:
+                        start[e] = future[0]
+                    if possible:
+                        for m in range(n_devices):
+                            cell[m] = (offsets[k, m] - 1) * n_levels + record[m] if offsets[k, m] else fresh
+                        error = errors[_error_row(cell, place), e]
+                        value = sensing[_sensed(0, energy, cell, base, fresh, place, part), e]
+                        for i in range(s == 0, min(count, horizon - s)):
+                            value[s + i - 1] = future[i] - error
+                        value[horizon - 1] = -error
 
 
 @scratch
@@ -832,8 +863,8 @@ def _answer_joint(  # type: ignore[no-untyped-def]
                 older[m] = e - n_levels if then[m] == fresh else cell[k, m]
                 same = same and known[1 + m] == left[m] and known[1 + n_devices + m] == older[m]
                 stored = stored or then[m] == fresh
-            for m in range(n_devices):  # nobody can have sensed and have all the energy: asked for, but not stored
-                stored = stored and (then[m] < fresh or left[m] < base - 1)
+            for m in range(n_devices):  # what can not have happened is not stored, but may be asked for
+                stored = stored and (left[m] < base - 1 if then[m] == fresh else left[m] == 0 or then[m] // n_levels < sleep - 1)
             if stored:
                 value = sensing[_sensed(0, left, then, base, fresh, place, part), e, t - 1]
             else:
@@ -861,6 +892,33 @@ def _sizes(problem: Problem) -> tuple[int, int, int]:
     n_cells = problem.max_sleep * problem.network.n_levels + 1
     base = (problem.energy_budget + 1) * n_cells
     return n_cells, base, base**problem.n_devices
+
+
+def _pairs(transition: FloatArray) -> tuple[IntArray, IntArray, FloatArray]:
+    """The transition matrix, two rows at a time, in blocks of six columns, as a rule one, without those of zeros.
+
+    Of pair e // 2 the blocks first[pair] (pairs + 1,) on, each with its first column (n,) and weights (n, 2, 6).
+    """
+    n_levels = transition.shape[0]
+    padded = np.zeros((n_levels + n_levels % 2, max(n_levels + n_levels % 2, _COLUMNS)))
+    padded[:n_levels, :n_levels] = transition
+    first, column, weight = [0], [], []
+    for rows in padded.reshape(-1, 2, padded.shape[1]):
+        (used,) = np.nonzero(rows.any(axis=0))
+        while used.size:
+            begin = min(int(used[0]), padded.shape[1] - _COLUMNS)
+            column.append(begin)
+            weight.append(np.where(np.arange(begin, begin + _COLUMNS) < used[0], 0.0, rows[:, begin : begin + _COLUMNS]))
+            used = used[used >= begin + _COLUMNS]
+        first.append(len(column))
+    return np.array(first), np.array(column), np.array(weight)
+
+
+def _aligned(size: int) -> FloatArray:
+    """Zeros (size,) that begin where a line of the cache begins: loops over them are twice as fast."""
+    room = np.zeros(size + 7)
+    begin = -room.ctypes.data // 8 % 8
+    return room[begin : begin + size]
 
 
 def _layout(problem: Problem) -> tuple[int, int, IntArray, IntArray]:
@@ -1054,7 +1112,7 @@ def solve_joint(
     problem = Problem.create(network, devices, horizon, energy_budget, max_sleep, **options)
     network, n_devices = problem.network, problem.n_devices
     sleep, n_levels, n_records = problem.max_sleep, network.n_levels, network.n_levels**n_devices
-    waiting, lanes = sleep * n_levels, (problem.horizon + 7) // 8 * 8
+    waiting, lanes = sleep * n_levels, (problem.horizon + 3) // 4 * 4
     choices = (problem.energy_budget + 1) ** n_devices  # of the devices' energies
     rows = choices * ((waiting + 1) ** n_devices - waiting**n_devices)
     shape = n_devices, waiting ** (n_devices - 1), n_levels, lanes + sleep
@@ -1070,11 +1128,16 @@ def solve_joint(
     offsets = _digits(np.arange((sleep + 1) ** n_devices), sleep + 1, n_devices)
     offsets = offsets[offsets.min(axis=1) == 0]
 
+    step = np.diff(offsets, axis=0)
+    grows = np.full(offsets.shape[0], -1)
+    grows[:-1] = np.where(np.abs(step).sum(axis=1) == 1, step.argmax(axis=1), -1)
+    tables = *_pairs(network.transition), *layout, offsets, grows, errors, capped, sensing
+    size = _LANES * max(n_levels + n_levels % 2, _COLUMNS)
+
     def run(low: int, high: int, begin: int, end: int) -> None:
-        digits = [np.empty(n_devices, dtype=np.int64) for _ in range(4)]
-        room = [np.empty(size) for size in (shape, (n_levels, lanes), (n_levels, lanes), shape[2:], lanes)]
-        tables = offsets, errors, capped, sensing
-        _chains_together(*chain, *layout, *tables, (low, high), begin, end, start, *digits, *room)
+        digits = [np.empty(n_devices, dtype=np.int64) for _ in range(3)]
+        room = np.empty(shape), np.empty(shape[2:]), *[_aligned(count) for count in (size, size, size, _LANES)]
+        _chains_together(*tables, (low, high), begin, end, start, *digits, *room)
 
     least = -(-(1 << 20) // (offsets.shape[0] * sleep * n_levels * lanes))  # choices of records worth a thread
     alone = n_records <= least or vars(numba.config)["NUMBA_NUM_THREADS"] == 1

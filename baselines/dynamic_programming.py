@@ -646,14 +646,16 @@ def _stops(base, sleep, place, part, sensing, energy, cell, out):  # type: ignor
                     rest //= fresh
             best = out[m, row]
             for e in range(n_levels):
-                for i in range(width):
-                    best[e, i] = -np.inf if i < horizon else 0.0
+                for i in range(np.uint64(horizon)):
+                    best[e, i] = -np.inf
+                for i in range(np.uint64(horizon), np.uint64(width)):
+                    best[e, i] = 0.0
             for later in range(1 << (n_devices - 1 - m)):
                 on = (2 * later + 1) << m
                 if _allowed(on, 0, energy, cell, sleep, n_levels):
                     value = sensing[_sensed(on, energy, cell, base, fresh, place, part)]
                     for e in range(n_levels):
-                        for i in range(horizon):
+                        for i in range(np.uint64(horizon)):
                             best[e, i] = max(best[e, i], value[e, i])
 
 
@@ -698,6 +700,28 @@ def _best(first, column, weight, pair, far, errors, one, other, shift, count, ne
 
 
 @scratch
+def _capped_together(transition, sleep, place, errors, horizon, out, cell):  # type: ignore[no-untyped-def]
+    """out[u, e, t - 1] (E^M, E, T + room): value of slot t by the records, without energy and at the longest delays.
+
+    cell: (M,) room.
+    """
+    n_records, n_levels, width = out.shape
+    for u in range(n_records):
+        _spread(u, n_levels, cell)
+        for m in range(cell.shape[0]):
+            cell[m] += (sleep - 1) * n_levels
+        error, value = errors[_error_row(cell, place)], out[u]
+        for e in range(n_levels):
+            for t in range(horizon, width):
+                value[e, t] = 0.0
+        for t in range(horizon - 1, -1, -1):
+            for e in range(n_levels):
+                value[e, t] = -error[e]
+                for f in range(n_levels):
+                    value[e, t] += transition[e, f] * value[f, t + 1]
+
+
+@scratch
 def _chains_together(  # type: ignore[no-untyped-def]
     first, column, weight, base, sleep, place, part, offsets, grows, errors, capped, sensing, ranks, begin, end, start,
     energy, cell, record, stops, both, near, far, kept, future
@@ -705,8 +729,8 @@ def _chains_together(  # type: ignore[no-untyped-def]
     """Fill `sensing` for the choices of energies ranks[0]..ranks[1] - 1 and the choices of records begin..end - 1.
 
     first, column, weight: as by `_pairs`. offsets (n, M): the delays in a slot in which one device at least senses (0);
-    grows (n,): the device whose offset alone is one more in the next row, or -1. capped (E^M, E, T + 2): value without
-    energy at the longest delays. start (E,): value of slot 1 expected in slot 0, in which all sense, by its level.
+    grows (n,): the device whose offset alone is one more in the next row, or -1. capped (E^M, E, T + room): value
+    without energy at the longest delays, slot t at t - 1, 0 after T. start (E,): value of slot 1 expected in slot 0, in which all sense, by its level.
     energy, cell, record (M,), stops as by `_stops`, both (E, T + room), near, far, kept (levels _LANES,) and future
     (_LANES,) are room.
     """
@@ -755,7 +779,7 @@ def _chains_together(  # type: ignore[no-untyped-def]
                                         row = row * fresh + cell[j]
                                 if m > 1:
                                     for f in range(n_levels):
-                                        for i in range(s + d - 1, s + d - 1 + count):
+                                        for i in range(np.uint64(s + d - 1), np.uint64(s + d - 1 + count)):
                                             both[f, i] = max(one[f, i], other[f, i])
                                     one = both
                                 other = stops[m, row]
@@ -769,17 +793,17 @@ def _chains_together(  # type: ignore[no-untyped-def]
                                     )  # fmt: skip
                                 near, far = far, near
                             else:
+                                if empty:
+                                    one, other = capped[u], capped[u]
                                 for f in range(n_levels):
-                                    for i in range(count):
-                                        t = s + d + i
-                                        if empty:
-                                            far[f * _LANES + i] = capped[u, f, t] if t <= horizon else 0.0
-                                        else:
-                                            far[f * _LANES + i] = max(one[f, t - 1], other[f, t - 1])
+                                    at = np.uint64(f * _LANES)
+                                    one_f, other_f, t = one[f], other[f], np.uint64(s + d - 1)
+                                    for i in range(np.uint64(count)):
+                                        far[at + i] = max(one_f[t + i], other_f[t + i])
                         if d == keep:
                             for f in range(0, used, _LANES):
-                                for i in range(count):
-                                    kept[f + i] = far[f + i]
+                                for i in range(np.uint64(count)):
+                                    kept[np.uint64(f) + i] = far[np.uint64(f) + i]
                     resume = keep
                     for b in range(first[e // 2], first[e // 2 + 1]):
                         for i in range(np.uint64(count)):
@@ -792,8 +816,10 @@ def _chains_together(  # type: ignore[no-untyped-def]
                             cell[m] = (offsets[k, m] - 1) * n_levels + record[m] if offsets[k, m] else fresh
                         error = errors[_error_row(cell, place), e]
                         value = sensing[_sensed(0, energy, cell, base, fresh, place, part), e]
-                        for i in range(s == 0, min(count, horizon - s)):
-                            value[s + i - 1] = future[i] - error
+                        skip = np.uint64(1 if s == 0 else 0)
+                        at = np.uint64(s) + skip - np.uint64(1)
+                        for i in range(np.uint64(min(count, horizon - s)) - skip):
+                            value[at + i] = future[i + skip] - error
                         value[horizon - 1] = -error
 
 
@@ -824,7 +850,7 @@ def _ahead(  # type: ignore[no-untyped-def]
             if d < length:
                 now[e] = _expect_one(first, column, probability, e, ahead) - errors[row, e]
             elif empty:
-                now[e] = capped[records, e, t + d]
+                now[e] = capped[records, e, t + d - 1]
         for on in range(1, 1 << n_devices):
             if _allowed(on, 0, energy, later, sleep, n_levels):
                 row = _sensed(on, energy, later, base, fresh, place, part)
@@ -965,7 +991,7 @@ class JointSolution:
     view: Literal["sequential", "joint"]
     _errors: FloatArray  # (C^M, E), C = D E + 1
     _sensing: FloatArray  # (rows, E, T) value of slot t at t - 1 once all have decided and one at least has sensed
-    _capped: FloatArray  # (E^M, E, T + 2) value without energy and at the longest delays, by records and level
+    _capped: FloatArray  # (E^M, E, T + room) value without energy and at the longest delays, as `_sensing`
     _chain: tuple[IntArray, IntArray, FloatArray]
 
     def value(
@@ -1116,14 +1142,11 @@ def solve_joint(
     choices = (problem.energy_budget + 1) ** n_devices  # of the devices' energies
     rows = choices * ((waiting + 1) ** n_devices - waiting**n_devices)
     shape = n_devices, waiting ** (n_devices - 1), n_levels, lanes + sleep
-    numbers = rows * n_levels * problem.horizon + n_records * n_levels * (problem.horizon + 2) + math.prod(shape)
+    numbers = rows * n_levels * problem.horizon + n_records * n_levels * shape[3] + math.prod(shape)
     _check_bytes(problem, numbers, max_bytes, "solve_joint")
     errors, chain, layout = _cell_errors(problem), _sparse_rows(network.transition), _layout(problem)
-    last = _digits(np.arange(n_records), n_levels, n_devices) + waiting - n_levels  # cells of the longest delays
-    last_errors = errors[(last * layout[2][-1]).sum(axis=1)][None]
-    capped = np.empty((n_records, n_levels, problem.horizon + 2))
-    for u in range(n_records):
-        _capped(*chain, last_errors, u, capped[u], np.empty(n_levels))
+    capped = np.empty((n_records, n_levels, lanes + sleep))
+    _capped_together(network.transition, *layout[1:3], errors, problem.horizon, capped, np.empty(n_devices, np.int64))
     sensing, start = np.zeros((rows, n_levels, problem.horizon)), np.empty(n_levels)
     offsets = _digits(np.arange((sleep + 1) ** n_devices), sleep + 1, n_devices)
     offsets = offsets[offsets.min(axis=1) == 0]

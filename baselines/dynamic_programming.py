@@ -92,33 +92,42 @@ def _digits(index: IntArray, base: int, count: int) -> IntArray:
 def _fill_errors(digits, levels, sleep, delta2, sigma2, fuse, a, b, places, sums, out):  # type: ignore[no-untyped-def]
     """Average joint error by the paper's inference: out (n, E) of cells digits (n, M), in units of the level inside.
 
-    a, b: (M, N). sums: (2, N) room.
+    a, b: (M, N). sums: (3, N) room. The sums over all devices but the last stay from row to row. The last device's
+    variance q and mean g turn z + 1 / q and f + g / q into an error without dividing by q.
     """
     n_devices, n_locations, n_levels = a.shape[0], a.shape[1], levels.shape[0]
-    zeroth, first = sums[0], sums[1]
-    for row in range(digits.shape[0]):
-        for level in range(n_levels):
-            e = levels[level]
-            for j in range(n_locations):
-                zeroth[j] = 0.0
-                first[j] = 0.0
-            for m in range(n_devices):
+    zeroth, first, error = sums[0], sums[1], sums[2]
+    for level in range(n_levels):
+        e = levels[level]
+        for row in range(digits.shape[0]):
+            same = row > 0
+            for m in range(n_devices - 1):
+                same = same and digits[row, m] == digits[row - 1, m]
+            if not same:
+                for j in range(n_locations):
+                    zeroth[j] = 0.0
+                    first[j] = 0.0
+            total = 0.0
+            for m in range(n_devices - 1 if same else 0, n_devices):
                 age, u = digits[row, m] // n_levels, levels[digits[row, m] % n_levels]
                 c, deviation = delta2, 0.0
                 if age < sleep:
                     c, deviation = (delta2 * u * u + sigma2 * (age + 1)) / (e * e), u / e - 1.0
+                if m < n_devices - 1:
+                    for j in range(n_locations):
+                        weight = 1.0 / (c + b[m, j])
+                        zeroth[j] += weight
+                        first[j] += weight * (deviation + a[m, j])
+                    continue
                 for j in range(n_locations):
-                    weight = 1.0 / (c + b[m, j])
-                    zeroth[j] += weight
-                    first[j] += weight * (deviation + a[m, j])
-            total = 0.0
-            for j in range(n_locations):
-                total += np.sqrt(zeroth[j] + first[j] * first[j]) / zeroth[j]
+                    q = c + b[m, j]
+                    y, x = zeroth[j] * q + 1.0, first[j] * q + (deviation + a[m, j])
+                    error[j] = np.sqrt(y * q + x * x) / y
+                    total += error[j]
             if not fuse:
                 for m in range(n_devices):
                     if digits[row, m] // n_levels == sleep:  # fresh, and kept as measured
-                        j = places[m]
-                        total += np.sqrt(delta2) - np.sqrt(zeroth[j] + first[j] * first[j]) / zeroth[j]
+                        total += np.sqrt(delta2) - error[places[m]]
             out[row, level] = e * total / n_locations
 
 
@@ -143,7 +152,7 @@ def _cell_errors(problem: Problem) -> FloatArray:
             high = min(low + step, end)
             digits = _digits(np.arange(low, high), n_cells, problem.n_devices)
             if problem.inference == "paper":
-                sums = np.empty((2, problem.n_locations))
+                sums = np.empty((3, problem.n_locations))
                 _fill_errors(digits, levels, *parameters, *relations, rows, sums, table[low:high])
                 continue
             cell = digits[:, None, :]  # (n, 1, M)

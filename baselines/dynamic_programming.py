@@ -679,33 +679,37 @@ def _weigh(weight, values, at, i):  # type: ignore[no-untyped-def]
 
 
 @scratch
-def _best(first, column, weight, pair, far, errors, one, other, shift, count, near):  # type: ignore[no-untyped-def]
-    """Levels e = 2 pair and e + 1 of all lanes i < count: the best of one[e, shift + i], other[e, shift + i] and
-    sum_e' P[e, e'] far[e', i] - errors[e], into near. Rows of far and near lie _LANES apart.
+def _best(first, column, weight, far, error, one, other, shift, count, near):  # type: ignore[no-untyped-def]
+    """near[e, i] = best of one[e, shift + i], other[e, shift + i] and sum_e' P[e, e'] far[e', i] - error[e], i < count.
+
+    first, column, weight: as by `_pairs`. The rows of far and near lie _LANES apart.
     """
-    e, f, n = 2 * pair, min(2 * pair + 1, errors.shape[0] - 1), np.uint64(_LANES)
-    one_e, one_f, other_e, other_f, s = one[e], one[f], other[e], other[f], np.uint64(shift)
-    error_e, error_f, r = errors[e], errors[f], np.uint64(e) * n
-    last = first[pair + 1] - 1
-    at, weight_e, weight_f = column[last] * _LANES, weight[last, 0], weight[last, 1]
-    if last == first[pair]:
+    n, s, k = np.uint64(_LANES), np.uint64(shift), np.uint64(0)
+    for e in range(np.uint64(0), np.uint64(error.shape[0]), np.uint64(2)):
+        f = min(e + np.uint64(1), np.uint64(error.shape[0] - 1))
+        one_e, one_f, other_e, other_f, r = one[e], one[f], other[e], other[f], e * n
+        end, error_e, error_f = np.uint64(first[e // np.uint64(2) + np.uint64(1)]), error[e], error[f]
+        if k + np.uint64(1) == end:
+            at, weight_e, weight_f = column[k] * _LANES, weight[k, 0], weight[k, 1]
+            for i in range(np.uint64(count)):
+                asleep_e = _weigh(weight_e, far, at, i) - error_e
+                asleep_f = _weigh(weight_f, far, at, i) - error_f
+                near[r + i] = max(max(one_e[s + i], other_e[s + i]), asleep_e)
+                near[r + n + i] = max(max(one_f[s + i], other_f[s + i]), asleep_f)
+            k = end
+            continue
         for i in range(np.uint64(count)):
-            asleep_e = _weigh(weight_e, far, at, i) - error_e
-            asleep_f = _weigh(weight_f, far, at, i) - error_f
-            near[r + i] = max(max(one_e[s + i], other_e[s + i]), asleep_e)
-            near[r + n + i] = max(max(one_f[s + i], other_f[s + i]), asleep_f)
-        return
-    for i in range(np.uint64(count)):
-        near[r + i] = -error_e
-        near[r + n + i] = -error_f
-    for k in range(first[pair], last + 1):
-        at, weight_e, weight_f = column[k] * _LANES, weight[k, 0], weight[k, 1]
+            near[r + i] = -error_e
+            near[r + n + i] = -error_f
+        while k < end:
+            at, weight_e, weight_f = column[k] * _LANES, weight[k, 0], weight[k, 1]
+            for i in range(np.uint64(count)):
+                near[r + i] += _weigh(weight_e, far, at, i)
+                near[r + n + i] += _weigh(weight_f, far, at, i)
+            k += np.uint64(1)
         for i in range(np.uint64(count)):
-            near[r + i] += _weigh(weight_e, far, at, i)
-            near[r + n + i] += _weigh(weight_f, far, at, i)
-    for i in range(np.uint64(count)):
-        near[r + i] = max(max(one_e[s + i], other_e[s + i]), near[r + i])
-        near[r + n + i] = max(max(one_f[s + i], other_f[s + i]), near[r + n + i])
+            near[r + i] = max(max(one_e[s + i], other_e[s + i]), near[r + i])
+            near[r + n + i] = max(max(one_f[s + i], other_f[s + i]), near[r + n + i])
 
 
 @scratch
@@ -795,11 +799,8 @@ def _chains_together(  # type: ignore[no-untyped-def]
                                 if m == 0:
                                     one = other
                             if d < length:
-                                for pair in range(first.shape[0] - 1):
-                                    _best(
-                                        first, column, weight, pair, far, errors[error_row], one, other, s + d - 1,
-                                        count, near
-                                    )  # fmt: skip
+                                error = errors[error_row]
+                                _best(first, column, weight, far, error, one, other, s + d - 1, count, near)
                                 near, far = far, near
                             else:
                                 if empty:
@@ -823,13 +824,13 @@ def _chains_together(  # type: ignore[no-untyped-def]
                     if possible:
                         for m in range(n_devices):
                             cell[m] = (offsets[k, m] - 1) * n_levels + record[m] if offsets[k, m] else fresh
-                        error = errors[_error_row(cell, place), e]
+                        own_error = errors[_error_row(cell, place), e]
                         value = sensing[_sensed(0, energy, cell, base, fresh, place, part), e]
                         skip = np.uint64(1 if s == 0 else 0)
                         at = np.uint64(s) + skip - np.uint64(1)
                         for i in range(np.uint64(min(count, horizon - s)) - skip):
-                            value[at + i] = future[i + skip] - error
-                        value[horizon - 1] = -error
+                            value[at + i] = future[i + skip] - own_error
+                        value[horizon - 1] = -own_error
 
 
 @scratch
@@ -1156,7 +1157,7 @@ def solve_joint(
     errors, chain, layout = _cell_errors(problem), _sparse_rows(network.transition), _layout(problem)
     capped = np.empty((n_records, n_levels, lanes + sleep))
     _capped_together(network.transition, *layout[1:3], errors, problem.horizon, capped, np.empty(n_devices, np.int64))
-    sensing, start = np.zeros((rows, n_levels, problem.horizon)), np.empty(n_levels)
+    sensing, start = np.empty((rows, n_levels, problem.horizon)), np.empty(n_levels)
     offsets = _digits(np.arange((sleep + 1) ** n_devices), sleep + 1, n_devices)
     offsets = offsets[offsets.min(axis=1) == 0]
 

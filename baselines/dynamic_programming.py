@@ -10,7 +10,8 @@ every energy p and record u the slots form chains of optimal stopping,
 
 which run in the processor's cache, all slots side by side. Values between sensings are computed anew when asked for.
 
-`solve_joint` treats a few devices, deciding in turn or at once; `evaluate_exactly` follows the distribution of the
+`solve_joint` treats a few devices in the same way: what it stores are the values of slots in which one device at least
+senses, which depend on the delays and records of the others only. `evaluate_exactly` follows the distribution of the
 states that a policy reaches. Values are undiscounted sums of rewards [µg/m³], hence minus slots times the error.
 """
 
@@ -594,7 +595,7 @@ def solve(
 
 @scratch
 def _spread(index, base, digits):  # type: ignore[no-untyped-def]
-    """digits (M,): `index` written in `base`, the most significant digit first."""
+    """Write `index` in `base` into digits (M,), the most significant first."""
     for m in range(digits.shape[0] - 1, -1, -1):
         digits[m] = index % base
         index //= base
@@ -735,109 +736,122 @@ def _capped_together(transition, sleep, place, errors, horizon, out, cell):  # t
 
 
 @scratch
+def _level_sensed(offset, record, energy, base, sleep):  # type: ignore[no-untyped-def]
+    """The level of a slot in which the devices of offset 0 have sensed and the others slept; -1 if none can be."""
+    e = -1
+    for m in range(offset.shape[0]):
+        if offset[m] == 0:
+            if energy[m] == base - 1 or (e >= 0 and e != record[m]):
+                return -1
+            e = record[m]
+        elif offset[m] == sleep and energy[m] > 0:
+            return -1
+    return e
+
+
+@scratch
 def _chains_together(  # type: ignore[no-untyped-def]
-    first, column, weight, base, sleep, place, part, offsets, grows, errors, capped, sensing, ranks, begin, end, start,
+    first, column, weight, base, sleep, place, part, errors, capped, sensing, offsets, grows, ranks, begin, end,
     energy, cell, record, stops, both, near, far, kept, future
 ):  # fmt: skip
     """Fill `sensing` for the choices of energies ranks[0]..ranks[1] - 1 and the choices of records begin..end - 1.
 
-    first, column, weight: as by `_pairs`. offsets (n, M): the delays in a slot in which one device at least senses (0);
-    grows (n,): the device whose offset alone is one more in the next row, or -1. capped (E^M, E, T + room): value
-    without energy at the longest delays, slot t at t - 1, 0 after T. start (E,): value of slot 1 expected in slot 0, in which all sense, by its level.
-    energy, cell, record (M,), stops as by `_stops`, both (E, T + room), near, far, kept (levels _LANES,) and future
+    first, column, weight: as by `_pairs`. capped: as by `_capped_together`. offsets (n, M): delays in a slot in which
+    one device at least has sensed; its chain goes through these delays plus d. grows (n,): the device whose offset
+    alone is one more in the next row, or -1: without energy, its two chains are one from its longest delay on.
+    energy, cell, record (M,), stops (as by `_stops`), both (E, T + room), near, far, kept (levels _LANES,) and future
     (_LANES,) are room.
     """
     n_devices, n_levels, horizon = energy.shape[0], sensing.shape[1], sensing.shape[2]
-    fresh, everything, used = sleep * n_levels, base**n_devices - 1, (first.shape[0] - 1) * 2 * _LANES
+    fresh = sleep * n_levels
     for rank in range(ranks[0], ranks[1]):
         _spread(rank, base, energy)
         _stops(base, sleep, place, part, sensing, energy, cell, stops)
         for u in range(begin, end):
             _spread(u, n_levels, record)
-            for s in range(0, horizon, _LANES):
-                count, resume = (min(_LANES, horizon - s) + 3) // 4 * 4, 0
+            for s in range(1, max(2, horizon), _LANES):  # lane i: sensed in slot s + i
+                count, known = (min(_LANES, horizon - s) + 3) // 4 * 4, 0
                 for k in range(offsets.shape[0]):
-                    # who sensed did so at one level and had the energy; who slept was allowed to
-                    e, possible, begins, empty, length = -1, True, rank == everything and s == 0, True, sleep
-                    for m in range(n_devices):
-                        if offsets[k, m] == 0:
-                            possible &= (e < 0 or e == record[m]) and energy[m] < base - 1
-                            begins &= e < 0 or e == record[m]
-                            e = record[m]
-                        else:
-                            begins = False
-                            possible &= energy[m] == 0 or offsets[k, m] < sleep
-                        if energy[m] > 0:
-                            length, empty = min(length, sleep - offsets[k, m]), False
-                    if not (possible or begins):
-                        resume = 0
+                    offset = offsets[k]
+                    e = _level_sensed(offset, record, energy, base, sleep)
+                    if e < 0:
+                        known = 0
                         continue
-                    if resume > 0:  # the chain before has already been where this one begins
-                        far, kept, length = kept, far, resume
-                    keep, grown = 0, grows[k]
-                    if grown >= 0 and energy[grown] == 0:
-                        keep = max(1, sleep - offsets[k, grown])
-                        keep = keep if keep <= length else 0
-                    for d in range(length, 0, -1):
-                        if d < length or resume == 0:
-                            error_row = 0
-                            for m in range(n_devices):
-                                cell[m] = (min(d + offsets[k, m], sleep) - 1) * n_levels + record[m]
-                                error_row += place[n_devices, m] * cell[m]
-                            one, other = both, both
-                            for m in range(n_devices):
-                                row = 0
-                                for j in range(n_devices):
-                                    if j != m:
-                                        row = row * fresh + cell[j]
-                                if m > 1:
-                                    for f in range(n_levels):
-                                        for i in range(np.uint64(s + d - 1), np.uint64(s + d - 1 + count)):
-                                            both[f, i] = max(one[f, i], other[f, i])
-                                    one = both
-                                other = stops[m, row]
-                                if m == 0:
-                                    one = other
-                            if d < length:
-                                error = errors[error_row]
-                                _best(first, column, weight, far, error, one, other, s + d - 1, count, near)
-                                near, far = far, near
-                            else:
-                                if empty:
-                                    one, other = capped[u], capped[u]
+                    length, empty = sleep, True  # until a device must sense
+                    for m in range(n_devices):
+                        if energy[m] > 0:
+                            length, empty = min(length, sleep - offset[m]), False
+                    if known > 0:
+                        far, kept, length = kept, far, known
+                    keep = 0
+                    if grows[k] >= 0 and energy[grows[k]] == 0 and sleep - offset[grows[k]] <= length:
+                        keep = max(1, sleep - offset[grows[k]])
+                    for d in range(length - (known > 0), 0, -1):
+                        error_row, shift = 0, np.uint64(s + d - 1)
+                        for m in range(n_devices):
+                            cell[m] = (min(d + offset[m], sleep) - 1) * n_levels + record[m]
+                            error_row += place[n_devices, m] * cell[m]
+                        one, other = both, both
+                        for m in range(n_devices):
+                            if m > 1:
                                 for f in range(n_levels):
-                                    at = np.uint64(f * _LANES)
-                                    one_f, other_f, t = one[f], other[f], np.uint64(s + d - 1)
-                                    for i in range(np.uint64(count)):
-                                        far[at + i] = max(one_f[t + i], other_f[t + i])
-                        if d == keep:
-                            for f in range(0, used, _LANES):
+                                    for i in range(shift, shift + np.uint64(count)):
+                                        both[f, i] = max(one[f, i], other[f, i])
+                                one = both
+                            row = 0
+                            for j in range(n_devices):
+                                if j != m:
+                                    row = row * fresh + cell[j]
+                            other = stops[m, row]
+                            if m == 0:
+                                one = other
+                        if d < length:
+                            _best(first, column, weight, far, errors[error_row], one, other, shift, count, near)
+                            near, far = far, near
+                        else:
+                            if empty:
+                                one, other = capped[u], capped[u]
+                            for f in range(n_levels):
+                                one_f, other_f, at = one[f], other[f], np.uint64(f * _LANES)
                                 for i in range(np.uint64(count)):
-                                    kept[np.uint64(f) + i] = far[np.uint64(f) + i]
-                    resume = keep
+                                    far[at + i] = max(one_f[shift + i], other_f[shift + i])
+                        if d == keep:
+                            for f in range(n_levels):
+                                at = np.uint64(f * _LANES)
+                                for i in range(np.uint64(count)):
+                                    kept[at + i] = far[at + i]
+                    known = keep
                     for b in range(first[e // 2], first[e // 2 + 1]):
                         for i in range(np.uint64(count)):
                             more = _weigh(weight[b, e % 2], far, column[b] * _LANES, i)
                             future[i] = more if b == first[e // 2] else future[i] + more
-                    if begins:
-                        start[e] = future[0]
-                    if possible:
-                        for m in range(n_devices):
-                            cell[m] = (offsets[k, m] - 1) * n_levels + record[m] if offsets[k, m] else fresh
-                        own_error = errors[_error_row(cell, place), e]
-                        value = sensing[_sensed(0, energy, cell, base, fresh, place, part), e]
-                        skip = np.uint64(1 if s == 0 else 0)
-                        at = np.uint64(s) + skip - np.uint64(1)
-                        for i in range(np.uint64(min(count, horizon - s)) - skip):
-                            value[at + i] = future[i + skip] - own_error
-                        value[horizon - 1] = -own_error
+                    for m in range(n_devices):
+                        cell[m] = (offset[m] - 1) * n_levels + record[m] if offset[m] else fresh
+                    error = errors[_error_row(cell, place), e]
+                    value = sensing[_sensed(0, energy, cell, base, fresh, place, part), e]
+                    for i in range(np.uint64(min(count, horizon - s))):
+                        value[np.uint64(s - 1) + i] = future[i] - error
+                    value[horizon - 1] = -error
+
+
+@scratch
+def _expected(row, values):  # type: ignore[no-untyped-def]
+    """sum_e' row[e'] values[e']."""
+    total = 0.0
+    for e in range(row.shape[0]):
+        total += row[e] * values[e]
+    return total
 
 
 @scratch
 def _ahead(  # type: ignore[no-untyped-def]
-    first, column, probability, base, sleep, place, part, errors, capped, sensing, t, energy, cell, later, now, ahead
+    transition, base, sleep, place, part, errors, capped, sensing, t, energy, cell, later, now, ahead
 ):
-    """ahead[e] = value of slot t + 1 at level e if all devices sleep in slot t. later (M,) and now (E,) are room."""
+    """ahead[e] = value of slot t + 1 at level e, from the energies and cells that slot t leaves.
+
+    A device that sensed at level u in slot t is in cell u - E here, as if its delay were 0. later (M,) and now (E,) are
+    room.
+    """
     n_devices, n_levels, horizon = energy.shape[0], now.shape[0], sensing.shape[2]
     fresh = sleep * n_levels
     length, longest, empty, records = sleep, 1, True, 0
@@ -858,7 +872,7 @@ def _ahead(  # type: ignore[no-untyped-def]
         for e in range(n_levels):
             now[e] = -np.inf
             if d < length:
-                now[e] = _expect_one(first, column, probability, e, ahead) - errors[row, e]
+                now[e] = _expected(transition[e], ahead) - errors[row, e]
             elif empty:
                 now[e] = capped[records, e, t + d - 1]
         for on in range(1, 1 << n_devices):
@@ -872,8 +886,8 @@ def _ahead(  # type: ignore[no-untyped-def]
 
 @scratch
 def _answer_joint(  # type: ignore[no-untyped-def]
-    first, column, probability, base, sleep, place, part, errors, capped, sensing, slot, turn, energy, cell, level, out,
-    begin, end, left, older, then, known, later, now, ahead
+    transition, base, sleep, place, part, errors, capped, sensing, slot, turn, energy, cell, level, out, begin, end,
+    left, older, then, known, later, now, ahead
 ):  # fmt: skip
     """out[k] = values of (off, on) of the device whose turn it is in state k, begin <= k < end; -inf where forbidden.
 
@@ -900,19 +914,21 @@ def _answer_joint(  # type: ignore[no-untyped-def]
                 same = same and known[1 + m] == left[m] and known[1 + n_devices + m] == older[m]
                 stored = stored or then[m] == fresh
             for m in range(n_devices):  # what can not have happened is not stored, but may be asked for
-                stored = stored and (left[m] < base - 1 if then[m] == fresh else left[m] == 0 or then[m] // n_levels < sleep - 1)
+                if then[m] == fresh:
+                    stored = stored and left[m] < base - 1
+                else:
+                    stored = stored and (left[m] == 0 or then[m] // n_levels < sleep - 1)
             if stored:
                 value = sensing[_sensed(0, left, then, base, fresh, place, part), e, t - 1]
             else:
                 if not same:
                     _ahead(
-                        first, column, probability, base, sleep, place, part, errors, capped, sensing,
-                        t, left, older, later, now, ahead
-                    )  # fmt: skip
+                        transition, base, sleep, place, part, errors, capped, sensing, t, left, older, later, now, ahead
+                    )
                     known[0] = t
                     for m in range(n_devices):
                         known[1 + m], known[1 + n_devices + m] = left[m], older[m]
-                value = _expect_one(first, column, probability, e, ahead) - errors[_error_row(then, place), e]
+                value = _expected(transition[e], ahead) - errors[_error_row(then, place), e]
             out[k, choice & 1] = max(out[k, choice & 1], value)
         if turn[k] > 0:
             error = errors[_error_row(cell[k], place), e]
@@ -944,7 +960,9 @@ def _pairs(transition: FloatArray) -> tuple[IntArray, IntArray, FloatArray]:
         while used.size:
             begin = min(int(used[0]), padded.shape[1] - _COLUMNS)
             column.append(begin)
-            weight.append(np.where(np.arange(begin, begin + _COLUMNS) < used[0], 0.0, rows[:, begin : begin + _COLUMNS]))
+            weight.append(
+                np.where(np.arange(begin, begin + _COLUMNS) < used[0], 0.0, rows[:, begin : begin + _COLUMNS])
+            )
             used = used[used >= begin + _COLUMNS]
         first.append(len(column))
     return np.array(first), np.array(column), np.array(weight)
@@ -990,19 +1008,22 @@ def _check_bytes(problem: Problem, numbers: int, max_bytes: int, what: str) -> N
 class JointSolution:
     """The exact joint optimum of a few devices, and a Policy that earns it.
 
+    Kept are the values of sensing and the table of errors: 8 E (T (B + 1)^M ((K + 1)^M - K^M) + (K + 1)^M) bytes with
+    K = D E. Values of slots in which all devices sleep are computed anew when asked for.
+
     Attributes:
         problem: the instance.
         expected_error: the least expected average joint error of an episode [µg/m³].
-        view: "sequential" or "joint": how it was solved, and what `act` returns.
+        view: "sequential" or "joint": what `act` returns, the decision of the device whose turn it is or all decisions.
     """
 
     problem: Problem
     expected_error: float
     view: Literal["sequential", "joint"]
+    _layout: tuple[int, int, IntArray, IntArray]
     _errors: FloatArray  # (C^M, E), C = D E + 1
-    _sensing: FloatArray  # (rows, E, T) value of slot t at t - 1 once all have decided and one at least has sensed
-    _capped: FloatArray  # (E^M, E, T + room) value without energy and at the longest delays, as `_sensing`
-    _chain: tuple[IntArray, IntArray, FloatArray]
+    _capped: FloatArray  # (E^M, E, T + room) value of slot t at t - 1, without energy and at the longest delays
+    _sensing: FloatArray  # (rows, E, T) the same once all have decided and one at least has sensed
 
     def value(
         self,
@@ -1060,12 +1081,12 @@ class JointSolution:
             raise ValueError("record: a device with delay 0 sensed in this slot, so its record must equal the level")
         cell = np.where(fresh, problem.max_sleep * n_levels, (d - 1) * n_levels + u)
         state, out = (t[:, 0].copy(), m[:, 0].copy(), p, cell, e[:, 0].copy()), np.empty((p.shape[0], 2))
-        tables = *_layout(problem), self._errors, self._capped, self._sensing
+        tables = problem.network.transition, *self._layout, self._errors, self._capped, self._sensing
 
         def answer(begin: int, end: int) -> None:
             digits = [np.empty(size, dtype=np.int64) for size in [n_devices] * 3 + [2 * n_devices + 1, n_devices]]
             room = np.empty(n_levels), np.empty(n_levels)
-            _answer_joint(*self._chain, *tables, *state, out, begin, end, *digits, *room)
+            _answer_joint(*tables, *state, out, begin, end, *digits, *room)
 
         _in_threads(answer, p.shape[0], 256)
         return out.reshape(*shape, 2)
@@ -1127,14 +1148,17 @@ def solve_joint(
 ) -> JointSolution:
     """The exact joint optimum of a few devices by backward induction over all their states.
 
+    One chain serves the slots between two sensings of any device, all slots side by side. Memory and answers: see
+    `JointSolution`.
+
     Args:
         network: the fitted parameters, or a name or path of them.
         devices: locations of the devices, in the order in which they decide.
         horizon: T, slots.
         energy_budget: B, sensings per device.
         max_sleep: D, slots.
-        view: "sequential" inducts over the devices' turns (V-B), "joint" over simultaneous actions; both have the same
-            optimum (Proposition 3).
+        view: "sequential" for a policy that decides turn by turn (V-B), "joint" for simultaneous actions; both have the
+            same optimum (Proposition 3) and are solved in the same way.
         fuse_measured, inference, level_noise: how maps are inferred, as in the environments.
         max_bytes: refuse instances that need more memory [bytes].
 
@@ -1154,31 +1178,35 @@ def solve_joint(
     shape = n_devices, waiting ** (n_devices - 1), n_levels, lanes + sleep
     numbers = rows * n_levels * problem.horizon + n_records * n_levels * shape[3] + math.prod(shape)
     _check_bytes(problem, numbers, max_bytes, "solve_joint")
-    errors, chain, layout = _cell_errors(problem), _sparse_rows(network.transition), _layout(problem)
+    errors, layout = _cell_errors(problem), _layout(problem)
     capped = np.empty((n_records, n_levels, lanes + sleep))
     _capped_together(network.transition, *layout[1:3], errors, problem.horizon, capped, np.empty(n_devices, np.int64))
-    sensing, start = np.empty((rows, n_levels, problem.horizon)), np.empty(n_levels)
+    sensing = np.empty((rows, n_levels, problem.horizon))
     offsets = _digits(np.arange((sleep + 1) ** n_devices), sleep + 1, n_devices)
     offsets = offsets[offsets.min(axis=1) == 0]
-
-    step = np.diff(offsets, axis=0)
-    grows = np.full(offsets.shape[0], -1)
+    step, grows = np.diff(offsets, axis=0), np.full(offsets.shape[0], -1)
     grows[:-1] = np.where(np.abs(step).sum(axis=1) == 1, step.argmax(axis=1), -1)
-    tables = *_pairs(network.transition), *layout, offsets, grows, errors, capped, sensing
+    tables = *layout, errors, capped, sensing
+    fixed = *_pairs(network.transition), *tables, offsets, grows
     size = _LANES * max(n_levels + n_levels % 2, _COLUMNS)
 
     def run(low: int, high: int, begin: int, end: int) -> None:
         digits = [np.empty(n_devices, dtype=np.int64) for _ in range(3)]
         room = np.empty(shape), np.empty(shape[2:]), *[_aligned(count) for count in (size, size, size, _LANES)]
-        _chains_together(*tables, (low, high), begin, end, start, *digits, *room)
+        _chains_together(*fixed, (low, high), begin, end, *digits, *room)
 
     least = -(-(1 << 20) // (offsets.shape[0] * sleep * n_levels * lanes))  # choices of records worth a thread
     alone = n_records <= least or vars(numba.config)["NUMBA_NUM_THREADS"] == 1
-    for low in range(1 if alone else choices):  # fewer energies first
-        _in_threads(partial(run, low, choices if alone else low + 1), n_records, least)
-    expected = network.start @ start  # all sensed in slot 0
+    last = choices - 1  # who sensed has less than all the energy
+    for low in range(1 if alone else last):  # the least energies first
+        _in_threads(partial(run, low, last if alone else low + 1), n_records, least)
     sensing.flags.writeable = False
-    return JointSolution(problem, -float(expected) / problem.horizon, view, errors, sensing, capped, chain)
+    full = np.full(n_devices, problem.energy_budget)
+    expected, room = 0.0, [np.empty(n_devices, np.int64), np.empty(n_levels), np.empty(n_levels)]
+    for u in range(n_levels):  # all sense in slot 0
+        _ahead(network.transition, *tables, 0, full, np.full(n_devices, u - n_levels), *room)
+        expected += network.start[u] * float(network.transition[u] @ room[-1])
+    return JointSolution(problem, -expected / problem.horizon, view, layout, errors, capped, sensing)
 
 
 # ----------------------------------------------------------------------------------------------- exact evaluation

@@ -714,28 +714,6 @@ def _best(first, column, weight, far, error, one, other, shift, count, near):  #
 
 
 @scratch
-def _capped_together(transition, sleep, place, errors, horizon, out, cell):  # type: ignore[no-untyped-def]
-    """out[u, e, t - 1] (E^M, E, T + room): value of slot t by the records, without energy and at the longest delays.
-
-    cell: (M,) room.
-    """
-    n_records, n_levels, width = out.shape
-    for u in range(n_records):
-        _spread(u, n_levels, cell)
-        for m in range(cell.shape[0]):
-            cell[m] += (sleep - 1) * n_levels
-        error, value = errors[_error_row(cell, place)], out[u]
-        for e in range(n_levels):
-            for t in range(horizon, width):
-                value[e, t] = 0.0
-        for t in range(horizon - 1, -1, -1):
-            for e in range(n_levels):
-                value[e, t] = -error[e]
-                for f in range(n_levels):
-                    value[e, t] += transition[e, f] * value[f, t + 1]
-
-
-@scratch
 def _level_sensed(offset, record, energy, base, sleep):  # type: ignore[no-untyped-def]
     """The level of a slot in which the devices of offset 0 have sensed and the others slept; -1 if none can be."""
     e = -1
@@ -756,9 +734,10 @@ def _chains_together(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Fill `sensing` for the choices of energies ranks[0]..ranks[1] - 1 and the choices of records begin..end - 1.
 
-    first, column, weight: as by `_pairs`. capped: as by `_capped_together`. offsets (n, M): delays in a slot in which
-    one device at least has sensed; its chain goes through these delays plus d. grows (n,): the device whose offset
-    alone is one more in the next row, or -1: without energy, its two chains are one from its longest delay on.
+    first, column, weight: as by `_pairs`. capped (E^M, E, T + room): value of slot t at t - 1, by the records, without
+    energy and at the longest delays; 0 after T. offsets (n, M): delays in a slot in which one device at least has
+    sensed; its chain goes through these delays plus d. grows (n,): the device whose offset alone is one more in the
+    next row, or -1: if it has no energy, the two chains are one from its longest delay on.
     energy, cell, record (M,), stops (as by `_stops`), both (E, T + room), near, far, kept (levels _LANES,) and future
     (_LANES,) are room.
     """
@@ -1179,8 +1158,11 @@ def solve_joint(
     numbers = rows * n_levels * problem.horizon + n_records * n_levels * shape[3] + math.prod(shape)
     _check_bytes(problem, numbers, max_bytes, "solve_joint")
     errors, layout = _cell_errors(problem), _layout(problem)
-    capped = np.empty((n_records, n_levels, lanes + sleep))
-    _capped_together(network.transition, *layout[1:3], errors, problem.horizon, capped, np.empty(n_devices, np.int64))
+    last = errors[(_digits(np.arange(n_records), n_levels, n_devices) + waiting - n_levels) @ layout[2][-1]]
+    capped, now = np.zeros((n_records, n_levels, lanes + sleep)), np.zeros((n_records, n_levels))
+    for t in range(problem.horizon - 1, -1, -1):
+        now = now @ network.transition.T - last
+        capped[:, :, t] = now
     sensing = np.empty((rows, n_levels, problem.horizon))
     offsets = _digits(np.arange((sleep + 1) ** n_devices), sleep + 1, n_devices)
     offsets = offsets[offsets.min(axis=1) == 0]
@@ -1197,9 +1179,9 @@ def solve_joint(
 
     least = -(-(1 << 20) // (offsets.shape[0] * sleep * n_levels * lanes))  # choices of records worth a thread
     alone = n_records <= least or vars(numba.config)["NUMBA_NUM_THREADS"] == 1
-    last = choices - 1  # who sensed has less than all the energy
-    for low in range(1 if alone else last):  # the least energies first
-        _in_threads(partial(run, low, last if alone else low + 1), n_records, least)
+    known = choices - 1  # who sensed has less than all the energy
+    for low in range(1 if alone else known):  # the least energies first
+        _in_threads(partial(run, low, known if alone else low + 1), n_records, least)
     sensing.flags.writeable = False
     full = np.full(n_devices, problem.energy_budget)
     expected, room = 0.0, [np.empty(n_devices, np.int64), np.empty(n_levels), np.empty(n_levels)]

@@ -10,7 +10,8 @@ every energy p and record u the slots form chains of optimal stopping,
 
 which run in the processor's cache, all slots side by side. Values between sensings are computed anew when asked for.
 
-`solve_joint` treats a few devices, deciding in turn or at once; `evaluate_exactly` follows the distribution of the
+`solve_joint` treats a few devices in the same way: what it stores are the values of slots in which one device at least
+senses, which depend on the delays and records of the others only. `evaluate_exactly` follows the distribution of the
 states that a policy reaches. Values are undiscounted sums of rewards [µg/m³], hence minus slots times the error.
 """
 
@@ -44,6 +45,8 @@ Info = Mapping[str, Any]
 MAX_BYTES = 2 << 30  # what a joint solution or an exact evaluation may take unless told otherwise
 MAX_DECISION_BYTES = 128 << 20  # a larger table of decisions is not kept: act then runs the chains it needs
 _BLOCK = 256  # slots that one chain carries side by side: many for long loops, few for the cache
+_LANES = 128  # the same of several devices; a constant, so that compilers see that rows do not overlap
+_COLUMNS = 6  # of the transition matrix that pass through registers together
 _FASTMATH = {"contract", "reassoc", "nsz", "arcp"}  # not "nnan"/"ninf": -inf marks forbidden actions
 _LEVEL_TOLERANCE = 1e-6  # relative: float32 observations of a level still match
 
@@ -90,33 +93,42 @@ def _digits(index: IntArray, base: int, count: int) -> IntArray:
 def _fill_errors(digits, levels, sleep, delta2, sigma2, fuse, a, b, places, sums, out):  # type: ignore[no-untyped-def]
     """Average joint error by the paper's inference: out (n, E) of cells digits (n, M), in units of the level inside.
 
-    a, b: (M, N). sums: (2, N) room.
+    a, b: (M, N). sums: (3, N) room. The sums over all devices but the last stay from row to row. The last device's
+    variance q and mean g turn z + 1 / q and f + g / q into an error without dividing by q.
     """
     n_devices, n_locations, n_levels = a.shape[0], a.shape[1], levels.shape[0]
-    zeroth, first = sums[0], sums[1]
-    for row in range(digits.shape[0]):
-        for level in range(n_levels):
-            e = levels[level]
-            for j in range(n_locations):
-                zeroth[j] = 0.0
-                first[j] = 0.0
-            for m in range(n_devices):
+    zeroth, first, error = sums[0], sums[1], sums[2]
+    for level in range(n_levels):
+        e = levels[level]
+        for row in range(digits.shape[0]):
+            same = row > 0
+            for m in range(n_devices - 1):
+                same = same and digits[row, m] == digits[row - 1, m]
+            if not same:
+                for j in range(n_locations):
+                    zeroth[j] = 0.0
+                    first[j] = 0.0
+            total = 0.0
+            for m in range(n_devices - 1 if same else 0, n_devices):
                 age, u = digits[row, m] // n_levels, levels[digits[row, m] % n_levels]
                 c, deviation = delta2, 0.0
                 if age < sleep:
                     c, deviation = (delta2 * u * u + sigma2 * (age + 1)) / (e * e), u / e - 1.0
+                if m < n_devices - 1:
+                    for j in range(n_locations):
+                        weight = 1.0 / (c + b[m, j])
+                        zeroth[j] += weight
+                        first[j] += weight * (deviation + a[m, j])
+                    continue
                 for j in range(n_locations):
-                    weight = 1.0 / (c + b[m, j])
-                    zeroth[j] += weight
-                    first[j] += weight * (deviation + a[m, j])
-            total = 0.0
-            for j in range(n_locations):
-                total += np.sqrt(zeroth[j] + first[j] * first[j]) / zeroth[j]
+                    q = c + b[m, j]
+                    y, x = zeroth[j] * q + 1.0, first[j] * q + (deviation + a[m, j])
+                    error[j] = np.sqrt(y * q + x * x) / y
+                    total += error[j]
             if not fuse:
                 for m in range(n_devices):
                     if digits[row, m] // n_levels == sleep:  # fresh, and kept as measured
-                        j = places[m]
-                        total += np.sqrt(delta2) - np.sqrt(zeroth[j] + first[j] * first[j]) / zeroth[j]
+                        total += np.sqrt(delta2) - error[places[m]]
             out[row, level] = e * total / n_locations
 
 
@@ -141,7 +153,7 @@ def _cell_errors(problem: Problem) -> FloatArray:
             high = min(low + step, end)
             digits = _digits(np.arange(low, high), n_cells, problem.n_devices)
             if problem.inference == "paper":
-                sums = np.empty((2, problem.n_locations))
+                sums = np.empty((3, problem.n_locations))
                 _fill_errors(digits, levels, *parameters, *relations, rows, sums, table[low:high])
                 continue
             cell = digits[:, None, :]  # (n, 1, M)
@@ -573,102 +585,334 @@ def solve(
 
 # -------------------------------------------------------------------------------------------- several devices: kernels
 #
-# A device's state is the digit y = p C + c with its cell c < C = D E + 1 as in `_cell_errors`; all devices' digits, the
-# first the most significant, make the row of a table whose column is the level. Rows with fresh cells (c = C - 1)
-# occur within a slot only.
+# As for one device, values of sensing alone are stored, and the slots in which all devices sleep form chains of optimal
+# stopping with all slots side by side. `sensing` (rows, E, T) is the value of slot t at column t - 1, its error
+# included, once all devices have decided and one at least has sensed. The rows fall into M parts by the first device m
+# that has sensed: in part m a row is that of the energies left, times the cells of the other devices: D E for each
+# device before m, D E + 1 for each after it. `place` (M + 1, M) is what a device's cell counts in each part and, last,
+# in the table of errors; `part` (M, 2) the first row of a part and its rows per choice of energies.
 
 
-@compiled
-def _decode(row, n_devices, base, n_cells, energy, cell):  # type: ignore[no-untyped-def]
-    """Digits of a row into energy (M,) and cell (M,); returns the row of the cells alone."""
-    cells = 0
-    for m in range(n_devices):
-        y = row // base ** (n_devices - 1 - m) % base
-        energy[m], cell[m] = y // n_cells, y % n_cells
-        cells = cells * n_cells + cell[m]
-    return cells
+@scratch
+def _spread(index, base, digits):  # type: ignore[no-untyped-def]
+    """Write `index` in `base` into digits (M,), the most significant first."""
+    for m in range(digits.shape[0] - 1, -1, -1):
+        digits[m] = index % base
+        index //= base
 
 
-@compiled
-def _close_slot(older, stride, expected, out):  # type: ignore[no-untyped-def]
-    """out[row, e] = expected[row', e], the delays of row' one slot older (capped)."""
-    n_rows, n_levels = out.shape
-    for row in range(n_rows):
-        for e in range(n_levels):
-            out[row, e] = expected[older[row] + e * stride[row], e]
+@scratch
+def _allowed(on, turn, energy, cell, sleep, n_levels):  # type: ignore[no-untyped-def]
+    """Whether the devices from `turn` on may sense as the bits of `on` say."""
+    for m in range(turn, energy.shape[0]):
+        if on >> m & 1:
+            if energy[m] == 0:
+                return False
+        elif energy[m] > 0 and cell[m] // n_levels == sleep - 1:
+            return False
+    return True
 
 
-@compiled
-def _decide(first, rows, rows_on, cells, cells_on, choice, errors, value):  # type: ignore[no-untyped-def]
-    """Turn of a device, in place: value after its decision -> value before it. Rewards as in the sequential view."""
-    n_levels = value.shape[1]
-    for i in range(rows.size):
-        own, other, now, then = value[rows[i]], value[rows_on[i]], errors[cells[i]], errors[cells_on[i]]
-        for e in range(n_levels):
-            off = own[e] - (now[e] if first else 0.0)
-            on = other[e] - then[e] + (0.0 if first else now[e])
-            better = choice[i] == 2 or (choice[i] == 1 and on > off)
-            own[e] = on if better else off
+@scratch
+def _sensed(on, energy, cell, base, fresh, place, part):  # type: ignore[no-untyped-def]
+    """Row of `sensing` once the devices in the bits of `on` and those in a fresh cell have sensed; -1 if none has."""
+    first, rank = -1, 0
+    for m in range(energy.shape[0]):
+        rank = rank * base + energy[m] - (on >> m & 1)
+        if first < 0 and (on >> m & 1 == 1 or cell[m] == fresh):
+            first = m
+    if first < 0:
+        return -1
+    row = part[first, 0] + rank * part[first, 1]
+    for m in range(energy.shape[0]):
+        row += place[first, m] * (fresh if on >> m & 1 else cell[m])
+    return row
 
 
-@compiled
-def _combine(first_device, choice, n_devices, base, n_cells, n_levels, row, cells, energy, cell):  # type: ignore[no-untyped-def]
-    """Rows of the table and of the cells after the devices from `first_device` on did as the bits of `choice` say.
+@scratch
+def _error_row(cell, place):  # type: ignore[no-untyped-def]
+    """Row of the table of errors."""
+    row = 0
+    for m in range(cell.shape[0]):
+        row += place[cell.shape[0], m] * cell[m]
+    return row
 
-    Returns (-1, -1) where that is forbidden.
+
+@scratch
+def _stops(base, sleep, place, part, sensing, energy, cell, out):  # type: ignore[no-untyped-def]
+    """out[m, row] (E, T + room): best value of sensing if device m is the first to, by the cells of the others.
+
+    -inf where it may not, and 0 after T: so all lanes may run on, since what they hold there stays 0. cell: (M,) room.
     """
-    fresh = n_cells - 1
-    for m in range(first_device, n_devices):
-        on = choice >> (m - first_device) & 1
-        if on and energy[m] == 0:
-            return -1, -1
-        if not on and energy[m] > 0 and cell[m] >= fresh - n_levels:
-            return -1, -1
-        if on:
-            rest = n_devices - 1 - m
-            cells += (fresh - cell[m]) * n_cells**rest
-            row += (fresh - cell[m] - n_cells) * base**rest
-    return row, cells
+    n_devices, n_rows, n_levels, width = out.shape
+    horizon, fresh = sensing.shape[2], sleep * n_levels
+    for m in range(n_devices):
+        for row in range(n_rows):
+            rest = row
+            for j in range(n_devices - 1, -1, -1):
+                cell[j] = 0
+                if j != m:
+                    cell[j] = rest % fresh
+                    rest //= fresh
+            best = out[m, row]
+            for e in range(n_levels):
+                for i in range(np.uint64(horizon)):
+                    best[e, i] = -np.inf
+                for i in range(np.uint64(horizon), np.uint64(width)):
+                    best[e, i] = 0.0
+            for later in range(1 << (n_devices - 1 - m)):
+                on = (2 * later + 1) << m
+                if _allowed(on, 0, energy, cell, sleep, n_levels):
+                    value = sensing[_sensed(on, energy, cell, base, fresh, place, part)]
+                    for e in range(n_levels):
+                        for i in range(np.uint64(horizon)):
+                            best[e, i] = max(best[e, i], value[e, i])
 
 
-@compiled
-def _decide_together(n_devices, n_cells, errors, after, value):  # type: ignore[no-untyped-def]
-    """Best of all devices' simultaneous decisions: value (n_rows, E) before them, from `after` them."""
-    n_rows, n_levels = value.shape
-    base = round(n_rows ** (1.0 / n_devices))
-    energy, cell = np.empty(n_devices, np.int64), np.empty(n_devices, np.int64)
-    for row in range(n_rows):
-        cells = _decode(row, n_devices, base, n_cells, energy, cell)
-        waiting = True
-        for j in range(n_devices):
-            waiting &= cell[j] != n_cells - 1
-        if not waiting:
+@scratch
+def _weigh(weight, values, at, i):  # type: ignore[no-untyped-def]
+    """Six products of a row of the transition matrix and the values of six levels in lane i."""
+    n = np.uint64(_LANES)
+    i += np.uint64(at)
+    low = weight[0] * values[i] + weight[1] * values[i + n] + weight[2] * values[i + n + n]
+    i += n + n + n
+    return low + weight[3] * values[i] + weight[4] * values[i + n] + weight[5] * values[i + n + n]
+
+
+@scratch
+def _best(first, column, weight, far, error, one, other, shift, count, near):  # type: ignore[no-untyped-def]
+    """near[e, i] = best of one[e, shift + i], other[e, shift + i] and sum_e' P[e, e'] far[e', i] - error[e], i < count.
+
+    first, column, weight: as by `_pairs`. The rows of far and near lie _LANES apart.
+    """
+    n, s, k = np.uint64(_LANES), np.uint64(shift), np.uint64(0)
+    for e in range(np.uint64(0), np.uint64(error.shape[0]), np.uint64(2)):
+        f = min(e + np.uint64(1), np.uint64(error.shape[0] - 1))
+        one_e, one_f, other_e, other_f, r = one[e], one[f], other[e], other[f], e * n
+        end, error_e, error_f = np.uint64(first[e // np.uint64(2) + np.uint64(1)]), error[e], error[f]
+        if k + np.uint64(1) == end:
+            at, weight_e, weight_f = column[k] * _LANES, weight[k, 0], weight[k, 1]
+            for i in range(np.uint64(count)):
+                asleep_e = _weigh(weight_e, far, at, i) - error_e
+                asleep_f = _weigh(weight_f, far, at, i) - error_f
+                near[r + i] = max(max(one_e[s + i], other_e[s + i]), asleep_e)
+                near[r + n + i] = max(max(one_f[s + i], other_f[s + i]), asleep_f)
+            k = end
             continue
-        value[row] = -np.inf
-        for choice in range(1 << n_devices):
-            row_then, cells_then = _combine(0, choice, n_devices, base, n_cells, n_levels, row, cells, energy, cell)
-            if row_then >= 0:
+        for i in range(np.uint64(count)):
+            near[r + i] = -error_e
+            near[r + n + i] = -error_f
+        while k < end:
+            at, weight_e, weight_f = column[k] * _LANES, weight[k, 0], weight[k, 1]
+            for i in range(np.uint64(count)):
+                near[r + i] += _weigh(weight_e, far, at, i)
+                near[r + n + i] += _weigh(weight_f, far, at, i)
+            k += np.uint64(1)
+        for i in range(np.uint64(count)):
+            near[r + i] = max(max(one_e[s + i], other_e[s + i]), near[r + i])
+            near[r + n + i] = max(max(one_f[s + i], other_f[s + i]), near[r + n + i])
+
+
+@scratch
+def _level_sensed(offset, record, energy, base, sleep):  # type: ignore[no-untyped-def]
+    """The level of a slot in which the devices of offset 0 have sensed and the others slept; -1 if none can be."""
+    e = -1
+    for m in range(offset.shape[0]):
+        if offset[m] == 0:
+            if energy[m] == base - 1 or (e >= 0 and e != record[m]):
+                return -1
+            e = record[m]
+        elif offset[m] == sleep and energy[m] > 0:
+            return -1
+    return e
+
+
+@scratch
+def _chains_together(  # type: ignore[no-untyped-def]
+    first, column, weight, base, sleep, place, part, errors, capped, sensing, offsets, grows, ranks, begin, end,
+    energy, cell, record, stops, both, near, far, kept, future
+):  # fmt: skip
+    """Fill `sensing` for the choices of energies ranks[0]..ranks[1] - 1 and the choices of records begin..end - 1.
+
+    first, column, weight: as by `_pairs`. capped (E^M, E, T + room): value of slot t at t - 1, by the records, without
+    energy and at the longest delays; 0 after T. offsets (n, M): delays in a slot in which one device at least has
+    sensed; its chain goes through these delays plus d. grows (n,): the device whose offset alone is one more in the
+    next row, or -1: if it has no energy, the two chains are one from its longest delay on.
+    energy, cell, record (M,), stops (as by `_stops`), both (E, T + room), near, far, kept (levels _LANES,) and future
+    (_LANES,) are room.
+    """
+    n_devices, n_levels, horizon = energy.shape[0], sensing.shape[1], sensing.shape[2]
+    fresh = sleep * n_levels
+    for rank in range(ranks[0], ranks[1]):
+        _spread(rank, base, energy)
+        _stops(base, sleep, place, part, sensing, energy, cell, stops)
+        for u in range(begin, end):
+            _spread(u, n_levels, record)
+            for s in range(1, max(2, horizon), _LANES):  # lane i: sensed in slot s + i
+                count, known = (min(_LANES, horizon - s) + 3) // 4 * 4, 0
+                for k in range(offsets.shape[0]):
+                    offset = offsets[k]
+                    e = _level_sensed(offset, record, energy, base, sleep)
+                    if e < 0:
+                        known = 0
+                        continue
+                    length, empty = sleep, True  # until a device must sense
+                    for m in range(n_devices):
+                        if energy[m] > 0:
+                            length, empty = min(length, sleep - offset[m]), False
+                    if known > 0:
+                        far, kept, length = kept, far, known
+                    keep = 0
+                    if grows[k] >= 0 and energy[grows[k]] == 0 and sleep - offset[grows[k]] <= length:
+                        keep = max(1, sleep - offset[grows[k]])
+                    for d in range(length - (known > 0), 0, -1):
+                        error_row, shift = 0, np.uint64(s + d - 1)
+                        for m in range(n_devices):
+                            cell[m] = (min(d + offset[m], sleep) - 1) * n_levels + record[m]
+                            error_row += place[n_devices, m] * cell[m]
+                        one, other = both, both
+                        for m in range(n_devices):
+                            if m > 1:
+                                for f in range(n_levels):
+                                    for i in range(shift, shift + np.uint64(count)):
+                                        both[f, i] = max(one[f, i], other[f, i])
+                                one = both
+                            row = 0
+                            for j in range(n_devices):
+                                if j != m:
+                                    row = row * fresh + cell[j]
+                            other = stops[m, row]
+                            if m == 0:
+                                one = other
+                        if d < length:
+                            _best(first, column, weight, far, errors[error_row], one, other, shift, count, near)
+                            near, far = far, near
+                        else:
+                            if empty:
+                                one, other = capped[u], capped[u]
+                            for f in range(n_levels):
+                                one_f, other_f, at = one[f], other[f], np.uint64(f * _LANES)
+                                for i in range(np.uint64(count)):
+                                    far[at + i] = max(one_f[shift + i], other_f[shift + i])
+                        if d == keep:
+                            for f in range(n_levels):
+                                at = np.uint64(f * _LANES)
+                                for i in range(np.uint64(count)):
+                                    kept[at + i] = far[at + i]
+                    known = keep
+                    for b in range(first[e // 2], first[e // 2 + 1]):
+                        for i in range(np.uint64(count)):
+                            more = _weigh(weight[b, e % 2], far, column[b] * _LANES, i)
+                            future[i] = more if b == first[e // 2] else future[i] + more
+                    for m in range(n_devices):
+                        cell[m] = (offset[m] - 1) * n_levels + record[m] if offset[m] else fresh
+                    error = errors[_error_row(cell, place), e]
+                    value = sensing[_sensed(0, energy, cell, base, fresh, place, part), e]
+                    for i in range(np.uint64(min(count, horizon - s))):
+                        value[np.uint64(s - 1) + i] = future[i] - error
+                    value[horizon - 1] = -error
+
+
+@scratch
+def _expected(row, values):  # type: ignore[no-untyped-def]
+    """sum_e' row[e'] values[e']."""
+    total = 0.0
+    for e in range(row.shape[0]):
+        total += row[e] * values[e]
+    return total
+
+
+@scratch
+def _ahead(  # type: ignore[no-untyped-def]
+    transition, base, sleep, place, part, errors, capped, sensing, t, energy, cell, later, now, ahead
+):
+    """ahead[e] = value of slot t + 1 at level e, from the energies and cells that slot t leaves.
+
+    A device that sensed at level u in slot t is in cell u - E here, as if its delay were 0. later (M,) and now (E,) are
+    room.
+    """
+    n_devices, n_levels, horizon = energy.shape[0], now.shape[0], sensing.shape[2]
+    fresh = sleep * n_levels
+    length, longest, empty, records = sleep, 1, True, 0
+    for m in range(n_devices):
+        left = sleep - 1 - cell[m] // n_levels
+        longest, records = max(longest, left), records * n_levels + cell[m] % n_levels
+        if energy[m] > 0:
+            length, empty = min(length, max(1, left)), False
+    length = min(longest if empty else length, horizon - t + 1)
+    for d in range(length, 0, -1):
+        if t + d > horizon:
+            for e in range(n_levels):
+                ahead[e] = 0.0
+            continue
+        for m in range(n_devices):
+            later[m] = min(cell[m] + d * n_levels, fresh - n_levels + cell[m] % n_levels)
+        row = _error_row(later, place)
+        for e in range(n_levels):
+            now[e] = -np.inf
+            if d < length:
+                now[e] = _expected(transition[e], ahead) - errors[row, e]
+            elif empty:
+                now[e] = capped[records, e, t + d - 1]
+        for on in range(1, 1 << n_devices):
+            if _allowed(on, 0, energy, later, sleep, n_levels):
+                row = _sensed(on, energy, later, base, fresh, place, part)
                 for e in range(n_levels):
-                    value[row, e] = max(value[row, e], after[row_then, e] - errors[cells_then, e])
+                    now[e] = max(now[e], sensing[row, e, t + d - 1])
+        for e in range(n_levels):
+            ahead[e] = now[e]
 
 
-@compiled
-def _answer_joint(n_devices, n_cells, errors, after, slot, turn, row, level, out):  # type: ignore[no-untyped-def]
-    """out[k] = values of (off, on) of the device whose turn it is in state k; -inf where forbidden."""
-    n_rows, n_levels = after.shape[1], after.shape[2]
-    base = round(n_rows ** (1.0 / n_devices))
-    energy, cell = np.empty(n_devices, np.int64), np.empty(n_devices, np.int64)
-    for k in range(slot.size):
-        e, m = level[k], turn[k]
-        cells = _decode(row[k], n_devices, base, n_cells, energy, cell)
-        out[k] = -np.inf
-        for choice in range(1 << (n_devices - m)):
-            row_then, cells_then = _combine(m, choice, n_devices, base, n_cells, n_levels, row[k], cells, energy, cell)
-            if row_then >= 0:
-                value = after[slot[k] - 1, row_then, e] - errors[cells_then, e]
-                out[k, choice & 1] = max(out[k, choice & 1], value)
-        if m > 0:
-            out[k] += errors[cells, e]
+@scratch
+def _answer_joint(  # type: ignore[no-untyped-def]
+    transition, base, sleep, place, part, errors, capped, sensing, slot, turn, energy, cell, level, out, begin, end,
+    left, older, then, known, later, now, ahead
+):  # fmt: skip
+    """out[k] = values of (off, on) of the device whose turn it is in state k, begin <= k < end; -inf where forbidden.
+
+    energy, cell: (n, M). A chain serves all states in a row that differ in their levels only. left, older, then, later
+    (M,), known (2 M + 1,), now and ahead (E,) are room.
+    """
+    n_devices, n_levels = energy.shape[1], now.shape[0]
+    fresh = sleep * n_levels
+    known[0] = 0
+    for k in range(begin, end):
+        e, t = level[k], slot[k]
+        out[k, 0] = -np.inf
+        out[k, 1] = -np.inf
+        for choice in range(1 << (n_devices - turn[k])):
+            on = choice << turn[k]
+            if not _allowed(on, turn[k], energy[k], cell[k], sleep, n_levels):
+                continue
+            stored, same = False, known[0] == t
+            for m in range(n_devices):
+                senses = on >> m & 1
+                left[m] = energy[k, m] - senses
+                then[m] = fresh if senses else cell[k, m]
+                older[m] = e - n_levels if then[m] == fresh else cell[k, m]
+                same = same and known[1 + m] == left[m] and known[1 + n_devices + m] == older[m]
+                stored = stored or then[m] == fresh
+            for m in range(n_devices):  # what can not have happened is not stored, but may be asked for
+                if then[m] == fresh:
+                    stored = stored and left[m] < base - 1
+                else:
+                    stored = stored and (left[m] == 0 or then[m] // n_levels < sleep - 1)
+            if stored:
+                value = sensing[_sensed(0, left, then, base, fresh, place, part), e, t - 1]
+            else:
+                if not same:
+                    _ahead(
+                        transition, base, sleep, place, part, errors, capped, sensing, t, left, older, later, now, ahead
+                    )
+                    known[0] = t
+                    for m in range(n_devices):
+                        known[1 + m], known[1 + n_devices + m] = left[m], older[m]
+                value = _expected(transition[e], ahead) - errors[_error_row(then, place), e]
+            out[k, choice & 1] = max(out[k, choice & 1], value)
+        if turn[k] > 0:
+            error = errors[_error_row(cell[k], place), e]
+            out[k, 0] += error
+            out[k, 1] += error
 
 
 # ------------------------------------------------------------------------------------------- several devices: solution
@@ -681,42 +925,55 @@ def _sizes(problem: Problem) -> tuple[int, int, int]:
     return n_cells, base, base**problem.n_devices
 
 
-def _aged(problem: Problem) -> tuple[IntArray, IntArray]:
-    """Of every row (rows,): the row one slot later if the level is the first, and what each further level adds to it.
+def _pairs(transition: FloatArray) -> tuple[IntArray, IntArray, FloatArray]:
+    """The transition matrix, two rows at a time, in blocks of six columns, as a rule one, without those of zeros.
 
-    The level counts where a device has sensed in this slot: it is its record from then on.
+    Of pair e // 2 the blocks first[pair] (pairs + 1,) on, each with its first column (n,) and weights (n, 2, 6).
     """
-    n_cells, base, rows = _sizes(problem)
-    place = base ** np.arange(problem.n_devices - 1, -1, -1)
-    digit = _digits(np.arange(rows), base, problem.n_devices)
-    cell = digit % n_cells
-    fresh = cell == n_cells - 1
-    older = np.where(cell + problem.network.n_levels < n_cells - 1, cell + problem.network.n_levels, cell)
-    return ((digit - cell + np.where(fresh, 0, older)) * place).sum(axis=1), (fresh * place).sum(axis=1)
+    n_levels = transition.shape[0]
+    padded = np.zeros((n_levels + n_levels % 2, max(n_levels + n_levels % 2, _COLUMNS)))
+    padded[:n_levels, :n_levels] = transition
+    first, column, weight = [0], [], []
+    for rows in padded.reshape(-1, 2, padded.shape[1]):
+        (used,) = np.nonzero(rows.any(axis=0))
+        while used.size:
+            begin = min(int(used[0]), padded.shape[1] - _COLUMNS)
+            column.append(begin)
+            weight.append(
+                np.where(np.arange(begin, begin + _COLUMNS) < used[0], 0.0, rows[:, begin : begin + _COLUMNS])
+            )
+            used = used[used >= begin + _COLUMNS]
+        first.append(len(column))
+    return np.array(first), np.array(column), np.array(weight)
 
 
-def _turn(problem: Problem, m: int) -> tuple[IntArray, ...]:
-    """Of the rows in which device m decides, (n,) each: the row, that after sensing, the same of the rows of cells,
-    and the choice: 0 off alone, 1 free, 2 on alone.
-    """
-    n_cells, base, rows = _sizes(problem)
-    count = problem.n_devices
-    digit = _digits(np.arange(rows), base, count)
-    (row,) = np.nonzero((digit[:, m:] % n_cells != n_cells - 1).all(axis=1))
-    cell = digit[row] % n_cells
-    cells = (cell * n_cells ** np.arange(count - 1, -1, -1)).sum(axis=1)
-    energy, own, rest = digit[row, m] // n_cells, cell[:, m], count - 1 - m
-    to_fresh = np.where(energy > 0, n_cells - 1 - own, 0)
-    row_on = row + np.where(energy > 0, to_fresh - n_cells, 0) * base**rest
-    choice = np.where(energy == 0, 0, np.where(own >= n_cells - 1 - problem.network.n_levels, 2, 1))
-    return row, row_on, cells, cells + to_fresh * n_cells**rest, choice
+def _aligned(size: int) -> FloatArray:
+    """Zeros (size,) that begin where a line of the cache begins: loops over them are twice as fast."""
+    room = np.zeros(size + 7)
+    begin = -room.ctypes.data // 8 % 8
+    return room[begin : begin + size]
 
 
-def _check_bytes(problem: Problem, tables: int, max_bytes: int, what: str) -> None:
-    """Refuse an instance whose `tables` of states and one of errors would take more than `max_bytes`."""
+def _layout(problem: Problem) -> tuple[int, int, IntArray, IntArray]:
+    """B + 1, D, and the arrays `place` and `part` that say where `sensing` holds a row."""
+    base, count = problem.energy_budget + 1, problem.n_devices
+    waiting = problem.max_sleep * problem.network.n_levels
+    place, part = np.zeros((count + 1, count), dtype=np.int64), np.zeros((count, 2), dtype=np.int64)
+    start = 0
+    for m in range(count):
+        radix = [waiting] * m + [1] + [waiting + 1] * (count - 1 - m)
+        place[m] = [math.prod(radix[j + 1 :]) * (j != m) for j in range(count)]
+        part[m] = start, math.prod(radix)
+        start += base**count * math.prod(radix)
+    place[count] = (waiting + 1) ** np.arange(count - 1, -1, -1)
+    return base, problem.max_sleep, place, part
+
+
+def _check_bytes(problem: Problem, numbers: int, max_bytes: int, what: str) -> None:
+    """Refuse an instance whose table of errors and so many other `numbers` would take more than `max_bytes`."""
     n_cells, _, rows = _sizes(problem)
     n_levels = problem.network.n_levels
-    needed = 8 * n_levels * (tables * rows + n_cells**problem.n_devices)
+    needed = 8 * (numbers + n_levels * n_cells**problem.n_devices)
     if needed > max_bytes:
         raise ValueError(
             f"{what}: {rows * n_levels:,} states a slot ({problem.n_devices} devices with {problem.energy_budget + 1} "
@@ -730,17 +987,22 @@ def _check_bytes(problem: Problem, tables: int, max_bytes: int, what: str) -> No
 class JointSolution:
     """The exact joint optimum of a few devices, and a Policy that earns it.
 
+    Kept are the values of sensing and the table of errors: 8 E (T (B + 1)^M ((K + 1)^M - K^M) + (K + 1)^M) bytes with
+    K = D E. Values of slots in which all devices sleep are computed anew when asked for.
+
     Attributes:
         problem: the instance.
         expected_error: the least expected average joint error of an episode [µg/m³].
-        view: "sequential" or "joint": how it was solved, and what `act` returns.
+        view: "sequential" or "joint": what `act` returns, the decision of the device whose turn it is or all decisions.
     """
 
     problem: Problem
     expected_error: float
     view: Literal["sequential", "joint"]
-    _after: FloatArray  # (T, rows, E) expected value of the later slots, once all devices of slot t + 1 have decided
-    _errors: FloatArray  # (C^M, E)
+    _layout: tuple[int, int, IntArray, IntArray]
+    _errors: FloatArray  # (C^M, E), C = D E + 1
+    _capped: FloatArray  # (E^M, E, T + room) value of slot t at t - 1, without energy and at the longest delays
+    _sensing: FloatArray  # (rows, E, T) the same once all have decided and one at least has sensed
 
     def value(
         self,
@@ -796,11 +1058,16 @@ class JointSolution:
             )
         if (fresh & (u != e)).any():
             raise ValueError("record: a device with delay 0 sensed in this slot, so its record must equal the level")
-        n_cells, base, _ = _sizes(problem)
-        y = p * n_cells + np.where(fresh, n_cells - 1, (d - 1) * n_levels + u)
-        row = (y * base ** np.arange(n_devices - 1, -1, -1)).sum(axis=-1)
-        out = np.empty((row.size, 2))
-        _answer_joint(n_devices, n_cells, self._errors, self._after, t[:, 0], m[:, 0], row, e[:, 0], out)
+        cell = np.where(fresh, problem.max_sleep * n_levels, (d - 1) * n_levels + u)
+        state, out = (t[:, 0].copy(), m[:, 0].copy(), p, cell, e[:, 0].copy()), np.empty((p.shape[0], 2))
+        tables = problem.network.transition, *self._layout, self._errors, self._capped, self._sensing
+
+        def answer(begin: int, end: int) -> None:
+            digits = [np.empty(size, dtype=np.int64) for size in [n_devices] * 3 + [2 * n_devices + 1, n_devices]]
+            room = np.empty(n_levels), np.empty(n_levels)
+            _answer_joint(*tables, *state, out, begin, end, *digits, *room)
+
+        _in_threads(answer, p.shape[0], 256)
         return out.reshape(*shape, 2)
 
     needs_observation = False
@@ -860,14 +1127,17 @@ def solve_joint(
 ) -> JointSolution:
     """The exact joint optimum of a few devices by backward induction over all their states.
 
+    One chain serves the slots between two sensings of any device, all slots side by side. Memory and answers: see
+    `JointSolution`.
+
     Args:
         network: the fitted parameters, or a name or path of them.
         devices: locations of the devices, in the order in which they decide.
         horizon: T, slots.
         energy_budget: B, sensings per device.
         max_sleep: D, slots.
-        view: "sequential" inducts over the devices' turns (V-B), "joint" over simultaneous actions; both have the same
-            optimum (Proposition 3).
+        view: "sequential" for a policy that decides turn by turn (V-B), "joint" for simultaneous actions; both have the
+            same optimum (Proposition 3) and are solved in the same way.
         fuse_measured, inference, level_noise: how maps are inferred, as in the environments.
         max_bytes: refuse instances that need more memory [bytes].
 
@@ -880,26 +1150,45 @@ def solve_joint(
     options: dict[str, Any] = {"fuse_measured": fuse_measured, "inference": inference, "level_noise": level_noise}
     problem = Problem.create(network, devices, horizon, energy_budget, max_sleep, **options)
     network, n_devices = problem.network, problem.n_devices
-    plans = 2 + (5 * n_devices if view == "sequential" else 0)  # whole numbers of every row, see `_aged` and `_turn`
-    _check_bytes(problem, problem.horizon + 2 + -(-plans // network.n_levels), max_bytes, "solve_joint")
-    n_cells, base, rows = _sizes(problem)
-    errors = _cell_errors(problem)
-    after = np.zeros((problem.horizon, rows, network.n_levels))
-    value = np.zeros((rows, network.n_levels))
-    aged, turns = _aged(problem), [_turn(problem, m) for m in range(n_devices if view == "sequential" else 0)]
+    sleep, n_levels, n_records = problem.max_sleep, network.n_levels, network.n_levels**n_devices
+    waiting, lanes = sleep * n_levels, (problem.horizon + 3) // 4 * 4
+    choices = (problem.energy_budget + 1) ** n_devices  # of the devices' energies
+    rows = choices * ((waiting + 1) ** n_devices - waiting**n_devices)
+    shape = n_devices, waiting ** (n_devices - 1), n_levels, lanes + sleep
+    numbers = rows * n_levels * problem.horizon + n_records * n_levels * shape[3] + math.prod(shape)
+    _check_bytes(problem, numbers, max_bytes, "solve_joint")
+    errors, layout = _cell_errors(problem), _layout(problem)
+    last = errors[(_digits(np.arange(n_records), n_levels, n_devices) + waiting - n_levels) @ layout[2][-1]]
+    capped, now = np.zeros((n_records, n_levels, lanes + sleep)), np.zeros((n_records, n_levels))
     for t in range(problem.horizon - 1, -1, -1):
-        if view == "joint":
-            _decide_together(n_devices, n_cells, errors, after[t], value)
-        else:
-            value[:] = after[t]
-            for m in range(n_devices - 1, -1, -1):
-                _decide(m == 0, *turns[m], errors, value)
-        if t:
-            _close_slot(*aged, value @ network.transition.T, after[t - 1])
-    start = sum(base**m for m in range(n_devices)) * (problem.energy_budget * n_cells + np.arange(network.n_levels))
-    expected = network.start @ (network.transition * value[start]).sum(axis=1)  # e_0 ~ start, e_1 ~ P[e_0]
-    after.flags.writeable = False
-    return JointSolution(problem, -float(expected) / problem.horizon, view, after, errors)
+        now = now @ network.transition.T - last
+        capped[:, :, t] = now
+    sensing = np.empty((rows, n_levels, problem.horizon))
+    offsets = _digits(np.arange((sleep + 1) ** n_devices), sleep + 1, n_devices)
+    offsets = offsets[offsets.min(axis=1) == 0]
+    step, grows = np.diff(offsets, axis=0), np.full(offsets.shape[0], -1)
+    grows[:-1] = np.where(np.abs(step).sum(axis=1) == 1, step.argmax(axis=1), -1)
+    tables = *layout, errors, capped, sensing
+    fixed = *_pairs(network.transition), *tables, offsets, grows
+    size = _LANES * max(n_levels + n_levels % 2, _COLUMNS)
+
+    def run(low: int, high: int, begin: int, end: int) -> None:
+        digits = [np.empty(n_devices, dtype=np.int64) for _ in range(3)]
+        room = np.empty(shape), np.empty(shape[2:]), *[_aligned(count) for count in (size, size, size, _LANES)]
+        _chains_together(*fixed, (low, high), begin, end, *digits, *room)
+
+    least = -(-(1 << 20) // (offsets.shape[0] * sleep * n_levels * lanes))  # choices of records worth a thread
+    alone = n_records <= least or vars(numba.config)["NUMBA_NUM_THREADS"] == 1
+    known = choices - 1  # who sensed has less than all the energy
+    for low in range(1 if alone else known):  # the least energies first
+        _in_threads(partial(run, low, known if alone else low + 1), n_records, least)
+    sensing.flags.writeable = False
+    full = np.full(n_devices, problem.energy_budget)
+    expected, room = 0.0, [np.empty(n_devices, np.int64), np.empty(n_levels), np.empty(n_levels)]
+    for u in range(n_levels):  # all sense in slot 0
+        _ahead(network.transition, *tables, 0, full, np.full(n_devices, u - n_levels), *room)
+        expected += network.start[u] * float(network.transition[u] @ room[-1])
+    return JointSolution(problem, -expected / problem.horizon, view, layout, errors, capped, sensing)
 
 
 # ----------------------------------------------------------------------------------------------- exact evaluation
@@ -951,8 +1240,8 @@ def evaluate_exactly(
     observe = None
     if getattr(policy, "needs_observation", True):
         observe = _Observer(problem, getattr(policy, "observation", None) or observation)
-    _check_bytes(problem, 6, max_bytes, "evaluate_exactly")
     n_cells, base, rows = _sizes(problem)
+    _check_bytes(problem, 6 * rows * problem.network.n_levels, max_bytes, "evaluate_exactly")
     n_devices, n_levels = problem.n_devices, problem.network.n_levels
     transition, levels, sleep = problem.network.transition, problem.network.levels, problem.max_sleep
     errors = _cell_errors(problem)

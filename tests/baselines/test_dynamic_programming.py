@@ -174,6 +174,59 @@ def test_both_joint_views_equal_enumeration(instance: tuple[int, ...], fuse: boo
         assert got.expected_error == pytest.approx(truth, rel=1e-12), view
 
 
+class Turns(Enumeration):
+    """Induction over the devices' turns, with the rewards of the sequential view, for any state."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.turn = lru_cache(maxsize=None)(self._turn)
+
+    def _value(self, t: int, energy: Any, delay: Any, record: Any, level: int) -> float:
+        return float(max(self.turn(0, t, energy, delay, record, level)))
+
+    def _turn(self, m: int, t: int, energy: Any, delay: Any, record: Any, level: int) -> tuple[float, float]:
+        found = [-math.inf, -math.inf]
+        for on in [0] if energy[m] == 0 else [1] if delay[m] == self.sleep else [0, 1]:
+            then = self.do([on * (j == m) for j in range(len(delay))], energy, delay, record, level)
+            found[on] = (self.error(delay, record, level) if m else 0.0) - self.error(*then[1:], level)
+            if m + 1 < len(delay):
+                found[on] += max(self.turn(m + 1, t, *then, level))
+            else:
+                found[on] += self.after(t, *then, level) + self.error(*then[1:], level)
+        return found[0], found[1]
+
+
+@given(instances, st.booleans())
+@settings(max_examples=12, deadline=None)
+def test_joint_values_equal_induction_over_the_turns_in_every_state(instance: tuple[int, ...], fuse: bool) -> None:
+    n, n_levels, horizon, budget, sleep, seed = instance
+    horizon, budget, sleep = min(horizon, 4), min(budget, 2), min(sleep, 3)
+    assume(budget * sleep >= horizon)
+    network = tiny(n, n_levels, seed)
+    solution = solve_joint(network, [1, 0], horizon, budget, sleep, fuse_measured=fuse)
+    truth = Turns(network, [1, 0], horizon, budget, sleep, fuse)
+    assert solution.expected_error == pytest.approx(truth.expected_error(), rel=1e-12)
+    energies = itertools.product(range(budget + 1), repeat=2)
+    records = itertools.product(range(n_levels), repeat=3)
+    states = [
+        (m, t, p, d, (u[2] if d[0] == 0 else u[0], u[1]), u[2])
+        for p, u in itertools.product(energies, records)
+        for t, m, *d in itertools.product(range(1, horizon + 1), (0, 1), range(sleep + 1), range(1, sleep + 1))
+        if d[0] or m  # delay 0: only of the device that has decided; who sensed with all energy left is asked for, too
+    ]
+    want = [truth.turn(m, t, p, tuple(d), u, e) for m, t, p, d, u, e in states]
+    m, t, p, d, u, e = (np.array(x) for x in zip(*states, strict=True))
+    got = solution.action_values(t, p, d, network.levels[u], network.levels[e], m)
+    np.testing.assert_allclose(got, want, rtol=1e-11, atol=1e-9)
+
+
+@pytest.mark.parametrize(("n_levels", "seed"), [(7, 1), (8, 2)])
+def test_more_levels_than_pass_at_once(n_levels: int, seed: int) -> None:
+    network = tiny(2, n_levels, seed)
+    truth = Enumeration(network, [1, 0], 3, 2, 2, False).expected_error()
+    assert solve_joint(network, [1, 0], 3, 2, 2).expected_error == pytest.approx(truth, rel=1e-12)
+
+
 class AwareEnumeration(Enumeration):
     """The same with level-aware inference."""
 
@@ -210,6 +263,17 @@ def test_three_devices_equal_enumeration() -> None:
     for view in ("sequential", "joint"):
         got = solve_joint(network, [2, 0, 1], 3, 2, 2, view=view)  # type: ignore[arg-type]
         assert got.expected_error == pytest.approx(truth, rel=1e-12)
+
+
+def test_three_devices_out_of_energy_equal_enumeration() -> None:
+    network, instance = tiny(3, 2, 6), ([2, 0, 1], 4, 1, 4)
+    truth = Enumeration(network, *instance, False)
+    got = solve_joint(network, *instance)
+    assert got.expected_error == pytest.approx(truth.expected_error(), rel=1e-12)
+    states = list(itertools.product(itertools.product(range(2), repeat=3), itertools.product(range(1, 5), repeat=3)))
+    energy, delay = (np.array(x) for x in zip(*states, strict=True))
+    values = got.value(2, energy, delay, network.levels[[1, 0, 1]], network.levels[0])
+    np.testing.assert_allclose(values, [truth.value(2, p, d, (1, 0, 1), 0) for p, d in states], rtol=1e-12)
 
 
 class Arbitrary:
@@ -289,8 +353,14 @@ def random_states(network: SensorNetwork, solution: Any, count: int) -> tuple[np
     )
 
 
-def test_joint_solution_of_one_device_equals_the_single_one(coarse: SensorNetwork) -> None:
-    one, many = solve(coarse, 3, 20, 4, 6), solve_joint(coarse, [3], 20, 4, 6)
+@pytest.mark.parametrize(
+    ("levels", "numbers"), [(6, (20, 4, 6)), (9, (131, 12, 11)), (47, (290, 20, 15)), (2, (1, 1, 1))]
+)
+def test_joint_solution_of_one_device_equals_the_single_one(
+    pku: SensorNetwork, levels: int, numbers: tuple[int, int, int]
+) -> None:
+    coarse = pku if levels == pku.n_levels else pku.coarsen(levels)
+    one, many = solve(coarse, 3, *numbers), solve_joint(coarse, [3], *numbers)
     assert many.expected_error == pytest.approx(one.expected_error, rel=1e-13)
     slot, energy, delay, record, level = random_states(coarse, many, 2000)
     got = many.action_values(slot, energy, delay, record, level)
@@ -370,6 +440,15 @@ def test_sequential_values_obey_the_rewards_of_the_turns(coarse: SensorNetwork, 
     spent, fresh, now = energy - [1, 0], delay * [0, 1], np.stack([level, record[:, 1]], axis=1)
     later = two.value(slot[on], spent[on], fresh[on], now[on], level[on], turn=1)
     np.testing.assert_allclose(values[on, 1], -error(fresh, now)[on] + later, rtol=1e-12)
+
+
+def test_joint_solution_is_the_same_in_threads(coarse: SensorNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for threads in (1, 2):
+        monkeypatch.setattr("numba.config.NUMBA_NUM_THREADS", threads)
+        solution = solve_joint(coarse, [0, 15], 60, 5, 12)
+        found.append((solution.expected_error, solution.value(*random_states(coarse, solution, 2000))))
+    assert found[0][0] == found[1][0] and np.array_equal(found[0][1], found[1][1])
 
 
 def test_joint_view_returns_all_decisions(coarse: SensorNetwork, two: JointSolution) -> None:

@@ -941,11 +941,14 @@ def _refused(p, actions, whole):
 
 
 @compiled
-def observe_full(observation, relation, near, numbers, sizes, work, *state):
+def observe_full(
+    observation,
+    relation, near, numbers, sizes, work, whole, real, sums, shown, mask,
+):  # fmt: skip
     """Write the observation of every episode."""
     p = _setting(relation, near, numbers, sizes, work)
     for k in range(observation.shape[0]):
-        s = _episode(k, *state)
+        s = _episode(k, whole, real, sums, shown, mask)
         if s.clock[SLOT] <= p.horizon:
             _infer(p, s)
             if s.shown.shape[0] > 0:
@@ -960,40 +963,49 @@ def observe_full(observation, relation, near, numbers, sizes, work, *state):
 
 
 @compiled
-def observe_compact(observation, relation, near, numbers, sizes, work, *state):
+def observe_compact(
+    observation,
+    relation, near, numbers, sizes, work, whole, real, sums, shown, mask,
+):  # fmt: skip
     """Write the observation of every episode."""
     p = _setting(relation, near, numbers, sizes, work)
     for k in range(observation.shape[0]):
-        s = _episode(k, *state)
+        s = _episode(k, whole, real, sums, shown, mask)
         if s.clock[SLOT] <= p.horizon:
             _consider(p, s)
         _observe_compact(p, s, observation[k])
 
 
 @compiled
-def observe_per_device(observation, relation, near, numbers, sizes, work, *state):
+def observe_per_device(
+    observation,
+    relation, near, numbers, sizes, work, whole, real, sums, shown, mask,
+):  # fmt: skip
     """Write the observation of every episode."""
     p = _setting(relation, near, numbers, sizes, work)
     for k in range(observation.shape[0]):
-        s = _episode(k, *state)
+        s = _episode(k, whole, real, sums, shown, mask)
         if s.clock[SLOT] <= p.horizon:
             _consider(p, s)
         _observe_per_device(p, s, observation[k])
 
 
 @compiled
-def advance_full(strict, actions, rewards, forced, ended, observation, relation, near, numbers, sizes, work, *state):
+def advance_full(
+    strict, actions, rewards, forced, ended, observation,
+    relation, near, numbers, sizes, work, whole, real, sums, shown, mask,
+):  # fmt: skip
     """One decision, or what else it is told, in every episode that is not over; then its observation.
 
     ``strict``: refuse what is no decision, see `_refused`. ended (K,) receives 1 where a slot ended and 2 where an
     episode did, else 0; the largest of them is returned.
     """
     p = _setting(relation, near, numbers, sizes, work)
-    most = _refused(p, actions, state[0]) if strict else 0
+    most = _refused(p, actions, whole) if strict else 0
     if most < 0:
         return most
     for k in range(actions.shape[0]):
-        s = _episode(k, *state)
+        s = _episode(k, whole, real, sums, shown, mask)
         ended[k] = 0
         if (actions[k] >= BEGIN or s.clock[SLOT] <= p.horizon) and actions[k] != WAIT:
             turn = s.clock[TURN]
@@ -1017,18 +1029,21 @@ def advance_full(strict, actions, rewards, forced, ended, observation, relation,
 
 
 @compiled
-def advance_compact(strict, actions, rewards, forced, ended, observation, relation, near, numbers, sizes, work, *state):
+def advance_compact(
+    strict, actions, rewards, forced, ended, observation,
+    relation, near, numbers, sizes, work, whole, real, sums, shown, mask,
+):  # fmt: skip
     """One decision, or what else it is told, in every episode that is not over; then its observation.
 
     ``strict``: refuse what is no decision, see `_refused`. ended (K,) receives 1 where a slot ended and 2 where an
     episode did, else 0; the largest of them is returned.
     """
     p = _setting(relation, near, numbers, sizes, work)
-    most = _refused(p, actions, state[0]) if strict else 0
+    most = _refused(p, actions, whole) if strict else 0
     if most < 0:
         return most
     for k in range(actions.shape[0]):
-        s = _episode(k, *state)
+        s = _episode(k, whole, real, sums, shown, mask)
         ended[k] = 0
         if (actions[k] >= BEGIN or s.clock[SLOT] <= p.horizon) and actions[k] != WAIT:
             ended[k] = _obey(p, s, actions[k], rewards, forced, k)
@@ -1041,19 +1056,20 @@ def advance_compact(strict, actions, rewards, forced, ended, observation, relati
 
 @compiled
 def advance_per_device(
-    strict, actions, rewards, forced, ended, observation, relation, near, numbers, sizes, work, *state
-):
+    strict, actions, rewards, forced, ended, observation,
+    relation, near, numbers, sizes, work, whole, real, sums, shown, mask,
+):  # fmt: skip
     """One decision, or what else it is told, in every episode that is not over; then its observation.
 
     ``strict``: refuse what is no decision, see `_refused`. ended (K,) receives 1 where a slot ended and 2 where an
     episode did, else 0; the largest of them is returned.
     """
     p = _setting(relation, near, numbers, sizes, work)
-    most = _refused(p, actions, state[0]) if strict else 0
+    most = _refused(p, actions, whole) if strict else 0
     if most < 0:
         return most
     for k in range(actions.shape[0]):
-        s = _episode(k, *state)
+        s = _episode(k, whole, real, sums, shown, mask)
         ended[k] = 0
         if (actions[k] >= BEGIN or s.clock[SLOT] <= p.horizon) and actions[k] != WAIT:
             ended[k] = _obey(p, s, actions[k], rewards, forced, k)
@@ -1066,13 +1082,14 @@ def advance_per_device(
 
 @compiled
 def advance_together(
-    strict, actions, rewards, forced, ended, observation, relation, near, numbers, sizes, work, *state
-):
+    strict, actions, rewards, forced, ended, observation,
+    relation, near, numbers, sizes, work, whole, real, sums, shown, mask,
+):  # fmt: skip
     """The joint view's: actions and forced are (K, M); BEGIN, WAIT and PLACE stand in the first place."""
     p = _setting(relation, near, numbers, sizes, work)
     most = 0
     for k in range(actions.shape[0]):
-        s = _episode(k, *state)
+        s = _episode(k, whole, real, sums, shown, mask)
         told = actions[k, 0]
         ended[k] = 0
         if (told >= BEGIN or s.clock[SLOT] <= p.horizon) and told != WAIT:
@@ -1169,14 +1186,17 @@ def _free(p, s):
 
 
 @compiled
-def play(network, scores, relation, near, numbers, sizes, work, *state):
+def play(
+    network, scores,
+    relation, near, numbers, sizes, work, whole, real, sums, shown, mask,
+):  # fmt: skip
     """Play every episode from where it stands to its end with a network's policy.
 
     scores (K, n) receives the advantage of sensing at the first n decisions, NaN where the action was forced.
     """
     p = _setting(relation, near, numbers, sizes, work)
-    for k in range(state[0].shape[0]):
-        s = _episode(k, *state)
+    for k in range(whole.shape[0]):
+        s = _episode(k, whole, real, sums, shown, mask)
         _look_ahead(p, s, False, -1)
         decision = 0
         while s.clock[SLOT] <= p.horizon:
@@ -1215,8 +1235,9 @@ def _look(p, s, network, out):
 
 @compiled
 def branch(
-    network, points, cuts, alone, features, gains, tails, reached, room, relation, near, numbers, sizes, work, *state
-):
+    network, points, cuts, alone, features, gains, tails, reached, room,
+    relation, near, numbers, sizes, work, whole, real, sums, shown, mask,
+):  # fmt: skip
     """Counterfactual pairs: at chosen decisions play on with either action, under the same levels.
 
     points (K, n) are the numbers of the chosen decisions, never decreasing; features (K, n, size) receives what was
@@ -1234,7 +1255,7 @@ def branch(
     batteries, records, totals, chosen = room.batteries, room.records, room.totals, room.chosen
     watched, seen, n_cuts, m = room.watched, room.seen, cuts.shape[0], p.n_devices
     for k in range(points.shape[0]):
-        s = _episode(k, *state)
+        s = _episode(k, whole, real, sums, shown, mask)
         first = s.clock[SLOT] * m + s.clock[TURN]
         _look_ahead(p, s, False, -1)
         at, decision = 0, 0

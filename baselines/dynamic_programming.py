@@ -44,8 +44,7 @@ Info = Mapping[str, Any]
 
 MAX_BYTES = 2 << 30  # what a joint solution or an exact evaluation may take unless told otherwise
 MAX_DECISION_BYTES = 128 << 20  # a larger table of decisions is not kept: act then runs the chains it needs
-_BLOCK = 256  # slots that one chain carries side by side: many for long loops, few for the cache
-_LANES = 128  # the same of several devices; a constant, so that compilers see that rows do not overlap
+_LANES = 80  # slots that one chain carries side by side; a constant, so that compilers see that rows do not overlap
 _COLUMNS = 6  # of the transition matrix that pass through registers together
 _FASTMATH = {"contract", "reassoc", "nsz", "arcp"}  # not "nnan"/"ninf": -inf marks forbidden actions
 _LEVEL_TOLERANCE = 1e-6  # relative: float32 observations of a level still match
@@ -245,39 +244,55 @@ def _expect(first, column, probability, e, values, shift, count, out):  # type: 
 
 
 @scratch
-def _better(first, column, probability, e, values, error, stop, shift, count, out):  # type: ignore[no-untyped-def]
-    """out[i] = max(stop[shift + i], sum_e' P[e, e'] values[e', i] - error), i < count: sleep on, or sense.
+def _products(weight, values, at, i):  # type: ignore[no-untyped-def]
+    """Six products of a row of the transition matrix and the values of six levels in lane i."""
+    n = np.uint64(_LANES)
+    i += np.uint64(at)
+    low = weight[0] * values[i] + weight[1] * values[i + n] + weight[2] * values[i + n + n]
+    i += n + n + n
+    return low + weight[3] * values[i] + weight[4] * values[i + n] + weight[5] * values[i + n + n]
 
-    The last six entries of a row, as a rule all of them, pass through registers only.
+
+@scratch
+def _stop(one, other, e, i):  # type: ignore[no-untyped-def]
+    if other is None:
+        return one[e, i]
+    return max(one[e, i], other[e, i])
+
+
+@scratch
+def _best(first, column, weight, far, error, one, other, shift, count, near):  # type: ignore[no-untyped-def]
+    """near[e, i] = best of one[e, shift + i], other[e, shift + i] and sum_e' P[e, e'] far[e', i] - error[e], i < count.
+
+    other: or None.
+    first, column, weight: as by `_pairs`. The rows of far and near lie _LANES apart.
     """
-    k, end = first[e], first[e + 1]
-    more = end - k - 6
-    if more % 4 == 2:
-        va, vb = values[column[k]], values[column[k + 1]]
-        pa, pb = probability[k], probability[k + 1]
-        for i in range(count):
-            out[i] = pa * va[i] + pb * vb[i]
-        k += 2
-    elif more > 0:
-        for i in range(count):
-            out[i] = 0.0
-    while k + 6 < end:
-        va, vb, vc, vd = values[column[k]], values[column[k + 1]], values[column[k + 2]], values[column[k + 3]]
-        pa, pb, pc, pd = probability[k], probability[k + 1], probability[k + 2], probability[k + 3]
-        for i in range(count):
-            out[i] += pa * va[i] + pb * vb[i] + pc * vc[i] + pd * vd[i]
-        k += 4
-    va, vb, vc, vd = values[column[k]], values[column[k + 1]], values[column[k + 2]], values[column[k + 3]]
-    pa, pb, pc, pd = probability[k], probability[k + 1], probability[k + 2], probability[k + 3]
-    ve, vf, pe, pf = values[column[k + 4]], values[column[k + 5]], probability[k + 4], probability[k + 5]
-    if more > 0:
-        for i in range(count):
-            asleep = out[i] + pa * va[i] + pb * vb[i] + pc * vc[i] + pd * vd[i] + pe * ve[i] + pf * vf[i] - error
-            out[i] = max(stop[shift + i], asleep)
-    else:
-        for i in range(count):
-            asleep = pa * va[i] + pb * vb[i] + pc * vc[i] + pd * vd[i] + pe * ve[i] + pf * vf[i] - error
-            out[i] = max(stop[shift + i], asleep)
+    n, s, k = np.uint64(_LANES), np.uint64(shift), np.uint64(0)
+    for e in range(np.uint64(0), np.uint64(error.shape[0]), np.uint64(2)):
+        f = min(e + np.uint64(1), np.uint64(error.shape[0] - 1))
+        r = e * n
+        end, error_e, error_f = np.uint64(first[e // np.uint64(2) + np.uint64(1)]), error[e], error[f]
+        if k + np.uint64(1) == end:
+            at, weight_e, weight_f = column[k] * _LANES, weight[k, 0], weight[k, 1]
+            for i in range(np.uint64(count)):
+                asleep_e = _products(weight_e, far, at, i) - error_e
+                asleep_f = _products(weight_f, far, at, i) - error_f
+                near[r + i] = max(_stop(one, other, e, s + i), asleep_e)
+                near[r + n + i] = max(_stop(one, other, f, s + i), asleep_f)
+            k = end
+            continue
+        for i in range(np.uint64(count)):
+            near[r + i] = -error_e
+            near[r + n + i] = -error_f
+        while k < end:
+            at, weight_e, weight_f = column[k] * _LANES, weight[k, 0], weight[k, 1]
+            for i in range(np.uint64(count)):
+                near[r + i] += _products(weight_e, far, at, i)
+                near[r + n + i] += _products(weight_f, far, at, i)
+            k += np.uint64(1)
+        for i in range(np.uint64(count)):
+            near[r + i] = max(_stop(one, other, e, s + i), near[r + i])
+            near[r + n + i] = max(_stop(one, other, f, s + i), near[r + n + i])
 
 
 @scratch
@@ -308,45 +323,48 @@ def _capped(first, column, probability, errors, u, out, ahead):  # type: ignore[
 
 @scratch
 def _chains(  # type: ignore[no-untyped-def]
-    first, column, probability, errors, stop, last, ahead, empty, begin, end, out, u_begin, u_end, near, far, future
-):
+    first, column, probability, pair, block, weight, errors, stop, last, ahead, empty, begin, end, out, u_begin, u_end,
+    near, far, future
+):  # fmt: skip
     """Run the chains of one energy p for records u_begin..u_end - 1 that were made in slots begin..end - 1 < T.
 
-    errors: (D, E, E) by delay - 1, record, level. stop: (E, T + 1 + room), W(t, p, e), -inf where p = 0 (`empty`), and
-    0 after T: so all lanes may run on, since what they hold there stays 0. last (E, T + 2), ahead (E,), near, far
-    (E, lanes) and future (lanes,) are room.
+    pair, block, weight: as by `_pairs`. errors: (D, E, E) by delay - 1, record, level. stop: (E, T + 1 + room),
+    W(t, p, e), -inf where p = 0 (`empty`), and 0 after T: so all lanes may run on, since what they hold there stays 0.
+    last (E, T + 2), ahead (E,), near, far (levels _LANES,) and future (_LANES,) are room.
     out[u, s] = sum_e' P[u, e'] V(s + 1, p, 1, u, e').
     """
-    sleep, n_levels, lanes = errors.shape[0], errors.shape[1], future.shape[0]
-    horizon = last.shape[1] - 2
+    sleep, n_levels, horizon = errors.shape[0], errors.shape[1], last.shape[1] - 2
+    blocks = max(1, (end - begin + _LANES - 1) // _LANES)
+    step = max(1, (end - begin + blocks - 1) // blocks)  # so that the blocks are alike
     for u in range(u_begin, u_end):
         if empty:
             _capped(first, column, probability, errors, u, last, ahead)
-        for s in range(begin, end, lanes):
-            width = min(lanes, end - s)
+        for s in range(begin, end, step):
+            width = min(step, end - s)
             known = max(0, min(width, horizon - sleep - s + 1))  # slots after T are worth nothing
             for e in range(n_levels):
                 for i in range(known):
-                    far[e, i] = last[e, s + sleep + i] if empty else stop[e, s + sleep + i]
-                for i in range(known, lanes):
-                    far[e, i] = 0.0
-                    near[e, i] = 0.0
+                    far[e * _LANES + i] = last[e, s + sleep + i] if empty else stop[e, s + sleep + i]
+                for i in range(known, _LANES):
+                    far[e * _LANES + i] = 0.0
+                    near[e * _LANES + i] = 0.0
             for d in range(sleep - 1, 0, -1):
                 count = min(width, horizon - d - s + 1)
                 if count > 0:
                     padded = (count + 15) // 16 * 16  # whole vectors: the loops need no remainders
-                    for e in range(n_levels):
-                        _better(
-                            first, column, probability, e, far, errors[d - 1, u, e], stop[e], s + d, padded, near[e]
-                        )
+                    _best(pair, block, weight, far, errors[d - 1, u], stop, None, s + d, padded, near)
                     near, far = far, near
-            _expect(first, column, probability, u, far, 0, lanes, future)
+            for b in range(pair[u // 2], pair[u // 2 + 1]):
+                for i in range(np.uint64(width)):
+                    more = _products(weight[b, u % 2], far, block[b] * _LANES, i)
+                    future[i] = more if b == pair[u // 2] else future[i] + more
             for i in range(width):
                 out[u, s + i] = future[i]
 
 
 def _run_chains(
     chain: tuple[IntArray, IntArray, FloatArray],
+    pairs: tuple[IntArray, IntArray, FloatArray],
     errors: FloatArray,
     sensing: FloatArray,
     empty: bool,
@@ -355,14 +373,14 @@ def _run_chains(
 ) -> None:
     """`_chains` over all records, in threads with room of their own. sensing: (E, T + 2)."""
     n_levels, horizon = errors.shape[1], sensing.shape[1] - 2
-    lanes = max(16, (min(_BLOCK, slots[1] - slots[0]) + 15) // 16 * 16)
-    stop = np.zeros((n_levels, horizon + 1 + lanes))
+    stop = np.zeros((n_levels, horizon + 1 + _LANES))
     stop[:, : horizon + 1] = sensing[:, : horizon + 1]
 
     def run(begin: int, end: int) -> None:
-        room = np.empty((n_levels, lanes)), np.empty((n_levels, lanes)), np.empty(lanes)
+        size = max(n_levels + n_levels % 2, _COLUMNS) * _LANES
+        room = _aligned(size), _aligned(size), _aligned(_LANES)
         last = np.empty((n_levels, horizon + 2))
-        _chains(*chain, errors, stop, last, np.empty(n_levels), empty, *slots, out, begin, end, *room)
+        _chains(*chain, *pairs, errors, stop, last, np.empty(n_levels), empty, *slots, out, begin, end, *room)
 
     _in_threads(run, n_levels)
 
@@ -569,15 +587,15 @@ def solve(
     n_levels = network.n_levels
     cells = _cell_errors(problem)
     errors, fresh = cells[:-1].reshape(problem.max_sleep, n_levels, n_levels), cells[-1]
-    chain = _sparse_rows(network.transition)
+    chain, pairs = _sparse_rows(network.transition), _pairs(network.transition)
     sensing = np.zeros((problem.energy_budget + 1, n_levels, problem.horizon + 2))
     sensing[0] = -np.inf
     for p in range(problem.energy_budget):
         above = sensing[p + 1]
-        _run_chains(chain, errors, sensing[p], p == 0, (1, problem.horizon), above)
+        _run_chains(chain, pairs, errors, sensing[p], p == 0, (1, problem.horizon), above)
         above[:, 1:-1] -= fresh[:, None]
     first = np.empty((n_levels, 1))  # all sensed in slot 0
-    _run_chains(chain, errors, sensing[problem.energy_budget], False, (0, 1), first)
+    _run_chains(chain, pairs, errors, sensing[problem.energy_budget], False, (0, 1), first)
     expected_error = -float(network.start @ first[:, 0]) / problem.horizon
     sensing.flags.writeable = False
     return Solution(problem, expected_error, sensing, errors, chain)
@@ -670,50 +688,6 @@ def _stops(base, sleep, place, part, sensing, energy, cell, out):  # type: ignor
 
 
 @scratch
-def _weigh(weight, values, at, i):  # type: ignore[no-untyped-def]
-    """Six products of a row of the transition matrix and the values of six levels in lane i."""
-    n = np.uint64(_LANES)
-    i += np.uint64(at)
-    low = weight[0] * values[i] + weight[1] * values[i + n] + weight[2] * values[i + n + n]
-    i += n + n + n
-    return low + weight[3] * values[i] + weight[4] * values[i + n] + weight[5] * values[i + n + n]
-
-
-@scratch
-def _best(first, column, weight, far, error, one, other, shift, count, near):  # type: ignore[no-untyped-def]
-    """near[e, i] = best of one[e, shift + i], other[e, shift + i] and sum_e' P[e, e'] far[e', i] - error[e], i < count.
-
-    first, column, weight: as by `_pairs`. The rows of far and near lie _LANES apart.
-    """
-    n, s, k = np.uint64(_LANES), np.uint64(shift), np.uint64(0)
-    for e in range(np.uint64(0), np.uint64(error.shape[0]), np.uint64(2)):
-        f = min(e + np.uint64(1), np.uint64(error.shape[0] - 1))
-        one_e, one_f, other_e, other_f, r = one[e], one[f], other[e], other[f], e * n
-        end, error_e, error_f = np.uint64(first[e // np.uint64(2) + np.uint64(1)]), error[e], error[f]
-        if k + np.uint64(1) == end:
-            at, weight_e, weight_f = column[k] * _LANES, weight[k, 0], weight[k, 1]
-            for i in range(np.uint64(count)):
-                asleep_e = _weigh(weight_e, far, at, i) - error_e
-                asleep_f = _weigh(weight_f, far, at, i) - error_f
-                near[r + i] = max(max(one_e[s + i], other_e[s + i]), asleep_e)
-                near[r + n + i] = max(max(one_f[s + i], other_f[s + i]), asleep_f)
-            k = end
-            continue
-        for i in range(np.uint64(count)):
-            near[r + i] = -error_e
-            near[r + n + i] = -error_f
-        while k < end:
-            at, weight_e, weight_f = column[k] * _LANES, weight[k, 0], weight[k, 1]
-            for i in range(np.uint64(count)):
-                near[r + i] += _weigh(weight_e, far, at, i)
-                near[r + n + i] += _weigh(weight_f, far, at, i)
-            k += np.uint64(1)
-        for i in range(np.uint64(count)):
-            near[r + i] = max(max(one_e[s + i], other_e[s + i]), near[r + i])
-            near[r + n + i] = max(max(one_f[s + i], other_f[s + i]), near[r + n + i])
-
-
-@scratch
 def _level_sensed(offset, record, energy, base, sleep):  # type: ignore[no-untyped-def]
     """The level of a slot in which the devices of offset 0 have sensed and the others slept; -1 if none can be."""
     e = -1
@@ -802,7 +776,7 @@ def _chains_together(  # type: ignore[no-untyped-def]
                     known = keep
                     for b in range(first[e // 2], first[e // 2 + 1]):
                         for i in range(np.uint64(count)):
-                            more = _weigh(weight[b, e % 2], far, column[b] * _LANES, i)
+                            more = _products(weight[b, e % 2], far, column[b] * _LANES, i)
                             future[i] = more if b == first[e // 2] else future[i] + more
                     for m in range(n_devices):
                         cell[m] = (offset[m] - 1) * n_levels + record[m] if offset[m] else fresh

@@ -53,10 +53,15 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
         self.render_mode = check_render_mode(render_mode)
         self._episodes = Episodes(self.problem, 1, joint=self._joint, observation=observation)
         self._rows = np.zeros(1, np.int64)
-        self._rewards, self._ended = np.zeros(1), np.zeros(1, np.int8)
         layout = self._episodes.layout
         self.observation_space = gym.spaces.Box(layout.low, layout.high, dtype=np.float32)
-        self._shape = (1, layout.size)
+        self._blank = self._episodes.blank()
+        decisions = (1, self.problem.n_devices) if self._joint else (1,)
+        self._actions, self._forced = np.zeros(decisions, np.int64), np.zeros(decisions, np.bool_)
+        self._rewards = np.zeros(1)
+        # What `Episodes.decide` hands to the kernel, written down once; the observation goes into the sixth place.
+        given = 1, self._actions, self._rewards, self._forced, np.zeros(1, np.int8), None
+        self._given: list[Any] = [*given, *self._episodes.arguments]
         self._begun = self._over = False
 
     def reset(
@@ -86,18 +91,15 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
         """(R, T + 1) level indices from as many uniform numbers."""
         return self._episodes.draw_path(uniforms)
 
-    def _step(
-        self, actions: NDArray[np.int64], forced: NDArray[np.bool_], *, strict: bool = False
-    ) -> tuple[NDArray[np.float32], SupportsFloat, bool, bool, dict[str, Any]] | None:
-        """One step; None, and nothing done, if a ``strict`` one was given neither 0 nor 1."""
-        episodes = self._episodes
-        observation = np.empty(self._shape, np.float32)
-        given = strict, actions, self._rewards, forced, self._ended, observation
-        ended: int = episodes.advance(*given, *episodes.arguments)  # as `Episodes.decide`, without a call in between
+    def _step(self) -> tuple[NDArray[np.float32], SupportsFloat, bool, bool, dict[str, Any]] | None:
+        """One step with ``_actions``; None, and nothing done, if one is neither 0 nor 1 (sequential view only)."""
+        given, episodes = self._given, self._episodes
+        given[5] = observation = self._blank.copy()  # sooner done than `np.empty`
+        ended: int = episodes.advance(*given)
         if ended < 0:
             return None
         info = self._raw_state()
-        info["forced"] = forced[0].copy() if self._joint else forced.item()
+        info["forced"] = self._forced[0].copy() if self._joint else self._forced.item()
         if ended:
             score = episodes.first[4]
             info["joint_error"] = score.item(kernels.LAST)

@@ -80,7 +80,6 @@ class JointDevicesEnv(SensingEnv):
         how = fuse_measured, observation, render_mode, inference, level_noise
         super().__init__(network, devices, horizon, energy_budget, max_sleep, n_levels, *how)
         self.action_space = gym.spaces.MultiBinary(self.problem.n_devices)
-        self._forced = np.zeros((1, self.problem.n_devices), np.bool_)
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], SupportsFloat, bool, bool, dict[str, Any]]:
         """All devices decide.
@@ -96,7 +95,8 @@ class JointDevicesEnv(SensingEnv):
             gymnasium.error.ResetNeeded: before `reset`, or after the end.
         """
         self._require_running()
-        step = self._step(checked_actions(action, (self.problem.n_devices,))[None], self._forced)
+        self._actions[0] = checked_actions(action, (self.problem.n_devices,))
+        step = self._step()
         assert step is not None  # the actions were checked
         return step
 

@@ -127,8 +127,6 @@ class MultiDeviceEnv(SensingEnv):
         how = fuse_measured, observation, render_mode, inference, level_noise
         super().__init__(network, devices, horizon, energy_budget, max_sleep, n_levels, *how)
         self.action_space = gym.spaces.Discrete(2)
-        self._actions = np.zeros(1, np.int64)
-        self._forced = np.zeros(1, np.bool_)
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], SupportsFloat, bool, bool, dict[str, Any]]:
         """The device whose turn it is decides.
@@ -149,4 +147,4 @@ class MultiDeviceEnv(SensingEnv):
         self._actions[0] = (
             action if known is np.int64 or (known is int and 0 <= action <= 1) else checked_action(action)
         )
-        return self._step(self._actions, self._forced, strict=True) or self.step(checked_action(action))
+        return self._step() or self.step(checked_action(action))

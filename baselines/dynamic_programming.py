@@ -272,27 +272,33 @@ def _best(first, column, weight, far, error, one, other, shift, count, near):  #
         f = min(e + np.uint64(1), np.uint64(error.shape[0] - 1))
         r = e * n
         end, error_e, error_f = np.uint64(first[e // np.uint64(2) + np.uint64(1)]), error[e], error[f]
-        if k + np.uint64(1) == end:
+        more = k + np.uint64(1) < end
+        if more:
             at, weight_e, weight_f = column[k] * _LANES, weight[k, 0], weight[k, 1]
             for i in range(np.uint64(count)):
-                asleep_e = _products(weight_e, far, at, i) - error_e
-                asleep_f = _products(weight_f, far, at, i) - error_f
-                near[r + i] = max(_stop(one, other, e, s + i), asleep_e)
-                near[r + n + i] = max(_stop(one, other, f, s + i), asleep_f)
-            k = end
-            continue
-        for i in range(np.uint64(count)):
-            near[r + i] = -error_e
-            near[r + n + i] = -error_f
-        while k < end:
+                near[r + i] = _products(weight_e, far, at, i)
+                near[r + n + i] = _products(weight_f, far, at, i)
+            k += np.uint64(1)
+        while k + np.uint64(1) < end:
             at, weight_e, weight_f = column[k] * _LANES, weight[k, 0], weight[k, 1]
             for i in range(np.uint64(count)):
                 near[r + i] += _products(weight_e, far, at, i)
                 near[r + n + i] += _products(weight_f, far, at, i)
             k += np.uint64(1)
-        for i in range(np.uint64(count)):
-            near[r + i] = max(_stop(one, other, e, s + i), near[r + i])
-            near[r + n + i] = max(_stop(one, other, f, s + i), near[r + n + i])
+        at, weight_e, weight_f = column[k] * _LANES, weight[k, 0], weight[k, 1]
+        if more:
+            for i in range(np.uint64(count)):
+                asleep_e = near[r + i] + _products(weight_e, far, at, i) - error_e
+                asleep_f = near[r + n + i] + _products(weight_f, far, at, i) - error_f
+                near[r + i] = max(_stop(one, other, e, s + i), asleep_e)
+                near[r + n + i] = max(_stop(one, other, f, s + i), asleep_f)
+        else:
+            for i in range(np.uint64(count)):
+                asleep_e = _products(weight_e, far, at, i) - error_e
+                asleep_f = _products(weight_f, far, at, i) - error_f
+                near[r + i] = max(_stop(one, other, e, s + i), asleep_e)
+                near[r + n + i] = max(_stop(one, other, f, s + i), asleep_f)
+        k += np.uint64(1)
 
 
 @scratch

@@ -123,7 +123,7 @@ def alone(name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 def measure_large() -> list[dict[str, Any]]:
     """The largest instances."""
-    found = [alone("two devices, T=72 B=6 D=12, 6 levels", solvers.largest_joint)]
+    found = [alone("two devices, T=144 B=24 D=24, 6 levels", solvers.largest_joint)]
     try:
         datasets.load_pku2018("pku2018", datasets.data_folder())
     except FileNotFoundError as error:

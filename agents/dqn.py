@@ -135,7 +135,7 @@ class DQN:
         self._perceptrons = (Perceptron(flat[0]), Perceptron(flat[1])) if Perceptron.knows(self.online) else None
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """A copy's networks have parameters of their own: they become one vector again."""
+        """Networks with parameters of their own, as those of a copy: they become one vector again."""
         self.__dict__.update(state)
         moments = self.optimizer.state()
         self._flatten()
@@ -251,6 +251,9 @@ class DQN:
         if due == 0:
             return float("nan"), float("nan")
         self.updates_due -= due
+        flat = (self._flat_online, self.online), (self._flat_target, self.target), (self._flat_average, self.average)
+        if not all(vector.belongs_to(network) for vector, network in flat):
+            self.__setstate__({})  # somebody has put other networks or parameters in
         self.optimizer.learning_rate = learning_rate
         if self.config.returns == "lambda":
             self.returns = self._lambda_returns()

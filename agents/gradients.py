@@ -45,6 +45,13 @@ class FlatParameters:
             view.copy_(parameter.detach())
             parameter.data = view
 
+    def belongs_to(self, network: QNetwork) -> bool:
+        """Whether that network's parameters still are views of the vector."""
+        begin = self.values.data_ptr()
+        return self.network is network and all(
+            p.data_ptr() == begin + self._place[p] * p.element_size() for p in self._parameters
+        )
+
     def split(self, vector: Tensor) -> list[Tensor]:
         """Return the views of a (P,) vector that belong to each of the network's parameters, in its order."""
         return [vector[self._place[p] :][: p.numel()].view(p.shape) for p in self._parameters]

@@ -196,7 +196,7 @@ class Episodes:
         self.path[rows] = self._levels[path]
         orders = np.full(self._decisions, kernels.WAIT, np.int64)
         orders[rows] = kernels.BEGIN
-        self.advance(False, orders, *self._unused, observation, *self.arguments)
+        self.advance(0, orders, *self._unused, observation, *self.arguments)
 
     def place(
         self,
@@ -225,7 +225,7 @@ class Episodes:
         self.path[self._all, self.slot] = level
         observation = self.blank()
         orders = np.full(self._decisions, kernels.PLACE, np.int64)
-        self.advance(False, orders, *self._unused, observation, *self.arguments)
+        self.advance(0, orders, *self._unused, observation, *self.arguments)
         return observation
 
     def redraw_future(self, row: int, generator: np.random.Generator) -> None:
@@ -272,7 +272,7 @@ class Episodes:
             The largest of ``ended``; or -1 - k for the first running episode k whose action was refused.
         """
         seen = self._unused[2] if ended is None else ended
-        most: int = self.advance(strict, actions, rewards, forced, seen, observation, *self.arguments)
+        most: int = self.advance(int(strict), actions, rewards, forced, seen, observation, *self.arguments)
         return most
 
     def play(self, layers: Layers, scores: NDArray[np.float32] | None = None) -> NDArray[np.float64]:
@@ -413,7 +413,7 @@ class Episodes:
 
     def copy_state(self, generators: Sequence[np.random.Generator]) -> EpisodeState:
         """A copy of everything, the state of each episode's generator included."""
-        arrays = State._make(x.copy() for x in self.state)._replace(shown=np.zeros((len(self), 0), np.float32))
+        arrays = State._make(x.copy() for x in self.state._replace(shown=np.zeros((len(self), 0), np.float32)))
         return EpisodeState(arrays, tuple(g.bit_generator.state for g in generators), self._digest)
 
     def restore(

@@ -61,6 +61,14 @@ def _jit(function: _Function, **options: Any) -> _Function:
         return cast(_Function, numba.njit(function, **_OPTIONS, **options))
 
 
+def aligned(shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Zeros that begin on a line of the cache, so that no vector register's load touches two."""
+    size = int(np.prod(shape))
+    room = np.zeros(size + 7)
+    begin = -room.ctypes.data // 8 % 8
+    return room[begin : begin + size].reshape(shape)
+
+
 class Constants(NamedTuple):
     """What a problem's kernels are given."""
 
@@ -439,12 +447,19 @@ def _error_at(p, s, m):
 
 
 @inner
+def _ask_ahead(p, s):
+    """Level-aware: what `_consider` asks."""
+    turn = s.clock[TURN]
+    _ask(p, s, ON_AT, turn, p.n_devices)
+    _ask(p, s, OFF_AT, -1, turn + 1)
+
+
+@inner
 def _consider(p, s):
     """What the map becomes if the device whose turn it is senses, and if it sleeps and the later ones sense."""
     m = s.clock[TURN]
     if p.aware:
-        _ask(p, s, ON_AT, m, p.n_devices)
-        _ask(p, s, OFF_AT, -1, m + 1)
+        _ask_ahead(p, s)
         return
     e = s.path[s.clock[SLOT]]
     c, deviation = _source(p, s, m)
@@ -734,6 +749,23 @@ def _show_measured(p, s, supposed, scale, out):
 
 
 @inner
+def _show_own(p, s, c, deviation, rest, scale, out):
+    """What J falls by at the device's own location if it sleeps and the later ones sense, in double precision.
+
+    Nothing is known of this place as well as by its own reading, so that the others' part is a small difference.
+    """
+    m = s.clock[TURN]
+    spot = p.spots[m]
+    f, i = np.uint64(spot // LANES * N_FIELD * LANES), np.uint64(spot % LANES)
+    j, r = f + i, p.relation[m]
+    weight = 1.0 / (c + r[j + B])
+    zeroth = s.sums[j + S0_REST] - rest * (r[j + FRESH] - weight)
+    first = s.sums[j + S1_REST] - rest * (r[j + FRESH_A] - weight * (deviation + r[j + A]))
+    now = _relative_error(s.sums[j + S0], s.sums[j + S1])
+    out[spot] = (now - _relative_error(zeroth, first)) * scale
+
+
+@inner
 def _show(p, s, out):
     """The numbers of `_observe_full` while an episode goes on, from ``shown``.
 
@@ -761,6 +793,7 @@ def _show(p, s, out):
         _show_sleeping(p.lanes, p.spill, scale, c, excess, deviation, own, p.near[turn], s.shown, decreases_off)
         if p.fuse == 0:
             _show_measured(p, s, range(later, n_devices), scale, decreases_off)
+        _show_own(p, s, variance, off_level, own, level * p.error_scale, decreases_off)
         _weigh(n_devices, n, p.spots, deficiency, decreases_off)
     else:
         for i in range(n + n_devices):
@@ -958,7 +991,7 @@ def observe_full(
             if p.joint:
                 _suppose_all(p, s)
             else:
-                _consider(p, s)
+                _ask_ahead(p, s)
         _observe_full(p, s, observation[k])
 
 
@@ -997,8 +1030,8 @@ def advance_full(
 ):  # fmt: skip
     """One decision, or what else it is told, in every episode that is not over; then its observation.
 
-    ``strict``: refuse what is no decision, see `_refused`. ended (K,) receives 1 where a slot ended and 2 where an
-    episode did, else 0; the largest of them is returned.
+    ``strict``: 1: refuse what is no decision, see `_refused`; 0: not. ended (K,) receives 1 where a slot ended and 2
+    where an episode did, else 0; the largest of them is returned.
     """
     p = _setting(relation, near, numbers, sizes, work)
     most = _refused(p, actions, whole) if strict else 0
@@ -1022,8 +1055,8 @@ def advance_full(
                     _show(p, s, observation[k])
                     continue
                 if not anew:
-                    _infer(p, s)
-                _consider(p, s)
+                    _ask(p, s, NOW_AT, -1, p.n_devices)
+                _ask_ahead(p, s)
             _observe_full(p, s, observation[k])
     return most
 
@@ -1035,8 +1068,8 @@ def advance_compact(
 ):  # fmt: skip
     """One decision, or what else it is told, in every episode that is not over; then its observation.
 
-    ``strict``: refuse what is no decision, see `_refused`. ended (K,) receives 1 where a slot ended and 2 where an
-    episode did, else 0; the largest of them is returned.
+    ``strict``: 1: refuse what is no decision, see `_refused`; 0: not. ended (K,) receives 1 where a slot ended and 2
+    where an episode did, else 0; the largest of them is returned.
     """
     p = _setting(relation, near, numbers, sizes, work)
     most = _refused(p, actions, whole) if strict else 0
@@ -1061,8 +1094,8 @@ def advance_per_device(
 ):  # fmt: skip
     """One decision, or what else it is told, in every episode that is not over; then its observation.
 
-    ``strict``: refuse what is no decision, see `_refused`. ended (K,) receives 1 where a slot ended and 2 where an
-    episode did, else 0; the largest of them is returned.
+    ``strict``: 1: refuse what is no decision, see `_refused`; 0: not. ended (K,) receives 1 where a slot ended and 2
+    where an episode did, else 0; the largest of them is returned.
     """
     p = _setting(relation, near, numbers, sizes, work)
     most = _refused(p, actions, whole) if strict else 0

@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from aq_gym.episodes import Episodes
+from aq_gym.kernels import aligned
 from aq_gym.problem import Problem
 
 if TYPE_CHECKING:
@@ -384,7 +385,7 @@ def _run_chains(
 
     def run(begin: int, end: int) -> None:
         size = max(n_levels + n_levels % 2, _COLUMNS) * _LANES
-        room = _aligned(size), _aligned(size), _aligned(_LANES)
+        room = aligned((size,)), aligned((size,)), aligned((_LANES,))
         last = np.empty((n_levels, horizon + 2))
         _chains(*chain, *pairs, errors, stop, last, np.empty(n_levels), empty, *slots, out, begin, end, *room)
 
@@ -927,13 +928,6 @@ def _pairs(transition: FloatArray) -> tuple[IntArray, IntArray, FloatArray]:
     return np.array(first), np.array(column), np.array(weight)
 
 
-def _aligned(size: int) -> FloatArray:
-    """Zeros (size,) that begin where a line of the cache begins: loops over them are twice as fast."""
-    room = np.zeros(size + 7)
-    begin = -room.ctypes.data // 8 % 8
-    return room[begin : begin + size]
-
-
 def _layout(problem: Problem) -> tuple[int, int, IntArray, IntArray]:
     """B + 1, D, and the arrays `place` and `part` that say where `sensing` holds a row."""
     base, count = problem.energy_budget + 1, problem.n_devices
@@ -968,7 +962,8 @@ class JointSolution:
     """The exact joint optimum of a few devices, and a Policy that earns it.
 
     Kept are the values of sensing and the table of errors: 8 E (T (B + 1)^M ((K + 1)^M - K^M) + (K + 1)^M) bytes with
-    K = D E. Values of slots in which all devices sleep are computed anew when asked for.
+    K = D E, and a little for devices without energy. Values of slots in which all devices sleep are computed anew when
+    asked for.
 
     Attributes:
         problem: the instance.
@@ -1135,7 +1130,8 @@ def solve_joint(
     choices = (problem.energy_budget + 1) ** n_devices  # of the devices' energies
     rows = choices * ((waiting + 1) ** n_devices - waiting**n_devices)
     shape = n_devices, waiting ** (n_devices - 1), n_levels, lanes + sleep
-    numbers = rows * n_levels * problem.horizon + n_records * n_levels * shape[3] + math.prod(shape)
+    numbers = rows * n_levels * problem.horizon + n_records * n_levels * shape[3]
+    numbers += math.prod(shape) * min(n_records, int(vars(numba.config)["NUMBA_NUM_THREADS"]))
     _check_bytes(problem, numbers, max_bytes, "solve_joint")
     errors, layout = _cell_errors(problem), _layout(problem)
     last = errors[(_digits(np.arange(n_records), n_levels, n_devices) + waiting - n_levels) @ layout[2][-1]]
@@ -1154,7 +1150,7 @@ def solve_joint(
 
     def run(low: int, high: int, begin: int, end: int) -> None:
         digits = [np.empty(n_devices, dtype=np.int64) for _ in range(3)]
-        room = np.empty(shape), np.empty(shape[2:]), *[_aligned(count) for count in (size, size, size, _LANES)]
+        room = np.empty(shape), np.empty(shape[2:]), *[aligned((count,)) for count in (size, size, size, _LANES)]
         _chains_together(*fixed, (low, high), begin, end, *digits, *room)
 
     least = -(-(1 << 20) // (offsets.shape[0] * sleep * n_levels * lanes))  # choices of records worth a thread

@@ -36,9 +36,9 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
     - ``num_envs=1``: K, how many episodes.
     - ``autoreset_mode="NextStep"``: or ``"SameStep"``, ``"Disabled"`` (Gymnasium's names, or `AutoresetMode`).
 
-    Infos are Gymnasium's vector infos: every key with a leading axis K and a mask ``_key`` beside it (read-only where
-    it is all true). Under ``SameStep`` the last slot's ``joint_error`` and the episode's ``average_joint_error`` are in
-    ``final_info``.
+    Infos are Gymnasium's vector infos: every key with a leading axis K and a mask ``_key`` beside it (in `step`'s
+    read-only where it is all true). Under ``SameStep`` the last slot's ``joint_error`` and the episode's
+    ``average_joint_error`` are in ``final_info``.
 
     Raises:
         ValueError: as `MultiDeviceEnv`, or an unknown autoreset mode.
@@ -93,9 +93,12 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         self._begun = np.zeros(num_envs, np.bool_)
         self._over = np.zeros(num_envs, np.bool_)
         self._ready = self._waiting = False  # all have begun; some are over
-        self._all = np.ones(num_envs, np.bool_)  # the mask of what an info tells of all episodes, in every info
-        self._all.flags.writeable = False
+        self._all = _all_true(num_envs)  # the mask of what an info tells of all episodes, in every info
         self._observation_shape = (num_envs, layout.size)
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        vars(self).update(kept)
+        self._all = _all_true(self.num_envs)  # copies can be written to
 
     @property  # type: ignore[misc]
     def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
@@ -188,7 +191,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         k, episodes, over = self.num_envs, self._episodes, self._over
         observation, rewards, ended = np.empty(self._observation_shape, np.float32), np.zeros(k), np.empty(k, np.int8)
         forced = np.zeros(self._action_shape, np.bool_)
-        most = episodes.advance(usual, actions, rewards, forced, ended, observation, *episodes.arguments)
+        most = episodes.advance(int(usual), actions, rewards, forced, ended, observation, *episodes.arguments)
         if most < 0:
             checked_actions(actions, self._action_shape)  # tells which is wrong
             raise AssertionError("an action that the kernel refuses was not refused here")
@@ -366,6 +369,12 @@ class JointDevicesVectorEnv(MultiDeviceVectorEnv):
     """K joint views (`JointDevicesEnv`); actions are (K, M)."""
 
     _joint = True
+
+
+def _all_true(count: int) -> NDArray[np.bool_]:
+    mask = np.ones(count, np.bool_)
+    mask.flags.writeable = False
+    return mask
 
 
 def _autoreset_mode(mode: str | AutoresetMode) -> AutoresetMode:

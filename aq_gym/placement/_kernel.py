@@ -127,7 +127,7 @@ def average_errors(
                         top[j] = top[j] * own + bottom[j]
                         first[j] = first[j] * own + (s + mean[j]) * bottom[j]
                         bottom[j] = bottom[j] * own
-                if m % 8 == 7:  # before the products leave the range of numbers
+                if m % 4 == 3:  # before the products leave the range of numbers
                     for j in range(width):
                         scale = 1.0 / bottom[j]
                         top[j] *= scale

@@ -118,15 +118,16 @@ class Fitness:
         return found
 
     def _evaluate(self, rows: NDArray[np.int64], found: NDArray[np.float64]) -> None:
+        from aq_gym.kernels import aligned
         from aq_gym.placement._kernel import average_errors
 
-        room = _aligned((4, self._relation.shape[2]))
+        room = aligned((4, self._relation.shape[2]))
         average_errors(
             rows, self._state, self._weight, self._relation, self.network.n_locations, self._fresh_error, room, found
         )
 
     def _evaluate_together(self, rows: NDArray[np.int64], found: NDArray[np.float64]) -> None:
-        from aq_gym.kernels import LANES
+        from aq_gym.kernels import LANES, aligned
         from aq_gym.placement._kernel import ROW, TAIL, average_errors_together
 
         n, (n_sets, m) = self.network.n_locations, rows.shape
@@ -138,7 +139,7 @@ class Fitness:
         places = (1 + np.cumsum(used)) * ROW
         sources = np.zeros((n_sets, 1 + TAIL * max(1, -(-(m - 1) // TAIL))), np.uint64)
         sources[:, :m] = np.where(there, places[keys], 0)
-        measured, table = np.zeros(self.n_devices + 1), _aligned(((2 + len(pairs)) * ROW,))
+        measured, table = np.zeros(self.n_devices + 1), aligned(((2 + len(pairs)) * ROW,))
         average_errors_together(
             LANES, n, there.sum(axis=1), sources, pairs, self._state, self._weight, self._relation, self._fresh_error,
             measured, table, found,
@@ -200,27 +201,21 @@ def _merged(state: NDArray[np.float64], weight: NDArray[np.float64]) -> tuple[ND
 
 def _in_rows(network: SensorNetwork) -> NDArray[np.float64]:
     """(2, N, P) a and b, the rows padded to whole vector registers."""
+    from aq_gym.kernels import aligned
+
     n = network.n_locations
-    relation = _aligned((2, n, -(-n // _LANES) * _LANES))
+    relation = aligned((2, n, -(-n // _LANES) * _LANES))
     relation[0, :, :n], relation[1, :, :n] = network.mean_relation, network.variance_relation
     return relation
 
 
 def _in_blocks(network: SensorNetwork) -> NDArray[np.float64]:
     """(blocks N ROW,) a and then b from every location to a block of LANES others, block after block."""
-    from aq_gym.kernels import LANES
+    from aq_gym.kernels import LANES, aligned
 
     n = network.n_locations
     relation = np.zeros((2, n, -(-n // LANES) * LANES))
     relation[0, :, :n], relation[1, :, :n] = network.mean_relation, network.variance_relation
-    blocks = _aligned((relation.size,))
+    blocks = aligned((relation.size,))
     blocks[:] = relation.reshape(2, n, -1, LANES).transpose(2, 1, 0, 3).ravel()
     return blocks
-
-
-def _aligned(shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Zeros that begin on a cache line, so that no vector register's load touches two."""
-    size = int(np.prod(shape))
-    room = np.zeros(size + _LANES)
-    begin = -room.ctypes.data % (8 * _LANES) // 8
-    return room[begin : begin + size].reshape(shape)

@@ -274,3 +274,18 @@ def test_gradients_that_another_optimizer_dropped_come_back():
     agent.online.zero_grad(set_to_none=True)
     agent._differentiate_by_autograd(batch)
     assert expected.any() and torch.equal(agent._flat_online.gradients, expected)
+
+
+@pytest.mark.parametrize("kind", [DQN, ByAutograd])
+def test_networks_that_were_put_in_from_outside_are_the_ones_that_learn(kind):
+    config = small_config(start_updates=10)
+    env = vector(Battery, config.n_environments)
+    agent = kind.for_env(env, config, 0)
+    while agent.updates == 0:
+        agent.round(env, config.total_decisions)
+    other = copy.deepcopy(agent)
+    other.online = copy.deepcopy(other.online)
+    other.target.load_state_dict(copy.deepcopy(other.target.state_dict()), assign=True)
+    agent.round(env, config.total_decisions)
+    other.round(vector(Battery, config.n_environments), config.total_decisions)
+    assert content(other) == content(agent)

@@ -518,6 +518,7 @@ def test_pickled_in_mid_episode() -> None:
     run(envs, 10, 0)
     twin = pickle.loads(pickle.dumps(envs))
     assert_same(run(twin, 40, 1), run(envs, 40, 1))
+    assert not twin.step(np.zeros(3, np.int64))[4]["_slot"].flags.writeable, "all infos share it"
 
 
 def test_masks_of_infos_are_arrays_of_their_own() -> None:
@@ -546,4 +547,7 @@ def test_strided_and_read_only_actions_are_taken_as_they_are() -> None:
         for step in steps[1:]:
             np.testing.assert_array_equal(step[0], steps[0][0])
             np.testing.assert_array_equal(step[1], steps[0][1])
-    assert len(envs[0]._episodes.advance.signatures) == compiled, "compiled anew for another kind of array"
+    plain = gym.make("aq_gym/MultiDevice-v0")
+    plain.reset(seed=0)
+    plain.step(np.int64(1))
+    assert len(envs[0]._episodes.advance.signatures) == compiled == 1, "compiled anew for another kind of argument"

@@ -54,16 +54,15 @@ class Step:
 def recipe(env_id: str, seconds: float = math.inf) -> dict[str, Any]:
     """The committed settings for an id, those named ``default`` where it has none of its own.
 
-    A recipe may know other settings for trainings that are cut short: they count if ``seconds`` are at most theirs. It
-    may also name another id ``as`` which to train.
+    A recipe may know other settings for trainings that are cut short, the shortest first: the first count of which
+    ``seconds`` are at most theirs. It may also name another id ``as`` which to train.
     """
     recipes: dict[str, dict[str, Any]] = json.loads(RECIPES.read_text(encoding="utf-8"))
     own = recipes.get(env_id.rpartition("/")[2], {})
     chosen = {**recipes["default"], **recipes.get(own.get("as", ""), {}), **own}
     chosen.pop("as", None)
-    short = chosen.pop("short", None)
-    if short is not None and seconds <= short["seconds"]:
-        chosen["settings"] = {**chosen["settings"], **short["settings"]}
+    short = next((x for x in chosen.pop("short", []) if seconds <= x["seconds"]), {"settings": {}})
+    chosen["settings"] = {**chosen["settings"], **short["settings"]}
     return chosen
 
 

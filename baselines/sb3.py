@@ -7,7 +7,7 @@ import math
 import os
 import pickle
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -241,9 +241,17 @@ def hyperparameters(algorithm: str) -> dict[str, Any]:
 class _Validation(BaseCallback):
     """Plays the present policy on the same validation episodes now and then; keeps the best on disk."""
 
-    def __init__(self, folder: Path, card: dict[str, Any], every: int, validation: Validation, limit: float) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        card: dict[str, Any],
+        every: int,
+        validation: Validation,
+        limit: float,
+        watch: Callable[[float, float], None] | None,
+    ) -> None:
         super().__init__()
-        self.folder, self.card, self.every, self.limit = folder, card, every, limit
+        self.folder, self.card, self.every, self.limit, self.watch = folder, card, every, limit, watch
         self.validation = validation
         self.best = math.inf
         self.start = time.perf_counter()
@@ -283,6 +291,8 @@ class _Validation(BaseCallback):
             save(self.folder, self.model, normalise, self.card | spent)
         elif math.isfinite(self.best):
             save_card(self.folder, self.card | spent)
+        if self.watch:
+            self.watch(seconds, error)
         self.validating += time.perf_counter() - began
 
 
@@ -314,6 +324,7 @@ def train(
     validations: int = 20,
     validation_episodes: int | None = None,
     progress: bool = True,
+    watch: Callable[[float, float], None] | None = None,
     overrides: Mapping[str, Any] | None = None,
     note: Mapping[str, Any] | None = None,
     **env_kwargs: Any,
@@ -333,6 +344,7 @@ def train(
         validations: how many, evenly spread.
         validation_episodes: each time; by default as many as 150,000 decisions make, from 16 to 512.
         progress: show SB3's progress bar.
+        watch: called after every validation with the seconds of training so far and the average joint error [µg/m³].
         overrides: settings that replace those of the file; ``model`` is merged.
         note: what else to write on the card, such as the command and commit.
         env_kwargs: as for `gymnasium.make`; ``observation`` overrides the settings'.
@@ -383,7 +395,7 @@ def train(
     }
     episodes = validation_episodes or max(16, min(512, 150_000 // (problem.horizon * problem.n_devices)))
     validation = Validation(problem, episodes, solvable=solvable(venv.env_id, env_kwargs))
-    callback = _Validation(folder, card, max(1, steps // validations), validation, seconds)
+    callback = _Validation(folder, card, max(1, steps // validations), validation, seconds, watch)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # small networks gain nothing from more
     try:

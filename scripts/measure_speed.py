@@ -1,6 +1,6 @@
 """How fast, beside others doing the same: environments, exact solvers, placement search and training.
 
-    python -m scripts.measure_speed                      # about ten minutes; results/speed.csv, growth.csv, growth.png
+    python -m scripts.measure_speed                      # 15 minutes; results/speed.csv, growth.csv, growth.png
     python -m scripts.measure_speed --sections environments start
     pip install 'aq-gym[peers]'                          # quantecon, EnvPool, pymoo; else their rows are left out
 
@@ -89,7 +89,7 @@ def contests(args: argparse.Namespace) -> Iterator[Contest]:
     if "placement" in args.sections:
         yield from placement.contests()
     if "learning" in args.sections:
-        yield from learning.contests(args.decisions)
+        yield from learning.contests(args.decisions, args.reach_seconds, args.reach_seeds[: args.rounds])
 
 
 def row(found: dict[str, Any]) -> dict[str, str]:
@@ -193,6 +193,15 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="turns of both sides of a contest (default 5)")
     parser.add_argument("--seconds", type=float, default=0.3, help="seconds a turn, of what is repeated (default 0.3)")
     parser.add_argument("--decisions", type=int, default=8_000, help="of SB3's training in a turn (default 8000)")
+    parser.add_argument(
+        "--reach-seconds",
+        type=float,
+        default=100.0,
+        help="of training SB3's best agent, to whose error ours is timed; 0 leaves that row out (default 100)",
+    )
+    parser.add_argument(
+        "--reach-seeds", type=int, nargs="+", default=[0], help="of these trainings, a round each (default 0)"
+    )
     parser.add_argument("--start-rounds", type=int, default=5, help="fresh interpreters for each start-up (default 5)")
     parser.add_argument("--output", type=Path, default=Path("results/speed.csv"))
     parser.add_argument("--markdown", type=Path, help="also write the tables there as a page")

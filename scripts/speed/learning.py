@@ -1,20 +1,30 @@
-"""Our DQN beside Stable-Baselines3's at its own batch size and update ratio."""
+"""Our DQN beside Stable-Baselines3's agents: decisions a second, and the time to the same error."""
 
 from __future__ import annotations
 
+import math
+import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import stable_baselines3
 
 from agents import DQNConfig
-from baselines.dqn import Training, train
+from baselines import sb3
+from baselines.dqn import Guide, Training, recipe, train
+from baselines.evaluation import evaluate
 from baselines.greedy import entry_problem
 from scripts.speed.contest import Contest, Rate, named
 
 ENV, BATCH, EVERY = "MultiDevice-v0", 32, 4  # SB3's defaults: a minibatch of 32 every fourth decision
 N_ENVIRONMENTS = 64
+BEST, ROLLOUTS = "ppo", 2  # the best of SB3's agents on that id; it is validated after so many of its rollouts
+VALIDATION_EPISODES, EVALUATION_EPISODES = 512, 4_000
+OURS = 0.05  # of the other's time, for which our recipe is asked
+SHARES = (0.25, 0.5, 1.0)  # of the other's time: which errors to tell the times of
 
 
 def ours(decisions: int) -> Rate:
@@ -61,8 +71,124 @@ def theirs(decisions: int) -> Rate:
     return rate
 
 
-def contests(decisions: int) -> Iterator[Contest]:
-    """Decisions of training a second."""
+class Curve:
+    """What the validations of one training found, against its seconds."""
+
+    def __init__(self) -> None:
+        self.points: list[tuple[float, float]] = []  # seconds, average joint error [µg/m³]
+
+    def add(self, seconds: float, error: float) -> None:
+        """A validation after so many seconds."""
+        self.points.append((seconds, error))
+
+    def best(self, by: float = math.inf) -> float:
+        """The least error in the first ``by`` seconds [µg/m³]; infinity if there was no validation."""
+        return min((error for seconds, error in self.points if seconds <= by), default=math.inf)
+
+    def reached(self, error: float) -> float:
+        """Seconds until a validation found at most that error [µg/m³]; infinity if none did."""
+        return min((seconds for seconds, found in self.points if found <= error), default=math.inf)
+
+
+class Race(NamedTuple):
+    """One training of either side."""
+
+    error: float  # the least validated average joint error of SB3's agent [µg/m³]
+    ours: float  # seconds of training until a validation found it
+    theirs: float
+
+
+def train_theirs(seed: int, seconds: float, steps: int | None = None) -> tuple[sb3.SB3Policy, Curve]:
+    """SB3's best agent with our settings, on our native batch; the policy that was best in validation."""
+    curve, chosen = Curve(), sb3.hyperparameters(BEST)
+    decisions = 10 * chosen["steps"] if steps is None else steps  # the time is the limit
+    with tempfile.TemporaryDirectory() as folder:
+        policy = sb3.train(
+            BEST,
+            ENV,
+            folder,
+            seed=seed,
+            steps=decisions,
+            seconds=seconds,
+            validations=max(1, decisions // (ROLLOUTS * chosen["n_envs"] * chosen["model"]["n_steps"])),
+            validation_episodes=VALIDATION_EPISODES,
+            progress=False,
+            watch=curve.add,
+        )
+    return policy, curve
+
+
+def train_ours(config: DQNConfig, seed: int, seconds: float, error: float) -> tuple[Any, Curve]:
+    """Our DQN until a validation finds at most that error, validated after every round and every improvement.
+
+    Its seconds include the tuning of the guide that it starts from.
+    """
+    limits: dict[str, Any] = {"validations": config.total_decisions, "validation_episodes": VALIDATION_EPISODES}
+    training, curve = Training(ENV, config, seed, None, threads=1, **limits), Curve()
+    for step in training.run(seconds):
+        if step.validation_error is not None:
+            curve.add(step.seconds, step.validation_error)
+        if curve.best() <= error or step.seconds >= seconds:
+            break
+    return training.policy(), curve
+
+
+def race(config: DQNConfig, seed: int, seconds: float) -> Race:
+    """Train SB3's best agent for some seconds, then our DQN until it is as good, at most as long.
+
+    Both are validated on the same episodes. The two policies are compared once more on others, beside the guide that
+    ours starts from: where the other's error is no less than the guide's, ours is soon there.
+
+    Args:
+        config: of our DQN.
+        seed: of both trainings.
+        seconds: of training.
+    """
+    best, theirs = train_theirs(seed, seconds)
+    policy, ours = train_ours(config, seed, seconds, theirs.best())
+    guide = Guide(entry_problem(ENV), recipe(ENV).get("guide", "greedy"))
+    alone = f"the guide alone, {guide.training_seconds:.1f} s"
+    policies = {f"SB3 {BEST.upper()}": best, "our DQN": policy, alone: guide.policy}
+    print(f"seed {seed}, {EVALUATION_EPISODES:,} evaluation episodes [µg/m³]:")
+    for row in evaluate(policies, ENV, EVALUATION_EPISODES, 0).to_dict("records"):
+        error, difference = (_interval(row, *how) for how in (("joint_error", ".3f"), ("difference", "+.3f")))
+        print(f"  {row['policy']}: {error}, difference {difference}")
+    for share in SHARES:
+        found = theirs.best(share * theirs.points[-1][0])
+        print(f"  to a validated {found:.3f}: ours {ours.reached(found):.2f} s, theirs {theirs.reached(found):.1f} s")
+    sys.stdout.flush()
+    return Race(theirs.best(), ours.reached(theirs.best()), theirs.reached(theirs.best()))
+
+
+def _interval(row: dict[str, Any], name: str, form: str) -> str:
+    return f"{row[name]:{form}} [{row[f'{name}_low']:{form}}, {row[f'{name}_high']:{form}}]"
+
+
+def reach(seconds: float, seeds: Sequence[int]) -> Contest:
+    """Who is sooner as good: trainings a second up to the least validated error of SB3's best agent.
+
+    One race a seed, run here: the error is known only then. What both sides compile is compiled before. Ours has the
+    recipe for a training of `OURS` of the time; an error that it does not find in all of the time counts as rate 0.
+    """
+    chosen = recipe(ENV, OURS * seconds)
+    config = DQNConfig.named(chosen["config"], **chosen["settings"])
+    train_theirs(0, math.inf, 10_000)
+    train_ours(config.replace(improvements=2, pairs=64, pair_updates=2, value_updates=2), 0, math.inf, 0.0)
+    races = [race(config, seed, seconds) for seed in seeds]
+    errors = " and ".join(f"{x.error:.2f}" for x in races)
+    return Contest(
+        f"training on {ENV} to the least joint error of the peer in {seconds:g} s: {errors} µg/m³; one round a seed",
+        "times/s",
+        iter([1.0 / x.ours for x in races]).__next__,
+        f"{named('stable-baselines3')} {BEST.upper()}, our settings",
+        iter([1.0 / x.theirs for x in races]).__next__,
+        10.0,
+        rounds=len(races),
+    )
+
+
+def contests(decisions: int, seconds: float = 0.0, seeds: Sequence[int] = (0,)) -> Iterator[Contest]:
+    """Decisions of training a second; and with ``seconds`` of the peer's training, the time to the same error."""
     yield Contest(
         f"DQN training on {ENV}, batch {BATCH}, an update every {EVERY} decisions",
         "decisions/s",
@@ -71,3 +197,5 @@ def contests(decisions: int) -> Iterator[Contest]:
         theirs(decisions),
         3.0,
     )
+    if seconds:
+        yield reach(seconds, seeds)

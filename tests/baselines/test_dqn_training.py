@@ -280,14 +280,17 @@ def test_recipes() -> None:
 
 def test_short_trainings_may_have_settings_of_their_own() -> None:
     known = json.loads(RECIPES.read_text(encoding="utf-8"))["MultiDevice-v0"]
-    limit, changes = known["short"]["seconds"], known["short"]["settings"]
+    limits = [short["seconds"] for short in known["short"]]
+    assert limits == sorted(limits)
     assert recipe("aq_gym/MultiDevice-v0")["settings"] == known["settings"]
-    assert recipe("aq_gym/MultiDevice-v0", limit + 1)["settings"] == known["settings"]
-    assert recipe("aq_gym/MultiDevice-v0", limit) == {
-        "config": "default",
-        "why": known["why"],
-        "settings": {**known["settings"], **changes},
-    }
+    assert recipe("aq_gym/MultiDevice-v0", limits[-1] + 1)["settings"] == known["settings"]
+    for short, longer in zip(known["short"], [0, *limits], strict=False):
+        for seconds in (longer + 1, short["seconds"]):
+            assert recipe("aq_gym/MultiDevice-v0", seconds) == {
+                "config": "default",
+                "why": known["why"],
+                "settings": {**known["settings"], **short["settings"]},
+            }
     assert recipe("aq_gym/TwoDevices-v0", 1.0) == recipe("aq_gym/TwoDevices-v0")
 
 

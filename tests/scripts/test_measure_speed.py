@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from agents import DQNConfig
 from aq_gym.placement import Fitness
 from baselines.dynamic_programming import solve
 from scripts import measure_speed
@@ -82,7 +84,7 @@ def test_writes_every_measurement(
     monkeypatch.setattr(solvers, "contests", few)
     monkeypatch.setattr(measure_speed, "measure_large", large)
     monkeypatch.setattr(growth, "curves", curve)
-    monkeypatch.setattr(learning, "contests", lambda decisions: iter(()))
+    monkeypatch.setattr(learning, "contests", lambda decisions, seconds, seeds: iter(()))
     monkeypatch.setattr(placement, "contests", few)
     output, page = tmp_path / "new" / "speed.csv", tmp_path / "speed.md"
     tiny = ["--rounds=1", "--seconds=0", "--start-rounds=1", f"--output={output}", f"--markdown={page}"]
@@ -94,6 +96,39 @@ def test_writes_every_measurement(
     assert all(float(row["ours"]) > 0 and row["numba"] for row in rows)
     assert {row["what"] for row in rows} >= {"solved", "large", "first use, compiled anew, over numba"}
     assert sorted(path.name for path in output.parent.iterdir()) == ["growth.csv", "growth.png", "speed.csv"]
+
+
+def test_an_error_is_reached_by_the_first_validation_that_found_it() -> None:
+    curve = learning.Curve()
+    assert curve.best() == curve.reached(9.0) == math.inf
+    for seconds, error in ((1.0, 6.0), (2.0, 7.0), (3.0, 5.0)):
+        curve.add(seconds, error)
+    assert (curve.best(), curve.best(by=2.5)) == (5.0, 6.0)
+    assert [curve.reached(error) for error in (7.0, 6.0, 5.5, 5.0, 4.9)] == [1.0, 1.0, 3.0, 3.0, math.inf]
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("sb3")
+def test_a_race_to_the_same_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    guided = {"start": "guide", "improve_from": "guide", "input_scaling": "standard", "hidden": [4]}
+    tiny = {"n_environments": 2, "start_decisions": 1, "total_decisions": 1, "start_updates": 1, "improvements": 2}
+    settings = {**guided, **tiny, "pairs": 2_000, "pair_updates": 50, "replay_capacity": 2_000}
+    monkeypatch.setattr(learning, "recipe", lambda env_id, seconds=0.0: {"config": "default", "settings": settings})
+    monkeypatch.setattr(learning, "VALIDATION_EPISODES", 4)
+    monkeypatch.setattr(learning, "EVALUATION_EPISODES", 4)
+    contest = learning.reach(0.3, [0])  # of PPO: it has hardly begun, and any sensible policy is as good
+    found = contest.run(5)
+    assert (found["rounds"], contest.goal) == (1, 10.0)
+    assert found["theirs"] > 0 and found["ours"] >= 0
+    assert "4 evaluation episodes" in capsys.readouterr().out
+
+
+def test_a_dqn_is_stopped_where_it_is_good_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learning, "VALIDATION_EPISODES", 4)
+    config = DQNConfig(n_environments=2, hidden=(4,), start_decisions=1, total_decisions=3_000, start_updates=1)
+    policy, curve = learning.train_ours(config, 0, math.inf, 1_000.0)
+    assert len(curve.points) == 1 and hasattr(policy, "act")
+    assert len(learning.train_ours(config, 0, math.inf, 0.0)[1].points) == 5  # rounds of 600 decisions
 
 
 @pytest.mark.slow

@@ -78,6 +78,7 @@ class DQNConfig:
     )
     pair_step: float = 1.0  # weight of the pairs beside the gaps as they are: many deciders that all react overshoot
     pair_alone: bool = False  # of many deciders only the one who decided otherwise reacts: the others' noise is gone
+    pair_alone_first: bool = False  # the same in the first step only
     value_updates: int = 1_500  # minibatches of batch_size in each fit of those values
 
     # Machine

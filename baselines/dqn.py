@@ -244,6 +244,7 @@ class Training:
             points=points,
             cut=self.agent.config.pair_cut,
             alone=self.agent.config.pair_alone,
+            alone_first=self.agent.config.pair_alone_first,
             threads=self.threads,
         )
 

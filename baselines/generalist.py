@@ -63,7 +63,7 @@ class MixedPairCollector:
         sampler: from a seed to what draws the instances.
         instances: how many share the pairs.
         cut: an instance's pairs are cut off (`PairCollector`) after T over this number; 0: never.
-        alone: as for `PairCollector`.
+        alone, alone_first: as for `PairCollector`.
         threads: None: as many as there are cores, at most eight.
     """
 
@@ -74,9 +74,11 @@ class MixedPairCollector:
         *,
         cut: int = 0,
         alone: bool = False,
+        alone_first: bool = False,
         threads: int | None = None,
     ) -> None:
         self._sampler, self._instances, self._cut, self._alone = sampler, instances, cut, alone
+        self._alone_first = alone_first
         self._threads = threads or min(8, available_cores())
 
     def __call__(self, network: QNetwork | None, n_pairs: int, rng: np.random.Generator) -> Pairs:
@@ -88,6 +90,7 @@ class MixedPairCollector:
         sampler = self._sampler(int(rng.integers(FIRST_TRAINING_SEED, 2 * FIRST_TRAINING_SEED)))
         problems = [sampler.draw() for _ in range(self._instances)]
         seeds = rng.integers(2**63, size=len(problems))
+        alone = self._alone or (self._alone_first and network is None)
         share = -(-n_pairs // len(problems))
 
         def play(problem: Problem, seed: int) -> Pairs:
@@ -96,9 +99,9 @@ class MixedPairCollector:
                 guide = best_threshold(problem, GUIDE_SEED, GUIDE_DECISIONS)
             side_by_side = min(64, max(8, -(-share // POINTS)))
             cut = -(-problem.horizon // self._cut) if self._cut else 0
-            shape: dict[str, Any] = {"n_episodes": side_by_side, "points": POINTS, "cut": cut, "alone": self._alone}
+            shape: dict[str, Any] = {"n_episodes": side_by_side, "points": POINTS, "cut": cut}
             collector = PairCollector(problem, guide, observation="per_device", **shape)
-            pairs = collector.collect(collector.layers(network), share, np.random.default_rng(seed))
+            pairs = collector.collect(collector.layers(network), share, np.random.default_rng(seed), alone)
             spread = float((pairs.deltas[:, 0] / pairs.scales).std()) or 1.0
             return pairs._replace(
                 observations=padded(pairs.observations, sampler.max_devices),
@@ -231,7 +234,13 @@ class GeneralistTraining(Training):
 
     def _collector(self) -> Collect:
         config = self.agent.config
-        return MixedPairCollector(self._sampler, cut=config.pair_cut, alone=config.pair_alone, threads=self.threads)
+        return MixedPairCollector(
+            self._sampler,
+            cut=config.pair_cut,
+            alone=config.pair_alone,
+            alone_first=config.pair_alone_first,
+            threads=self.threads,
+        )
 
 
 def generalist_for(problem: Problem) -> GreedyPolicy:

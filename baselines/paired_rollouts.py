@@ -101,6 +101,7 @@ class PairCollector:
         points: decisions an episode at which both actions are tried; most of them where the policy is in doubt.
         cut: slots after which a pair is cut off for the first time, and after twice as many for good; 0: never.
         alone: of the devices only the one that decided otherwise reacts, see `Episodes.branch`.
+        alone_first: so where no network is given: noise falls by more than the bias that this brings in.
         threads: None: as many as there are cores, at most eight.
     """
 
@@ -114,9 +115,11 @@ class PairCollector:
         points: int = 24,
         cut: int = 0,
         alone: bool = False,
+        alone_first: bool = False,
         threads: int | None = None,
     ) -> None:
         self.problem, self.guide, self.observation, self._alone = problem, guide, observation, alone
+        self._alone_first = alone_first
         self._cuts = (cut, 2 * cut) if cut else ()
         self._n_episodes, self._points = n_episodes, min(points, problem.horizon * problem.n_devices)
         self._threads = threads or min(_SHARES, available_cores())
@@ -130,10 +133,10 @@ class PairCollector:
             TypeError: a network that can't be compiled.
             ValueError: no free decision was met, or no network and no guide.
         """
-        layers = self.layers(network)
+        layers, alone = self.layers(network), self._alone or (self._alone_first and network is None)
         share, seeds = -(-n_pairs // _SHARES), rng.integers(2**63, size=_SHARES)
         with ThreadPoolExecutor(self._threads) as pool:
-            parts = list(pool.map(lambda seed: self.collect(layers, share, np.random.default_rng(seed)), seeds))
+            parts = list(pool.map(lambda seed: self.collect(layers, share, np.random.default_rng(seed), alone), seeds))
         return together(parts)
 
     def layers(self, network: QNetwork | None) -> Layers:
@@ -148,7 +151,7 @@ class PairCollector:
         silent = np.array([len(DEVICE_FEATURES), 1], np.int64)
         return Layers(WIDTHS + np.array([1, 0]), weights, silent, np.zeros(len(DEVICE_FEATURES) + 1, np.float32))
 
-    def collect(self, layers: Layers, n_pairs: int, rng: np.random.Generator) -> Pairs:
+    def collect(self, layers: Layers, n_pairs: int, rng: np.random.Generator, alone: bool = False) -> Pairs:
         """Play ``n_pairs`` pairs in this thread, see `Pairs`; deltas in µg/m³, summed over the slots of a stretch.
 
         Raises:
@@ -165,7 +168,7 @@ class PairCollector:
             episodes.play(layers, scores)
             points = self._doubtful(scores, rng)
             episodes.begin(rows, path, unread)
-            found = episodes.branch(layers, points, self._cuts, alone=self._alone)
+            found = episodes.branch(layers, points, self._cuts, alone=alone)
             free = ~np.isnan(found.gains[..., 0])
             if not free.any():
                 raise ValueError(

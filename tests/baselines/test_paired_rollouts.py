@@ -263,6 +263,21 @@ def test_without_a_network_the_guide_plays_on(problem: Problem) -> None:
         PairCollector(problem)(None, 10, np.random.default_rng(0))
 
 
+def test_others_may_repeat_what_they_did_while_the_guide_plays_alone(
+    problem: Problem, observations: np.ndarray
+) -> None:
+    guide, network = best_threshold(problem), duelling(observations)
+
+    def deltas(played: Any, **how: bool) -> np.ndarray:
+        collect = PairCollector(problem, guide, n_episodes=8, **how)  # type: ignore[arg-type]
+        return collect(played, 400, np.random.default_rng(0)).deltas
+
+    assert (deltas(None, alone_first=True) == deltas(None, alone=True)).all()
+    assert (deltas(network, alone_first=True) == deltas(network)).all()
+    for played in (None, network):
+        assert (deltas(played, alone=True) != deltas(played)).any()
+
+
 def linear_gap(weights: np.ndarray) -> DuellingQ:
     """A duelling network without hidden layers whose gap has these 32 weights and bias."""
     network = DuellingQ(SIZE, 2, ()).requires_grad_(False)

@@ -43,7 +43,7 @@ INTRODUCTION = (
     "Both sides of a contest take turns on one thread; a ratio is taken within each turn, and the tables show the "
     "median and the range. Machines like this one are shared: the same command gives other rates an hour later, and "
     "ratios that differ by a fifth. CartPole shows four numbers and infers nothing; MultiDevice with ten devices shows "
-    "124, of which eighty are what the map's errors would become: so its batches are compared with their own kernel too."
+    "124, eighty of them about what the map's errors would become: so its batches run beside their own kernel too."
 )
 SECTIONS = ("environments", "start", "solvers", "placement", "learning", "growth")
 PEERS = {"quantecon": "quantecon", "envpool": "envpool", "pymoo": "pymoo"}

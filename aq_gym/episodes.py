@@ -126,7 +126,7 @@ class Episodes:
         numbers = (delta2, network.temporal_variance, delta2**0.5, 1.0 / error_bound(problem), network.levels[-1])
         places = rows // kernels.LANES * kernels.N_WORK * kernels.LANES + rows % kernels.LANES
         about = problem.energy_budget, problem.max_sleep, problem.options["fuse_measured"], joint, aware
-        spill = kernels.LANES if padded - n <= 3 * m + 3 else n - padded + kernels.LANES
+        spill = kernels.LANES if padded - n <= m + 1 else n - padded + kernels.LANES
         sizes = (m, n, horizon, *about, kernels.LANES, spill, *places, *rows)
         scarcity = 1.0 / (horizon * np.maximum(np.arange(problem.energy_budget + 1), 1))
         told = np.array([*numbers, *traits(problem), *scarcity, *learned])
@@ -138,7 +138,7 @@ class Episodes:
             np.zeros((k, kernels.N_CLOCK + 2 * m), np.int64),
             np.zeros((k, kernels.N_SCORE + m + horizon + 1)),
             np.ones((k, kernels.N_FIELD * padded)),
-            np.zeros((k, kernels.N_SHOWN * padded + m if viewed else 0), np.float32),
+            np.zeros((k, kernels.N_SHOWN * padded + 5 * m + 2 if viewed else 0), np.float32),
             np.zeros((k, m if joint else 2), np.int8),
         )
         if not joint:

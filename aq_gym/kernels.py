@@ -18,6 +18,9 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import numba
 import numpy as np
+from numba.core import types
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array
 from numpy.typing import NDArray
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -61,6 +64,25 @@ def _jit(function: _Function, **options: Any) -> _Function:
         return cast(_Function, numba.njit(function, **_OPTIONS, **options))
 
 
+@cast(Any, intrinsic)
+def _pointer(context, numbers, start):
+    """Where a contiguous array's numbers, or those behind a pointer, begin after the first ``start``.
+
+    Handed over, an array is five numbers and two for each axis, and each index is asked whether it is negative.
+    Loops over episodes turn their counter k into k ^ never: else the compiler counts up forty addresses in every turn.
+    """
+    is_array = isinstance(numbers, types.Array) and numbers.layout == "C"
+    if not is_array and not isinstance(numbers, types.CPointer):
+        raise numba.TypingError(f"_pointer: expected a contiguous array or a pointer, got {numbers}")
+
+    def build(context, builder, signature, arguments):
+        given, first = arguments
+        data = make_array(numbers)(context, builder, given).data if is_array else given
+        return builder.gep(data, [first])
+
+    return types.CPointer(numbers.dtype)(numbers, types.intp), build
+
+
 def aligned(shape: tuple[int, ...]) -> NDArray[np.float64]:
     """Zeros that begin on a line of the cache, so that no vector register's load touches two."""
     size = int(np.prod(shape))
@@ -85,7 +107,7 @@ class State(NamedTuple):
     whole: NDArray[np.int64]  # (K, 3 + 2M) clock, energy, delay
     real: NDArray[np.float64]  # (K, 4 + M + T + 1) score, record, path [µg/m³]
     sums: NDArray[np.float64]  # (K, 4P) in blocks, see the indices below; level-aware: (M,) errors at the devices
-    shown: NDArray[np.float32]  # (K, 6P + M) what the full observation is made of, see `_draw`; else (K, 0)
+    shown: NDArray[np.float32]  # (K, 5P + 5M + 2) what the full observation is made of, see `_draw`; else (K, 0)
     mask: NDArray[np.int8]  # (K, 2) what is allowed: off, on; in the joint view (K, M) 0 off, 1 on, 2 free
 
     @property
@@ -144,19 +166,22 @@ class Branches(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """The constants as the equations read them."""
+    """The constants as the equations read them. Arrays are pointers to their first numbers, see `_pointer`."""
 
-    relation: NDArray[np.float64]
-    near: NDArray[np.float32]
+    relation: Any
+    near: Any
+    traits: Any  # (5,) what tells this problem from others, see `observation.traits`
+    quality: Any  # (M,) the same of each device
+    scarcity: Any  # (B + 1,) 1/(p T) of p sensings left; its first number means nothing
+    learned: Any  # (L,) of level-aware inference, see `_krige`
+    places: Any  # (M,) of the devices' locations in ``work``
+    spots: Any  # (M,) the devices' locations
+    work: Any
     delta2: float
     sigma2: float
     delta: float
     error_scale: float
     top_level: float
-    traits: NDArray[np.float64]  # (5,) what tells this problem from others, see `observation.traits`
-    quality: NDArray[np.float64]  # (M,) the same of each device
-    scarcity: NDArray[np.float64]  # (B + 1,) 1/(p T) of p sensings left; its first number means nothing
-    learned: NDArray[np.float64]  # (L,) of level-aware inference, see `_krige`
     n_devices: int
     n_locations: int
     horizon: int
@@ -167,37 +192,41 @@ class Setting(NamedTuple):
     aware: int  # 1: level-aware inference
     lanes: int  # LANES, but unknown to the compiler, which else unrolls loops instead of using vector registers
     spill: int  # how many numbers of the last block of LANES may be written into a full observation
-    places: NDArray[np.int64]  # (M,) of the devices' locations in ``work``
-    spots: NDArray[np.int64]  # (M,) the devices' locations
-    work: NDArray[np.float64]
+    never: int  # 0, unknown to the compiler: see `_pointer`
+    blocks: int  # of LANES locations in a row
+    kept: int  # 1: ``shown`` is in use
 
 
 class Episode(NamedTuple):
-    """Views of one episode of a State."""
+    """Pointers to the state of one episode, see State."""
 
-    clock: NDArray[np.int64]
-    energy: NDArray[np.int64]
-    delay: NDArray[np.int64]
-    record: NDArray[np.float64]
-    path: NDArray[np.float64]
-    sums: NDArray[np.float64]
-    shown: NDArray[np.float32]
-    score: NDArray[np.float64]
-    mask: NDArray[np.int8]
+    clock: Any
+    energy: Any
+    delay: Any
+    record: Any
+    path: Any
+    sums: Any
+    shown: Any
+    score: Any
+    mask: Any
 
 
 # Rows of locations lie in blocks: the first LANES locations of every row, then the next. The compiler can tell such
 # rows apart, so whole vector registers pass through loops that read and write many of them.
 LANES = 32
+ONE, TWO, THREE, FOUR = (np.uint64(n) for n in range(1, 5))
 A, B, FRESH, FRESH_A = (np.uint64(n * LANES) for n in range(4))  # relation
 S0, S1 = np.uint64(0), np.uint64(LANES)  # sums: now
-S0_REST, S1_REST = np.uint64(2 * LANES), np.uint64(3 * LANES)  # if the device and the later ones with energy sense
+MORE, MORE_A = (
+    np.uint64(2 * LANES),
+    np.uint64(3 * LANES),
+)  # by which they grow if it and the later ones with energy sense
 NOW_AT = np.uint64(0)  # work: J now
 ON_AT = np.uint64(LANES)  # J if the device senses; in the joint view, if all with energy do
 OFF_AT = np.uint64(2 * LANES)  # J if it sleeps and the later ones with energy sense
 RATIO, ZEROTH, FIRST, OVER_ZEROTH = (np.uint64(n * LANES) for n in range(4))  # shown: J/e, S0, S1, 1/S0
-MORE, MORE_A = np.uint64(4 * LANES), np.uint64(5 * LANES)  # by which the sums of the rest are more
-N_FIELD, N_WORK, N_SHOWN = 4, 3, 6
+MARK = np.uint64(4 * LANES)  # 0 where it was measured in this slot, -1 where a later device with energy stands, else 1
+N_FIELD, N_WORK, N_SHOWN = 4, 3, 5
 SLOT, TURN, CAPPED = range(3)  # clock
 ENERGY, DELAY = range(2)  # battery
 NOW, LAST, TOTAL, LEVEL = range(4)  # score
@@ -207,28 +236,44 @@ BEGIN, WAIT, PLACE = 2, 3, 4  # beside 0 off and 1 on: what an episode may be to
 
 
 @inner
-def _setting(relation, near, x, n, work):
-    a, b = 5 + N_TRAITS, 5 + N_TRAITS + n[0]
-    c = b + n[3] + 1
-    about = n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10 : 10 + n[0]], n[10 + n[0] :], work
-    return Setting(relation, near, x[0], x[1], x[2], x[3], x[4], x[5:a], x[a:b], x[b:c], x[c:], *about)
+def _setting(relation, near, x, n, work, shown):
+    m, quality = n[0], 5 + N_TRAITS
+    scarcity, devices = quality + m, 10
+    learned = scarcity + n[3] + 1
+    told = _pointer(x, 5), _pointer(x, quality), _pointer(x, scarcity), _pointer(x, learned)
+    places = _pointer(n, devices), _pointer(n, devices + m)
+    numbers = x[0], x[1], x[2], x[3], x[4], m, n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[8] - LANES
+    blocks, kept = relation.shape[1] // (N_FIELD * LANES), 1 if shown.shape[1] > 0 else 0
+    return Setting(
+        _pointer(relation, 0), _pointer(near, 0), *told, *places, _pointer(work, 0), *numbers, blocks, kept
+    )  # fmt: skip
+
+
+@inner
+def _row(array, k):
+    """Row k of an array of two axes."""
+    return _pointer(array, k * array.shape[1])
+
+
+@inner
+def _relations(p, m):
+    """Device m's rows of locations."""
+    return _pointer(p.relation, m * p.blocks * N_FIELD * LANES)
 
 
 @inner
 def _episode(k, whole, real, sums, shown, mask):
-    m = (whole.shape[1] - N_CLOCK) // 2
-    clock, energy, delay = whole[k, :N_CLOCK], whole[k, N_CLOCK : N_CLOCK + m], whole[k, N_CLOCK + m :]
-    score, record, path = real[k, :N_SCORE], real[k, N_SCORE : N_SCORE + m], real[k, N_SCORE + m :]
-    return Episode(clock, energy, delay, record, path, sums[k], shown[k], score, mask[k])
+    m, w, r = (whole.shape[1] - N_CLOCK) // 2, _row(whole, k), _row(real, k)
+    energy, delay, record, path = N_CLOCK, N_CLOCK + m, N_SCORE, N_SCORE + m
+    battery = _pointer(w, energy), _pointer(w, delay), _pointer(r, record), _pointer(r, path)
+    return Episode(w, *battery, _row(sums, k), _row(shown, k), r, _row(mask, k))
 
 
 @inner
-def _source(p, s, m):
-    """Device m's variance over e² without the spatial part, and its record's relative deviation from the level."""
-    e = s.path[s.clock[SLOT]]
-    u = s.record[m]
-    variance = p.delta2 * u * u + p.sigma2 * s.delay[m]
-    return variance / (e * e), u / e - 1.0
+def _source(p, s, m, over):
+    """Device m's variance over e² without the spatial part, and its record's relative deviation; ``over``: 1/e."""
+    relative = s.record[m] * over
+    return p.delta2 * relative * relative + p.sigma2 * over * over * s.delay[m], relative - 1.0
 
 
 # In double precision a core divides, and draws roots, at a fraction of the speed of single precision, and nothing else
@@ -252,19 +297,31 @@ def _relative_error(zeroth, first):
 
 
 @leaf
-def _infer_rows(lanes, e, sums, zeroth, first, work, row):
-    """J from two of the sums, into a row of ``work``."""
-    for block in range(sums.shape[0] // N_FIELD // LANES):
+def _infer_rows(lanes, blocks, e, rest, sums, work, row):
+    """J now, or if ``rest`` is 1 with what is more, into a row of ``work``."""
+    for block in range(blocks):
         f, w = np.uint64(block * N_FIELD * LANES), np.uint64(block * N_WORK * LANES)
         for i in range(lanes):
-            j = np.uint64(i)
-            work[w + row + j] = e * _relative_error(sums[f + zeroth + j], sums[f + first + j])
+            j = f + np.uint64(i)
+            zeroth, first = sums[j + S0] + rest * sums[j + MORE], sums[j + S1] + rest * sums[j + MORE_A]
+            work[w + row + np.uint64(i)] = e * _relative_error(zeroth, first)
 
 
 @leaf
-def _add_device(lanes, c, deviation, rest, relation, sums):
-    """Add a device to the sums, and as a fresh one to those of the rest if ``rest`` is 1."""
-    for block in range(sums.shape[0] // N_FIELD // LANES):
+def _add_device(lanes, blocks, c, deviation, relation, sums):
+    for block in range(blocks):
+        f = np.uint64(block * N_FIELD * LANES)
+        for i in range(lanes):
+            j = f + np.uint64(i)
+            weight = _reciprocal(c + relation[j + B])
+            sums[j + S0] += weight
+            sums[j + S1] += weight * (deviation + relation[j + A])
+
+
+@leaf
+def _add_device_of_rest(lanes, blocks, c, deviation, relation, sums):
+    """Add a device, and what its fresh reading is more."""
+    for block in range(blocks):
         f = np.uint64(block * N_FIELD * LANES)
         for i in range(lanes):
             j = f + np.uint64(i)
@@ -272,14 +329,14 @@ def _add_device(lanes, c, deviation, rest, relation, sums):
             weighted = weight * (deviation + relation[j + A])
             sums[j + S0] += weight
             sums[j + S1] += weighted
-            sums[j + S0_REST] += weight + rest * (relation[j + FRESH] - weight)
-            sums[j + S1_REST] += weighted + rest * (relation[j + FRESH_A] - weighted)
+            sums[j + MORE] += relation[j + FRESH] - weight
+            sums[j + MORE_A] += relation[j + FRESH_A] - weighted
 
 
 @leaf
-def _suppose(lanes, e, c, deviation, rest, relation, sums, work):
-    """J with the device fresh in the sums, and with it as it is in those of the rest."""
-    for block in range(sums.shape[0] // N_FIELD // LANES):
+def _suppose(lanes, blocks, e, c, deviation, rest, relation, sums, work):
+    """J with the device fresh, and as it is with the later ones fresh; ``rest``: 1 if it has energy."""
+    for block in range(blocks):
         f, w = np.uint64(block * N_FIELD * LANES), np.uint64(block * N_WORK * LANES)
         for i in range(lanes):
             j, k = f + np.uint64(i), w + np.uint64(i)
@@ -287,20 +344,24 @@ def _suppose(lanes, e, c, deviation, rest, relation, sums, work):
             more = relation[j + FRESH] - weight
             more_a = relation[j + FRESH_A] - weight * (deviation + relation[j + A])
             work[k + ON_AT] = e * _relative_error(sums[j + S0] + more, sums[j + S1] + more_a)
-            zeroth, first = sums[j + S0_REST] - rest * more, sums[j + S1_REST] - rest * more_a
-            work[k + OFF_AT] = e * _relative_error(zeroth, first)
+            zeroth, first = sums[j + MORE] - rest * more, sums[j + MORE_A] - rest * more_a
+            work[k + OFF_AT] = e * _relative_error(sums[j + S0] + zeroth, sums[j + S1] + first)
 
 
 @leaf
-def _refresh(lanes, sign, c, deviation, relation, sums, zeroth, first):
-    """Add what a device's fresh reading changes in two of the sums, or take it away."""
-    for block in range(sums.shape[0] // N_FIELD // LANES):
+def _settle(lanes, blocks, on, c, deviation, relation, sums):
+    """A device with energy has decided: what its fresh reading is more is no longer open; it is now known if ``on``."""
+    for block in range(blocks):
         f = np.uint64(block * N_FIELD * LANES)
         for i in range(lanes):
             j = f + np.uint64(i)
             weight = _reciprocal(c + relation[j + B])
-            sums[j + zeroth] += sign * (relation[j + FRESH] - weight)
-            sums[j + first] += sign * (relation[j + FRESH_A] - weight * (deviation + relation[j + A]))
+            more = relation[j + FRESH] - weight
+            more_a = relation[j + FRESH_A] - weight * (deviation + relation[j + A])
+            sums[j + S0] += on * more
+            sums[j + S1] += on * more_a
+            sums[j + MORE] -= more
+            sums[j + MORE_A] -= more_a
 
 
 @leaf
@@ -340,17 +401,19 @@ def _open_slot(p, s):
     if p.aware:
         return
     sums = s.sums
-    for j in range(sums.shape[0]):
+    for j in range(p.blocks * N_FIELD * LANES):
         sums[j] = 0.0
-    turn = s.clock[TURN]
+    turn, over = s.clock[TURN], 1.0 / s.path[s.clock[SLOT]]
     for m in range(p.n_devices):
-        c, deviation = _source(p, s, m)
-        rest = 1.0 if m >= turn and s.energy[m] > 0 else 0.0
-        _add_device(p.lanes, c, deviation, rest, p.relation[m], sums)
+        c, deviation = _source(p, s, m, over)
+        if m >= turn and s.energy[m] > 0:
+            _add_device_of_rest(p.lanes, p.blocks, c, deviation, _relations(p, m), sums)
+        else:
+            _add_device(p.lanes, p.blocks, c, deviation, _relations(p, m), sums)
 
 
 @leaf
-def _krige(lanes, e, n_devices, max_sleep, learned, relation, work, row):
+def _krige(lanes, blocks, e, n_devices, max_sleep, learned, relation, work, row):
     """J of level-aware inference: the deviation that `estimation.LevelAware` claims, into a row of ``work``.
 
     ``learned`` holds ν², drift, floor, then rho (D + 1), the devices' parts 1 + m (M) and covariances C (M, M); the
@@ -360,11 +423,10 @@ def _krige(lanes, e, n_devices, max_sleep, learned, relation, work, row):
     """
     m, n_work = n_devices, N_WORK * LANES
     unsure, drift, floor = learned[0] * e * e, learned[1], learned[2]
-    rho, part, own = learned[3 : 4 + max_sleep], learned[4 + max_sleep :], learned[4 + max_sleep + m :]
-    blocks = relation.shape[1] // N_FIELD // LANES
-    delay = work[blocks * n_work :]
-    record, left, factor = delay[m:], delay[2 * m :], delay[3 * m :]
-    solved = factor[m * m :]
+    rho, part, own = _pointer(learned, 3), _pointer(learned, 4 + max_sleep), _pointer(learned, 4 + max_sleep + m)
+    delay = _pointer(work, blocks * n_work)
+    record, left, factor = _pointer(delay, m), _pointer(delay, 2 * m), _pointer(delay, 3 * m)
+    solved = _pointer(factor, m * m)
     for i in range(m):
         walked, noise = drift * delay[i], learned[0] * (record[i] * record[i] + e * e)
         left[i] = walked * noise / (walked + noise) if walked > 0.0 and noise > 0.0 else 0.0
@@ -381,12 +443,13 @@ def _krige(lanes, e, n_devices, max_sleep, learned, relation, work, row):
     for block in range(blocks):
         f, w = block * N_FIELD * LANES, block * n_work + np.int64(row)
         for x in range(lanes):
-            location = relation[0, f + np.int64(B) + x]
-            work[w + x] = relation[0, f + np.int64(FRESH) + x] * e * e + unsure * location * location
+            location = relation[f + np.int64(B) + x]
+            work[w + x] = relation[f + np.int64(FRESH) + x] * e * e + unsure * location * location
         for i in range(m):
             alike, common = rho[np.int64(delay[i])] * record[i] * e, unsure * part[i]
+            covariance = _pointer(relation, i * blocks * N_FIELD * LANES + f)
             for x in range(lanes):
-                solved[i * LANES + x] = alike * relation[i, f + x] + common * relation[0, f + np.int64(B) + x]
+                solved[i * LANES + x] = alike * covariance[x] + common * relation[f + np.int64(B) + x]
             for k in range(i):
                 for x in range(lanes):
                     solved[i * LANES + x] -= factor[i * m + k] * solved[k * LANES + x]
@@ -402,12 +465,12 @@ def _krige(lanes, e, n_devices, max_sleep, learned, relation, work, row):
 def _ask(p, s, row, fresh, later):
     """Level-aware: the map if device ``fresh`` (-1: none) senses, and those from ``later`` on with energy do."""
     e, m = s.path[s.clock[SLOT]], p.n_devices
-    at = p.relation.shape[1] // N_FIELD * N_WORK
+    at = p.blocks * N_WORK * LANES
     for i in range(m):
         senses = i == fresh or (i >= later and s.energy[i] > 0)
         p.work[at + i] = 0.0 if senses else s.delay[i]
         p.work[at + m + i] = e if senses else s.record[i]
-    _krige(p.lanes, e, m, p.max_sleep, p.learned, p.relation, p.work, row)
+    _krige(p.lanes, p.blocks, e, m, p.max_sleep, p.learned, p.relation, p.work, row)
 
 
 @inner
@@ -428,8 +491,43 @@ def _infer(p, s):
             s.sums[i] = p.work[np.uint64(p.places[i]) + NOW_AT]
         return
     e = s.path[s.clock[SLOT]]
-    _infer_rows(p.lanes, e, s.sums, S0, S1, p.work, NOW_AT)
+    _infer_rows(p.lanes, p.blocks, e, 0.0, s.sums, p.work, NOW_AT)
     _keep_measured(p, s, NOW_AT, e)
+
+
+@inner
+def _infer_shown(lanes, blocks, n, delta, sums, shown):
+    """The map as it is now, into ``shown``; returns the average of J/e over the n locations."""
+    total, inferred = 0.0, 0.0
+    for block in range(blocks):
+        f, v = np.uint64(block * N_FIELD * LANES), np.uint64(block * N_SHOWN * LANES)
+        for i in range(lanes):
+            j, k = f + np.uint64(i), v + np.uint64(i)
+            zeroth, first = sums[j + S0], sums[j + S1]
+            square, short = zeroth + first * first, np.float32(zeroth)
+            root = np.sqrt(np.float32(square))
+            over = np.float32(1.0) / (root * short)
+            near = np.float64(over)
+            ratio = square * near  # as in `_relative_error`
+            rounded = ratio * zeroth
+            ratio += 0.5 * near * (square - rounded * rounded)
+            mark = np.float64(abs(shown[k + MARK]))
+            total += mark * ratio
+            inferred += mark
+            shown[k + RATIO] = ratio
+            shown[k + ZEROTH] = short
+            shown[k + FIRST] = first
+            shown[k + OVER_ZEROTH] = over * root
+    return (total + delta * (n - inferred)) / n
+
+
+@inner
+def _assess(p, s):
+    """Infer the map as it is now; returns its average joint error."""
+    if p.kept:
+        return s.path[s.clock[SLOT]] * _infer_shown(p.lanes, p.blocks, p.n_locations, p.delta, s.sums, s.shown)
+    _infer(p, s)
+    return _average(p.work, NOW_AT, p.n_locations)
 
 
 @inner
@@ -462,8 +560,8 @@ def _consider(p, s):
         _ask_ahead(p, s)
         return
     e = s.path[s.clock[SLOT]]
-    c, deviation = _source(p, s, m)
-    _suppose(p.lanes, e, c, deviation, 1.0 if s.energy[m] > 0 else 0.0, p.relation[m], s.sums, p.work)
+    c, deviation = _source(p, s, m, 1.0 / e)
+    _suppose(p.lanes, p.blocks, e, c, deviation, 1.0 if s.energy[m] > 0 else 0.0, _relations(p, m), s.sums, p.work)
     if p.fuse == 0:
         known = p.delta * e
         p.work[np.uint64(p.places[m]) + ON_AT] = known
@@ -500,11 +598,13 @@ def _executed(energy, delay, max_sleep, action):
 
 
 @inner
-def _freshen(p, s, m):
-    """Device m senses."""
+def _carry_out(p, s, m, on):
+    """Device m, which has energy, senses or sleeps."""
     if p.aware == 0:
-        c, deviation = _source(p, s, m)
-        _refresh(p.lanes, 1.0, c, deviation, p.relation[m], s.sums, S0, S1)
+        c, deviation = _source(p, s, m, 1.0 / s.path[s.clock[SLOT]])
+        _settle(p.lanes, p.blocks, 1.0 if on else 0.0, c, deviation, _relations(p, m), s.sums)
+    if on == 0:
+        return
     s.energy[m] -= 1
     s.delay[m] = 0
     s.record[m] = s.path[s.clock[SLOT]]
@@ -516,13 +616,12 @@ def _decide(p, s, action):
     m = s.clock[TURN]
     on = _executed(s.energy[m], s.delay[m], p.max_sleep, action)
     before = s.score[NOW]
+    if s.energy[m] > 0:
+        _carry_out(p, s, m, on)
+    if p.kept:
+        _redraw(p, s, m, on)
     if on:
-        _freshen(p, s, m)
-        _infer(p, s)
-        s.score[NOW] = _average(p.work, NOW_AT, p.n_locations)
-    elif s.energy[m] > 0 and p.aware == 0:
-        c, deviation = _source(p, s, m)
-        _refresh(p.lanes, -1.0, c, deviation, p.relation[m], s.sums, S0_REST, S1_REST)
+        s.score[NOW] = _assess(p, s)
     after = s.score[NOW]
     if m + 1 < p.n_devices:
         s.clock[TURN] = m + 1
@@ -555,8 +654,9 @@ def _look_around(p, s, anew):
         return False
     if anew:
         _open_slot(p, s)
-        _infer(p, s)
-        s.score[NOW] = _average(p.work, NOW_AT, p.n_locations)
+        if p.kept:
+            _draw(p, s)
+        s.score[NOW] = _assess(p, s)
     return True
 
 
@@ -575,9 +675,8 @@ def _decide_together(p, s, actions, forced):
         on = _executed(s.energy[m], s.delay[m], p.max_sleep, actions[m])
         forced[m] = on != actions[m]
         if on:
-            _freshen(p, s, m)
-    _infer(p, s)
-    s.score[NOW] = _average(p.work, NOW_AT, p.n_locations)
+            _carry_out(p, s, m, on)
+    s.score[NOW] = _assess(p, s)
     reward = -s.score[NOW]
     _close_slot(p, s)
     return reward
@@ -590,7 +689,7 @@ def _suppose_all(p, s):
         _ask(p, s, ON_AT, -1, 0)
         return
     e = s.path[s.clock[SLOT]]
-    _infer_rows(p.lanes, e, s.sums, S0_REST, S1_REST, p.work, ON_AT)
+    _infer_rows(p.lanes, p.blocks, e, 1.0, s.sums, p.work, ON_AT)
     if p.fuse == 0:
         for i in range(p.n_devices):
             if s.energy[i] > 0:
@@ -610,8 +709,8 @@ def _observe_full(p, s, out):
     by_budget, by_sleep, by_level = 1.0 / p.budget, 1.0 / p.max_sleep, 1.0 / p.top_level
     scale = p.error_scale if left > 0 else 0.0
     scale_off = 0.0 if p.joint or turn == n_devices - 1 else scale  # nobody comes later
-    _show_decreases(work, ON_AT, scale, n, out[on:])
-    _show_decreases(work, OFF_AT, scale_off, n, out[off:])
+    _show_decreases(work, ON_AT, scale, n, _pointer(out, on))
+    _show_decreases(work, OFF_AT, scale_off, n, _pointer(out, off))
     for i in range(n_devices):
         energy, at = s.energy[i], np.uint64(p.places[i])
         deficiency = _deficiency(p, energy, left)
@@ -629,31 +728,9 @@ def _observe_full(p, s, out):
     out[tail + 1 + 2 * n_devices] = s.path[min(slot, p.horizon)] * by_level
 
 
-# Little of what the full observation shows changes between the decisions of a slot: `shown` keeps what hypotheticals
-# are computed from, in single precision and in blocks, and then the deficiencies (M).
-
-
-@leaf
-def _keep_map(lanes, by_level, sums, work, shown):
-    for block in range(sums.shape[0] // N_FIELD // LANES):
-        f, v = np.uint64(block * N_FIELD * LANES), np.uint64(block * N_SHOWN * LANES)
-        w = np.uint64(block * N_WORK * LANES)
-        for i in range(lanes):
-            j = np.uint64(i)
-            shown[v + RATIO + j] = work[w + NOW_AT + j] * by_level
-            shown[v + ZEROTH + j] = sums[f + S0 + j]
-            shown[v + FIRST + j] = sums[f + S1 + j]
-            shown[v + OVER_ZEROTH + j] = np.float32(1.0) / np.float32(sums[f + S0 + j])
-
-
-@leaf
-def _keep_rest(lanes, sums, shown):
-    for block in range(sums.shape[0] // N_FIELD // LANES):
-        f, v = np.uint64(block * N_FIELD * LANES), np.uint64(block * N_SHOWN * LANES)
-        for i in range(lanes):
-            j = np.uint64(i)
-            shown[v + MORE + j] = sums[f + S0_REST + j] - sums[f + S0 + j]
-            shown[v + MORE_A + j] = sums[f + S1_REST + j] - sums[f + S1 + j]
+# Little of what the full observation shows changes between the decisions of a slot. `shown` keeps in single precision
+# what hypotheticals are computed from, in blocks; then the deficiencies (M) and the numbers that are only copied, those
+# before the decreases (2M) and those behind (2M + 2).
 
 
 @inner
@@ -663,106 +740,153 @@ def _deficiency(p, energy, left):
 
 
 @inner
+def _slot_of(spot):
+    """Where a location stands in a row of ``shown``."""
+    return np.uint64(spot // LANES * N_SHOWN * LANES + spot % LANES)
+
+
+@inner
 def _draw(p, s):
-    """Write all of ``shown``, from the raw state, the sums and the map in ``work``."""
-    blocks, left = s.sums.shape[0] // N_FIELD // LANES, p.horizon - s.clock[SLOT] + 1
-    _keep_map(p.lanes, 1.0 / s.path[s.clock[SLOT]], s.sums, p.work, s.shown)
-    _keep_rest(p.lanes, s.sums, s.shown)
-    for i in range(p.n_devices):
-        s.shown[blocks * N_SHOWN * LANES + i] = _deficiency(p, s.energy[i], left)
+    """Write all of ``shown`` that `_infer_shown` does not."""
+    m, shown, turn = p.n_devices, s.shown, s.clock[TURN]
+    blocks, left = p.blocks, p.horizon - s.clock[SLOT] + 1
+    by_budget, by_sleep, by_level = 1.0 / p.budget, 1.0 / p.max_sleep, 1.0 / p.top_level
+    for block in range(blocks):
+        for i in range(LANES):
+            shown[block * N_SHOWN * LANES + np.int64(MARK) + i] = 1.0
+    for j in range(p.n_locations, blocks * LANES):
+        shown[_slot_of(j) + MARK] = 0.0
+    if p.fuse == 0:
+        for i in range(m):
+            later = i > turn and s.energy[i] > 0
+            shown[_slot_of(p.spots[i]) + MARK] = 0.0 if s.delay[i] == 0 else -1.0 if later else 1.0
+    kept = _pointer(shown, blocks * N_SHOWN * LANES)
+    for i in range(m):
+        kept[i] = _deficiency(p, s.energy[i], left)
+    for i in range(m):
+        kept[m + i] = 0.0
+    kept[m + turn] = 1.0
+    for i in range(m):
+        kept[2 * m + i] = s.energy[i] * by_budget
+    kept[3 * m] = left / p.horizon
+    for i in range(m):
+        kept[3 * m + 1 + i] = s.delay[i] * by_sleep
+    for i in range(m):
+        kept[4 * m + 1 + i] = s.record[i] * by_level
+    kept[5 * m + 1] = s.path[s.clock[SLOT]] * by_level
 
 
 @inner
-def _redraw(p, s, m, had_energy):
-    """Write what of it changed when device m decided, in the midst of a slot."""
-    if had_energy:
-        if s.delay[m] == 0:
-            blocks, left = s.sums.shape[0] // N_FIELD // LANES, p.horizon - s.clock[SLOT] + 1
-            _keep_map(p.lanes, 1.0 / s.path[s.clock[SLOT]], s.sums, p.work, s.shown)
-            s.shown[blocks * N_SHOWN * LANES + m] = _deficiency(p, s.energy[m], left)
-        _keep_rest(p.lanes, s.sums, s.shown)
+def _redraw(p, s, m, on):
+    """Write what of it changes when device m has decided; the end of a slot draws all of it."""
+    n_devices, shown = p.n_devices, s.shown
+    if on and p.fuse == 0:
+        shown[_slot_of(p.spots[m]) + MARK] = 0.0
+    if m + 1 == n_devices:
+        return
+    kept = _pointer(shown, p.blocks * N_SHOWN * LANES)
+    kept[n_devices + m] = 0.0
+    kept[n_devices + m + 1] = 1.0
+    if p.fuse == 0:
+        shown[_slot_of(p.spots[m + 1]) + MARK] = 1.0
+    if on:
+        kept[m] = _deficiency(p, s.energy[m], p.horizon - s.clock[SLOT] + 1)
+        kept[2 * n_devices + m] = s.energy[m] * (1.0 / p.budget)
+        kept[3 * n_devices + 1 + m] = 0.0
+        kept[4 * n_devices + 1 + m] = s.record[m] * (1.0 / p.top_level)
 
 
 @inner
-def _decrease(shown, j, more, more_a):
-    """What J/e falls by if S0 and S1 grow by so much.
+def _decrease(q, zeroth, first, over, ratio, more, more_a):
+    """What J/e falls by if S0 and S1 grow by more/q and more_a/q.
 
     Not a difference of two errors, of which single precision would leave few digits: with J/e = r, z = S0, f = S1 and
     dashes on what they become, r - r' = (r² - r'²)/(r + r') and r² = 1/z + (f/z)².
     """
-    zeroth, first = shown[j + ZEROTH], shown[j + FIRST]
-    over, ratio = shown[j + OVER_ZEROTH], shown[j + RATIO]
-    new, new_first = zeroth + more, first + more_a
+    new, new_first = zeroth * q + more, first * q + more_a
     turned = (first * more - more_a * zeroth) * (first * over * new + new_first)
-    return (more * new + turned) * over / (new * (ratio * new + np.sqrt(new + new_first * new_first)))
+    return (more * new + turned) * over / (new * (ratio * new + np.sqrt(new * q + new_first * new_first)))
 
 
-@leaf
-def _show_sensing(lanes, spill, scale, c, excess, deviation, near, shown, out):
-    """What J falls by if the device senses, over its bound; ``excess``: c - δ²."""
-    blocks = near.shape[0] // N_FIELD // LANES
-    for block in range(blocks):
+@inner
+def _show_sensing(p, shown, about, near, out):
+    """What J falls by if the device senses, over its bound.
+
+    ``about``: that scale; a unit that keeps products finite; times it c, the excess c - δ² and the deviation.
+    """
+    scale, unit, c, excess, deviation = about
+    for block in range(p.blocks):
         f, v = np.uint64(block * N_FIELD * LANES), np.uint64(block * N_SHOWN * LANES)
         o = np.uint64(block * LANES)
-        for i in range(lanes if block + 1 < blocks else spill):
-            j = np.uint64(i)
-            weight = np.float32(1.0) / (c + near[f + B + j])
-            more = excess * weight * near[f + FRESH + j]
-            more_a = more * near[f + A + j] - weight * deviation
-            out[o + j] = _decrease(shown, v + j, more, more_a) * scale
+        for i in range(p.lanes if block + 1 < p.blocks else p.spill):
+            j, k = f + np.uint64(i), v + np.uint64(i)
+            zeroth, first, over, ratio = shown[k + ZEROTH], shown[k + FIRST], shown[k + OVER_ZEROTH], shown[k + RATIO]
+            q, more = c + unit * near[j + B], excess * near[j + FRESH]
+            less = _decrease(q, zeroth, first, over, ratio, more, more * near[j + A] - deviation)
+            out[o + np.uint64(i)] = less * scale * abs(shown[k + MARK])
 
 
-@leaf
-def _show_sleeping(lanes, spill, scale, c, excess, deviation, rest, near, shown, out):
-    """The same if it sleeps and the later ones with energy sense; ``rest``: 1 if it has energy itself."""
-    blocks = near.shape[0] // N_FIELD // LANES
-    for block in range(blocks):
+@inner
+def _show_both(p, sums, shown, about, rest, near, on, off):
+    """The same, and what J falls by if it sleeps and the later ones with energy sense; ``rest``: 1 if it has energy."""
+    scale, unit, c, excess, deviation = about
+    zero, known = np.float32(0.0), np.float32(p.delta)
+    for block in range(p.blocks):
         f, v = np.uint64(block * N_FIELD * LANES), np.uint64(block * N_SHOWN * LANES)
         o = np.uint64(block * LANES)
-        for i in range(lanes if block + 1 < blocks else spill):
-            j = np.uint64(i)
-            weight = np.float32(1.0) / (c + near[f + B + j])
-            own = rest * excess * weight * near[f + FRESH + j]
-            own_a = own * near[f + A + j] - rest * weight * deviation
-            out[o + j] = _decrease(shown, v + j, shown[v + MORE + j] - own, shown[v + MORE_A + j] - own_a) * scale
+        for i in range(p.lanes if block + 1 < p.blocks else p.spill):
+            j, k = f + np.uint64(i), v + np.uint64(i)
+            zeroth, first, over, ratio = shown[k + ZEROTH], shown[k + FIRST], shown[k + OVER_ZEROTH], shown[k + RATIO]
+            mark = shown[k + MARK]
+            q, more = c + unit * near[j + B], excess * near[j + FRESH]
+            more_a = more * near[j + A] - deviation
+            less = _decrease(q, zeroth, first, over, ratio, more, more_a)
+            on[o + np.uint64(i)] = less * scale * abs(mark)
+            more = np.float32(sums[j + MORE]) * q - rest * more
+            more_a = np.float32(sums[j + MORE_A]) * q - rest * more_a
+            less = _decrease(q, zeroth, first, over, ratio, more, more_a)
+            off[o + np.uint64(i)] = (less * max(mark, zero) + (ratio - known) * max(-mark, zero)) * scale
+
+
+@inner
+def _copy(n, source, target):
+    """Copy n numbers, eight at a time: these are read before they are written, so that one register holds them."""
+    if n < 8:
+        for each in range(n):
+            target[each] = source[each]
+        return
+    for block in range((n + 7) // 8):
+        i = np.uint64(min(8 * block, n - 8))
+        j = i + FOUR
+        x0, x1, x2, x3 = source[i], source[i + ONE], source[i + TWO], source[i + THREE]
+        x4, x5, x6, x7 = source[j], source[j + ONE], source[j + TWO], source[j + THREE]
+        target[i], target[i + ONE], target[i + TWO], target[i + THREE] = x0, x1, x2, x3
+        target[j], target[j + ONE], target[j + TWO], target[j + THREE] = x4, x5, x6, x7
 
 
 @inner
 def _weigh(n_devices, n, spots, deficiency, out):
-    """Behind the decreases of n locations write the devices' own ones times their deficiency."""
+    """Behind the decreases of n locations write the devices' own ones times their deficiency, and 1."""
     for i in range(n_devices):
         m = np.uint64(i)
         out[np.uint64(n) + m] = deficiency[m] * out[np.uint64(spots[m])]
-
-
-@inner
-def _show_measured(p, s, supposed, scale, out):
-    """Correct the decreases where a device stands that has sensed in this slot, or is supposed to."""
-    known = np.float32(p.delta)
-    for i in range(s.clock[TURN]):
-        if s.delay[i] == 0:
-            out[p.spots[i]] = np.float32(0.0)
-    for i in supposed:
-        if s.energy[i] > 0 or i == s.clock[TURN]:
-            spot = p.spots[i]
-            out[spot] = (s.shown[spot // LANES * N_SHOWN * LANES + spot % LANES] - known) * scale
+    out[np.uint64(n + n_devices)] = 1.0
 
 
 @inner
 def _show_own(p, s, c, deviation, rest, scale, out):
-    """What J falls by at the device's own location if it sleeps and the later ones sense, in double precision.
+    """What J falls by at the device's own location if it sleeps and the later ones sense.
 
     Nothing is known of this place as well as by its own reading, so that the others' part is a small difference.
     """
-    m = s.clock[TURN]
-    spot = p.spots[m]
-    f, i = np.uint64(spot // LANES * N_FIELD * LANES), np.uint64(spot % LANES)
-    j, r = f + i, p.relation[m]
+    spot = p.spots[s.clock[TURN]]
+    j, r = np.uint64(spot // LANES * N_FIELD * LANES + spot % LANES), _relations(p, s.clock[TURN])
+    k, shown = _slot_of(spot), s.shown
     weight = 1.0 / (c + r[j + B])
-    zeroth = s.sums[j + S0_REST] - rest * (r[j + FRESH] - weight)
-    first = s.sums[j + S1_REST] - rest * (r[j + FRESH_A] - weight * (deviation + r[j + A]))
-    now = _relative_error(s.sums[j + S0], s.sums[j + S1])
-    out[spot] = (now - _relative_error(zeroth, first)) * scale
+    more = np.float32(s.sums[j + MORE] - rest * (r[j + FRESH] - weight))
+    more_a = np.float32(s.sums[j + MORE_A] - rest * (r[j + FRESH_A] - weight * (deviation + r[j + A])))
+    zeroth, first, over, ratio = shown[k + ZEROTH], shown[k + FIRST], shown[k + OVER_ZEROTH], shown[k + RATIO]
+    out[spot] = _decrease(np.float32(1.0), zeroth, first, over, ratio, more, more_a) * scale
 
 
 @inner
@@ -771,45 +895,33 @@ def _show(p, s, out):
 
     The rows of locations are written in whole blocks where there is room; what comes after is written later.
     """
-    n, n_devices, turn = p.n_locations, p.n_devices, s.clock[TURN]
-    decreases_on, decreases_off = out[2 * n_devices :], out[3 * n_devices + n + 1 :]
-    tail = decreases_off[n + n_devices + 1 :]
-    deficiency = s.shown[s.sums.shape[0] // N_FIELD * N_SHOWN :]
-    by_budget, by_sleep, by_level = 1.0 / p.budget, 1.0 / p.max_sleep, 1.0 / p.top_level
-    level = s.path[s.clock[SLOT]]
-    variance, off_level = _source(p, s, turn)
-    scale, c, excess = np.float32(level * p.error_scale), np.float32(variance), np.float32(variance - p.delta2)
-    deviation, zero, one = np.float32(off_level), np.float32(0.0), np.float32(1.0)
-    _show_sensing(p.lanes, p.spill, scale, c, excess, deviation, p.near[turn], s.shown, decreases_on)
-    if p.fuse == 0:
-        _show_measured(p, s, range(turn, turn + 1), scale, decreases_on)
-    _weigh(n_devices, n, p.spots, deficiency, decreases_on)
-    decreases_on[n + n_devices] = one
+    n, m, turn = p.n_locations, p.n_devices, s.clock[TURN]
+    row = n + m + 1
+    on, off, tail = _pointer(out, 2 * m), _pointer(out, 2 * m + row), _pointer(out, 2 * m + 2 * row)
+    kept, near = _pointer(s.shown, p.blocks * N_SHOWN * LANES), _pointer(p.near, turn * p.blocks * N_FIELD * LANES)
+    c, deviation = _source(p, s, turn, 1.0 / s.path[s.clock[SLOT]])
+    scale, unit = np.float32(s.path[s.clock[SLOT]] * p.error_scale), 1.0 / (1.0 + c)
+    numbers = np.float32(unit * c), np.float32(unit * (c - p.delta2)), np.float32(unit * deviation)
+    about = scale, np.float32(unit), *numbers
+    _copy(2 * m, _pointer(kept, m), out)
     later = turn + 1
-    while later < n_devices and s.energy[later] == 0:
+    while later < m and s.energy[later] == 0:
         later += 1
-    if later < n_devices:
-        own = one if s.energy[turn] > 0 else zero
-        _show_sleeping(p.lanes, p.spill, scale, c, excess, deviation, own, p.near[turn], s.shown, decreases_off)
-        if p.fuse == 0:
-            _show_measured(p, s, range(later, n_devices), scale, decreases_off)
-        _show_own(p, s, variance, off_level, own, level * p.error_scale, decreases_off)
-        _weigh(n_devices, n, p.spots, deficiency, decreases_off)
+    if later < m:
+        rest = np.float32(1.0 if s.energy[turn] > 0 else 0.0)
+        _show_both(p, s.sums, s.shown, about, rest, near, on, off)
+        _show_own(p, s, c, deviation, rest, scale, off)
+        _weigh(m, n, p.spots, kept, off)
     else:
-        for i in range(n + n_devices):
-            decreases_off[i] = zero
-    decreases_off[n + n_devices] = one
-    tail[0] = (p.horizon - s.clock[SLOT] + 1) / p.horizon
-    tail[1 + 2 * n_devices] = level * by_level
-    for i in range(n_devices):
-        out[i] = zero
-    out[turn] = one
-    for i in range(n_devices):
-        out[n_devices + i] = s.energy[i] * by_budget
-    for i in range(n_devices):
-        tail[1 + i] = s.delay[i] * by_sleep
-    for i in range(n_devices):
-        tail[1 + n_devices + i] = s.record[i] * by_level
+        _show_sensing(p, s.shown, about, near, on)
+        for i in range(n + m):
+            off[i] = 0.0
+        off[n + m] = 1.0
+    if p.fuse == 0:
+        spot = p.spots[turn]
+        on[spot] = (s.shown[_slot_of(spot)] - np.float32(p.delta)) * scale
+    _weigh(m, n, p.spots, kept, on)
+    _copy(2 * m + 2, _pointer(kept, 3 * m), tail)
 
 
 @inner
@@ -979,20 +1091,22 @@ def observe_full(
     relation, near, numbers, sizes, work, whole, real, sums, shown, mask,
 ):  # fmt: skip
     """Write the observation of every episode."""
-    p = _setting(relation, near, numbers, sizes, work)
-    for k in range(observation.shape[0]):
+    p = _setting(relation, near, numbers, sizes, work, shown)
+    for i in range(observation.shape[0]):
+        k = i ^ p.never
         s = _episode(k, whole, real, sums, shown, mask)
         if s.clock[SLOT] <= p.horizon:
-            _infer(p, s)
-            if s.shown.shape[0] > 0:
+            if p.kept:
                 _draw(p, s)
-                _show(p, s, observation[k])
+                _assess(p, s)
+                _show(p, s, _row(observation, k))
                 continue
+            _infer(p, s)
             if p.joint:
                 _suppose_all(p, s)
             else:
                 _ask_ahead(p, s)
-        _observe_full(p, s, observation[k])
+        _observe_full(p, s, _row(observation, k))
 
 
 @compiled
@@ -1001,12 +1115,13 @@ def observe_compact(
     relation, near, numbers, sizes, work, whole, real, sums, shown, mask,
 ):  # fmt: skip
     """Write the observation of every episode."""
-    p = _setting(relation, near, numbers, sizes, work)
-    for k in range(observation.shape[0]):
+    p = _setting(relation, near, numbers, sizes, work, shown)
+    for i in range(observation.shape[0]):
+        k = i ^ p.never
         s = _episode(k, whole, real, sums, shown, mask)
         if s.clock[SLOT] <= p.horizon:
             _consider(p, s)
-        _observe_compact(p, s, observation[k])
+        _observe_compact(p, s, _row(observation, k))
 
 
 @compiled
@@ -1015,12 +1130,13 @@ def observe_per_device(
     relation, near, numbers, sizes, work, whole, real, sums, shown, mask,
 ):  # fmt: skip
     """Write the observation of every episode."""
-    p = _setting(relation, near, numbers, sizes, work)
-    for k in range(observation.shape[0]):
+    p = _setting(relation, near, numbers, sizes, work, shown)
+    for i in range(observation.shape[0]):
+        k = i ^ p.never
         s = _episode(k, whole, real, sums, shown, mask)
         if s.clock[SLOT] <= p.horizon:
             _consider(p, s)
-        _observe_per_device(p, s, observation[k])
+        _observe_per_device(p, s, _row(observation, k))
 
 
 @compiled
@@ -1033,31 +1149,26 @@ def advance_full(
     ``strict``: 1: refuse what is no decision, see `_refused`; 0: not. ended (K,) receives 1 where a slot ended and 2
     where an episode did, else 0; the largest of them is returned.
     """
-    p = _setting(relation, near, numbers, sizes, work)
+    p = _setting(relation, near, numbers, sizes, work, shown)
     most = _refused(p, actions, whole) if strict else 0
     if most < 0:
         return most
-    for k in range(actions.shape[0]):
+    for i in range(actions.shape[0]):
+        k = i ^ p.never
         s = _episode(k, whole, real, sums, shown, mask)
         ended[k] = 0
         if (actions[k] >= BEGIN or s.clock[SLOT] <= p.horizon) and actions[k] != WAIT:
-            turn = s.clock[TURN]
-            had_energy = s.energy[turn] > 0
             ended[k] = _obey(p, s, actions[k], rewards, forced, k)
             most = max(most, ended[k])
             anew = s.clock[TURN] == 0 or actions[k] == PLACE
             if _look_around(p, s, anew):
-                if s.shown.shape[0] > 0:
-                    if anew:
-                        _draw(p, s)
-                    else:
-                        _redraw(p, s, turn, had_energy)
-                    _show(p, s, observation[k])
+                if p.kept:
+                    _show(p, s, _row(observation, k))
                     continue
                 if not anew:
                     _ask(p, s, NOW_AT, -1, p.n_devices)
                 _ask_ahead(p, s)
-            _observe_full(p, s, observation[k])
+            _observe_full(p, s, _row(observation, k))
     return most
 
 
@@ -1071,11 +1182,12 @@ def advance_compact(
     ``strict``: 1: refuse what is no decision, see `_refused`; 0: not. ended (K,) receives 1 where a slot ended and 2
     where an episode did, else 0; the largest of them is returned.
     """
-    p = _setting(relation, near, numbers, sizes, work)
+    p = _setting(relation, near, numbers, sizes, work, shown)
     most = _refused(p, actions, whole) if strict else 0
     if most < 0:
         return most
-    for k in range(actions.shape[0]):
+    for i in range(actions.shape[0]):
+        k = i ^ p.never
         s = _episode(k, whole, real, sums, shown, mask)
         ended[k] = 0
         if (actions[k] >= BEGIN or s.clock[SLOT] <= p.horizon) and actions[k] != WAIT:
@@ -1083,7 +1195,7 @@ def advance_compact(
             most = max(most, ended[k])
             if _look_around(p, s, s.clock[TURN] == 0 or actions[k] == PLACE):
                 _consider(p, s)
-            _observe_compact(p, s, observation[k])
+            _observe_compact(p, s, _row(observation, k))
     return most
 
 
@@ -1097,11 +1209,12 @@ def advance_per_device(
     ``strict``: 1: refuse what is no decision, see `_refused`; 0: not. ended (K,) receives 1 where a slot ended and 2
     where an episode did, else 0; the largest of them is returned.
     """
-    p = _setting(relation, near, numbers, sizes, work)
+    p = _setting(relation, near, numbers, sizes, work, shown)
     most = _refused(p, actions, whole) if strict else 0
     if most < 0:
         return most
-    for k in range(actions.shape[0]):
+    for i in range(actions.shape[0]):
+        k = i ^ p.never
         s = _episode(k, whole, real, sums, shown, mask)
         ended[k] = 0
         if (actions[k] >= BEGIN or s.clock[SLOT] <= p.horizon) and actions[k] != WAIT:
@@ -1109,7 +1222,7 @@ def advance_per_device(
             most = max(most, ended[k])
             if _look_around(p, s, s.clock[TURN] == 0 or actions[k] == PLACE):
                 _consider(p, s)
-            _observe_per_device(p, s, observation[k])
+            _observe_per_device(p, s, _row(observation, k))
     return most
 
 
@@ -1119,9 +1232,10 @@ def advance_together(
     relation, near, numbers, sizes, work, whole, real, sums, shown, mask,
 ):  # fmt: skip
     """The joint view's: actions and forced are (K, M); BEGIN, WAIT and PLACE stand in the first place."""
-    p = _setting(relation, near, numbers, sizes, work)
+    p = _setting(relation, near, numbers, sizes, work, shown)
     most = 0
-    for k in range(actions.shape[0]):
+    for i in range(actions.shape[0]):
+        k = i ^ p.never
         s = _episode(k, whole, real, sums, shown, mask)
         told = actions[k, 0]
         ended[k] = 0
@@ -1135,7 +1249,7 @@ def advance_together(
             code = _tell(p, s)
             ended[k] = code if told < BEGIN else 0
             most = max(most, ended[k])
-            _observe_full(p, s, observation[k])
+            _observe_full(p, s, _row(observation, k))
     return most
 
 
@@ -1178,20 +1292,20 @@ def _encode(network, n_devices):
 
 
 @inner
-def _copy_episode(source, target):
-    for n in range(source.clock.shape[0]):
+def _copy_episode(p, source, target):
+    for n in range(N_CLOCK):
         target.clock[n] = source.clock[n]
-    for m in range(source.record.shape[0]):
+    for m in range(p.n_devices):
         target.energy[m] = source.energy[m]
         target.delay[m] = source.delay[m]
         target.record[m] = source.record[m]
-    for t in range(source.path.shape[0]):
+    for t in range(p.horizon + 1):
         target.path[t] = source.path[t]
-    for j in range(source.sums.shape[0]):
+    for j in range(p.blocks * N_FIELD * LANES):
         target.sums[j] = source.sums[j]
-    for n in range(source.score.shape[0]):
+    for n in range(N_SCORE):
         target.score[n] = source.score[n]
-    for n in range(source.mask.shape[0]):
+    for n in range(2):
         target.mask[n] = source.mask[n]
 
 
@@ -1205,9 +1319,9 @@ def _step(p, s, action, only):
 def _score(p, s, network):
     """Observe, and return the network's advantage of sensing."""
     if network.encoder_widths.shape[0] == 0:
-        _observe_compact(p, s, network.inputs)
+        _observe_compact(p, s, _pointer(network.inputs, 0))
         return network.layers[_forward(network.widths, network.weights, network.inputs, network.layers), 0]
-    _observe_per_device(p, s, network.inputs)
+    _observe_per_device(p, s, _pointer(network.inputs, 0))
     _encode(network, p.n_devices)
     return network.layers[_forward(network.widths, network.weights, network.mixed, network.layers), 0]
 
@@ -1227,8 +1341,9 @@ def play(
 
     scores (K, n) receives the advantage of sensing at the first n decisions, NaN where the action was forced.
     """
-    p = _setting(relation, near, numbers, sizes, work)
-    for k in range(whole.shape[0]):
+    p = _setting(relation, near, numbers, sizes, work, shown)
+    for i in range(whole.shape[0]):
+        k = i ^ p.never
         s = _episode(k, whole, real, sums, shown, mask)
         _look_ahead(p, s, False, -1)
         decision = 0
@@ -1283,7 +1398,7 @@ def branch(
 
     ``alone``: only the device that decided otherwise reacts to it; the others do what they did in the play left.
     """
-    p = _setting(relation, near, numbers, sizes, work)
+    p = _setting(relation, near, numbers, sizes, work, shown)
     n_points, horizon = points.shape[1], p.horizon
     batteries, records, totals, chosen = room.batteries, room.records, room.totals, room.chosen
     watched, seen, n_cuts, m = room.watched, room.seen, cuts.shape[0], p.n_devices
@@ -1308,13 +1423,13 @@ def branch(
             free = _free(p, s)
             action = 1 if free and _score(p, s, network) > 0.0 else 0
             if watched[decision]:
-                _look(p, s, network, seen[decision])
+                _look(p, s, network, _row(seen, decision))
             while at < n_points and points[k, at] == decision:
                 chosen[at] = action if free else -1
                 if free:
                     for i in range(network.inputs.shape[0]):
                         features[k, at, i] = network.inputs[i]
-                    _copy_episode(s, _episode(at, *room.states))
+                    _copy_episode(p, s, _episode(at, *room.states))
                 at += 1
             turn = s.clock[TURN]
             room.actions[decision] = _executed(s.energy[turn], s.delay[turn], p.max_sleep, action)
@@ -1339,7 +1454,7 @@ def branch(
                     gain = other.score[TOTAL] - totals[slot]
                     gains[k, i, cut] = sign * (gain - before)
                     reached[k, i, cut] = True
-                    _look(p, other, network, tails[k, i, cut, 1 - chosen[i]])
+                    _look(p, other, network, _pointer(tails[k, i, cut, 1 - chosen[i]], 0))
                     for n in range(seen.shape[1]):
                         tails[k, i, cut, chosen[i], n] = seen[points[k, i] + cuts[cut] * p.n_devices, n]
                     before = gain

@@ -109,14 +109,14 @@ def update(seconds: float) -> Rate:
     seen, repeats = episodes.blank(), 20_000
     episodes.begin(np.arange(1), episodes.draw_path(np.random.default_rng(0).random((1, 61))), seen)
     given = dict(zip(kernels.Constants._fields + kernels.State._fields, episodes.arguments, strict=True))
-    setting = kernels._setting.py_func(*(given[name] for name in kernels.Constants._fields))
 
     @numba.njit(fastmath=True, error_model="numpy")
     def repeat(repeats, lanes, relation, sums, work):  # type: ignore[no-untyped-def]
+        rows = kernels._pointer(relation, 0), kernels._pointer(sums, 0), kernels._pointer(work, 0)
         for _ in range(repeats):
-            kernels._suppose(lanes, 10.0, 0.1, 0.2, 1.0, relation, sums, work)
+            kernels._suppose(lanes, 1, 10.0, 0.1, 0.2, 1.0, *rows)
 
-    arguments = int(setting.lanes), given["relation"][0], given["sums"][0], given["work"]
+    arguments = kernels.LANES, given["relation"], given["sums"], given["work"]
     repeat(1, *arguments)
     return for_seconds(lambda: repeat(repeats, *arguments), repeats, seconds)
 

@@ -349,8 +349,8 @@ def _suppose(lanes, blocks, e, c, deviation, rest, relation, sums, work):
 
 
 @leaf
-def _settle(lanes, blocks, on, c, deviation, relation, sums):
-    """A device with energy has decided: what its fresh reading is more is no longer open; it is now known if ``on``."""
+def _freshen(lanes, blocks, c, deviation, relation, sums):
+    """A device senses: what its fresh reading is more is known now, and no longer to come."""
     for block in range(blocks):
         f = np.uint64(block * N_FIELD * LANES)
         for i in range(lanes):
@@ -358,10 +358,22 @@ def _settle(lanes, blocks, on, c, deviation, relation, sums):
             weight = _reciprocal(c + relation[j + B])
             more = relation[j + FRESH] - weight
             more_a = relation[j + FRESH_A] - weight * (deviation + relation[j + A])
-            sums[j + S0] += on * more
-            sums[j + S1] += on * more_a
+            sums[j + S0] += more
+            sums[j + S1] += more_a
             sums[j + MORE] -= more
             sums[j + MORE_A] -= more_a
+
+
+@leaf
+def _pass_over(lanes, blocks, c, deviation, relation, sums):
+    """A device with energy sleeps."""
+    for block in range(blocks):
+        f = np.uint64(block * N_FIELD * LANES)
+        for i in range(lanes):
+            j = f + np.uint64(i)
+            weight = _reciprocal(c + relation[j + B])
+            sums[j + MORE] -= relation[j + FRESH] - weight
+            sums[j + MORE_A] -= relation[j + FRESH_A] - weight * (deviation + relation[j + A])
 
 
 @leaf
@@ -505,9 +517,8 @@ def _infer_shown(lanes, blocks, n, delta, sums, shown):
             j, k = f + np.uint64(i), v + np.uint64(i)
             zeroth, first = sums[j + S0], sums[j + S1]
             square, short = zeroth + first * first, np.float32(zeroth)
-            root = np.sqrt(np.float32(square))
-            over = np.float32(1.0) / (root * short)
-            near = np.float64(over)
+            over = np.float32(1.0) / short
+            near = np.float64(over / np.sqrt(np.float32(square)))
             ratio = square * near  # as in `_relative_error`
             rounded = ratio * zeroth
             ratio += 0.5 * near * (square - rounded * rounded)
@@ -517,7 +528,7 @@ def _infer_shown(lanes, blocks, n, delta, sums, shown):
             shown[k + RATIO] = ratio
             shown[k + ZEROTH] = short
             shown[k + FIRST] = first
-            shown[k + OVER_ZEROTH] = over * root
+            shown[k + OVER_ZEROTH] = over
     return (total + delta * (n - inferred)) / n
 
 
@@ -602,7 +613,10 @@ def _carry_out(p, s, m, on):
     """Device m, which has energy, senses or sleeps."""
     if p.aware == 0:
         c, deviation = _source(p, s, m, 1.0 / s.path[s.clock[SLOT]])
-        _settle(p.lanes, p.blocks, 1.0 if on else 0.0, c, deviation, _relations(p, m), s.sums)
+        if on:
+            _freshen(p.lanes, p.blocks, c, deviation, _relations(p, m), s.sums)
+        else:
+            _pass_over(p.lanes, p.blocks, c, deviation, _relations(p, m), s.sums)
     if on == 0:
         return
     s.energy[m] -= 1

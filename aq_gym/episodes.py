@@ -17,7 +17,7 @@ from aq_gym.kernels import Branches, Constants, SmallNetwork, State
 from aq_gym.observation import COMPACT_FEATURES, DEVICE_FEATURES, ObservationLayout, error_bound, traits
 from aq_gym.problem import Problem
 
-_VIEWS = ("clock", "battery", "record", "score", "path", "first", "arguments")
+_VIEWS = ("clock", "battery", "record", "level", "score", "path", "first", "arguments", "direct")
 
 
 def cumulative(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -135,19 +135,19 @@ class Episodes:
         self._constants = Constants(blocks, near, told, np.array(sizes, np.int64), work)
         viewed = observation == "full" and not joint and not aware
         self.state = State(
-            np.zeros((k, kernels.N_CLOCK + 2 * m), np.int64),
-            np.zeros((k, kernels.N_SCORE + m + horizon + 1)),
+            np.zeros((k, kernels.N_CLOCK + 3 * m + 1), np.int64),
+            np.zeros((k, kernels.N_SCORE + horizon + 1)),
             np.ones((k, kernels.N_FIELD * padded)),
             np.zeros((k, kernels.N_SHOWN * padded + m if viewed else 0), np.float32),
             np.zeros((k, m if joint else 2), np.int8),
         )
         if not joint:
             self.state.mask[:, 0] = 1  # off, as long as there is nothing to decide
-        self._view()
         self._observe: Any = getattr(kernels, f"observe_{observation}")
         self.advance: Any = getattr(kernels, f"advance_{observation}")
         if joint:
             self.advance = kernels.advance_together
+        self._view()
         self._all = np.arange(k)
         self._levels = np.asarray(network.levels, dtype=np.float64)
         self._start = cumulative(np.asarray(network.start))
@@ -160,11 +160,20 @@ class Episodes:
     def _view(self) -> None:
         """What shows parts of the state (``first``: of the first episode), or hands it on."""
         self.clock, self.battery, self.record = self.state.clock, self.state.battery, self.state.record
-        self.score, self.path = self.state.score, self.state.path
-        self.first = tuple(
-            x[0] for x in (self.clock, self.energy, self.delay, self.record, self.score, self.state.mask)
+        self.level, self.score, self.path = self.state.level, self.state.score, self.state.path
+        self.first = (
+            *(x[0] for x in (self.clock, self.energy, self.delay, self.record)),
+            self.level[:1],
+            *(x[0] for x in (self.score, self.state.mask)),
         )
         self.arguments = (*self._constants, *self.state)
+        self.direct: Any = self._advance_first
+
+    def _advance_first(self, *given: Any) -> int:
+        """`advance`, which compiles if it must; from then on ``direct`` is what `advance` calls for such arguments."""
+        most: int = self.advance(*given)
+        self.direct = kernels.entry_point(self.advance, given)
+        return most
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the views, which a copy or a pickle would turn into arrays of their own."""
@@ -391,11 +400,6 @@ class Episodes:
     def delay(self) -> NDArray[np.int64]:
         """(K, M) slots since last sensed."""
         return self.battery[:, kernels.DELAY]
-
-    @property
-    def level(self) -> NDArray[np.float64]:
-        """(K,) the present level [µg/m³]; after the end, that of slot T."""
-        return self.score[:, kernels.LEVEL]
 
     @property
     def slot_error(self) -> NDArray[np.float64]:

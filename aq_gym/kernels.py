@@ -12,7 +12,7 @@ With level-aware inference there are no such sums: `_krige` computes every map f
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import log
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -61,6 +61,15 @@ def _jit(function: _Function, **options: Any) -> _Function:
         return cast(_Function, numba.njit(function, **_OPTIONS, **options))
 
 
+def entry_point(function: Any, arguments: Sequence[Any]) -> Any:
+    """The compiled code that ``function``, called before, calls for arguments of these types; else the function.
+
+    It takes half the time, since it looks at no types: only such arguments may be passed.
+    """
+    found = getattr(function, "overloads", {}).get(tuple(numba.typeof(x) for x in arguments))
+    return function if found is None else found.entry_point
+
+
 def aligned(shape: tuple[int, ...]) -> NDArray[np.float64]:
     """Zeros that begin on a line of the cache, so that no vector register's load touches two."""
     size = int(np.prod(shape))
@@ -82,8 +91,8 @@ class Constants(NamedTuple):
 class State(NamedTuple):
     """The state of K episodes: few arrays, since each costs time whenever compiled code is called."""
 
-    whole: NDArray[np.int64]  # (K, 3 + 2M) clock, energy, delay
-    real: NDArray[np.float64]  # (K, 4 + M + T + 1) score, record, path [µg/m³]
+    whole: NDArray[np.int64]  # (K, 3 + 3M + 1) what infos tell: clock, energy, delay; the bits of record and level
+    real: NDArray[np.float64]  # (K, 3 + T + 1) score, path [µg/m³]
     sums: NDArray[np.float64]  # (K, 4P) in blocks, see the indices below; level-aware: (M,) errors at the devices
     shown: NDArray[np.float32]  # (K, 6P + M) what the full observation is made of, see `_draw`; else (K, 0)
     mask: NDArray[np.int8]  # (K, 2) what is allowed: off, on; in the joint view (K, M) 0 off, 1 on, 2 free
@@ -96,22 +105,27 @@ class State(NamedTuple):
     @property
     def battery(self) -> NDArray[np.int64]:
         """(K, 2, M) energy, delay."""
-        return self.whole[:, N_CLOCK:].reshape(len(self.whole), 2, -1)
-
-    @property
-    def score(self) -> NDArray[np.float64]:
-        """(K, 4) average error now and of the last slot that ended, the sum of the ended ones, the level."""
-        return self.real[:, :N_SCORE]
+        return self.whole[:, N_CLOCK:-1].reshape(len(self.whole), 3, -1)[:, :2]
 
     @property
     def record(self) -> NDArray[np.float64]:
         """(K, M) [µg/m³]."""
-        return self.real[:, N_SCORE : N_SCORE + self.battery.shape[-1]]
+        return self.whole[:, N_CLOCK:-1].reshape(len(self.whole), 3, -1)[:, 2].view(np.float64)
+
+    @property
+    def level(self) -> NDArray[np.float64]:
+        """(K,) [µg/m³]."""
+        return self.whole[:, -1].view(np.float64)
+
+    @property
+    def score(self) -> NDArray[np.float64]:
+        """(K, 3) average error now and of the last slot that ended, the sum of the ended ones [µg/m³]."""
+        return self.real[:, :N_SCORE]
 
     @property
     def path(self) -> NDArray[np.float64]:
         """(K, T + 1) levels [µg/m³]."""
-        return self.real[:, N_SCORE + self.battery.shape[-1] :]
+        return self.real[:, N_SCORE:]
 
 
 class SmallNetwork(NamedTuple):
@@ -179,6 +193,7 @@ class Episode(NamedTuple):
     energy: NDArray[np.int64]
     delay: NDArray[np.int64]
     record: NDArray[np.float64]
+    level: NDArray[np.float64]
     path: NDArray[np.float64]
     sums: NDArray[np.float64]
     shown: NDArray[np.float32]
@@ -200,8 +215,8 @@ MORE, MORE_A = np.uint64(4 * LANES), np.uint64(5 * LANES)  # by which the sums o
 N_FIELD, N_WORK, N_SHOWN = 4, 3, 6
 SLOT, TURN, CAPPED = range(3)  # clock
 ENERGY, DELAY = range(2)  # battery
-NOW, LAST, TOTAL, LEVEL = range(4)  # score
-N_CLOCK, N_SCORE = 3, 4
+NOW, LAST, TOTAL = range(3)  # score
+N_CLOCK, N_SCORE = 3, 3
 N_COMPACT, N_DEVICE, N_TRAITS = 32, 18, 5  # numbers of the compact observation, of each device's row, of the problem
 BEGIN, WAIT, PLACE = 2, 3, 4  # beside 0 off and 1 on: what an episode may be told
 
@@ -216,10 +231,13 @@ def _setting(relation, near, x, n, work):
 
 @inner
 def _episode(k, whole, real, sums, shown, mask):
-    m = (whole.shape[1] - N_CLOCK) // 2
-    clock, energy, delay = whole[k, :N_CLOCK], whole[k, N_CLOCK : N_CLOCK + m], whole[k, N_CLOCK + m :]
-    score, record, path = real[k, :N_SCORE], real[k, N_SCORE : N_SCORE + m], real[k, N_SCORE + m :]
-    return Episode(clock, energy, delay, record, path, sums[k], shown[k], score, mask[k])
+    m = (whole.shape[1] - N_CLOCK) // 3
+    a, b, c = N_CLOCK + m, N_CLOCK + 2 * m, N_CLOCK + 3 * m
+    clock, energy, delay = whole[k, :N_CLOCK], whole[k, N_CLOCK:a], whole[k, a:b]
+    record, level = whole[k, b:c].view(np.float64), whole[k, c:].view(np.float64)
+    return Episode(
+        clock, energy, delay, record, level, real[k, N_SCORE:], sums[k], shown[k], real[k, :N_SCORE], mask[k]
+    )
 
 
 @inner
@@ -536,7 +554,7 @@ def _tell(p, s):
     """Write the level and what is allowed; 2 if the episode is over, 1 if a slot has just begun, else 0."""
     slot, turn = s.clock[SLOT], s.clock[TURN]
     over = slot > p.horizon
-    s.score[LEVEL] = s.path[min(slot, p.horizon)]
+    s.level[0] = s.path[min(slot, p.horizon)]
     if p.joint:
         for m in range(p.n_devices):
             free = 1 if s.delay[m] == p.max_sleep else 2
@@ -1185,6 +1203,7 @@ def _copy_episode(source, target):
         target.energy[m] = source.energy[m]
         target.delay[m] = source.delay[m]
         target.record[m] = source.record[m]
+    target.level[0] = source.level[0]
     for t in range(source.path.shape[0]):
         target.path[t] = source.path[t]
     for j in range(source.sums.shape[0]):

@@ -95,13 +95,13 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
         """One step with ``_actions``; None, and nothing done, if one is neither 0 nor 1 (sequential view only)."""
         given, episodes = self._given, self._episodes
         given[5] = observation = self._blank.copy()  # sooner done than `np.empty`
-        ended: int = episodes.advance(*given)
+        ended: int = episodes.direct(*given)
         if ended < 0:
             return None
         info = self._raw_state()
         info["forced"] = self._forced[0].copy() if self._joint else self._forced.item()
         if ended:
-            score = episodes.first[4]
+            score = episodes.first[5]
             info["joint_error"] = score.item(kernels.LAST)
             if ended == 2:
                 self._over = True
@@ -117,7 +117,7 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
             )
 
     def _raw_state(self) -> dict[str, Any]:
-        clock, energy, delay, record, score, mask = self._episodes.first
+        clock, energy, delay, record, level, _, mask = self._episodes.first
         slot, turn, capped = clock.tolist()
         return {
             "action_mask": mask.copy(),
@@ -126,7 +126,7 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
             "energy": energy.copy(),
             "delay": delay.copy(),
             "record": record.copy(),
-            "level": score.item(kernels.LEVEL),
+            "level": level.item(),
             "capped": capped,
         }
 

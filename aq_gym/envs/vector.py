@@ -191,7 +191,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         k, episodes, over = self.num_envs, self._episodes, self._over
         observation, rewards, ended = np.empty(self._observation_shape, np.float32), np.zeros(k), np.empty(k, np.int8)
         forced = np.zeros(self._action_shape, np.bool_)
-        most = episodes.advance(int(usual), actions, rewards, forced, ended, observation, *episodes.arguments)
+        most = episodes.direct(int(usual), actions, rewards, forced, ended, observation, *episodes.arguments)
         if most < 0:
             checked_actions(actions, self._action_shape)  # tells which is wrong
             raise AssertionError("an action that the kernel refuses was not refused here")
@@ -268,11 +268,11 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
             "_turn": told,
             "energy": whole[:, kernels.N_CLOCK : end_of_energy],
             "_energy": told,
-            "delay": whole[:, end_of_energy:],
+            "delay": whole[:, end_of_energy : end_of_energy + self.problem.n_devices],
             "_delay": told,
             "record": episodes.record.copy(),
             "_record": told,
-            "level": episodes.score[:, kernels.LEVEL].copy(),
+            "level": episodes.level.copy(),
             "_level": told,
             "capped": whole[:, kernels.CAPPED],
             "_capped": told,

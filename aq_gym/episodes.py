@@ -17,7 +17,7 @@ from aq_gym.kernels import Branches, Constants, SmallNetwork, State
 from aq_gym.observation import COMPACT_FEATURES, DEVICE_FEATURES, ObservationLayout, error_bound, traits
 from aq_gym.problem import Problem
 
-_VIEWS = ("clock", "battery", "record", "level", "score", "path", "first", "arguments", "direct")
+_VIEWS = ("clock", "battery", "record", "level", "score", "path", "first", "arguments", "told", "row", "direct")
 
 
 def cumulative(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -167,10 +167,12 @@ class Episodes:
             *(x[0] for x in (self.score, self.state.mask)),
         )
         self.arguments = (*self._constants, *self.state)
+        # What infos tell: the bytes, to be copied sooner than an array, and what they mean.
+        self.told, self.row = memoryview(self.state.whole), kernels.row(self.problem.n_devices)  # type: ignore[arg-type]
         self.direct: Any = self._advance_first
 
     def _advance_first(self, *given: Any) -> int:
-        """`advance`, which compiles if it must; from then on ``direct`` is what `advance` calls for such arguments."""
+        """`advance`; from then on ``direct`` is the compiled code that it calls, for arrays known to be as these."""
         most: int = self.advance(*given)
         self.direct = kernels.entry_point(self.advance, given)
         return most

@@ -88,10 +88,17 @@ class Constants(NamedTuple):
     work: NDArray[np.float64]  # (3P + K,) scratch of the episode at hand, in blocks: J now, if on, if off; `_krige`'s
 
 
+def row(n_devices: int) -> np.dtype[np.void]:
+    """The type of a row of `State.whole`, part by part."""
+    m = (n_devices,)
+    clock, battery = [("slot", "i8"), ("turn", "i8"), ("capped", "i8")], [("energy", "i8", m), ("delay", "i8", m)]
+    return np.dtype([*clock, *battery, ("record", "f8", m), ("level", "f8")])
+
+
 class State(NamedTuple):
     """The state of K episodes: few arrays, since each costs time whenever compiled code is called."""
 
-    whole: NDArray[np.int64]  # (K, 3 + 3M + 1) what infos tell: clock, energy, delay; the bits of record and level
+    whole: NDArray[np.int64]  # (K, 3 + 3M + 1) clock, energy, delay; as float64: record, level [µg/m³]; see `row`
     real: NDArray[np.float64]  # (K, 3 + T + 1) score, path [µg/m³]
     sums: NDArray[np.float64]  # (K, 4P) in blocks, see the indices below; level-aware: (M,) errors at the devices
     shown: NDArray[np.float32]  # (K, 6P + M) what the full observation is made of, see `_draw`; else (K, 0)
@@ -114,7 +121,7 @@ class State(NamedTuple):
 
     @property
     def level(self) -> NDArray[np.float64]:
-        """(K,) [µg/m³]."""
+        """(K,) the present level [µg/m³]; after the end, that of slot T."""
         return self.whole[:, -1].view(np.float64)
 
     @property

@@ -17,7 +17,7 @@ from aq_gym.kernels import Branches, Constants, SmallNetwork, State
 from aq_gym.observation import COMPACT_FEATURES, DEVICE_FEATURES, ObservationLayout, error_bound, traits
 from aq_gym.problem import Problem
 
-_VIEWS = ("clock", "battery", "record", "level", "score", "path", "first", "arguments", "told", "row", "direct")
+_VIEWS = ("clock", "battery", "record", "score", "path", "first", "arguments", "told", "row", "direct")
 
 
 def cumulative(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -135,8 +135,8 @@ class Episodes:
         self._constants = Constants(blocks, near, told, np.array(sizes, np.int64), work)
         viewed = observation == "full" and not joint and not aware
         self.state = State(
-            np.zeros((k, kernels.N_CLOCK + 3 * m + 1), np.int64),
-            np.zeros((k, kernels.N_SCORE + horizon + 1)),
+            np.zeros((k, kernels.N_CLOCK + 3 * m + kernels.N_SCORE), np.int64),
+            np.zeros((k, horizon + 1)),
             np.ones((k, kernels.N_FIELD * padded)),
             np.zeros((k, kernels.N_SHOWN * padded + m if viewed else 0), np.float32),
             np.zeros((k, m if joint else 2), np.int8),
@@ -160,12 +160,9 @@ class Episodes:
     def _view(self) -> None:
         """What shows parts of the state (``first``: of the first episode), or hands it on."""
         self.clock, self.battery, self.record = self.state.clock, self.state.battery, self.state.record
-        self.level, self.score, self.path = self.state.level, self.state.score, self.state.path
-        self.first = (
-            *(x[0] for x in (self.clock, self.energy, self.delay, self.record)),
-            self.level[:1],
-            *(x[0] for x in (self.score, self.state.mask)),
-        )
+        self.score, self.path = self.state.score, self.state.path
+        rows = self.clock, self.energy, self.delay, self.record, self.score, self.state.mask
+        self.first = *(x[0] for x in rows), self.level[:1]
         self.arguments = (*self._constants, *self.state)
         # What infos tell: the bytes, to be copied sooner than an array, and what they mean.
         self.told, self.row = memoryview(self.state.whole), kernels.row(self.problem.n_devices)  # type: ignore[arg-type]
@@ -402,6 +399,11 @@ class Episodes:
     def delay(self) -> NDArray[np.int64]:
         """(K, M) slots since last sensed."""
         return self.battery[:, kernels.DELAY]
+
+    @property
+    def level(self) -> NDArray[np.float64]:
+        """(K,) the present level [µg/m³]; after the end, that of slot T."""
+        return self.score[:, kernels.LEVEL]
 
     @property
     def slot_error(self) -> NDArray[np.float64]:

@@ -92,14 +92,15 @@ def row(n_devices: int) -> np.dtype[np.void]:
     """The type of a row of `State.whole`, part by part."""
     m = (n_devices,)
     clock, battery = [("slot", "i8"), ("turn", "i8"), ("capped", "i8")], [("energy", "i8", m), ("delay", "i8", m)]
-    return np.dtype([*clock, *battery, ("record", "f8", m), ("level", "f8")])
+    score = [("now", "f8"), ("last", "f8"), ("total", "f8"), ("level", "f8")]
+    return np.dtype([*clock, *battery, ("record", "f8", m), *score])
 
 
 class State(NamedTuple):
     """The state of K episodes: few arrays, since each costs time whenever compiled code is called."""
 
-    whole: NDArray[np.int64]  # (K, 3 + 3M + 1) clock, energy, delay; as float64: record, level [µg/m³]; see `row`
-    real: NDArray[np.float64]  # (K, 3 + T + 1) score, path [µg/m³]
+    whole: NDArray[np.int64]  # (K, 3 + 3M + 4) clock, energy, delay; as float64: record, score [µg/m³]; see `row`
+    real: NDArray[np.float64]  # (K, T + 1) path [µg/m³]
     sums: NDArray[np.float64]  # (K, 4P) in blocks, see the indices below; level-aware: (M,) errors at the devices
     shown: NDArray[np.float32]  # (K, 6P + M) what the full observation is made of, see `_draw`; else (K, 0)
     mask: NDArray[np.int8]  # (K, 2) what is allowed: off, on; in the joint view (K, M) 0 off, 1 on, 2 free
@@ -112,27 +113,22 @@ class State(NamedTuple):
     @property
     def battery(self) -> NDArray[np.int64]:
         """(K, 2, M) energy, delay."""
-        return self.whole[:, N_CLOCK:-1].reshape(len(self.whole), 3, -1)[:, :2]
+        return self.whole[:, N_CLOCK:-N_SCORE].reshape(len(self.whole), 3, -1)[:, :2]
 
     @property
     def record(self) -> NDArray[np.float64]:
         """(K, M) [µg/m³]."""
-        return self.whole[:, N_CLOCK:-1].reshape(len(self.whole), 3, -1)[:, 2].view(np.float64)
-
-    @property
-    def level(self) -> NDArray[np.float64]:
-        """(K,) the present level [µg/m³]; after the end, that of slot T."""
-        return self.whole[:, -1].view(np.float64)
+        return self.whole[:, N_CLOCK:-N_SCORE].reshape(len(self.whole), 3, -1)[:, 2].view(np.float64)
 
     @property
     def score(self) -> NDArray[np.float64]:
-        """(K, 3) average error now and of the last slot that ended, the sum of the ended ones [µg/m³]."""
-        return self.real[:, :N_SCORE]
+        """(K, 4) average error now and of the last slot that ended, the sum of the ended ones, the level [µg/m³]."""
+        return self.whole[:, -N_SCORE:].view(np.float64)
 
     @property
     def path(self) -> NDArray[np.float64]:
         """(K, T + 1) levels [µg/m³]."""
-        return self.real[:, N_SCORE:]
+        return self.real
 
 
 class SmallNetwork(NamedTuple):
@@ -200,7 +196,6 @@ class Episode(NamedTuple):
     energy: NDArray[np.int64]
     delay: NDArray[np.int64]
     record: NDArray[np.float64]
-    level: NDArray[np.float64]
     path: NDArray[np.float64]
     sums: NDArray[np.float64]
     shown: NDArray[np.float32]
@@ -222,8 +217,8 @@ MORE, MORE_A = np.uint64(4 * LANES), np.uint64(5 * LANES)  # by which the sums o
 N_FIELD, N_WORK, N_SHOWN = 4, 3, 6
 SLOT, TURN, CAPPED = range(3)  # clock
 ENERGY, DELAY = range(2)  # battery
-NOW, LAST, TOTAL = range(3)  # score
-N_CLOCK, N_SCORE = 3, 3
+NOW, LAST, TOTAL, LEVEL = range(4)  # score
+N_CLOCK, N_SCORE = 3, 4
 N_COMPACT, N_DEVICE, N_TRAITS = 32, 18, 5  # numbers of the compact observation, of each device's row, of the problem
 BEGIN, WAIT, PLACE = 2, 3, 4  # beside 0 off and 1 on: what an episode may be told
 
@@ -238,13 +233,11 @@ def _setting(relation, near, x, n, work):
 
 @inner
 def _episode(k, whole, real, sums, shown, mask):
-    m = (whole.shape[1] - N_CLOCK) // 3
+    m = (whole.shape[1] - N_CLOCK - N_SCORE) // 3
     a, b, c = N_CLOCK + m, N_CLOCK + 2 * m, N_CLOCK + 3 * m
     clock, energy, delay = whole[k, :N_CLOCK], whole[k, N_CLOCK:a], whole[k, a:b]
-    record, level = whole[k, b:c].view(np.float64), whole[k, c:].view(np.float64)
-    return Episode(
-        clock, energy, delay, record, level, real[k, N_SCORE:], sums[k], shown[k], real[k, :N_SCORE], mask[k]
-    )
+    told = whole.view(np.float64)
+    return Episode(clock, energy, delay, told[k, b:c], real[k], sums[k], shown[k], told[k, c:], mask[k])
 
 
 @inner
@@ -561,7 +554,7 @@ def _tell(p, s):
     """Write the level and what is allowed; 2 if the episode is over, 1 if a slot has just begun, else 0."""
     slot, turn = s.clock[SLOT], s.clock[TURN]
     over = slot > p.horizon
-    s.level[0] = s.path[min(slot, p.horizon)]
+    s.score[LEVEL] = s.path[min(slot, p.horizon)]
     if p.joint:
         for m in range(p.n_devices):
             free = 1 if s.delay[m] == p.max_sleep else 2
@@ -1210,7 +1203,6 @@ def _copy_episode(source, target):
         target.energy[m] = source.energy[m]
         target.delay[m] = source.delay[m]
         target.record[m] = source.record[m]
-    target.level[0] = source.level[0]
     for t in range(source.path.shape[0]):
         target.path[t] = source.path[t]
     for j in range(source.sums.shape[0]):

@@ -103,7 +103,7 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
         info = self._raw_state()
         info["forced"] = self._forced[0].copy() if self._joint else self._forced.item()
         if ended:
-            score = episodes.first[5]
+            score = episodes.first[4]
             info["joint_error"] = score.item(kernels.LAST)
             if ended == 2:
                 self._over = True
@@ -119,7 +119,7 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
             )
 
     def _raw_state(self) -> dict[str, Any]:
-        clock, energy, delay, record, level, _, mask = self._episodes.first
+        clock, energy, delay, record, _, mask, level = self._episodes.first
         slot, turn, capped = clock.tolist()
         return {
             "action_mask": mask.copy(),

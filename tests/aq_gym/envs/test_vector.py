@@ -550,4 +550,6 @@ def test_strided_and_read_only_actions_are_taken_as_they_are() -> None:
     plain = gym.make("aq_gym/MultiDevice-v0")
     plain.reset(seed=0)
     plain.step(np.int64(1))
+    (code,) = envs[0]._episodes.advance.overloads.values()
+    assert all(env._episodes.direct == code.entry_point for env in (*envs, plain.unwrapped))
     assert len(envs[0]._episodes.advance.signatures) == compiled == 1, "compiled anew for another kind of argument"

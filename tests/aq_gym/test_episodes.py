@@ -86,8 +86,7 @@ def test_the_compiled_code_called_directly_does_what_its_dispatcher_does(view: s
             written.append((play(0, actions, *to, *each.arguments), *to, *each.state))
         for ours, theirs in zip(*written, strict=True):
             np.testing.assert_array_equal(ours, theirs)
-        (compiled,) = episodes.advance.overloads.values()
-        assert episodes.direct == compiled.entry_point
+        assert episodes.direct in [compiled.entry_point for compiled in episodes.advance.overloads.values()]
     assert (episodes.slot == 10).all()
 
 

@@ -17,7 +17,7 @@ from aq_gym.kernels import Branches, Constants, SmallNetwork, State
 from aq_gym.observation import COMPACT_FEATURES, DEVICE_FEATURES, ObservationLayout, error_bound, traits
 from aq_gym.problem import Problem
 
-_VIEWS = ("clock", "battery", "record", "score", "path", "first", "arguments")
+_VIEWS = ("clock", "battery", "record", "score", "path", "first", "arguments", "told", "row", "direct")
 
 
 def cumulative(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -135,19 +135,19 @@ class Episodes:
         self._constants = Constants(blocks, near, told, np.array(sizes, np.int64), work)
         viewed = observation == "full" and not joint and not aware
         self.state = State(
-            np.zeros((k, kernels.N_CLOCK + 2 * m), np.int64),
-            np.zeros((k, kernels.N_SCORE + m + horizon + 1)),
+            np.zeros((k, kernels.N_CLOCK + 3 * m + kernels.N_SCORE), np.int64),
+            np.zeros((k, horizon + 1)),
             np.ones((k, kernels.N_FIELD * padded)),
             np.zeros((k, kernels.N_SHOWN * padded + 5 * m + 2 if viewed else 0), np.float32),
             np.zeros((k, m if joint else 2), np.int8),
         )
         if not joint:
             self.state.mask[:, 0] = 1  # off, as long as there is nothing to decide
-        self._view()
         self._observe: Any = getattr(kernels, f"observe_{observation}")
         self.advance: Any = getattr(kernels, f"advance_{observation}")
         if joint:
             self.advance = kernels.advance_together
+        self._view()
         self._all = np.arange(k)
         self._levels = np.asarray(network.levels, dtype=np.float64)
         self._start = cumulative(np.asarray(network.start))
@@ -161,10 +161,18 @@ class Episodes:
         """What shows parts of the state (``first``: of the first episode), or hands it on."""
         self.clock, self.battery, self.record = self.state.clock, self.state.battery, self.state.record
         self.score, self.path = self.state.score, self.state.path
-        self.first = tuple(
-            x[0] for x in (self.clock, self.energy, self.delay, self.record, self.score, self.state.mask)
-        )
+        rows = self.clock, self.energy, self.delay, self.record, self.score, self.state.mask
+        self.first = *(x[0] for x in rows), self.level[:1]
         self.arguments = (*self._constants, *self.state)
+        # What infos tell: the bytes, to be copied sooner than an array, and what they mean.
+        self.told, self.row = memoryview(self.state.whole), kernels.row(self.problem.n_devices)  # type: ignore[arg-type]
+        self.direct: Any = self._advance_first
+
+    def _advance_first(self, *given: Any) -> int:
+        """`advance`; from then on ``direct`` is the compiled code that it calls, for arrays known to be as these."""
+        most: int = self.advance(*given)
+        self.direct = kernels.entry_point(self.advance, given)
+        return most
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the views, which a copy or a pickle would turn into arrays of their own."""

@@ -12,7 +12,7 @@ With level-aware inference there are no such sums: `_krige` computes every map f
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import log
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -83,6 +83,15 @@ def _pointer(context, numbers, start):
     return types.CPointer(numbers.dtype)(numbers, types.intp), build
 
 
+def entry_point(function: Any, arguments: Sequence[Any]) -> Any:
+    """The compiled code that ``function``, called before, calls for arguments of these types; else the function.
+
+    It takes half the time, since it looks at no types: only such arguments may be passed.
+    """
+    found = getattr(function, "overloads", {}).get(tuple(numba.typeof(x) for x in arguments))
+    return function if found is None else found.entry_point
+
+
 def aligned(shape: tuple[int, ...]) -> NDArray[np.float64]:
     """Zeros that begin on a line of the cache, so that no vector register's load touches two."""
     size = int(np.prod(shape))
@@ -101,11 +110,19 @@ class Constants(NamedTuple):
     work: NDArray[np.float64]  # (3P + K,) scratch of the episode at hand, in blocks: J now, if on, if off; `_krige`'s
 
 
+def row(n_devices: int) -> np.dtype[np.void]:
+    """The type of a row of `State.whole`, part by part."""
+    m = (n_devices,)
+    clock, battery = [("slot", "i8"), ("turn", "i8"), ("capped", "i8")], [("energy", "i8", m), ("delay", "i8", m)]
+    score = [("now", "f8"), ("last", "f8"), ("total", "f8"), ("level", "f8")]
+    return np.dtype([*clock, *battery, ("record", "f8", m), *score])
+
+
 class State(NamedTuple):
     """The state of K episodes: few arrays, since each costs time whenever compiled code is called."""
 
-    whole: NDArray[np.int64]  # (K, 3 + 2M) clock, energy, delay
-    real: NDArray[np.float64]  # (K, 4 + M + T + 1) score, record, path [µg/m³]
+    whole: NDArray[np.int64]  # (K, 3 + 3M + 4) clock, energy, delay; as float64: record, score [µg/m³]; see `row`
+    real: NDArray[np.float64]  # (K, T + 1) path [µg/m³]
     sums: NDArray[np.float64]  # (K, 4P) in blocks, see the indices below; level-aware: (M,) errors at the devices
     shown: NDArray[np.float32]  # (K, 5P + 5M + 2) what the full observation is made of, see `_draw`; else (K, 0)
     mask: NDArray[np.int8]  # (K, 2) what is allowed: off, on; in the joint view (K, M) 0 off, 1 on, 2 free
@@ -118,22 +135,22 @@ class State(NamedTuple):
     @property
     def battery(self) -> NDArray[np.int64]:
         """(K, 2, M) energy, delay."""
-        return self.whole[:, N_CLOCK:].reshape(len(self.whole), 2, -1)
-
-    @property
-    def score(self) -> NDArray[np.float64]:
-        """(K, 4) average error now and of the last slot that ended, the sum of the ended ones, the level."""
-        return self.real[:, :N_SCORE]
+        return self.whole[:, N_CLOCK:-N_SCORE].reshape(len(self.whole), 3, -1)[:, :2]
 
     @property
     def record(self) -> NDArray[np.float64]:
         """(K, M) [µg/m³]."""
-        return self.real[:, N_SCORE : N_SCORE + self.battery.shape[-1]]
+        return self.whole[:, N_CLOCK:-N_SCORE].reshape(len(self.whole), 3, -1)[:, 2].view(np.float64)
+
+    @property
+    def score(self) -> NDArray[np.float64]:
+        """(K, 4) average error now and of the last slot that ended, the sum of the ended ones, the level [µg/m³]."""
+        return self.whole[:, -N_SCORE:].view(np.float64)
 
     @property
     def path(self) -> NDArray[np.float64]:
         """(K, T + 1) levels [µg/m³]."""
-        return self.real[:, N_SCORE + self.battery.shape[-1] :]
+        return self.real
 
 
 class SmallNetwork(NamedTuple):
@@ -263,10 +280,10 @@ def _relations(p, m):
 
 @inner
 def _episode(k, whole, real, sums, shown, mask):
-    m, w, r = (whole.shape[1] - N_CLOCK) // 2, _row(whole, k), _row(real, k)
-    energy, delay, record, path = N_CLOCK, N_CLOCK + m, N_SCORE, N_SCORE + m
-    battery = _pointer(w, energy), _pointer(w, delay), _pointer(r, record), _pointer(r, path)
-    return Episode(w, *battery, _row(sums, k), _row(shown, k), r, _row(mask, k))
+    m, w, told = (whole.shape[1] - N_CLOCK - N_SCORE) // 3, _row(whole, k), _row(whole.view(np.float64), k)
+    record, score = _pointer(told, N_CLOCK + 2 * m), _pointer(told, N_CLOCK + 3 * m)
+    battery = _pointer(w, N_CLOCK), _pointer(w, N_CLOCK + m)
+    return Episode(w, *battery, record, _row(real, k), _row(sums, k), _row(shown, k), score, _row(mask, k))
 
 
 @inner

@@ -18,6 +18,8 @@ from aq_gym.observation import Number
 from aq_gym.problem import Problem
 from aq_gym.rendering import RENDER_MODES, Scene, check_render_mode, render
 
+_FLOAT32 = np.dtype(np.float32)  # sooner understood than the type
+
 
 class SensingEnv(gym.Env[NDArray[np.float32], Any]):
     """One episode of a sensing problem; the action is left to the views."""
@@ -55,7 +57,7 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
         self._rows = np.zeros(1, np.int64)
         layout = self._episodes.layout
         self.observation_space = gym.spaces.Box(layout.low, layout.high, dtype=np.float32)
-        self._blank = self._episodes.blank()
+        self._shape = 1, layout.size
         decisions = (1, self.problem.n_devices) if self._joint else (1,)
         self._actions, self._forced = np.zeros(decisions, np.int64), np.zeros(decisions, np.bool_)
         self._rewards = np.zeros(1)
@@ -94,8 +96,8 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
     def _step(self) -> tuple[NDArray[np.float32], SupportsFloat, bool, bool, dict[str, Any]] | None:
         """One step with ``_actions``; None, and nothing done, if one is neither 0 nor 1 (sequential view only)."""
         given, episodes = self._given, self._episodes
-        given[5] = observation = self._blank.copy()  # sooner done than `np.empty`
-        ended: int = episodes.advance(*given)
+        given[5] = observation = np.empty(self._shape, _FLOAT32)
+        ended: int = episodes.direct(*given)
         if ended < 0:
             return None
         info = self._raw_state()
@@ -117,7 +119,7 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
             )
 
     def _raw_state(self) -> dict[str, Any]:
-        clock, energy, delay, record, score, mask = self._episodes.first
+        clock, energy, delay, record, _, mask, level = self._episodes.first
         slot, turn, capped = clock.tolist()
         return {
             "action_mask": mask.copy(),
@@ -126,7 +128,7 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
             "energy": energy.copy(),
             "delay": delay.copy(),
             "record": record.copy(),
-            "level": score.item(kernels.LEVEL),
+            "level": level.item(),
             "capped": capped,
         }
 

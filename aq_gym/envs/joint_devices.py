@@ -112,7 +112,7 @@ def joint_action_masks(mask: NDArray[np.int8]) -> NDArray[np.bool_]:
 
 
 def checked_actions(actions: Any, shape: tuple[int, ...]) -> NDArray[np.int64]:
-    """An integer array of zeros and ones of that shape.
+    """An integer array of zeros and ones of that shape, row by row in memory as the kernels expect it.
 
     Raises:
         ValueError: another shape, type or value, with the place.
@@ -129,4 +129,4 @@ def checked_actions(actions: Any, shape: tuple[int, ...]) -> NDArray[np.int64]:
     if len(wrong):
         where = tuple(wrong[0])
         raise ValueError(f"actions{list(map(int, where))}: expected 0 (off) or 1 (on), got {array[where]}")
-    return array.astype(np.int64)
+    return array.astype(np.int64, order="C")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 import gymnasium as gym
@@ -17,7 +18,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from aq_gym import inference, kernels
+from aq_gym import inference
 from aq_gym.envs.base import imposed_levels, infer_map, scene_of
 from aq_gym.envs.joint_devices import checked_actions, joint_action_masks
 from aq_gym.envs.single_device import single_location
@@ -27,6 +28,8 @@ from aq_gym.problem import Problem
 from aq_gym.rendering import RENDER_MODES, check_render_mode, render
 
 _STATE = ("action_mask", "slot", "turn", "energy", "delay", "record", "level", "capped")
+_TOLD = itemgetter(*_STATE[1:])
+_FLOAT32, _INT64, _BOOL = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.bool_)  # sooner understood than types
 Step = tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
 
 
@@ -93,12 +96,19 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         self._begun = np.zeros(num_envs, np.bool_)
         self._over = np.zeros(num_envs, np.bool_)
         self._ready = self._waiting = False  # all have begun; some are over
-        self._all = _all_true(num_envs)  # the mask of what an info tells of all episodes, in every info
         self._observation_shape = (num_envs, layout.size)
+        self._ended = np.zeros(num_envs, np.int8)
+        self._share()
+
+    def _share(self) -> None:
+        """The mask of what an info tells of all episodes, in every info, and the info to be filled in."""
+        self._all = np.ones(self.num_envs, np.bool_)
+        self._all.flags.writeable = False
+        self._blank: dict[str, Any] = {name: self._all for key in _STATE for name in (key, "_" + key)}
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         vars(self).update(kept)
-        self._all = _all_true(self.num_envs)  # copies can be written to
+        self._share()  # copies can be written to
 
     @property  # type: ignore[misc]
     def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
@@ -184,14 +194,14 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
             ValueError: an action is neither 0 nor 1.
             gymnasium.error.ResetNeeded: before `reset`, or after the end of an episode if autoreset is disabled.
         """
-        usual = type(actions) is np.ndarray and actions.dtype == np.int64 and actions.shape == (self.num_envs,)
-        usual = usual and actions.flags.carray  # the kernels are compiled for such
-        if not usual or self._waiting or not self._ready or self._joint:
-            actions, usual = self.check_step(actions), False
-        k, episodes, over = self.num_envs, self._episodes, self._over
-        observation, rewards, ended = np.empty(self._observation_shape, np.float32), np.zeros(k), np.empty(k, np.int8)
-        forced = np.zeros(self._action_shape, np.bool_)
-        most = episodes.advance(int(usual), actions, rewards, forced, ended, observation, *episodes.arguments)
+        usual = type(actions) is np.ndarray and actions.dtype == _INT64 and actions.shape == self._action_shape
+        strict = 1
+        if not (usual and actions.flags.carray) or self._waiting or not self._ready or self._joint:
+            actions, strict = self.check_step(actions), 0  # the kernels are compiled for such arrays
+        k, episodes, over, ended = self.num_envs, self._episodes, self._over, self._ended
+        observation, rewards = np.empty(self._observation_shape, _FLOAT32), np.zeros(k)
+        forced = np.zeros(self._action_shape, _BOOL)
+        most = episodes.direct(strict, actions, rewards, forced, ended, observation, *episodes.arguments)
         if most < 0:
             checked_actions(actions, self._action_shape)  # tells which is wrong
             raise AssertionError("an action that the kernel refuses was not refused here")
@@ -199,10 +209,10 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
             infos = self._raw_state()
             infos["forced"], infos["_forced"] = forced, self._all
             if most:
-                closed = ended > 0
-                infos["joint_error"], infos["_joint_error"] = np.where(closed, episodes.slot_error, 0.0), closed
-            return observation, rewards, np.zeros(k, np.bool_), np.zeros(k, np.bool_), infos
-        closed = ended > 0 if most else np.zeros(k, np.bool_)
+                closed = ended.astype(_BOOL)
+                infos["joint_error"], infos["_joint_error"] = self._slot_errors(closed), closed
+            return observation, rewards, np.zeros(k, _BOOL), np.zeros(k, _BOOL), infos
+        closed = ended.astype(_BOOL) if most else np.zeros(k, np.bool_)
         terminated = ended == 2 if most == 2 else np.zeros(k, np.bool_)
 
         if self.autoreset_mode == AutoresetMode.SAME_STEP and most == 2:
@@ -257,26 +267,18 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
 
     def _raw_state(self, mask: NDArray[np.bool_] | None = None) -> dict[str, Any]:
         """The raw state of all episodes, or of those in ``mask`` and zero elsewhere."""
-        episodes, end_of_energy = self._episodes, kernels.N_CLOCK + self.problem.n_devices
-        whole, told = episodes.state.whole.copy(), self._all if mask is None else mask
-        infos = {
-            "action_mask": episodes.state.mask.copy(),
-            "_action_mask": told,
-            "slot": whole[:, kernels.SLOT],
-            "_slot": told,
-            "turn": whole[:, kernels.TURN],
-            "_turn": told,
-            "energy": whole[:, kernels.N_CLOCK : end_of_energy],
-            "_energy": told,
-            "delay": whole[:, end_of_energy:],
-            "_delay": told,
-            "record": episodes.record.copy(),
-            "_record": told,
-            "level": episodes.score[:, kernels.LEVEL].copy(),
-            "_level": told,
-            "capped": whole[:, kernels.CAPPED],
-            "_capped": told,
-        }
+        episodes, infos = self._episodes, self._blank.copy()
+        told = np.ndarray(self.num_envs, episodes.row, bytearray(episodes.told))
+        infos["action_mask"] = episodes.state.mask.copy()
+        (
+            infos["slot"],
+            infos["turn"],
+            infos["energy"],
+            infos["delay"],
+            infos["record"],
+            infos["level"],
+            infos["capped"],
+        ) = _TOLD(told)
         if mask is not None:
             for key in _STATE:
                 infos[key][~mask] = 0
@@ -296,16 +298,21 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
 
         ``most`` is 2 if an episode ended, 1 if but a slot did, else 0.
         """
-        episodes = self._episodes
         if decided is None:
             infos["forced"], infos["_forced"] = forced, self._all
         elif decided.any():
             infos["forced"], infos["_forced"] = forced & (decided[:, None] if self._joint else decided), decided
         if most:
-            infos["joint_error"], infos["_joint_error"] = np.where(closed, episodes.slot_error, 0.0), closed
+            infos["joint_error"], infos["_joint_error"] = self._slot_errors(closed), closed
         if most == 2:
-            average = np.where(terminated, episodes.total_error / self.problem.horizon, 0.0)
+            average = np.where(terminated, self._episodes.total_error / self.problem.horizon, 0.0)
             infos["average_joint_error"], infos["_average_joint_error"] = average, terminated.copy()
+
+    def _slot_errors(self, closed: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Of the slot that has just ended, zero elsewhere."""
+        errors = np.zeros(self.num_envs)
+        np.copyto(errors, self._episodes.slot_error, where=closed)  # sooner done than `np.where`
+        return errors
 
     def action_masks(self) -> NDArray[np.bool_]:
         """(K, 2) bool, or (K, 2M) in the joint view: the allowed actions."""
@@ -369,12 +376,6 @@ class JointDevicesVectorEnv(MultiDeviceVectorEnv):
     """K joint views (`JointDevicesEnv`); actions are (K, M)."""
 
     _joint = True
-
-
-def _all_true(count: int) -> NDArray[np.bool_]:
-    mask = np.ones(count, np.bool_)
-    mask.flags.writeable = False
-    return mask
 
 
 def _autoreset_mode(mode: str | AutoresetMode) -> AutoresetMode:

@@ -64,13 +64,14 @@ def kernel(count: int, seconds: float, **kwargs: Any) -> Rate:
     problem = Problem.create(**(made | kwargs))
     episodes, rng = Episodes(problem, count), np.random.default_rng(0)
     path = episodes.draw_path(rng.random((count, problem.horizon + 1)))
-    seen, rewards, forced = episodes.blank(), np.zeros(count), np.zeros(count, np.bool_)
+    written = np.zeros(count), np.zeros(count, np.bool_), np.zeros(count, np.int8), episodes.blank()
+    seen, given = written[-1], (*written, *episodes.arguments)
     actions = list(rng.integers(0, 2, (problem.horizon * problem.n_devices, count)))
 
     def work() -> None:
         episodes.begin(np.arange(count), path, seen)
         for action in actions:
-            episodes.decide(action, rewards, forced, seen)
+            episodes.direct(0, action, *given)
 
     work()
     return for_seconds(work, count * len(actions), seconds)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
+import pickle
 from typing import Any
 
 import numpy as np
 import pytest
 
+from aq_gym import kernels
 from aq_gym.envs.multi_device import MultiDeviceEnv
 from aq_gym.envs.vector import MultiDeviceVectorEnv
 from aq_gym.episodes import Episodes, Layers
@@ -64,6 +67,44 @@ def advance(episodes: Episodes, decisions: int, seed: int) -> np.ndarray:
         seen.append(observation.copy())
         episodes.decide((rng.random(k) < 0.3).astype(np.int64), np.zeros(k), np.zeros(k, np.bool_), observation)
     return np.concatenate([*seen, observation])
+
+
+@pytest.mark.parametrize("view", ["full", "joint", "compact", "per_device"])
+def test_the_compiled_code_called_directly_does_what_its_dispatcher_does(view: str) -> None:
+    problem, k, joint = Problem.create("pku2018", (0, 6, 12), 9, 3, 4), 5, view == "joint"
+    episodes, twin = (Episodes(problem, k, joint=joint, observation="full" if joint else view) for _ in range(2))
+    rng = np.random.default_rng(0)
+    path, shape = episodes.draw_path(rng.random((k, 10))), (k, 3) if joint else (k,)
+    for each in (episodes, twin):
+        each.begin(np.arange(k), path, each.blank())
+    for t in range(9 if joint else 27):
+        if t in (4, 6):
+            episodes = copy.deepcopy(episodes) if t == 4 else pickle.loads(pickle.dumps(episodes))
+        actions, written = rng.integers(0, 2, shape), []
+        for each, play in ((episodes, episodes.direct), (twin, twin.advance)):
+            to = np.zeros(k), np.zeros(shape, np.bool_), np.zeros(k, np.int8), each.blank()
+            written.append((play(0, actions, *to, *each.arguments), *to, *each.state))
+        for ours, theirs in zip(*written, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        assert episodes.direct in [compiled.entry_point for compiled in episodes.advance.overloads.values()]
+    assert (episodes.slot == 10).all()
+
+
+def test_a_function_without_compiled_code_is_called_itself() -> None:
+    assert kernels.entry_point(len, [np.zeros(3)]) is len
+
+
+def test_rows_of_the_state_are_what_their_type_says() -> None:
+    episodes, _ = batch(
+        {"network": "pku2018", "devices": (3, 9), "horizon": 8, "energy_budget": 4, "max_sleep": 2}, 4, 0
+    )
+    advance(episodes, 9, 0)
+    told = np.ndarray(len(episodes), episodes.row, bytearray(episodes.told))
+    for name in ("slot", "turn", "capped", "energy", "delay", "record", "level"):
+        np.testing.assert_array_equal(told[name], getattr(episodes, name), strict=True)
+    np.testing.assert_array_equal(told["last"], episodes.slot_error)
+    np.testing.assert_array_equal(told["total"], episodes.total_error)
+    assert len(np.unique(told["record"])) > 1 and episodes.total_error.all()
 
 
 def net_for(arguments: dict[str, Any], hidden: tuple[int, ...], seed: int) -> Net:

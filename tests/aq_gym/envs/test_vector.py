@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import aq_gym  # noqa: F401
 from aq_gym.envs.multi_device import MultiDeviceEnv
-from aq_gym.envs.vector import MultiDeviceVectorEnv
+from aq_gym.envs.vector import JointDevicesVectorEnv, MultiDeviceVectorEnv
 
 MODES = [mode.value for mode in AutoresetMode]
 # id, arguments, decisions (joint view: slots) an episode
@@ -550,4 +550,25 @@ def test_strided_and_read_only_actions_are_taken_as_they_are() -> None:
     plain = gym.make("aq_gym/MultiDevice-v0")
     plain.reset(seed=0)
     plain.step(np.int64(1))
+    (code,) = envs[0]._episodes.advance.overloads.values()
+    assert all(env._episodes.direct == code.entry_point for env in (*envs, plain.unwrapped))
     assert len(envs[0]._episodes.advance.signatures) == compiled == 1, "compiled anew for another kind of argument"
+
+
+def test_joint_actions_are_taken_in_any_layout_and_type() -> None:
+    plan = np.random.default_rng(0).integers(0, 2, (40, 3, 5))
+    kinds = [
+        np.array,
+        np.asfortranarray,
+        lambda a: np.flip(np.flip(a).copy()),
+        lambda a: a.astype(np.uint8),
+        np.ndarray.tolist,
+    ]
+    envs = [JointDevicesVectorEnv(num_envs=3) for _ in kinds]
+    for env in envs:
+        env.reset(seed=0)
+    for actions in plan:
+        steps = [env.step(kind(actions)) for env, kind in zip(envs, kinds, strict=True)]
+        for step in steps[1:]:
+            assert_same(step, steps[0])
+    assert {env._episodes.direct for env in envs} == {envs[0]._episodes.direct}

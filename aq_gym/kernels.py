@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import numba
 import numpy as np
+from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
@@ -83,6 +84,35 @@ def _pointer(context, numbers, start):
     return types.CPointer(numbers.dtype)(numbers, types.intp), build
 
 
+@cast(Any, intrinsic)
+def _move(context, source, target):
+    """Copy eight numbers through one register."""
+
+    def build(context, builder, signature, arguments):
+        number = context.get_value_type(source.dtype)
+        places = [builder.bitcast(x, ir.VectorType(number, 8).as_pointer()) for x in arguments]
+        builder.store(builder.load(places[0], align=4), places[1], align=4)
+        return context.get_dummy_value()
+
+    return types.none(source, target), build
+
+
+@cast(Any, intrinsic)
+def _apart(context):
+    """Promise, in a function's first line, that no two of its pointers lead to the same numbers.
+
+    Else its loops look at every pair of rows before they use vector registers, which takes as long as the loops.
+    """
+
+    def build(context, builder, signature, arguments):
+        for argument in builder.function.args:
+            if isinstance(argument.type, ir.PointerType):
+                argument.add_attribute("noalias")
+        return context.get_dummy_value()
+
+    return types.none(), build
+
+
 def entry_point(function: Any, arguments: Sequence[Any]) -> Any:
     """The compiled code that ``function``, called before, calls for arguments of these types; else the function.
 
@@ -124,7 +154,7 @@ class State(NamedTuple):
     whole: NDArray[np.int64]  # (K, 3 + 3M + 4) clock, energy, delay; as float64: record, score [µg/m³]; see `row`
     real: NDArray[np.float64]  # (K, T + 1) path [µg/m³]
     sums: NDArray[np.float64]  # (K, 4P) in blocks, see the indices below; level-aware: (M,) errors at the devices
-    shown: NDArray[np.float32]  # (K, 5P + 5M + 2) what the full observation is made of, see `_draw`; else (K, 0)
+    shown: NDArray[np.float32]  # (K, 7P + 5M + 2) what the full observation is made of, see `_draw`; else (K, 0)
     mask: NDArray[np.int8]  # (K, 2) what is allowed: off, on; in the joint view (K, M) 0 off, 1 on, 2 free
 
     @property
@@ -231,7 +261,6 @@ class Episode(NamedTuple):
 # Rows of locations lie in blocks: the first LANES locations of every row, then the next. The compiler can tell such
 # rows apart, so whole vector registers pass through loops that read and write many of them.
 LANES = 32
-ONE, TWO, THREE, FOUR = (np.uint64(n) for n in range(1, 5))
 A, B, FRESH, FRESH_A = (np.uint64(n * LANES) for n in range(4))  # relation
 S0, S1 = np.uint64(0), np.uint64(LANES)  # sums: now
 MORE, MORE_A = (
@@ -243,7 +272,8 @@ ON_AT = np.uint64(LANES)  # J if the device senses; in the joint view, if all wi
 OFF_AT = np.uint64(2 * LANES)  # J if it sleeps and the later ones with energy sense
 RATIO, ZEROTH, FIRST, OVER_ZEROTH = (np.uint64(n * LANES) for n in range(4))  # shown: J/e, S0, S1, 1/S0
 MARK = np.uint64(4 * LANES)  # 0 where it was measured in this slot, -1 where a later device with energy stands, else 1
-N_FIELD, N_WORK, N_SHOWN = 4, 3, 5
+REST, REST_A = np.uint64(5 * LANES), np.uint64(6 * LANES)  # what is to come of S0, S1
+N_FIELD, N_WORK, N_SHOWN = 4, 3, 7
 SLOT, TURN, CAPPED = range(3)  # clock
 ENERGY, DELAY = range(2)  # battery
 NOW, LAST, TOTAL, LEVEL = range(4)  # score
@@ -316,6 +346,7 @@ def _relative_error(zeroth, first):
 @leaf
 def _infer_rows(lanes, blocks, e, rest, sums, work, row):
     """J now, or if ``rest`` is 1 with what is more, into a row of ``work``."""
+    _apart()
     for block in range(blocks):
         f, w = np.uint64(block * N_FIELD * LANES), np.uint64(block * N_WORK * LANES)
         for i in range(lanes):
@@ -326,6 +357,7 @@ def _infer_rows(lanes, blocks, e, rest, sums, work, row):
 
 @leaf
 def _add_device(lanes, blocks, c, deviation, relation, sums):
+    _apart()
     for block in range(blocks):
         f = np.uint64(block * N_FIELD * LANES)
         for i in range(lanes):
@@ -338,6 +370,7 @@ def _add_device(lanes, blocks, c, deviation, relation, sums):
 @leaf
 def _add_device_of_rest(lanes, blocks, c, deviation, relation, sums):
     """Add a device, and what its fresh reading is more."""
+    _apart()
     for block in range(blocks):
         f = np.uint64(block * N_FIELD * LANES)
         for i in range(lanes):
@@ -353,6 +386,7 @@ def _add_device_of_rest(lanes, blocks, c, deviation, relation, sums):
 @leaf
 def _suppose(lanes, blocks, e, c, deviation, rest, relation, sums, work):
     """J with the device fresh, and as it is with the later ones fresh; ``rest``: 1 if it has energy."""
+    _apart()
     for block in range(blocks):
         f, w = np.uint64(block * N_FIELD * LANES), np.uint64(block * N_WORK * LANES)
         for i in range(lanes):
@@ -368,6 +402,7 @@ def _suppose(lanes, blocks, e, c, deviation, rest, relation, sums, work):
 @leaf
 def _freshen(lanes, blocks, c, deviation, relation, sums):
     """A device senses: what its fresh reading is more is known now, and no longer to come."""
+    _apart()
     for block in range(blocks):
         f = np.uint64(block * N_FIELD * LANES)
         for i in range(lanes):
@@ -384,6 +419,7 @@ def _freshen(lanes, blocks, c, deviation, relation, sums):
 @leaf
 def _pass_over(lanes, blocks, c, deviation, relation, sums):
     """A device with energy sleeps."""
+    _apart()
     for block in range(blocks):
         f = np.uint64(block * N_FIELD * LANES)
         for i in range(lanes):
@@ -527,6 +563,7 @@ def _infer(p, s):
 @inner
 def _infer_shown(lanes, blocks, n, delta, sums, shown):
     """The map as it is now, into ``shown``; returns the average of J/e over the n locations."""
+    _apart()
     total, inferred = 0.0, 0.0
     for block in range(blocks):
         f, v = np.uint64(block * N_FIELD * LANES), np.uint64(block * N_SHOWN * LANES)
@@ -639,6 +676,8 @@ def _carry_out(p, s, m, on):
     s.energy[m] -= 1
     s.delay[m] = 0
     s.record[m] = s.path[s.clock[SLOT]]
+    if p.kept and p.fuse == 0:
+        s.shown[_slot_of(p.spots[m]) + MARK] = 0.0
 
 
 @inner
@@ -647,10 +686,13 @@ def _decide(p, s, action):
     m = s.clock[TURN]
     on = _executed(s.energy[m], s.delay[m], p.max_sleep, action)
     before = s.score[NOW]
-    if s.energy[m] > 0:
+    had_energy = s.energy[m] > 0
+    if had_energy:
         _carry_out(p, s, m, on)
-    if p.kept:
+    if p.kept and m + 1 < p.n_devices:
         _redraw(p, s, m, on)
+        if had_energy:
+            _show_rest(p, s.sums, s.shown)
     if on:
         s.score[NOW] = _assess(p, s)
     after = s.score[NOW]
@@ -777,6 +819,17 @@ def _slot_of(spot):
 
 
 @inner
+def _show_rest(p, sums, shown):
+    _apart()
+    for block in range(p.blocks):
+        f, v = np.uint64(block * N_FIELD * LANES), np.uint64(block * N_SHOWN * LANES)
+        for i in range(p.lanes):
+            j, k = f + np.uint64(i), v + np.uint64(i)
+            shown[k + REST] = sums[j + MORE]
+            shown[k + REST_A] = sums[j + MORE_A]
+
+
+@inner
 def _draw(p, s):
     """Write all of ``shown`` that `_infer_shown` does not."""
     m, shown, turn = p.n_devices, s.shown, s.clock[TURN]
@@ -791,6 +844,7 @@ def _draw(p, s):
         for i in range(m):
             later = i > turn and s.energy[i] > 0
             shown[_slot_of(p.spots[i]) + MARK] = 0.0 if s.delay[i] == 0 else -1.0 if later else 1.0
+    _show_rest(p, s.sums, shown)
     kept = _pointer(shown, blocks * N_SHOWN * LANES)
     for i in range(m):
         kept[i] = _deficiency(p, s.energy[i], left)
@@ -811,10 +865,6 @@ def _draw(p, s):
 def _redraw(p, s, m, on):
     """Write what of it changes when device m has decided; the end of a slot draws all of it."""
     n_devices, shown = p.n_devices, s.shown
-    if on and p.fuse == 0:
-        shown[_slot_of(p.spots[m]) + MARK] = 0.0
-    if m + 1 == n_devices:
-        return
     kept = _pointer(shown, p.blocks * N_SHOWN * LANES)
     kept[n_devices + m] = 0.0
     kept[n_devices + m + 1] = 1.0
@@ -845,6 +895,7 @@ def _show_sensing(p, shown, about, near, out):
 
     ``about``: that scale; a unit that keeps products finite; times it c, the excess c - δ² and the deviation.
     """
+    _apart()
     scale, unit, c, excess, deviation = about
     for block in range(p.blocks):
         f, v = np.uint64(block * N_FIELD * LANES), np.uint64(block * N_SHOWN * LANES)
@@ -858,8 +909,9 @@ def _show_sensing(p, shown, about, near, out):
 
 
 @inner
-def _show_both(p, sums, shown, about, rest, near, on, off):
+def _show_both(p, shown, about, rest, near, on, off):
     """The same, and what J falls by if it sleeps and the later ones with energy sense; ``rest``: 1 if it has energy."""
+    _apart()
     scale, unit, c, excess, deviation = about
     zero, known = np.float32(0.0), np.float32(p.delta)
     for block in range(p.blocks):
@@ -873,26 +925,23 @@ def _show_both(p, sums, shown, about, rest, near, on, off):
             more_a = more * near[j + A] - deviation
             less = _decrease(q, zeroth, first, over, ratio, more, more_a)
             on[o + np.uint64(i)] = less * scale * abs(mark)
-            more = np.float32(sums[j + MORE]) * q - rest * more
-            more_a = np.float32(sums[j + MORE_A]) * q - rest * more_a
+            more = shown[k + REST] * q - rest * more
+            more_a = shown[k + REST_A] * q - rest * more_a
             less = _decrease(q, zeroth, first, over, ratio, more, more_a)
             off[o + np.uint64(i)] = (less * max(mark, zero) + (ratio - known) * max(-mark, zero)) * scale
 
 
 @inner
 def _copy(n, source, target):
-    """Copy n numbers, eight at a time: these are read before they are written, so that one register holds them."""
+    """Copy n numbers, eight at a time."""
     if n < 8:
-        for each in range(n):
-            target[each] = source[each]
+        for i in range(n):
+            target[i] = source[i]
         return
-    for block in range((n + 7) // 8):
-        i = np.uint64(min(8 * block, n - 8))
-        j = i + FOUR
-        x0, x1, x2, x3 = source[i], source[i + ONE], source[i + TWO], source[i + THREE]
-        x4, x5, x6, x7 = source[j], source[j + ONE], source[j + TWO], source[j + THREE]
-        target[i], target[i + ONE], target[i + TWO], target[i + THREE] = x0, x1, x2, x3
-        target[j], target[j + ONE], target[j + TWO], target[j + THREE] = x4, x5, x6, x7
+    for block in range(n // 8):
+        _move(_pointer(source, block * 8), _pointer(target, block * 8))
+    if n % 8 > 0:
+        _move(_pointer(source, n - 8), _pointer(target, n - 8))
 
 
 @inner
@@ -940,7 +989,7 @@ def _show(p, s, out):
         later += 1
     if later < m:
         rest = np.float32(1.0 if s.energy[turn] > 0 else 0.0)
-        _show_both(p, s.sums, s.shown, about, rest, near, on, off)
+        _show_both(p, s.shown, about, rest, near, on, off)
         _show_own(p, s, c, deviation, rest, scale, off)
         _weigh(m, n, p.spots, kept, off)
     else:

@@ -18,8 +18,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import numba
 import numpy as np
-from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 from numpy.typing import NDArray
@@ -89,9 +88,7 @@ def _move(context, source, target):
     """Copy eight numbers through one register."""
 
     def build(context, builder, signature, arguments):
-        number = context.get_value_type(source.dtype)
-        places = [builder.bitcast(x, ir.VectorType(number, 8).as_pointer()) for x in arguments]
-        builder.store(builder.load(places[0], align=4), places[1], align=4)
+        cgutils.memcpy(builder, arguments[1], arguments[0], context.get_constant(types.intp, 8))
         return context.get_dummy_value()
 
     return types.none(source, target), build
@@ -106,7 +103,7 @@ def _apart(context):
 
     def build(context, builder, signature, arguments):
         for argument in builder.function.args:
-            if isinstance(argument.type, ir.PointerType):
+            if argument.type.is_pointer:
                 argument.add_attribute("noalias")
         return context.get_dummy_value()
 

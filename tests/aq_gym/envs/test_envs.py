@@ -533,7 +533,7 @@ def test_both_observations_share_states() -> None:
     play(full, np.random.default_rng(0), steps=7)
     small.set_state(full.get_state())
     for _ in range(5):
-        assert full.step(0)[1] == small.step(0)[1]
+        assert full.step(0)[1] == pytest.approx(small.step(0)[1], rel=1e-13)  # each adds up its own rows
 
 
 @views

@@ -48,8 +48,8 @@ def inner(function: _Function) -> _Function:
 
 
 def leaf(function: _Function) -> _Function:
-    """For loops that need few arrays: called, so that each is compiled once."""
-    return _jit(function, _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    """For loops that decisions seldom need: called, so that each is compiled once. What is inlined passes that on."""
+    return _jit(function, _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=False)
 
 
 def merged(function: _Function) -> _Function:
@@ -352,7 +352,7 @@ def _infer_rows(lanes, blocks, e, rest, sums, work, row):
             work[w + row + np.uint64(i)] = e * _relative_error(zeroth, first)
 
 
-@leaf
+@inner
 def _add_device(lanes, blocks, c, deviation, relation, sums):
     _apart()
     for block in range(blocks):
@@ -364,7 +364,7 @@ def _add_device(lanes, blocks, c, deviation, relation, sums):
             sums[j + S1] += weight * (deviation + relation[j + A])
 
 
-@leaf
+@inner
 def _add_device_of_rest(lanes, blocks, c, deviation, relation, sums):
     """Add a device, and what its fresh reading is more."""
     _apart()
@@ -396,7 +396,7 @@ def _suppose(lanes, blocks, e, c, deviation, rest, relation, sums, work):
             work[k + OFF_AT] = e * _relative_error(sums[j + S0] + zeroth, sums[j + S1] + first)
 
 
-@leaf
+@inner
 def _freshen(lanes, blocks, c, deviation, relation, sums):
     """A device senses: what its fresh reading is more is known now, and no longer to come."""
     _apart()
@@ -413,7 +413,7 @@ def _freshen(lanes, blocks, c, deviation, relation, sums):
             sums[j + MORE_A] -= more_a
 
 
-@leaf
+@inner
 def _pass_over(lanes, blocks, c, deviation, relation, sums):
     """A device with energy sleeps."""
     _apart()

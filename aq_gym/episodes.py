@@ -17,7 +17,20 @@ from aq_gym.kernels import Branches, Constants, SmallNetwork, State
 from aq_gym.observation import COMPACT_FEATURES, DEVICE_FEATURES, ObservationLayout, error_bound, traits
 from aq_gym.problem import Problem
 
-_VIEWS = ("clock", "battery", "record", "score", "path", "first", "arguments", "told", "row", "direct")
+_VIEWS = (
+    "clock",
+    "battery",
+    "record",
+    "score",
+    "path",
+    "first",
+    "arguments",
+    "told",
+    "row",
+    "direct",
+    "advance",
+    "_observe",
+)
 
 
 def cumulative(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -143,35 +156,33 @@ class Episodes:
         )
         if not joint:
             self.state.mask[:, 0] = 1  # off, as long as there is nothing to decide
-        self._observe: Any = getattr(kernels, f"observe_{observation}")
-        self.advance: Any = getattr(kernels, f"advance_{observation}")
-        if joint:
-            self.advance = kernels.advance_together
+        self.joint = joint
         self._view()
         self._all = np.arange(k)
         self._levels = np.asarray(network.levels, dtype=np.float64)
         self._start = cumulative(np.asarray(network.start))
         self._transition = cumulative(np.asarray(network.transition))
-        self.joint = joint
         self._decisions = (k, m) if joint else (k,)
         # rewards, forced and ended of a beginning
         self._unused = np.zeros(k), np.zeros(self._decisions, np.bool_), np.zeros(k, np.int8)
 
     def _view(self) -> None:
-        """What shows parts of the state (``first``: of the first episode), or hands it on."""
+        """What shows parts of the state (``first``: of the first episode, ``level`` an array), or hands it on."""
         self.clock, self.battery, self.record = self.state.clock, self.state.battery, self.state.record
         self.score, self.path = self.state.score, self.state.path
         rows = self.clock, self.energy, self.delay, self.record, self.score, self.state.mask
         self.first = *(x[0] for x in rows), self.level[:1]
         self.arguments = (*self._constants, *self.state)
         # What infos tell: the bytes, to be copied sooner than an array, and what they mean.
-        self.told, self.row = memoryview(self.state.whole), kernels.row(self.problem.n_devices)  # type: ignore[arg-type]
-        self.direct: Any = self._advance_first
+        self.told: Any = memoryview(self.state.whole)  # type: ignore[arg-type]
+        self.row = kernels.row_type(self.problem.n_devices)
+        self._observe: Any = getattr(kernels, f"observe_{self.layout.kind}")
+        self.advance: Any = kernels.advance_together if self.joint else getattr(kernels, f"advance_{self.layout.kind}")
 
-    def _advance_first(self, *given: Any) -> int:
+    def direct(self, *given: Any) -> int:
         """`advance`; from then on ``direct`` is the compiled code that it calls, for arrays known to be as these."""
         most: int = self.advance(*given)
-        self.direct = kernels.entry_point(self.advance, given)
+        self.direct = kernels.entry_point(self.advance, given)  # type: ignore[method-assign]
         return most
 
     def __getstate__(self) -> dict[str, Any]:
@@ -187,7 +198,8 @@ class Episodes:
         """Of all that a state's meaning depends on."""
         network = self.problem.network
         about = self._constants
-        parts = (about.relation, about.numbers, about.sizes, self._levels, network.transition, network.start)
+        width = np.array(self.state.whole.shape[1])
+        parts = (about.relation, about.numbers, about.sizes, self._levels, network.transition, network.start, width)
         return blake2b(b"".join(np.ascontiguousarray(x).tobytes() for x in parts), digest_size=16).hexdigest()
 
     def __len__(self) -> int:

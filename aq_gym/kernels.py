@@ -42,7 +42,7 @@ def compiled(function: _Function) -> _Function:
 def inner(function: _Function) -> _Function:
     """The same for what only compiled code calls: without the wrappers for Python, and without calls.
 
-    A call hands over every array as seven numbers, which takes as long as a loop over thirty locations.
+    A call hands over all of a setting and an episode, some forty numbers: as long as a loop over thirty locations.
     """
     return _jit(function, _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 
@@ -69,7 +69,6 @@ def _pointer(context, numbers, start):
     """Where a contiguous array's numbers, or those behind a pointer, begin after the first ``start``.
 
     Handed over, an array is five numbers and two for each axis, and each index is asked whether it is negative.
-    Loops over episodes turn their counter k into k ^ never: else the compiler counts up forty addresses in every turn.
     """
     is_array = isinstance(numbers, types.Array) and numbers.layout == "C"
     if not is_array and not isinstance(numbers, types.CPointer):
@@ -85,7 +84,7 @@ def _pointer(context, numbers, start):
 
 @cast(Any, intrinsic)
 def _move(context, source, target):
-    """Copy eight numbers through one register."""
+    """Copy eight numbers, which the compiler makes one load and one store."""
 
     def build(context, builder, signature, arguments):
         cgutils.memcpy(builder, arguments[1], arguments[0], context.get_constant(types.intp, 8))
@@ -96,9 +95,9 @@ def _move(context, source, target):
 
 @cast(Any, intrinsic)
 def _apart(context):
-    """Promise, in a function's first line, that no two of its pointers lead to the same numbers.
+    """Promise, in a function's first line, that what it writes is reached through one of its pointers only.
 
-    Else its loops look at every pair of rows before they use vector registers, which takes as long as the loops.
+    Those inside tuples count. Else its loops compare every pair of rows before they use vector registers.
     """
 
     def build(context, builder, signature, arguments):
@@ -137,7 +136,7 @@ class Constants(NamedTuple):
     work: NDArray[np.float64]  # (3P + K,) scratch of the episode at hand, in blocks: J now, if on, if off; `_krige`'s
 
 
-def row(n_devices: int) -> np.dtype[np.void]:
+def row_type(n_devices: int) -> np.dtype[np.void]:
     """The type of a row of `State.whole`, part by part."""
     m = (n_devices,)
     clock, battery = [("slot", "i8"), ("turn", "i8"), ("capped", "i8")], [("energy", "i8", m), ("delay", "i8", m)]
@@ -148,7 +147,7 @@ def row(n_devices: int) -> np.dtype[np.void]:
 class State(NamedTuple):
     """The state of K episodes: few arrays, since each costs time whenever compiled code is called."""
 
-    whole: NDArray[np.int64]  # (K, 3 + 3M + 4) clock, energy, delay; as float64: record, score [µg/m³]; see `row`
+    whole: NDArray[np.int64]  # (K, 3 + 3M + 4) clock, energy, delay; as float64: record, score [µg/m³]; see `row_type`
     real: NDArray[np.float64]  # (K, T + 1) path [µg/m³]
     sums: NDArray[np.float64]  # (K, 4P) in blocks, see the indices below; level-aware: (M,) errors at the devices
     shown: NDArray[np.float32]  # (K, 7P + 5M + 2) what the full observation is made of, see `_draw`; else (K, 0)
@@ -236,7 +235,7 @@ class Setting(NamedTuple):
     aware: int  # 1: level-aware inference
     lanes: int  # LANES, but unknown to the compiler, which else unrolls loops instead of using vector registers
     spill: int  # how many numbers of the last block of LANES may be written into a full observation
-    never: int  # 0, unknown to the compiler: see `_pointer`
+    never: int  # 0, unknown to the compiler, which else counts up forty addresses in a loop over episodes: k ^ never
     blocks: int  # of LANES locations in a row
     kept: int  # 1: ``shown`` is in use
 
@@ -954,7 +953,8 @@ def _weigh(n_devices, n, spots, deficiency, out):
 def _show_own(p, s, c, deviation, rest, scale, out):
     """What J falls by at the device's own location if it sleeps and the later ones sense.
 
-    Nothing is known of this place as well as by its own reading, so that the others' part is a small difference.
+    Nothing is known of this place as well as by its own reading, so that the others' part is a small difference: the
+    sums' increments are taken in double precision.
     """
     spot = p.spots[s.clock[TURN]]
     j, r = np.uint64(spot // LANES * N_FIELD * LANES + spot % LANES), _relations(p, s.clock[TURN])

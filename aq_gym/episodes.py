@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from aq_gym import kernels
 from aq_gym.estimation import LevelAware, mean_deviation
-from aq_gym.kernels import Branches, Constants, SmallNetwork, State
+from aq_gym.kernels import Branches, Constants, SmallNetwork, State, aligned, aligned_copy
 from aq_gym.observation import COMPACT_FEATURES, DEVICE_FEATURES, ObservationLayout, error_bound, traits
 from aq_gym.problem import Problem
 
@@ -134,7 +134,7 @@ class Episodes:
         rows = np.asarray(problem.devices, dtype=np.int64)
         aware = problem.inference == "level-aware"
         relation, learned, room = (_level_aware if aware else _paper)(problem, padded)
-        blocks = relation.reshape(4, m, -1, kernels.LANES).transpose(1, 2, 0, 3).reshape(m, -1)
+        blocks = aligned_copy(relation.reshape(4, m, -1, kernels.LANES).transpose(1, 2, 0, 3).reshape(m, -1))
         delta2 = network.measurement_variance
         numbers = (delta2, network.temporal_variance, delta2**0.5, 1.0 / error_bound(problem), network.levels[-1])
         places = rows // kernels.LANES * kernels.N_WORK * kernels.LANES + rows % kernels.LANES
@@ -143,15 +143,15 @@ class Episodes:
         sizes = (m, n, horizon, *about, kernels.LANES, spill, *places, *rows)
         scarcity = 1.0 / (horizon * np.maximum(np.arange(problem.energy_budget + 1), 1))
         told = np.array([*numbers, *traits(problem), *scarcity, *learned])
-        near = blocks.astype(np.float32)
-        work = np.zeros(kernels.N_WORK * padded + room)
+        near = aligned_copy(blocks.astype(np.float32))
+        work = aligned((kernels.N_WORK * padded + room,))
         self._constants = Constants(blocks, near, told, np.array(sizes, np.int64), work)
         viewed = observation == "full" and not joint and not aware
         self.state = State(
             np.zeros((k, kernels.N_CLOCK + 3 * m + kernels.N_SCORE), np.int64),
             np.zeros((k, horizon + 1)),
-            np.ones((k, kernels.N_FIELD * padded)),
-            np.zeros((k, kernels.N_SHOWN * padded + 5 * m + 2 if viewed else 0), np.float32),
+            aligned_copy(np.ones((k, kernels.N_FIELD * padded))),
+            aligned((k, -(-(kernels.N_SHOWN * padded + 5 * m + 2) // 16) * 16 if viewed else 0), np.float32),
             np.zeros((k, m if joint else 2), np.int8),
         )
         if not joint:
@@ -177,7 +177,9 @@ class Episodes:
         self.told: Any = memoryview(self.state.whole)  # type: ignore[arg-type]
         self.row = kernels.row_type(self.problem.n_devices)
         self._observe: Any = getattr(kernels, f"observe_{self.layout.kind}")
-        self.advance: Any = kernels.advance_together if self.joint else getattr(kernels, f"advance_{self.layout.kind}")
+        kind = "together" if self.joint else self.layout.kind
+        aware = kind == "full" and self.problem.inference == "level-aware"
+        self.advance: Any = getattr(kernels, f"advance_{kind}_aware" if aware else f"advance_{kind}")
 
     def direct(self, *given: Any) -> int:
         """`advance`; from then on ``direct`` is the compiled code that it calls, for arrays known to be as these."""

@@ -18,10 +18,12 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import numba
 import numpy as np
-from numba.core import cgutils, types
+from llvmlite import ir
+from llvmlite.binding import get_host_cpu_name
+from numba.core import types
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _OPTIONS: dict[str, Any] = {
@@ -84,13 +86,27 @@ def _pointer(context, numbers, start):
 
 @cast(Any, intrinsic)
 def _move(context, source, target):
-    """Copy eight numbers, which the compiler makes one load and one store."""
+    """Copy eight numbers by one load and one store."""
 
     def build(context, builder, signature, arguments):
-        cgutils.memcpy(builder, arguments[1], arguments[0], context.get_constant(types.intp, 8))
+        wide = ir.VectorType(context.get_value_type(source.dtype), 8).as_pointer()
+        begin, end = (builder.bitcast(x, wide) for x in arguments)
+        builder.store(builder.load(begin, align=source.dtype.bitwidth // 8), end, align=source.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
     return types.none(source, target), build
+
+
+@cast(Any, intrinsic)
+def _clear(context, target):
+    """Write eight zeros by one store."""
+
+    def build(context, builder, signature, arguments):
+        wide = ir.VectorType(context.get_value_type(target.dtype), 8)
+        builder.store(wide(None), builder.bitcast(arguments[0], wide.as_pointer()), align=target.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.none(target), build
 
 
 @cast(Any, intrinsic)
@@ -118,12 +134,23 @@ def entry_point(function: Any, arguments: Sequence[Any]) -> Any:
     return function if found is None else found.entry_point
 
 
-def aligned(shape: tuple[int, ...]) -> NDArray[np.float64]:
+_LINE = 64  # bytes
+
+
+def aligned(shape: tuple[int, ...], dtype: DTypeLike = np.float64) -> NDArray[Any]:
     """Zeros that begin on a line of the cache, so that no vector register's load touches two."""
+    each = np.dtype(dtype).itemsize
     size = int(np.prod(shape))
-    room = np.zeros(size + 7)
-    begin = -room.ctypes.data // 8 % 8
+    room = np.zeros(size + _LINE // each, dtype)
+    begin = -room.ctypes.data % _LINE // each
     return room[begin : begin + size].reshape(shape)
+
+
+def aligned_copy(array: NDArray[Any]) -> NDArray[Any]:
+    """The same numbers, beginning on a line of the cache."""
+    copy = aligned(array.shape, array.dtype)
+    copy[...] = array
+    return copy
 
 
 class Constants(NamedTuple):
@@ -150,7 +177,7 @@ class State(NamedTuple):
     whole: NDArray[np.int64]  # (K, 3 + 3M + 4) clock, energy, delay; as float64: record, score [µg/m³]; see `row_type`
     real: NDArray[np.float64]  # (K, T + 1) path [µg/m³]
     sums: NDArray[np.float64]  # (K, 4P) in blocks, see the indices below; level-aware: (M,) errors at the devices
-    shown: NDArray[np.float32]  # (K, 7P + 5M + 2) what the full observation is made of, see `_draw`; else (K, 0)
+    shown: NDArray[np.float32]  # (K, 7P + 5M + 2, up to a line's end) what the full observation is made of; or (K, 0)
     mask: NDArray[np.int8]  # (K, 2) what is allowed: off, on; in the joint view (K, M) 0 off, 1 on, 2 free
 
     @property
@@ -280,16 +307,21 @@ BEGIN, WAIT, PLACE = 2, 3, 4  # beside 0 off and 1 on: what an episode may be to
 
 @inner
 def _setting(relation, near, x, n, work, shown):
+    return _setting_of(relation, near, x, n, work, n[6], n[7], 1 if shown.shape[1] > 0 else 0)
+
+
+@inner
+def _setting_of(relation, near, x, n, work, joint, aware, kept):
     m, quality = n[0], 5 + N_TRAITS
     scarcity, devices = quality + m, 10
     learned = scarcity + n[3] + 1
     told = _pointer(x, 5), _pointer(x, quality), _pointer(x, scarcity), _pointer(x, learned)
     places = _pointer(n, devices), _pointer(n, devices + m)
-    numbers = x[0], x[1], x[2], x[3], x[4], m, n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[8] - LANES
-    blocks, kept = relation.shape[1] // (N_FIELD * LANES), 1 if shown.shape[1] > 0 else 0
+    numbers, counts = (x[0], x[1], x[2], x[3], x[4]), (m, n[1], n[2], n[3], n[4], n[5], joint, aware)
+    sizes = n[8], n[9], n[8] - LANES, relation.shape[1] // (N_FIELD * LANES), kept
     return Setting(
-        _pointer(relation, 0), _pointer(near, 0), *told, *places, _pointer(work, 0), *numbers, blocks, kept
-    )  # fmt: skip
+        _pointer(relation, 0), _pointer(near, 0), *told, *places, _pointer(work, 0), *numbers, *counts, *sizes
+    )
 
 
 @inner
@@ -319,12 +351,16 @@ def _source(p, s, m, over):
     return p.delta2 * relative * relative + p.sigma2 * over * over * s.delay[m], relative - 1.0
 
 
-# In double precision a core divides, and draws roots, at a fraction of the speed of single precision, and nothing else
-# here takes as long. A step of Newton's method squares the relative error of 1e-7: what is left is some 1e-14.
+# In double precision most cores divide, and draw roots, at a fraction of the speed of single precision, and nothing
+# else here takes as long. A step of Newton's method squares the relative error of 1e-7: what is left is some 1e-14.
+# AMD's cores divide as fast as those steps take.
+_DIVIDES = (numba.config.CPU_NAME or get_host_cpu_name()).startswith("znver")
 
 
 @inner
 def _reciprocal(x):
+    if _DIVIDES:
+        return 1.0 / x
     near = np.float64(np.float32(1.0) / np.float32(x))
     return near * (2.0 - x * near)
 
@@ -333,6 +369,8 @@ def _reciprocal(x):
 def _relative_error(zeroth, first):
     """J / e = sqrt(S0 + S1²)/S0."""
     square = zeroth + first * first
+    if _DIVIDES:
+        return np.sqrt(square) / zeroth
     near = np.float64(np.float32(1.0) / (np.sqrt(np.float32(square)) * np.float32(zeroth)))  # 1/(root S0)
     ratio = square * near
     root = ratio * zeroth
@@ -685,10 +723,8 @@ def _decide(p, s, action):
     had_energy = s.energy[m] > 0
     if had_energy:
         _carry_out(p, s, m, on)
-    if p.kept and m + 1 < p.n_devices:
-        _redraw(p, s, m, on)
-        if had_energy:
-            _show_rest(p, s.sums, s.shown)
+    if p.kept and had_energy and m + 1 < p.n_devices:
+        _show_rest(p, s.sums, s.shown)
     if on:
         s.score[NOW] = _assess(p, s)
     after = s.score[NOW]
@@ -858,19 +894,19 @@ def _draw(p, s):
 
 
 @inner
-def _redraw(p, s, m, on):
-    """Write what of it changes when device m has decided; the end of a slot draws all of it."""
-    n_devices, shown = p.n_devices, s.shown
-    kept = _pointer(shown, p.blocks * N_SHOWN * LANES)
-    kept[n_devices + m] = 0.0
-    kept[n_devices + m + 1] = 1.0
-    if p.fuse == 0:
-        shown[_slot_of(p.spots[m + 1]) + MARK] = 1.0
-    if on:
+def _revise(p, s, m, kept, head, tail):
+    """Write what changes when device m has decided, into what is kept and its copies; a new slot draws all of it.
+
+    Into both, since a load of many numbers waits for stores of single ones just before it.
+    """
+    n_devices = p.n_devices
+    kept[n_devices + m] = head[m] = 0.0
+    kept[n_devices + m + 1] = head[m + 1] = 1.0
+    if s.delay[m] == 0:
         kept[m] = _deficiency(p, s.energy[m], p.horizon - s.clock[SLOT] + 1)
-        kept[2 * n_devices + m] = s.energy[m] * (1.0 / p.budget)
-        kept[3 * n_devices + 1 + m] = 0.0
-        kept[4 * n_devices + 1 + m] = s.record[m] * (1.0 / p.top_level)
+        kept[2 * n_devices + m] = head[n_devices + m] = s.energy[m] * (1.0 / p.budget)
+        kept[3 * n_devices + 1 + m] = tail[1 + m] = 0.0
+        kept[4 * n_devices + 1 + m] = tail[1 + n_devices + m] = s.record[m] * (1.0 / p.top_level)
 
 
 @inner
@@ -941,6 +977,19 @@ def _copy(n, source, target):
 
 
 @inner
+def _blank(n, target):
+    """Write n zeros, eight at a time."""
+    if n < 8:
+        for i in range(n):
+            target[i] = 0.0
+        return
+    for block in range(n // 8):
+        _clear(_pointer(target, block * 8))
+    if n % 8 > 0:
+        _clear(_pointer(target, n - 8))
+
+
+@inner
 def _weigh(n_devices, n, spots, deficiency, out):
     """Behind the decreases of n locations write the devices' own ones times their deficiency, and 1."""
     for i in range(n_devices):
@@ -981,6 +1030,9 @@ def _show(p, s, out):
     numbers = np.float32(unit * c), np.float32(unit * (c - p.delta2)), np.float32(unit * deviation)
     about = scale, np.float32(unit), *numbers
     _copy(2 * m, _pointer(kept, m), out)
+    _copy(2 * m + 2, _pointer(kept, 3 * m), tail)
+    if turn > 0:
+        _revise(p, s, turn - 1, kept, out, tail)
     later = turn + 1
     while later < m and s.energy[later] == 0:
         later += 1
@@ -991,14 +1043,13 @@ def _show(p, s, out):
         _weigh(m, n, p.spots, kept, off)
     else:
         _show_sensing(p, s.shown, about, near, on)
-        for i in range(n + m):
-            off[i] = 0.0
+        _blank(n + m, off)
         off[n + m] = 1.0
     if p.fuse == 0:
         spot = p.spots[turn]
         on[spot] = (s.shown[_slot_of(spot)] - np.float32(p.delta)) * scale
+        s.shown[_slot_of(spot) + MARK] = 1.0
     _weigh(m, n, p.spots, kept, on)
-    _copy(2 * m + 2, _pointer(kept, 3 * m), tail)
 
 
 @inner
@@ -1226,7 +1277,31 @@ def advance_full(
     ``strict``: 1: refuse what is no decision, see `_refused`; 0: not. ended (K,) receives 1 where a slot ended and 2
     where an episode did, else 0; the largest of them is returned.
     """
-    p = _setting(relation, near, numbers, sizes, work, shown)
+    p = _setting_of(relation, near, numbers, sizes, work, 0, 0, 1)  # known, so that other cases are not compiled
+    most = _refused(p, actions, whole) if strict else 0
+    if most < 0:
+        return most
+    for i in range(actions.shape[0]):
+        k = i ^ p.never
+        s = _episode(k, whole, real, sums, shown, mask)
+        ended[k] = 0
+        if (actions[k] >= BEGIN or s.clock[SLOT] <= p.horizon) and actions[k] != WAIT:
+            ended[k] = _obey(p, s, actions[k], rewards, forced, k)
+            most = max(most, ended[k])
+            if _look_around(p, s, s.clock[TURN] == 0 or actions[k] == PLACE):
+                _show(p, s, _row(observation, k))
+            else:
+                _observe_full(p, s, _row(observation, k))
+    return most
+
+
+@compiled
+def advance_full_aware(
+    strict, actions, rewards, forced, ended, observation,
+    relation, near, numbers, sizes, work, whole, real, sums, shown, mask,
+):  # fmt: skip
+    """The same with level-aware inference."""
+    p = _setting_of(relation, near, numbers, sizes, work, 0, 1, 0)
     most = _refused(p, actions, whole) if strict else 0
     if most < 0:
         return most
@@ -1239,9 +1314,6 @@ def advance_full(
             most = max(most, ended[k])
             anew = s.clock[TURN] == 0 or actions[k] == PLACE
             if _look_around(p, s, anew):
-                if p.kept:
-                    _show(p, s, _row(observation, k))
-                    continue
                 if not anew:
                     _ask(p, s, NOW_AT, -1, p.n_devices)
                 _ask_ahead(p, s)

@@ -12,6 +12,7 @@ With level-aware inference there are no such sums: `_krige` computes every map f
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from math import log
 from typing import Any, NamedTuple, TypeVar, cast
@@ -20,7 +21,7 @@ import numba
 import numpy as np
 from llvmlite import ir
 from llvmlite.binding import get_host_cpu_name
-from numba.core import config, types
+from numba.core import types
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 from numpy.typing import DTypeLike, NDArray
@@ -354,7 +355,7 @@ def _source(p, s, m, over):
 # In double precision most cores divide, and draw roots, at a fraction of the speed of single precision, and nothing
 # else here takes as long. A step of Newton's method squares the relative error of 1e-7: what is left is some 1e-14.
 # AMD's cores divide as fast as those steps take.
-_DIVIDES = (config.CPU_NAME or get_host_cpu_name()).startswith("znver")
+_DIVIDES = (os.environ.get("NUMBA_CPU_NAME") or get_host_cpu_name()).startswith("znver")
 
 
 @inner

@@ -18,15 +18,17 @@ from aq_gym.observation import COMPACT_FEATURES, DEVICE_FEATURES, ObservationLay
 from aq_gym.problem import Problem
 
 _VIEWS = (
+    "rows",
     "clock",
-    "battery",
+    "energy",
+    "delay",
     "record",
     "score",
+    "mask",
+    "forced",
     "path",
     "first",
     "arguments",
-    "told",
-    "row",
     "direct",
     "advance",
     "_observe",
@@ -79,7 +81,7 @@ class EpisodeState:
     problem: str
 
     def __len__(self) -> int:
-        return len(self.arrays.clock)
+        return len(self.arrays.whole)
 
     def __getitem__(self, rows: int | slice | NDArray[np.int64]) -> EpisodeState:
         """The states of some episodes; an integer gives a batch of one."""
@@ -147,35 +149,43 @@ class Episodes:
         work = aligned((kernels.N_WORK * padded + room,))
         self._constants = Constants(blocks, near, told, np.array(sizes, np.int64), work)
         viewed = observation == "full" and not joint and not aware
+        self.row = kernels.row_type(m, joint)
         self.state = State(
-            np.zeros((k, kernels.N_CLOCK + 3 * m + kernels.N_SCORE), np.int64),
+            aligned((k, self.row.itemsize // 8), np.int64),
             np.zeros((k, horizon + 1)),
             aligned_copy(np.ones((k, kernels.N_FIELD * padded))),
-            aligned((k, -(-(kernels.N_SHOWN * padded + 5 * m + 2) // 16) * 16 if viewed else 0), np.float32),
-            np.zeros((k, m if joint else 2), np.int8),
+            aligned((k, -(-(kernels.N_SHOWN * padded + 5 * m + 3) // 16) * 16 if viewed else 0), np.float32),
         )
-        if not joint:
-            self.state.mask[:, 0] = 1  # off, as long as there is nothing to decide
         self.joint = joint
         self._view()
+        if not joint:
+            self.mask[:, 0] = 1  # off, as long as there is nothing to decide
         self._all = np.arange(k)
         self._levels = np.asarray(network.levels, dtype=np.float64)
         self._start = cumulative(np.asarray(network.start))
         self._transition = cumulative(np.asarray(network.transition))
         self._decisions = (k, m) if joint else (k,)
-        # rewards, forced and ended of a beginning
-        self._unused = np.zeros(k), np.zeros(self._decisions, np.bool_), np.zeros(k, np.int8)
+        self._unused = np.zeros(k), np.zeros(k, np.int8)  # rewards and ended of a beginning
+        self.untold = np.empty((0, self.state.whole.shape[1]), np.int64)  # of who does not ask
 
     def _view(self) -> None:
-        """What shows parts of the state (``first``: of the first episode, ``level`` an array), or hands it on."""
-        self.clock, self.battery, self.record = self.state.clock, self.state.battery, self.state.record
-        self.score, self.path = self.state.score, self.state.path
-        rows = self.clock, self.energy, self.delay, self.record, self.score, self.state.mask
-        self.first = *(x[0] for x in rows), self.level[:1]
+        """What shows parts of the state, or hands it on.
+
+        ``clock`` (K, 3) slot (T + 1 = over), turn, device-slots in which the delay was capped; ``energy`` and ``delay``
+        (K, M); ``record`` (K, M) and ``score`` (K, 4) [µg/m³]: the average error now and of the last slot that ended,
+        the sum of the ended ones, the level; ``path`` (K, T + 1) levels; ``mask`` and ``forced`` see
+        `kernels.row_type`; ``first``: those of the first episode, ``level`` an array.
+        """
+        self.rows = self.state.whole.view(self.row)[:, 0]
+        self.energy, self.delay, self.record = (self.rows[name] for name in ("energy", "delay", "record"))
+        self.mask, self.forced = self.rows["action_mask"], self.rows["forced"]
+        self.clock = self.state.whole[:, : kernels.N_CLOCK]
+        start = kernels.N_CLOCK + 3 * self.problem.n_devices
+        self.score = self.state.whole[:, start : start + kernels.N_SCORE].view(np.float64)
+        self.path = self.state.real
+        about = self.clock, self.energy, self.delay, self.record, self.score, self.mask
+        self.first = *(x[0] for x in about), self.level[:1]
         self.arguments = (*self._constants, *self.state)
-        # What infos tell: the bytes, to be copied sooner than an array, and what they mean.
-        self.told: Any = memoryview(self.state.whole)  # type: ignore[arg-type]
-        self.row = kernels.row_type(self.problem.n_devices)
         self._observe: Any = getattr(kernels, f"observe_{self.layout.kind}")
         kind = "together" if self.joint else self.layout.kind
         aware = kind == "full" and self.problem.inference == "level-aware"
@@ -218,7 +228,7 @@ class Episodes:
         self.path[rows] = self._levels[path]
         orders = np.full(self._decisions, kernels.WAIT, np.int64)
         orders[rows] = kernels.BEGIN
-        self.advance(0, orders, *self._unused, observation, *self.arguments)
+        self.advance(0, orders, *self._unused, observation, self.untold, *self.arguments)
 
     def place(
         self,
@@ -243,11 +253,11 @@ class Episodes:
             (K, size) observations.
         """
         self.clock[:, kernels.SLOT], self.clock[:, kernels.TURN] = slot, 0 if self.joint else turn
-        self.battery[:, kernels.ENERGY], self.battery[:, kernels.DELAY], self.record[...] = energy, delay, record
+        self.energy[...], self.delay[...], self.record[...] = energy, delay, record
         self.path[self._all, self.slot] = level
         observation = self.blank()
         orders = np.full(self._decisions, kernels.PLACE, np.int64)
-        self.advance(0, orders, *self._unused, observation, *self.arguments)
+        self.advance(0, orders, *self._unused, observation, self.untold, *self.arguments)
         return observation
 
     def redraw_future(self, row: int, generator: np.random.Generator) -> None:
@@ -274,7 +284,6 @@ class Episodes:
         self,
         actions: NDArray[np.int64],
         rewards: NDArray[np.float64],
-        forced: NDArray[np.bool_],
         observation: NDArray[np.float32],
         ended: NDArray[np.int8] | None = None,
         *,
@@ -285,7 +294,6 @@ class Episodes:
         Args:
             actions: (K,) of 0 and 1, or (K, M) in the joint view.
             rewards: (K,) receives the rewards [µg/m³].
-            forced: as actions, receives whether another action was executed.
             observation: (K, size) receives the observations.
             ended: (K,) receives 1 where a slot ended, 2 where an episode did, else 0.
             strict: do nothing where an action is neither 0 nor 1 (sequential view only).
@@ -293,8 +301,8 @@ class Episodes:
         Returns:
             The largest of ``ended``; or -1 - k for the first running episode k whose action was refused.
         """
-        seen = self._unused[2] if ended is None else ended
-        most: int = self.advance(int(strict), actions, rewards, forced, seen, observation, *self.arguments)
+        seen = self._unused[1] if ended is None else ended
+        most: int = self.advance(int(strict), actions, rewards, seen, observation, self.untold, *self.arguments)
         return most
 
     def play(self, layers: Layers, scores: NDArray[np.float32] | None = None) -> NDArray[np.float64]:
@@ -405,16 +413,6 @@ class Episodes:
         return self.clock[:, kernels.CAPPED]
 
     @property
-    def energy(self) -> NDArray[np.int64]:
-        """(K, M) sensings left."""
-        return self.battery[:, kernels.ENERGY]
-
-    @property
-    def delay(self) -> NDArray[np.int64]:
-        """(K, M) slots since last sensed."""
-        return self.battery[:, kernels.DELAY]
-
-    @property
     def level(self) -> NDArray[np.float64]:
         """(K,) the present level [µg/m³]; after the end, that of slot T."""
         return self.score[:, kernels.LEVEL]
@@ -431,7 +429,7 @@ class Episodes:
 
     def action_mask(self) -> NDArray[np.int8]:
         """(K, 2) allowed actions of the deciding device; joint view: (K, M) with 0 off, 1 on, 2 free."""
-        return self.state.mask.copy()
+        return self.mask.copy()
 
     def copy_state(self, generators: Sequence[np.random.Generator]) -> EpisodeState:
         """A copy of everything, the state of each episode's generator included."""

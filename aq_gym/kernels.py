@@ -164,47 +164,27 @@ class Constants(NamedTuple):
     work: NDArray[np.float64]  # (3P + K,) scratch of the episode at hand, in blocks: J now, if on, if off; `_krige`'s
 
 
-def row_type(n_devices: int) -> np.dtype[np.void]:
-    """The type of a row of `State.whole`, part by part."""
+def row_type(n_devices: int, joint: bool) -> np.dtype[np.void]:
+    """The type of a row of `State.whole`, part by part; its length is one of whole lines of the cache."""
     m = (n_devices,)
     clock, battery = [("slot", "i8"), ("turn", "i8"), ("capped", "i8")], [("energy", "i8", m), ("delay", "i8", m)]
     score = [("now", "f8"), ("last", "f8"), ("total", "f8"), ("level", "f8")]
-    return np.dtype([*clock, *battery, ("record", "f8", m), *score])
+    # What is allowed: off, on; in the joint view of each device 0 off, 1 on, 2 free. What was not done as asked.
+    told = [("action_mask", "i1", m), ("forced", "?", m)] if joint else [("action_mask", "i1", (2,)), ("forced", "?")]
+    parts = np.dtype([*clock, *battery, ("record", "f8", m), *score, *told])
+    names, formats = parts.names or (), [parts[name] for name in parts.names or ()]
+    offsets = [parts.fields[name][1] for name in names] if parts.fields else []
+    size = -(-parts.itemsize // _LINE) * _LINE
+    return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": size})
 
 
 class State(NamedTuple):
     """The state of K episodes: few arrays, since each costs time whenever compiled code is called."""
 
-    whole: NDArray[np.int64]  # (K, 3 + 3M + 4) clock, energy, delay; as float64: record, score [µg/m³]; see `row_type`
+    whole: NDArray[np.int64]  # (K, ...) clock, energy, delay; as float64: record, score [µg/m³]; see `row_type`
     real: NDArray[np.float64]  # (K, T + 1) path [µg/m³]
     sums: NDArray[np.float64]  # (K, 4P) in blocks, see the indices below; level-aware: (M,) errors at the devices
-    shown: NDArray[np.float32]  # (K, 7P + 5M + 2, up to a line's end) what the full observation is made of; or (K, 0)
-    mask: NDArray[np.int8]  # (K, 2) what is allowed: off, on; in the joint view (K, M) 0 off, 1 on, 2 free
-
-    @property
-    def clock(self) -> NDArray[np.int64]:
-        """(K, 3) slot (T + 1 = over), turn, device-slots in which the delay was capped."""
-        return self.whole[:, :N_CLOCK]
-
-    @property
-    def battery(self) -> NDArray[np.int64]:
-        """(K, 2, M) energy, delay."""
-        return self.whole[:, N_CLOCK:-N_SCORE].reshape(len(self.whole), 3, -1)[:, :2]
-
-    @property
-    def record(self) -> NDArray[np.float64]:
-        """(K, M) [µg/m³]."""
-        return self.whole[:, N_CLOCK:-N_SCORE].reshape(len(self.whole), 3, -1)[:, 2].view(np.float64)
-
-    @property
-    def score(self) -> NDArray[np.float64]:
-        """(K, 4) average error now and of the last slot that ended, the sum of the ended ones, the level [µg/m³]."""
-        return self.whole[:, -N_SCORE:].view(np.float64)
-
-    @property
-    def path(self) -> NDArray[np.float64]:
-        """(K, T + 1) levels [µg/m³]."""
-        return self.real
+    shown: NDArray[np.float32]  # (K, 7P + 5M + 3, up to a line's end) what the full observation is made of; or (K, 0)
 
 
 class SmallNetwork(NamedTuple):
@@ -280,6 +260,7 @@ class Episode(NamedTuple):
     shown: Any
     score: Any
     mask: Any
+    forced: Any
 
 
 # Rows of locations lie in blocks: the first LANES locations of every row, then the next. The compiler can tell such
@@ -338,11 +319,13 @@ def _relations(p, m):
 
 
 @inner
-def _episode(k, whole, real, sums, shown, mask):
-    m, w, told = (whole.shape[1] - N_CLOCK - N_SCORE) // 3, _row(whole, k), _row(whole.view(np.float64), k)
+def _episode(p, k, whole, real, sums, shown):
+    m, w, told = p.n_devices, _row(whole, k), _row(whole.view(np.float64), k)
     record, score = _pointer(told, N_CLOCK + 2 * m), _pointer(told, N_CLOCK + 3 * m)
     battery = _pointer(w, N_CLOCK), _pointer(w, N_CLOCK + m)
-    return Episode(w, *battery, record, _row(real, k), _row(sums, k), _row(shown, k), score, _row(mask, k))
+    mask = _pointer(_row(whole.view(np.int8), k), 8 * (N_CLOCK + 3 * m + N_SCORE))
+    rows, allowed = (_row(real, k), _row(sums, k), _row(shown, k)), m if p.joint else 2
+    return Episode(w, *battery, record, *rows, score, mask, _pointer(mask, allowed))
 
 
 @inner
@@ -775,11 +758,11 @@ def _look_ahead(p, s, anew, only):
 
 
 @inner
-def _decide_together(p, s, actions, forced):
+def _decide_together(p, s, actions):
     """All devices decide at once: the simultaneous-action view of the same MDP. Returns the reward."""
     for m in range(p.n_devices):
         on = _executed(s.energy[m], s.delay[m], p.max_sleep, actions[m])
-        forced[m] = on != actions[m]
+        s.forced[m] = 1 if on != actions[m] else 0
         if on:
             _carry_out(p, s, m, on)
     s.score[NOW] = _assess(p, s)
@@ -836,7 +819,7 @@ def _observe_full(p, s, out):
 
 # Little of what the full observation shows changes between the decisions of a slot. `shown` keeps in single precision
 # what hypotheticals are computed from, in blocks; then the deficiencies (M) and the numbers that are only copied, those
-# before the decreases (2M) and those behind (2M + 2).
+# before the decreases (2M) and those behind (2M + 2); then the last device with energy, -1 for none.
 
 
 @inner
@@ -892,6 +875,10 @@ def _draw(p, s):
     for i in range(m):
         kept[4 * m + 1 + i] = s.record[i] * by_level
     kept[5 * m + 1] = s.path[s.clock[SLOT]] * by_level
+    last = m - 1
+    while last >= 0 and s.energy[last] == 0:
+        last -= 1
+    kept[5 * m + 2] = last
 
 
 @inner
@@ -1034,10 +1021,7 @@ def _show(p, s, out):
     _copy(2 * m + 2, _pointer(kept, 3 * m), tail)
     if turn > 0:
         _revise(p, s, turn - 1, kept, out, tail)
-    later = turn + 1
-    while later < m and s.energy[later] == 0:
-        later += 1
-    if later < m:
+    if turn < kept[5 * m + 2]:
         rest = np.float32(1.0 if s.energy[turn] > 0 else 0.0)
         _show_both(p, s.shown, about, rest, near, on, off)
         _show_own(p, s, c, deviation, rest, scale, off)
@@ -1187,7 +1171,7 @@ def _begin(p, s):
 
 
 @merged
-def _obey(p, s, action, rewards, forced, k):
+def _obey(p, s, action, rewards, k):
     """Do what an episode is told: decide, BEGIN, or PLACE (go on from a state that was written from outside).
 
     Returns what `_tell` does, 0 if it did not decide.
@@ -1196,13 +1180,22 @@ def _obey(p, s, action, rewards, forced, k):
         _begin(p, s)
     elif action != PLACE:
         rewards[k], on = _decide(p, s, action)
-        forced[k] = on != action
+        s.forced[0] = 1 if on != action else 0
     code = _tell(p, s)
     return code if action < BEGIN else 0
 
 
 # The entry points take the arrays of Constants and State one by one, since passing a tuple of arrays into compiled code
 # costs 2 µs more a call. There is one a kind of observation, so that only what is used is compiled.
+
+
+@inner
+def _report(k, whole, told):
+    """Copy an episode's row of `State.whole` to whom it is told; ``told`` may be without rows."""
+    if told.shape[0] > 0:
+        source, target = _row(whole, k), _row(told, k)
+        for block in range(whole.shape[1] // 8):
+            _move(_pointer(source, block * 8), _pointer(target, block * 8))
 
 
 @inner
@@ -1217,13 +1210,13 @@ def _refused(p, actions, whole):
 @compiled
 def observe_full(
     observation,
-    relation, near, numbers, sizes, work, whole, real, sums, shown, mask,
+    relation, near, numbers, sizes, work, whole, real, sums, shown,
 ):  # fmt: skip
     """Write the observation of every episode."""
     p = _setting(relation, near, numbers, sizes, work, shown)
     for i in range(observation.shape[0]):
         k = i ^ p.never
-        s = _episode(k, whole, real, sums, shown, mask)
+        s = _episode(p, k, whole, real, sums, shown)
         if s.clock[SLOT] <= p.horizon:
             if p.kept:
                 _draw(p, s)
@@ -1241,13 +1234,13 @@ def observe_full(
 @compiled
 def observe_compact(
     observation,
-    relation, near, numbers, sizes, work, whole, real, sums, shown, mask,
+    relation, near, numbers, sizes, work, whole, real, sums, shown,
 ):  # fmt: skip
     """Write the observation of every episode."""
     p = _setting(relation, near, numbers, sizes, work, shown)
     for i in range(observation.shape[0]):
         k = i ^ p.never
-        s = _episode(k, whole, real, sums, shown, mask)
+        s = _episode(p, k, whole, real, sums, shown)
         if s.clock[SLOT] <= p.horizon:
             _consider(p, s)
         _observe_compact(p, s, _row(observation, k))
@@ -1256,13 +1249,13 @@ def observe_compact(
 @compiled
 def observe_per_device(
     observation,
-    relation, near, numbers, sizes, work, whole, real, sums, shown, mask,
+    relation, near, numbers, sizes, work, whole, real, sums, shown,
 ):  # fmt: skip
     """Write the observation of every episode."""
     p = _setting(relation, near, numbers, sizes, work, shown)
     for i in range(observation.shape[0]):
         k = i ^ p.never
-        s = _episode(k, whole, real, sums, shown, mask)
+        s = _episode(p, k, whole, real, sums, shown)
         if s.clock[SLOT] <= p.horizon:
             _consider(p, s)
         _observe_per_device(p, s, _row(observation, k))
@@ -1270,8 +1263,8 @@ def observe_per_device(
 
 @compiled
 def advance_full(
-    strict, actions, rewards, forced, ended, observation,
-    relation, near, numbers, sizes, work, whole, real, sums, shown, mask,
+    strict, actions, rewards, ended, observation, told,
+    relation, near, numbers, sizes, work, whole, real, sums, shown,
 ):  # fmt: skip
     """One decision, or what else it is told, in every episode that is not over; then its observation.
 
@@ -1284,22 +1277,23 @@ def advance_full(
         return most
     for i in range(actions.shape[0]):
         k = i ^ p.never
-        s = _episode(k, whole, real, sums, shown, mask)
+        s = _episode(p, k, whole, real, sums, shown)
         ended[k] = 0
         if (actions[k] >= BEGIN or s.clock[SLOT] <= p.horizon) and actions[k] != WAIT:
-            ended[k] = _obey(p, s, actions[k], rewards, forced, k)
+            ended[k] = _obey(p, s, actions[k], rewards, k)
             most = max(most, ended[k])
             if _look_around(p, s, s.clock[TURN] == 0 or actions[k] == PLACE):
                 _show(p, s, _row(observation, k))
             else:
                 _observe_full(p, s, _row(observation, k))
+        _report(k, whole, told)
     return most
 
 
 @compiled
 def advance_full_aware(
-    strict, actions, rewards, forced, ended, observation,
-    relation, near, numbers, sizes, work, whole, real, sums, shown, mask,
+    strict, actions, rewards, ended, observation, told,
+    relation, near, numbers, sizes, work, whole, real, sums, shown,
 ):  # fmt: skip
     """The same with level-aware inference."""
     p = _setting_of(relation, near, numbers, sizes, work, 0, 1, 0)
@@ -1308,10 +1302,10 @@ def advance_full_aware(
         return most
     for i in range(actions.shape[0]):
         k = i ^ p.never
-        s = _episode(k, whole, real, sums, shown, mask)
+        s = _episode(p, k, whole, real, sums, shown)
         ended[k] = 0
         if (actions[k] >= BEGIN or s.clock[SLOT] <= p.horizon) and actions[k] != WAIT:
-            ended[k] = _obey(p, s, actions[k], rewards, forced, k)
+            ended[k] = _obey(p, s, actions[k], rewards, k)
             most = max(most, ended[k])
             anew = s.clock[TURN] == 0 or actions[k] == PLACE
             if _look_around(p, s, anew):
@@ -1319,13 +1313,14 @@ def advance_full_aware(
                     _ask(p, s, NOW_AT, -1, p.n_devices)
                 _ask_ahead(p, s)
             _observe_full(p, s, _row(observation, k))
+        _report(k, whole, told)
     return most
 
 
 @compiled
 def advance_compact(
-    strict, actions, rewards, forced, ended, observation,
-    relation, near, numbers, sizes, work, whole, real, sums, shown, mask,
+    strict, actions, rewards, ended, observation, told,
+    relation, near, numbers, sizes, work, whole, real, sums, shown,
 ):  # fmt: skip
     """One decision, or what else it is told, in every episode that is not over; then its observation.
 
@@ -1338,21 +1333,22 @@ def advance_compact(
         return most
     for i in range(actions.shape[0]):
         k = i ^ p.never
-        s = _episode(k, whole, real, sums, shown, mask)
+        s = _episode(p, k, whole, real, sums, shown)
         ended[k] = 0
         if (actions[k] >= BEGIN or s.clock[SLOT] <= p.horizon) and actions[k] != WAIT:
-            ended[k] = _obey(p, s, actions[k], rewards, forced, k)
+            ended[k] = _obey(p, s, actions[k], rewards, k)
             most = max(most, ended[k])
             if _look_around(p, s, s.clock[TURN] == 0 or actions[k] == PLACE):
                 _consider(p, s)
             _observe_compact(p, s, _row(observation, k))
+        _report(k, whole, told)
     return most
 
 
 @compiled
 def advance_per_device(
-    strict, actions, rewards, forced, ended, observation,
-    relation, near, numbers, sizes, work, whole, real, sums, shown, mask,
+    strict, actions, rewards, ended, observation, told,
+    relation, near, numbers, sizes, work, whole, real, sums, shown,
 ):  # fmt: skip
     """One decision, or what else it is told, in every episode that is not over; then its observation.
 
@@ -1365,41 +1361,43 @@ def advance_per_device(
         return most
     for i in range(actions.shape[0]):
         k = i ^ p.never
-        s = _episode(k, whole, real, sums, shown, mask)
+        s = _episode(p, k, whole, real, sums, shown)
         ended[k] = 0
         if (actions[k] >= BEGIN or s.clock[SLOT] <= p.horizon) and actions[k] != WAIT:
-            ended[k] = _obey(p, s, actions[k], rewards, forced, k)
+            ended[k] = _obey(p, s, actions[k], rewards, k)
             most = max(most, ended[k])
             if _look_around(p, s, s.clock[TURN] == 0 or actions[k] == PLACE):
                 _consider(p, s)
             _observe_per_device(p, s, _row(observation, k))
+        _report(k, whole, told)
     return most
 
 
 @compiled
 def advance_together(
-    strict, actions, rewards, forced, ended, observation,
-    relation, near, numbers, sizes, work, whole, real, sums, shown, mask,
+    strict, actions, rewards, ended, observation, told,
+    relation, near, numbers, sizes, work, whole, real, sums, shown,
 ):  # fmt: skip
-    """The joint view's: actions and forced are (K, M); BEGIN, WAIT and PLACE stand in the first place."""
+    """The joint view's: actions are (K, M); BEGIN, WAIT and PLACE stand in the first place."""
     p = _setting(relation, near, numbers, sizes, work, shown)
     most = 0
     for i in range(actions.shape[0]):
         k = i ^ p.never
-        s = _episode(k, whole, real, sums, shown, mask)
-        told = actions[k, 0]
+        s = _episode(p, k, whole, real, sums, shown)
+        order = actions[k, 0]
         ended[k] = 0
-        if (told >= BEGIN or s.clock[SLOT] <= p.horizon) and told != WAIT:
-            if told == BEGIN:
+        if (order >= BEGIN or s.clock[SLOT] <= p.horizon) and order != WAIT:
+            if order == BEGIN:
                 _begin(p, s)
-            elif told != PLACE:
-                rewards[k] = _decide_together(p, s, actions[k], forced[k])
+            elif order != PLACE:
+                rewards[k] = _decide_together(p, s, actions[k])
             if _look_around(p, s, True):
                 _suppose_all(p, s)
             code = _tell(p, s)
-            ended[k] = code if told < BEGIN else 0
+            ended[k] = code if order < BEGIN else 0
             most = max(most, ended[k])
             _observe_full(p, s, _row(observation, k))
+        _report(k, whole, told)
     return most
 
 
@@ -1485,7 +1483,7 @@ def _free(p, s):
 @compiled
 def play(
     network, scores,
-    relation, near, numbers, sizes, work, whole, real, sums, shown, mask,
+    relation, near, numbers, sizes, work, whole, real, sums, shown,
 ):  # fmt: skip
     """Play every episode from where it stands to its end with a network's policy.
 
@@ -1494,7 +1492,7 @@ def play(
     p = _setting(relation, near, numbers, sizes, work, shown)
     for i in range(whole.shape[0]):
         k = i ^ p.never
-        s = _episode(k, whole, real, sums, shown, mask)
+        s = _episode(p, k, whole, real, sums, shown)
         _look_ahead(p, s, False, -1)
         decision = 0
         while s.clock[SLOT] <= p.horizon:
@@ -1534,7 +1532,7 @@ def _look(p, s, network, out):
 @compiled
 def branch(
     network, points, cuts, alone, features, gains, tails, reached, room,
-    relation, near, numbers, sizes, work, whole, real, sums, shown, mask,
+    relation, near, numbers, sizes, work, whole, real, sums, shown,
 ):  # fmt: skip
     """Counterfactual pairs: at chosen decisions play on with either action, under the same levels.
 
@@ -1553,7 +1551,7 @@ def branch(
     batteries, records, totals, chosen = room.batteries, room.records, room.totals, room.chosen
     watched, seen, n_cuts, m = room.watched, room.seen, cuts.shape[0], p.n_devices
     for k in range(points.shape[0]):
-        s = _episode(k, whole, real, sums, shown, mask)
+        s = _episode(p, k, whole, real, sums, shown)
         first = s.clock[SLOT] * m + s.clock[TURN]
         _look_ahead(p, s, False, -1)
         at, decision = 0, 0
@@ -1579,7 +1577,7 @@ def branch(
                 if free:
                     for i in range(network.inputs.shape[0]):
                         features[k, at, i] = network.inputs[i]
-                    _copy_episode(p, s, _episode(at, *room.states))
+                    _copy_episode(p, s, _episode(p, at, *room.states))
                 at += 1
             turn = s.clock[TURN]
             room.actions[decision] = _executed(s.energy[turn], s.delay[turn], p.max_sleep, action)
@@ -1591,7 +1589,7 @@ def branch(
                 gains[k, i] = np.nan
                 continue
             gains[k, i] = 0.0
-            other, sign = _episode(i, *room.states), 1.0 if chosen[i] == 1 else -1.0
+            other, sign = _episode(p, i, *room.states), 1.0 if chosen[i] == 1 else -1.0
             start, mover, cut, before, rest = other.clock[SLOT], other.clock[TURN], 0, 0.0, s.score[TOTAL]
             only = mover if alone else -1
             _step(p, other, 1 - chosen[i], only)

@@ -164,14 +164,14 @@ class Simulator:
         episodes, path = self._levels(n_episodes, seed)
         observation = episodes.blank()
         episodes.begin(np.arange(n_episodes), path, observation)
-        rewards, forced, seen = np.empty(n_episodes), np.empty(n_episodes, np.bool_), []
+        rewards, seen = np.empty(n_episodes), []
         length = self.problem.horizon * self.problem.n_devices
         self.decisions += n_episodes * length
         for _ in range(length):
             energy, delay = own(episodes.energy, episodes.turn), own(episodes.delay, episodes.turn)
             seen.append(observation[(energy > 0) & (delay < self.problem.max_sleep)])
             actions = (policy.score(observation) > 0).astype(np.int64)
-            episodes.decide(actions, rewards, forced, observation)
+            episodes.decide(actions, rewards, observation)
         return np.concatenate(seen)
 
 

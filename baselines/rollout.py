@@ -94,7 +94,7 @@ class Rollout:
             now = (self._cumulative[now] <= uniforms[:, None]).sum(axis=1)
             episodes.path[:n, step] = episodes.path[n:, step] = levels[now]
         actions = np.repeat(np.arange(2), n)
-        episodes.decide(actions, np.empty(2 * n), np.empty(2 * n, np.bool_), unread)
+        episodes.decide(actions, np.empty(2 * n), unread)
         episodes.play(self._layers)
         total = episodes.total_error.copy()
         self._free.append(episodes)

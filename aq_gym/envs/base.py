@@ -58,11 +58,10 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
         layout = self._episodes.layout
         self.observation_space = gym.spaces.Box(layout.low, layout.high, dtype=np.float32)
         self._shape = 1, layout.size
-        decisions = (1, self.problem.n_devices) if self._joint else (1,)
-        self._actions, self._forced = np.zeros(decisions, np.int64), np.zeros(decisions, np.bool_)
+        self._actions = np.zeros((1, self.problem.n_devices) if self._joint else (1,), np.int64)
         self._rewards = np.zeros(1)
-        # What `Episodes.decide` hands to the kernel, written down once; the observation goes into the sixth place.
-        given = 1, self._actions, self._rewards, self._forced, np.zeros(1, np.int8), None
+        # What `Episodes.decide` hands to the kernel, written down once; the observation goes into the fifth place.
+        given = 1, self._actions, self._rewards, np.zeros(1, np.int8), None, self._episodes.untold
         self._given: list[Any] = [*given, *self._episodes.arguments]
         self._begun = self._over = False
 
@@ -96,12 +95,13 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
     def _step(self) -> tuple[NDArray[np.float32], SupportsFloat, bool, bool, dict[str, Any]] | None:
         """One step with ``_actions``; None, and nothing done, if one is neither 0 nor 1 (sequential view only)."""
         given, episodes = self._given, self._episodes
-        given[5] = observation = np.empty(self._shape, _FLOAT32)
+        given[4] = observation = np.empty(self._shape, _FLOAT32)
         ended: int = episodes.direct(*given)
         if ended < 0:
             return None
         info = self._raw_state()
-        info["forced"] = self._forced[0].copy() if self._joint else self._forced.item()
+        forced = episodes.forced
+        info["forced"] = forced[0].copy() if self._joint else forced.item()
         if ended:
             score = episodes.first[4]
             info["joint_error"] = score.item(kernels.LAST)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from operator import itemgetter
+from sys import getrefcount
 from typing import Any
 
 import gymnasium as gym
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from aq_gym import inference
 from aq_gym.envs.base import imposed_levels, infer_map, scene_of
+from aq_gym.envs.infos import STATE, UnreadInfos
 from aq_gym.envs.joint_devices import checked_actions, joint_action_masks
 from aq_gym.envs.single_device import single_location
 from aq_gym.episodes import Episodes, EpisodeState
@@ -27,9 +28,15 @@ from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
 from aq_gym.rendering import RENDER_MODES, check_render_mode, render
 
-_STATE = ("action_mask", "slot", "turn", "energy", "delay", "record", "level", "capped")
-_TOLD = itemgetter(*_STATE[1:])
 _FLOAT32, _INT64, _BOOL = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.bool_)  # sooner understood than types
+
+
+def _sole() -> int:
+    array = np.empty(0)
+    return getrefcount(array)
+
+
+_SOLE = _sole()  # what `getrefcount` says of an array that only a local variable holds
 Step = tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
 
 
@@ -101,10 +108,13 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         self._share()
 
     def _share(self) -> None:
-        """The mask of what an info tells of all episodes, in every info, and the info to be filled in."""
+        """The mask of what an info tells of all episodes, in every info, and what `step` may write into again."""
         self._all = np.ones(self.num_envs, np.bool_)
         self._all.flags.writeable = False
-        self._blank: dict[str, Any] = {name: self._all for key in _STATE for name in (key, "_" + key)}
+        self._older: Any = None  # observations and rows of the last steps but one, and of the last
+        self._newer: Any = None
+        self._older_rows: Any = None
+        self._newer_rows: Any = None
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         vars(self).update(kept)
@@ -198,20 +208,27 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         strict = 1
         if not (usual and actions.flags.carray) or self._waiting or not self._ready or self._joint:
             actions, strict = self.check_step(actions), 0  # the kernels are compiled for such arrays
-        k, episodes, over, ended = self.num_envs, self._episodes, self._over, self._ended
-        observation, rewards = np.empty(self._observation_shape, _FLOAT32), np.zeros(k)
-        forced = np.zeros(self._action_shape, _BOOL)
-        most = episodes.direct(strict, actions, rewards, forced, ended, observation, *episodes.arguments)
+        k, episodes, ended = self.num_envs, self._episodes, self._ended
+        # Memory that nobody has kept is written to again: it is still in the cache.
+        observation, self._older = self._older, self._newer
+        if getrefcount(observation) > _SOLE:
+            observation = np.empty(self._observation_shape, _FLOAT32)
+        rows, self._older_rows = self._older_rows, self._newer_rows
+        if getrefcount(rows) > _SOLE:
+            rows = np.empty_like(episodes.state.whole)
+        self._newer, self._newer_rows = observation, rows
+        rewards = np.zeros(k)
+        most = episodes.direct(strict, actions, rewards, ended, observation, rows, *episodes.arguments)
         if most < 0:
             checked_actions(actions, self._action_shape)  # tells which is wrong
             raise AssertionError("an action that the kernel refuses was not refused here")
         if most < 2 and not self._waiting:
-            infos = self._raw_state()
-            infos["forced"], infos["_forced"] = forced, self._all
+            told = UnreadInfos.of(episodes.row, rows, self._all)
             if most:
                 closed = ended.astype(_BOOL)
-                infos["joint_error"], infos["_joint_error"] = self._slot_errors(closed), closed
-            return observation, rewards, np.zeros(k, _BOOL), np.zeros(k, _BOOL), infos
+                told["joint_error"], told["_joint_error"] = self._slot_errors(closed), closed
+            return observation, rewards, np.zeros(k, _BOOL), np.zeros(k, _BOOL), told
+        over, forced = self._over, episodes.forced.copy()
         closed = ended.astype(_BOOL) if most else np.zeros(k, np.bool_)
         terminated = ended == 2 if most == 2 else np.zeros(k, np.bool_)
 
@@ -267,20 +284,10 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
 
     def _raw_state(self, mask: NDArray[np.bool_] | None = None) -> dict[str, Any]:
         """The raw state of all episodes, or of those in ``mask`` and zero elsewhere."""
-        episodes, infos = self._episodes, self._blank.copy()
-        told = np.ndarray(self.num_envs, episodes.row, bytearray(episodes.told))
-        infos["action_mask"] = episodes.state.mask.copy()
-        (
-            infos["slot"],
-            infos["turn"],
-            infos["energy"],
-            infos["delay"],
-            infos["record"],
-            infos["level"],
-            infos["capped"],
-        ) = _TOLD(told)
-        if mask is not None:
-            for key in _STATE:
+        told, infos = self._episodes.rows.copy(), {}
+        for key in STATE:
+            infos[key], infos["_" + key] = told[key], self._all
+            if mask is not None:
                 infos[key][~mask] = 0
                 infos["_" + key] = mask.copy()
         return infos

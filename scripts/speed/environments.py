@@ -64,8 +64,8 @@ def kernel(count: int, seconds: float, **kwargs: Any) -> Rate:
     problem = Problem.create(**(made | kwargs))
     episodes, rng = Episodes(problem, count), np.random.default_rng(0)
     path = episodes.draw_path(rng.random((count, problem.horizon + 1)))
-    written = np.zeros(count), np.zeros(count, np.bool_), np.zeros(count, np.int8), episodes.blank()
-    seen, given = written[-1], (*written, *episodes.arguments)
+    seen, told = episodes.blank(), np.empty_like(episodes.state.whole)
+    given = np.zeros(count), np.zeros(count, np.int8), seen, told, *episodes.arguments
     actions = list(rng.integers(0, 2, (problem.horizon * problem.n_devices, count)))
 
     def work() -> None:

@@ -65,7 +65,7 @@ def advance(episodes: Episodes, decisions: int, seed: int) -> np.ndarray:
     observation, seen = episodes.observe(), []
     for _ in range(decisions):
         seen.append(observation.copy())
-        episodes.decide((rng.random(k) < 0.3).astype(np.int64), np.zeros(k), np.zeros(k, np.bool_), observation)
+        episodes.decide((rng.random(k) < 0.3).astype(np.int64), np.zeros(k), observation)
     return np.concatenate([*seen, observation])
 
 
@@ -99,7 +99,7 @@ def test_rows_of_the_state_are_what_their_type_says() -> None:
         {"network": "pku2018", "devices": (3, 9), "horizon": 8, "energy_budget": 4, "max_sleep": 2}, 4, 0
     )
     advance(episodes, 9, 0)
-    told = np.ndarray(len(episodes), episodes.row, bytearray(episodes.told))
+    told = episodes.rows
     for name in ("slot", "turn", "capped", "energy", "delay", "record", "level"):
         np.testing.assert_array_equal(told[name], getattr(episodes, name), strict=True)
     np.testing.assert_array_equal(told["last"], episodes.slot_error)
@@ -231,7 +231,7 @@ def fork(
     problem = episodes.problem
     actions = rng.integers(0, 2, head)
     for action in actions:
-        episodes.decide(np.full(k, action), np.zeros(k), np.zeros(k, np.bool_), episodes.blank())
+        episodes.decide(np.full(k, action), np.zeros(k), episodes.blank())
     points = np.sort(rng.integers(problem.horizon * problem.n_devices - head, size=(k, n)), axis=1)
     expected = [slow_gains(arguments, path[i], net, points[i], actions.tolist(), alone) for i in range(k)]
     features, gains, *_ = episodes.branch(net.packed, points, alone=alone)
@@ -413,7 +413,7 @@ def test_what_is_kept_to_be_shown_is_what_the_state_shows(shape: tuple[int, int]
         np.testing.assert_array_equal(anew.action_mask(), episodes.action_mask())
         actions = rng.integers(0, 2, 3)
         for batch, seen in ((episodes, observation), (other, other.blank())):
-            batch.decide(actions, np.zeros(3), np.zeros(3, np.bool_), seen)
+            batch.decide(actions, np.zeros(3), seen)
 
 
 @pytest.mark.parametrize("observation", ["full", "compact"])
@@ -424,7 +424,7 @@ def test_beginning_some_leaves_the_others_alone(made_up_problem: Any, observatio
     path = episodes.draw_path(rng.random((4, problem.horizon + 1)))
     episodes.begin(np.arange(4), path, episodes.blank())
     for _ in range(2):
-        episodes.decide(np.ones(4, np.int64), np.zeros(4), np.zeros(4, np.bool_), episodes.blank())
+        episodes.decide(np.ones(4, np.int64), np.zeros(4), episodes.blank())
     before = [x.copy() for x in episodes.state]
 
     shown, expected = episodes.blank(), twin.blank()
@@ -437,8 +437,7 @@ def test_beginning_some_leaves_the_others_alone(made_up_problem: Any, observatio
     for now, then, new in zip(episodes.state, before, twin.state, strict=True):
         np.testing.assert_array_equal(now[[0, 2]], then[[0, 2]])
         assert now.shape[1:] == new.shape[1:]
-    np.testing.assert_array_equal(episodes.state.battery[chosen], twin.state.battery)
-    np.testing.assert_array_equal(episodes.state.clock[chosen], twin.state.clock)
+    np.testing.assert_array_equal(episodes.rows[chosen], twin.rows)
 
 
 @pytest.mark.parametrize("kind", ["full", "compact"])

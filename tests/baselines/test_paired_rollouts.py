@@ -38,7 +38,7 @@ def observations(problem: Problem) -> np.ndarray:
     rows = []
     for _ in range(problem.horizon * problem.n_devices):
         rows.append(seen.copy())
-        episodes.decide((rng.random(32) < 0.3).astype(np.int64), np.zeros(32), np.zeros(32, np.bool_), seen)
+        episodes.decide((rng.random(32) < 0.3).astype(np.int64), np.zeros(32), seen)
     return np.concatenate(rows)
 
 
@@ -235,7 +235,7 @@ def test_scores_are_the_networks_at_free_decisions(problem: Problem, observation
         want, free = packed_gap(*pack(network)[:2], seen), episodes.action_mask().all(axis=1)
         np.testing.assert_array_equal(np.isnan(scores[:, decision]), ~free)
         np.testing.assert_allclose(scores[free, decision], want[free], rtol=1e-3, atol=1e-3)
-        episodes.decide((want > 0).astype(np.int64), np.zeros(16), np.zeros(16, np.bool_), seen)
+        episodes.decide((want > 0).astype(np.int64), np.zeros(16), seen)
     np.testing.assert_allclose(error, episodes.total_error / problem.horizon)
     with pytest.raises(ValueError, match="scores: expected"):
         episodes.play(pack(network), scores[:3])

@@ -179,10 +179,9 @@ class Episodes:
         self.rows = self.state.whole.view(self.row)[:, 0]
         self.energy, self.delay, self.record = (self.rows[name] for name in ("energy", "delay", "record"))
         self.mask, self.forced = self.rows["action_mask"], self.rows["forced"]
-        self.clock = self.state.whole[:, : kernels.N_CLOCK]
+        self.clock, self.path = self.state.clock, self.state.path
         start = kernels.N_CLOCK + 3 * self.problem.n_devices
         self.score = self.state.whole[:, start : start + kernels.N_SCORE].view(np.float64)
-        self.path = self.state.real
         about = self.clock, self.energy, self.delay, self.record, self.score, self.mask
         self.first = *(x[0] for x in about), self.level[:1]
         self.arguments = (*self._constants, *self.state)

@@ -186,6 +186,16 @@ class State(NamedTuple):
     sums: NDArray[np.float64]  # (K, 4P) in blocks, see the indices below; level-aware: (M,) errors at the devices
     shown: NDArray[np.float32]  # (K, 7P + 5M + 3, up to a line's end) what the full observation is made of; or (K, 0)
 
+    @property
+    def clock(self) -> NDArray[np.int64]:
+        """(K, 3) slot (T + 1 = over), turn, device-slots in which the delay was capped."""
+        return self.whole[:, :N_CLOCK]
+
+    @property
+    def path(self) -> NDArray[np.float64]:
+        """(K, T + 1) levels [µg/m³]."""
+        return self.real
+
 
 class SmallNetwork(NamedTuple):
     """A ReLU network on the compact observation, and room for its layers.
@@ -1168,6 +1178,8 @@ def _begin(p, s):
         s.energy[m] = p.budget
         s.delay[m] = 1
         s.record[m] = s.path[0]
+    for n in range(p.n_devices if p.joint else 1):
+        s.forced[n] = 0
 
 
 @merged

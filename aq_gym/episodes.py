@@ -141,11 +141,11 @@ class Episodes:
         numbers = (delta2, network.temporal_variance, delta2**0.5, 1.0 / error_bound(problem), network.levels[-1])
         places = rows // kernels.LANES * kernels.N_WORK * kernels.LANES + rows % kernels.LANES
         about = problem.energy_budget, problem.max_sleep, problem.options["fuse_measured"], joint, aware
-        spill = kernels.LANES if padded - n <= m + 1 else n - padded + kernels.LANES
-        sizes = (m, n, horizon, *about, kernels.LANES, spill, *places, *rows)
+        sizes = (m, n, horizon, *about, kernels.LANES, padded - n <= m + 1, *places, *rows)
         scarcity = 1.0 / (horizon * np.maximum(np.arange(problem.energy_budget + 1), 1))
         told = np.array([*numbers, *traits(problem), *scarcity, *learned])
-        near = aligned_copy(blocks.astype(np.float32))
+        near = aligned((m + 1, blocks.shape[1]), np.float32)
+        near[:m] = blocks
         work = aligned((kernels.N_WORK * padded + room,))
         self._constants = Constants(blocks, near, told, np.array(sizes, np.int64), work)
         viewed = observation == "full" and not joint and not aware

@@ -86,28 +86,18 @@ def _pointer(context, numbers, start):
 
 
 @cast(Any, intrinsic)
-def _move(context, source, target):
-    """Copy eight numbers by one load and one store."""
+def _move(context, count, source, target):
+    """Copy a literal count of numbers by one load and one store."""
+    if not isinstance(count, types.IntegerLiteral):
+        raise numba.TypingError(f"_move: expected a literal count, got {count}")
 
     def build(context, builder, signature, arguments):
-        wide = ir.VectorType(context.get_value_type(source.dtype), 8).as_pointer()
-        begin, end = (builder.bitcast(x, wide) for x in arguments)
+        wide = ir.VectorType(context.get_value_type(source.dtype), count.literal_value).as_pointer()
+        begin, end = (builder.bitcast(x, wide) for x in arguments[1:])
         builder.store(builder.load(begin, align=source.dtype.bitwidth // 8), end, align=source.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
-    return types.none(source, target), build
-
-
-@cast(Any, intrinsic)
-def _clear(context, target):
-    """Write eight zeros by one store."""
-
-    def build(context, builder, signature, arguments):
-        wide = ir.VectorType(context.get_value_type(target.dtype), 8)
-        builder.store(wide(None), builder.bitcast(arguments[0], wide.as_pointer()), align=target.dtype.bitwidth // 8)
-        return context.get_dummy_value()
-
-    return types.none(target), build
+    return types.none(count, source, target), build
 
 
 @cast(Any, intrinsic)
@@ -158,7 +148,7 @@ class Constants(NamedTuple):
     """What a problem's kernels are given."""
 
     relation: NDArray[np.float64]  # (M, 4P) a, b, 1/(δ² + b), a/(δ² + b), in blocks; P = N padded; see `_krige`
-    near: NDArray[np.float32]  # (M, 4P) the same in single precision
+    near: NDArray[np.float32]  # (M + 1, 4P) the same in single precision; the last row is 2P of scratch and 2P of zeros
     numbers: NDArray[np.float64]  # (5 + 5 + M + B + 1 + L,) delta2 ... top_level, traits ... learned of Setting
     sizes: NDArray[np.int64]  # (10 + 2M,) n_devices ... spots of Setting
     work: NDArray[np.float64]  # (3P + K,) scratch of the episode at hand, in blocks: J now, if on, if off; `_krige`'s
@@ -168,7 +158,7 @@ def row_type(n_devices: int, joint: bool) -> np.dtype[np.void]:
     """The type of a row of `State.whole`, part by part; its length is one of whole lines of the cache."""
     m = (n_devices,)
     clock, battery = [("slot", "i8"), ("turn", "i8"), ("capped", "i8")], [("energy", "i8", m), ("delay", "i8", m)]
-    score = [("now", "f8"), ("last", "f8"), ("total", "f8"), ("level", "f8")]
+    score = [(name, "f8") for name in ("now", "last", "total", "level", "over")]  # ``over``: 1/level
     # What is allowed: off, on; in the joint view of each device 0 off, 1 on, 2 free. What was not done as asked.
     told = [("action_mask", "i1", m), ("forced", "?", m)] if joint else [("action_mask", "i1", (2,)), ("forced", "?")]
     parts = np.dtype([*clock, *battery, ("record", "f8", m), *score, *told])
@@ -251,8 +241,8 @@ class Setting(NamedTuple):
     fuse: int
     joint: int
     aware: int  # 1: level-aware inference
-    lanes: int  # LANES, but unknown to the compiler, which else unrolls loops instead of using vector registers
-    spill: int  # how many numbers of the last block of LANES may be written into a full observation
+    lanes: int  # LANES, but the compiler only knows multiples: else it unrolls loops instead of using vector registers
+    roomy: int  # 1: whole blocks of LANES may be written into a full observation
     never: int  # 0, unknown to the compiler, which else counts up forty addresses in a loop over episodes: k ^ never
     blocks: int  # of LANES locations in a row
     kept: int  # 1: ``shown`` is in use
@@ -291,8 +281,8 @@ REST, REST_A = np.uint64(5 * LANES), np.uint64(6 * LANES)  # what is to come of 
 N_FIELD, N_WORK, N_SHOWN = 4, 3, 7
 SLOT, TURN, CAPPED = range(3)  # clock
 ENERGY, DELAY = range(2)  # battery
-NOW, LAST, TOTAL, LEVEL = range(4)  # score
-N_CLOCK, N_SCORE = 3, 4
+NOW, LAST, TOTAL, LEVEL, OVER = range(5)  # score
+N_CLOCK, N_SCORE = 3, 5
 N_COMPACT, N_DEVICE, N_TRAITS = 32, 18, 5  # numbers of the compact observation, of each device's row, of the problem
 BEGIN, WAIT, PLACE = 2, 3, 4  # beside 0 off and 1 on: what an episode may be told
 
@@ -310,7 +300,7 @@ def _setting_of(relation, near, x, n, work, joint, aware, kept):
     told = _pointer(x, 5), _pointer(x, quality), _pointer(x, scarcity), _pointer(x, learned)
     places = _pointer(n, devices), _pointer(n, devices + m)
     numbers, counts = (x[0], x[1], x[2], x[3], x[4]), (m, n[1], n[2], n[3], n[4], n[5], joint, aware)
-    sizes = n[8], n[9], n[8] - LANES, relation.shape[1] // (N_FIELD * LANES), kept
+    sizes = n[8] & -LANES, n[9], n[8] - LANES, relation.shape[1] // (N_FIELD * LANES), kept
     return Setting(
         _pointer(relation, 0), _pointer(near, 0), *told, *places, _pointer(work, 0), *numbers, *counts, *sizes
     )
@@ -496,7 +486,7 @@ def _open_slot(p, s):
     sums = s.sums
     for j in range(p.blocks * N_FIELD * LANES):
         sums[j] = 0.0
-    turn, over = s.clock[TURN], 1.0 / s.path[s.clock[SLOT]]
+    turn, over = s.clock[TURN], s.score[OVER]
     for m in range(p.n_devices):
         c, deviation = _source(p, s, m, over)
         if m >= turn and s.energy[m] > 0:
@@ -557,7 +547,7 @@ def _krige(lanes, blocks, e, n_devices, max_sleep, learned, relation, work, row)
 @inner
 def _ask(p, s, row, fresh, later):
     """Level-aware: the map if device ``fresh`` (-1: none) senses, and those from ``later`` on with energy do."""
-    e, m = s.path[s.clock[SLOT]], p.n_devices
+    e, m = s.score[LEVEL], p.n_devices
     at = p.blocks * N_WORK * LANES
     for i in range(m):
         senses = i == fresh or (i >= later and s.energy[i] > 0)
@@ -583,7 +573,7 @@ def _infer(p, s):
         for i in range(p.n_devices):  # for `_error_at`
             s.sums[i] = p.work[np.uint64(p.places[i]) + NOW_AT]
         return
-    e = s.path[s.clock[SLOT]]
+    e = s.score[LEVEL]
     _infer_rows(p.lanes, p.blocks, e, 0.0, s.sums, p.work, NOW_AT)
     _keep_measured(p, s, NOW_AT, e)
 
@@ -618,7 +608,7 @@ def _infer_shown(lanes, blocks, n, delta, sums, shown):
 def _assess(p, s):
     """Infer the map as it is now; returns its average joint error."""
     if p.kept:
-        return s.path[s.clock[SLOT]] * _infer_shown(p.lanes, p.blocks, p.n_locations, p.delta, s.sums, s.shown)
+        return s.score[LEVEL] * _infer_shown(p.lanes, p.blocks, p.n_locations, p.delta, s.sums, s.shown)
     _infer(p, s)
     return _average(p.work, NOW_AT, p.n_locations)
 
@@ -629,7 +619,7 @@ def _error_at(p, s, m):
     if p.aware:
         return s.sums[m]
     over = s.clock[SLOT] > p.horizon
-    e = s.path[min(s.clock[SLOT], p.horizon)]
+    e = s.score[LEVEL]
     if p.fuse == 0 and (s.delay[m] == 0 or (over and s.delay[m] == 1 and s.record[m] == e)):
         return p.delta * e
     place = np.uint64(p.places[m])
@@ -652,7 +642,7 @@ def _consider(p, s):
     if p.aware:
         _ask_ahead(p, s)
         return
-    e = s.path[s.clock[SLOT]]
+    e = s.score[LEVEL]
     c, deviation = _source(p, s, m, 1.0 / e)
     _suppose(p.lanes, p.blocks, e, c, deviation, 1.0 if s.energy[m] > 0 else 0.0, _relations(p, m), s.sums, p.work)
     if p.fuse == 0:
@@ -668,6 +658,14 @@ def _consider(p, s):
 
 
 @inner
+def _meet(p, s):
+    """The level of the slot that begins; after the end that of the last slot stays."""
+    if s.clock[SLOT] <= p.horizon:
+        s.score[LEVEL] = s.path[s.clock[SLOT]]
+        s.score[OVER] = 1.0 / s.score[LEVEL]
+
+
+@inner
 def _close_slot(p, s):
     """The slot's error counts (10), every delay grows by one up to D, and the next slot begins."""
     s.score[LAST] = s.score[NOW]
@@ -679,6 +677,7 @@ def _close_slot(p, s):
             s.clock[CAPPED] += 1
     s.clock[TURN] = 0
     s.clock[SLOT] += 1
+    _meet(p, s)
 
 
 @inner
@@ -694,7 +693,7 @@ def _executed(energy, delay, max_sleep, action):
 def _carry_out(p, s, m, on):
     """Device m, which has energy, senses or sleeps."""
     if p.aware == 0:
-        c, deviation = _source(p, s, m, 1.0 / s.path[s.clock[SLOT]])
+        c, deviation = _source(p, s, m, s.score[OVER])
         if on:
             _freshen(p.lanes, p.blocks, c, deviation, _relations(p, m), s.sums)
         else:
@@ -703,7 +702,7 @@ def _carry_out(p, s, m, on):
         return
     s.energy[m] -= 1
     s.delay[m] = 0
-    s.record[m] = s.path[s.clock[SLOT]]
+    s.record[m] = s.score[LEVEL]
     if p.kept and p.fuse == 0:
         s.shown[_slot_of(p.spots[m]) + MARK] = 0.0
 
@@ -731,10 +730,9 @@ def _decide(p, s, action):
 
 @inner
 def _tell(p, s):
-    """Write the level and what is allowed; 2 if the episode is over, 1 if a slot has just begun, else 0."""
+    """Write what is allowed; 2 if the episode is over, 1 if a slot has just begun, else 0."""
     slot, turn = s.clock[SLOT], s.clock[TURN]
     over = slot > p.horizon
-    s.score[LEVEL] = s.path[min(slot, p.horizon)]
     if p.joint:
         for m in range(p.n_devices):
             free = 1 if s.delay[m] == p.max_sleep else 2
@@ -787,7 +785,7 @@ def _suppose_all(p, s):
     if p.aware:
         _ask(p, s, ON_AT, -1, 0)
         return
-    e = s.path[s.clock[SLOT]]
+    e = s.score[LEVEL]
     _infer_rows(p.lanes, p.blocks, e, 1.0, s.sums, p.work, ON_AT)
     if p.fuse == 0:
         for i in range(p.n_devices):
@@ -824,7 +822,7 @@ def _observe_full(p, s, out):
     out[on + n + n_devices] = one if left > 0 else zero
     out[off + n + n_devices] = one if left > 0 and p.joint == 0 else zero
     out[tail] = left / p.horizon
-    out[tail + 1 + 2 * n_devices] = s.path[min(slot, p.horizon)] * by_level
+    out[tail + 1 + 2 * n_devices] = s.score[LEVEL] * by_level
 
 
 # Little of what the full observation shows changes between the decisions of a slot. `shown` keeps in single precision
@@ -884,7 +882,7 @@ def _draw(p, s):
         kept[3 * m + 1 + i] = s.delay[i] * by_sleep
     for i in range(m):
         kept[4 * m + 1 + i] = s.record[i] * by_level
-    kept[5 * m + 1] = s.path[s.clock[SLOT]] * by_level
+    kept[5 * m + 1] = s.score[LEVEL] * by_level
     last = m - 1
     while last >= 0 and s.energy[last] == 0:
         last -= 1
@@ -916,7 +914,7 @@ def _decrease(q, zeroth, first, over, ratio, more, more_a):
     """
     new, new_first = zeroth * q + more, first * q + more_a
     turned = (first * more - more_a * zeroth) * (first * over * new + new_first)
-    return (more * new + turned) * over / (new * (ratio * new + np.sqrt(new * q + new_first * new_first)))
+    return (more * new + turned) * over / (new * np.sqrt(new * q + new_first * new_first) + ratio * (new * new))
 
 
 @inner
@@ -930,7 +928,7 @@ def _show_sensing(p, shown, about, near, out):
     for block in range(p.blocks):
         f, v = np.uint64(block * N_FIELD * LANES), np.uint64(block * N_SHOWN * LANES)
         o = np.uint64(block * LANES)
-        for i in range(p.lanes if block + 1 < p.blocks else p.spill):
+        for i in range(p.lanes):
             j, k = f + np.uint64(i), v + np.uint64(i)
             zeroth, first, over, ratio = shown[k + ZEROTH], shown[k + FIRST], shown[k + OVER_ZEROTH], shown[k + RATIO]
             q, more = c + unit * near[j + B], excess * near[j + FRESH]
@@ -947,7 +945,7 @@ def _show_both(p, shown, about, rest, near, on, off):
     for block in range(p.blocks):
         f, v = np.uint64(block * N_FIELD * LANES), np.uint64(block * N_SHOWN * LANES)
         o = np.uint64(block * LANES)
-        for i in range(p.lanes if block + 1 < p.blocks else p.spill):
+        for i in range(p.lanes):
             j, k = f + np.uint64(i), v + np.uint64(i)
             zeroth, first, over, ratio = shown[k + ZEROTH], shown[k + FIRST], shown[k + OVER_ZEROTH], shown[k + RATIO]
             mark = shown[k + MARK]
@@ -963,28 +961,17 @@ def _show_both(p, shown, about, rest, near, on, off):
 
 @inner
 def _copy(n, source, target):
-    """Copy n numbers, eight at a time."""
-    if n < 8:
+    """Copy n numbers, many at a time; the last ones twice where n is no multiple."""
+    if n >= 16:
+        for block in range(n // 16):
+            _move(16, _pointer(source, block * 16), _pointer(target, block * 16))
+        _move(16, _pointer(source, n - 16), _pointer(target, n - 16))
+    elif n >= 8:
+        _move(8, source, target)
+        _move(8, _pointer(source, n - 8), _pointer(target, n - 8))
+    else:
         for i in range(n):
             target[i] = source[i]
-        return
-    for block in range(n // 8):
-        _move(_pointer(source, block * 8), _pointer(target, block * 8))
-    if n % 8 > 0:
-        _move(_pointer(source, n - 8), _pointer(target, n - 8))
-
-
-@inner
-def _blank(n, target):
-    """Write n zeros, eight at a time."""
-    if n < 8:
-        for i in range(n):
-            target[i] = 0.0
-        return
-    for block in range(n // 8):
-        _clear(_pointer(target, block * 8))
-    if n % 8 > 0:
-        _clear(_pointer(target, n - 8))
 
 
 @inner
@@ -1022,23 +1009,33 @@ def _show(p, s, out):
     n, m, turn = p.n_locations, p.n_devices, s.clock[TURN]
     row = n + m + 1
     on, off, tail = _pointer(out, 2 * m), _pointer(out, 2 * m + row), _pointer(out, 2 * m + 2 * row)
-    kept, near = _pointer(s.shown, p.blocks * N_SHOWN * LANES), _pointer(p.near, turn * p.blocks * N_FIELD * LANES)
-    c, deviation = _source(p, s, turn, 1.0 / s.path[s.clock[SLOT]])
-    scale, unit = np.float32(s.path[s.clock[SLOT]] * p.error_scale), 1.0 / (1.0 + c)
+    kept, width = _pointer(s.shown, p.blocks * N_SHOWN * LANES), p.blocks * N_FIELD * LANES
+    near, on_room, off_room = _pointer(p.near, turn * width), on, off
+    if p.roomy == 0:
+        on_room, off_room = _pointer(p.near, m * width), _pointer(p.near, m * width + p.blocks * LANES)
+    c, deviation = _source(p, s, turn, s.score[OVER])
+    scale, unit = np.float32(s.score[LEVEL] * p.error_scale), 1.0
+    if c > 1024.0:  # only then, since all that follows would wait for the division
+        unit = 1.0 / c
     numbers = np.float32(unit * c), np.float32(unit * (c - p.delta2)), np.float32(unit * deviation)
     about = scale, np.float32(unit), *numbers
     _copy(2 * m, _pointer(kept, m), out)
     _copy(2 * m + 2, _pointer(kept, 3 * m), tail)
     if turn > 0:
         _revise(p, s, turn - 1, kept, out, tail)
-    if turn < kept[5 * m + 2]:
+    if turn < np.int64(kept[5 * m + 2]):
         rest = np.float32(1.0 if s.energy[turn] > 0 else 0.0)
-        _show_both(p, s.shown, about, rest, near, on, off)
+        _show_both(p, s.shown, about, rest, near, on_room, off_room)
+        if p.roomy == 0:
+            _copy(n, on_room, on)
+            _copy(n, off_room, off)
         _show_own(p, s, c, deviation, rest, scale, off)
         _weigh(m, n, p.spots, kept, off)
     else:
-        _show_sensing(p, s.shown, about, near, on)
-        _blank(n + m, off)
+        _show_sensing(p, s.shown, about, near, on_room)
+        if p.roomy == 0:
+            _copy(n, on_room, on)
+        _copy(n + m, _pointer(p.near, m * width + 2 * p.blocks * LANES), off)  # zeros; a loop would call memset
         off[n + m] = 1.0
     if p.fuse == 0:
         spot = p.spots[turn]
@@ -1069,7 +1066,7 @@ def _observe_compact(p, s, out):
     horizon, budget, sleep = p.horizon, p.budget, p.max_sleep
     slot, turn = s.clock[SLOT], s.clock[TURN]
     over = slot > horizon
-    e = s.path[min(slot, horizon)]
+    e = s.score[LEVEL]
     left = horizon - slot + 1
 
     energy_all, alive, alive_later, energy_later, sensed = 0, 0, 0, 0, 0
@@ -1143,7 +1140,7 @@ def _observe_per_device(p, s, out):
     _observe_compact(p, s, out)
     slot, turn = s.clock[SLOT], s.clock[TURN]
     over = slot > p.horizon
-    e, at = s.path[min(slot, p.horizon)], N_COMPACT
+    e, at = s.score[LEVEL], N_COMPACT
     need, error = (p.horizon - slot + 1) * p.budget / p.horizon, s.score[NOW]
     for i in range(p.n_devices):
         energy, delay, u = s.energy[i], s.delay[i], s.record[i]
@@ -1180,6 +1177,7 @@ def _begin(p, s):
         s.record[m] = s.path[0]
     for n in range(p.n_devices if p.joint else 1):
         s.forced[n] = 0
+    _meet(p, s)
 
 
 @merged
@@ -1190,7 +1188,9 @@ def _obey(p, s, action, rewards, k):
     """
     if action == BEGIN:
         _begin(p, s)
-    elif action != PLACE:
+    elif action == PLACE:
+        _meet(p, s)
+    else:
         rewards[k], on = _decide(p, s, action)
         s.forced[0] = 1 if on != action else 0
     code = _tell(p, s)
@@ -1207,15 +1207,19 @@ def _report(k, whole, told):
     if told.shape[0] > 0:
         source, target = _row(whole, k), _row(told, k)
         for block in range(whole.shape[1] // 8):
-            _move(_pointer(source, block * 8), _pointer(target, block * 8))
+            _move(8, _pointer(source, block * 8), _pointer(target, block * 8))
 
 
 @inner
 def _refused(p, actions, whole):
     """0, or -1 - k for the first running episode k that is told neither 0 nor 1."""
+    others = 0
     for k in range(actions.shape[0]):
-        if actions[k] != 0 and actions[k] != 1 and whole[k, SLOT] <= p.horizon:
-            return -1 - k
+        others |= actions[k] >> 1
+    if others != 0:
+        for k in range(actions.shape[0]):
+            if actions[k] >> 1 != 0 and whole[k, SLOT] <= p.horizon:
+                return -1 - k
     return 0
 
 
@@ -1401,7 +1405,9 @@ def advance_together(
         if (order >= BEGIN or s.clock[SLOT] <= p.horizon) and order != WAIT:
             if order == BEGIN:
                 _begin(p, s)
-            elif order != PLACE:
+            elif order == PLACE:
+                _meet(p, s)
+            else:
                 rewards[k] = _decide_together(p, s, actions[k])
             if _look_around(p, s, True):
                 _suppose_all(p, s)

@@ -141,9 +141,9 @@ class Episodes:
         numbers = (delta2, network.temporal_variance, delta2**0.5, 1.0 / error_bound(problem), network.levels[-1])
         places = rows // kernels.LANES * kernels.N_WORK * kernels.LANES + rows % kernels.LANES
         about = problem.energy_budget, problem.max_sleep, problem.options["fuse_measured"], joint, aware
-        sizes = (m, n, horizon, *about, kernels.LANES, padded - n <= m + 1, *places, *rows)
-        scarcity = 1.0 / (horizon * np.maximum(np.arange(problem.energy_budget + 1), 1))
-        told = np.array([*numbers, *traits(problem), *scarcity, *learned])
+        slots = rows // kernels.LANES * kernels.N_SHOWN * kernels.LANES + rows % kernels.LANES
+        sizes = (m, n, horizon, *about, kernels.LANES, padded - n <= m + 1, *places, *rows, *slots)
+        told = np.array([*numbers, *traits(problem), *learned])
         near = aligned((m + 1, blocks.shape[1]), np.float32)
         near[:m] = blocks
         work = aligned((kernels.N_WORK * padded + room,))
@@ -156,6 +156,9 @@ class Episodes:
             aligned_copy(np.ones((k, kernels.N_FIELD * padded))),
             aligned((k, -(-(kernels.N_SHOWN * padded + 5 * m + 3) // 16) * 16 if viewed else 0), np.float32),
         )
+        if viewed:
+            marks = self.state.shown[:, : kernels.N_SHOWN * padded].reshape(k, -1, kernels.N_SHOWN, kernels.LANES)
+            marks[:, :, kernels.MARK // kernels.LANES] = (np.arange(padded) < n).reshape(-1, kernels.LANES)
         self.joint = joint
         self._view()
         if not joint:

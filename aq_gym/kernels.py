@@ -149,8 +149,8 @@ class Constants(NamedTuple):
 
     relation: NDArray[np.float64]  # (M, 4P) a, b, 1/(δ² + b), a/(δ² + b), in blocks; P = N padded; see `_krige`
     near: NDArray[np.float32]  # (M + 1, 4P) the same in single precision; the last row is 2P of scratch and 2P of zeros
-    numbers: NDArray[np.float64]  # (5 + 5 + M + B + 1 + L,) delta2 ... top_level, traits ... learned of Setting
-    sizes: NDArray[np.int64]  # (10 + 2M,) n_devices ... spots of Setting
+    numbers: NDArray[np.float64]  # (5 + 5 + M + L,) delta2 ... top_level, traits, quality, learned of Setting
+    sizes: NDArray[np.int64]  # (10 + 3M,) n_devices ... roomy, places, spots, slots of Setting
     work: NDArray[np.float64]  # (3P + K,) scratch of the episode at hand, in blocks: J now, if on, if off; `_krige`'s
 
 
@@ -223,7 +223,7 @@ class Setting(NamedTuple):
     near: Any
     traits: Any  # (5,) what tells this problem from others, see `observation.traits`
     quality: Any  # (M,) the same of each device
-    scarcity: Any  # (B + 1,) 1/(p T) of p sensings left; its first number means nothing
+    slots: Any  # (M,) where those stand in a row of ``shown``
     learned: Any  # (L,) of level-aware inference, see `_krige`
     places: Any  # (M,) of the devices' locations in ``work``
     spots: Any  # (M,) the devices' locations
@@ -295,9 +295,8 @@ def _setting(relation, near, x, n, work, shown):
 @inner
 def _setting_of(relation, near, x, n, work, joint, aware, kept):
     m, quality = n[0], 5 + N_TRAITS
-    scarcity, devices = quality + m, 10
-    learned = scarcity + n[3] + 1
-    told = _pointer(x, 5), _pointer(x, quality), _pointer(x, scarcity), _pointer(x, learned)
+    devices = 10
+    told = _pointer(x, 5), _pointer(x, quality), _pointer(n, devices + 2 * m), _pointer(x, quality + m)
     places = _pointer(n, devices), _pointer(n, devices + m)
     numbers, counts = (x[0], x[1], x[2], x[3], x[4]), (m, n[1], n[2], n[3], n[4], n[5], joint, aware)
     sizes = n[8] & -LANES, n[9], n[8] - LANES, relation.shape[1] // (N_FIELD * LANES), kept
@@ -374,6 +373,42 @@ def _infer_rows(lanes, blocks, e, rest, sums, work, row):
 
 
 @inner
+def _two_reciprocals(x, y):
+    """By one division."""
+    both = _reciprocal(x * y)
+    return y * both, x * both
+
+
+@inner
+def _add_two(lanes, blocks, about, others, relation, other, sums):
+    """Add two devices; ``about`` and ``others`` hold c and the deviation of each."""
+    _apart()
+    for block in range(blocks):
+        f = np.uint64(block * N_FIELD * LANES)
+        for i in range(lanes):
+            j = f + np.uint64(i)
+            one, two = _two_reciprocals(about[0] + relation[j + B], others[0] + other[j + B])
+            sums[j + S0] += one + two
+            sums[j + S1] += one * (about[1] + relation[j + A]) + two * (others[1] + other[j + A])
+
+
+@inner
+def _add_two_of_rest(lanes, blocks, about, others, relation, other, sums):
+    """Add two devices, and what their fresh readings are more, times the third number about each."""
+    _apart()
+    for block in range(blocks):
+        f = np.uint64(block * N_FIELD * LANES)
+        for i in range(lanes):
+            j = f + np.uint64(i)
+            one, two = _two_reciprocals(about[0] + relation[j + B], others[0] + other[j + B])
+            one_a, two_a = one * (about[1] + relation[j + A]), two * (others[1] + other[j + A])
+            sums[j + S0] += one + two
+            sums[j + S1] += one_a + two_a
+            sums[j + MORE] += about[2] * (relation[j + FRESH] - one) + others[2] * (other[j + FRESH] - two)
+            sums[j + MORE_A] += about[2] * (relation[j + FRESH_A] - one_a) + others[2] * (other[j + FRESH_A] - two_a)
+
+
+@leaf
 def _add_device(lanes, blocks, c, deviation, relation, sums):
     _apart()
     for block in range(blocks):
@@ -385,7 +420,7 @@ def _add_device(lanes, blocks, c, deviation, relation, sums):
             sums[j + S1] += weight * (deviation + relation[j + A])
 
 
-@inner
+@leaf
 def _add_device_of_rest(lanes, blocks, c, deviation, relation, sums):
     """Add a device, and what its fresh reading is more."""
     _apart()
@@ -480,19 +515,32 @@ def _average(work, row, n):
 
 
 @inner
+def _about(p, s, m):
+    """Of device m: c, the deviation, and 1.0 if it may yet sense in this slot."""
+    c, deviation = _source(p, s, m, s.score[OVER])
+    return c, deviation, 1.0 if m >= s.clock[TURN] and s.energy[m] > 0 else 0.0
+
+
+@inner
 def _open_slot(p, s):
     if p.aware:
         return
     sums = s.sums
     for j in range(p.blocks * N_FIELD * LANES):
         sums[j] = 0.0
-    turn, over = s.clock[TURN], s.score[OVER]
-    for m in range(p.n_devices):
-        c, deviation = _source(p, s, m, over)
-        if m >= turn and s.energy[m] > 0:
-            _add_device_of_rest(p.lanes, p.blocks, c, deviation, _relations(p, m), sums)
+    pairs, last = p.n_devices // 2, p.n_devices - 1
+    for i in range(pairs):
+        one, two = _about(p, s, 2 * i), _about(p, s, 2 * i + 1)
+        if one[2] + two[2] > 0.0:
+            _add_two_of_rest(p.lanes, p.blocks, one, two, _relations(p, 2 * i), _relations(p, 2 * i + 1), sums)
         else:
-            _add_device(p.lanes, p.blocks, c, deviation, _relations(p, m), sums)
+            _add_two(p.lanes, p.blocks, one, two, _relations(p, 2 * i), _relations(p, 2 * i + 1), sums)
+    if last == 2 * pairs:
+        c, deviation, rest = _about(p, s, last)
+        if rest > 0.0:
+            _add_device_of_rest(p.lanes, p.blocks, c, deviation, _relations(p, last), sums)
+        else:
+            _add_device(p.lanes, p.blocks, c, deviation, _relations(p, last), sums)
 
 
 @leaf
@@ -579,36 +627,95 @@ def _infer(p, s):
 
 
 @inner
-def _infer_shown(lanes, blocks, n, delta, sums, shown):
-    """The map as it is now, into ``shown``; returns the average of J/e over the n locations."""
+def _infer_one(zeroth, first, shown, k):
+    """J/e at one location, also into ``shown``."""
+    square, short = zeroth + first * first, np.float32(zeroth)
+    over = np.float32(1.0) / short
+    near = np.float64(over / np.sqrt(np.float32(square)))
+    ratio = square * near  # as in `_relative_error`
+    rounded = ratio * zeroth
+    ratio += 0.5 * near * (square - rounded * rounded)
+    shown[k + RATIO] = ratio
+    shown[k + ZEROTH] = short
+    shown[k + FIRST] = first
+    shown[k + OVER_ZEROTH] = over
+    return ratio
+
+
+@inner
+def _infer_shown(lanes, blocks, sums, shown):
+    """The map as it is now, into ``shown``; returns the sum of J/e at the inferred locations, and how many they are."""
     _apart()
     total, inferred = 0.0, 0.0
     for block in range(blocks):
         f, v = np.uint64(block * N_FIELD * LANES), np.uint64(block * N_SHOWN * LANES)
         for i in range(lanes):
             j, k = f + np.uint64(i), v + np.uint64(i)
-            zeroth, first = sums[j + S0], sums[j + S1]
-            square, short = zeroth + first * first, np.float32(zeroth)
-            over = np.float32(1.0) / short
-            near = np.float64(over / np.sqrt(np.float32(square)))
-            ratio = square * near  # as in `_relative_error`
-            rounded = ratio * zeroth
-            ratio += 0.5 * near * (square - rounded * rounded)
+            ratio = _infer_one(sums[j + S0], sums[j + S1], shown, k)
             mark = np.float64(abs(shown[k + MARK]))
             total += mark * ratio
             inferred += mark
-            shown[k + RATIO] = ratio
-            shown[k + ZEROTH] = short
-            shown[k + FIRST] = first
-            shown[k + OVER_ZEROTH] = over
-    return (total + delta * (n - inferred)) / n
+            shown[k + REST] = sums[j + MORE]
+            shown[k + REST_A] = sums[j + MORE_A]
+    return total, inferred
+
+
+@inner
+def _freshen_shown(lanes, blocks, c, deviation, relation, sums, shown):
+    """`_freshen` and `_infer_shown`."""
+    _apart()
+    total, inferred = 0.0, 0.0
+    for block in range(blocks):
+        f, v = np.uint64(block * N_FIELD * LANES), np.uint64(block * N_SHOWN * LANES)
+        for i in range(lanes):
+            j, k = f + np.uint64(i), v + np.uint64(i)
+            weight = _reciprocal(c + relation[j + B])
+            more = relation[j + FRESH] - weight
+            more_a = relation[j + FRESH_A] - weight * (deviation + relation[j + A])
+            zeroth, first = sums[j + S0] + more, sums[j + S1] + more_a
+            rest, rest_a = sums[j + MORE] - more, sums[j + MORE_A] - more_a
+            ratio = _infer_one(zeroth, first, shown, k)
+            mark = np.float64(abs(shown[k + MARK]))
+            total += mark * ratio
+            inferred += mark
+            sums[j + S0] = zeroth
+            sums[j + S1] = first
+            sums[j + MORE] = rest
+            sums[j + MORE_A] = rest_a
+            shown[k + REST] = rest
+            shown[k + REST_A] = rest_a
+    return total, inferred
+
+
+@inner
+def _pass_over_shown(lanes, blocks, c, deviation, relation, sums, shown):
+    """`_pass_over`, and into ``shown`` what is left to come."""
+    _apart()
+    for block in range(blocks):
+        f, v = np.uint64(block * N_FIELD * LANES), np.uint64(block * N_SHOWN * LANES)
+        for i in range(lanes):
+            j, k = f + np.uint64(i), v + np.uint64(i)
+            weight = _reciprocal(c + relation[j + B])
+            rest = sums[j + MORE] - (relation[j + FRESH] - weight)
+            rest_a = sums[j + MORE_A] - (relation[j + FRESH_A] - weight * (deviation + relation[j + A]))
+            sums[j + MORE] = rest
+            sums[j + MORE_A] = rest_a
+            shown[k + REST] = rest
+            shown[k + REST_A] = rest_a
+
+
+@inner
+def _average_shown(p, s, total, inferred):
+    """The average joint error: what was measured in this slot has J = δe."""
+    return s.score[LEVEL] * ((total + p.delta * (p.n_locations - inferred)) / p.n_locations)
 
 
 @inner
 def _assess(p, s):
     """Infer the map as it is now; returns its average joint error."""
     if p.kept:
-        return s.score[LEVEL] * _infer_shown(p.lanes, p.blocks, p.n_locations, p.delta, s.sums, s.shown)
+        total, inferred = _infer_shown(p.lanes, p.blocks, s.sums, s.shown)
+        return _average_shown(p, s, total, inferred)
     _infer(p, s)
     return _average(p.work, NOW_AT, p.n_locations)
 
@@ -698,13 +805,32 @@ def _carry_out(p, s, m, on):
             _freshen(p.lanes, p.blocks, c, deviation, _relations(p, m), s.sums)
         else:
             _pass_over(p.lanes, p.blocks, c, deviation, _relations(p, m), s.sums)
-    if on == 0:
-        return
+    if on:
+        _sense(s, m)
+
+
+@inner
+def _sense(s, m):
     s.energy[m] -= 1
     s.delay[m] = 0
     s.record[m] = s.score[LEVEL]
-    if p.kept and p.fuse == 0:
-        s.shown[_slot_of(p.spots[m]) + MARK] = 0.0
+
+
+@inner
+def _carry_out_shown(p, s, m, on):
+    """The same where ``shown`` is in use, and the average joint error anew if it senses."""
+    c, deviation = _source(p, s, m, s.score[OVER])
+    if on == 0:
+        _pass_over_shown(p.lanes, p.blocks, c, deviation, _relations(p, m), s.sums, s.shown)
+        return
+    total, inferred = _freshen_shown(p.lanes, p.blocks, c, deviation, _relations(p, m), s.sums, s.shown)
+    if p.fuse == 0:  # marked now, not before: the loop would wait for it
+        spot = np.uint64(p.slots[m])
+        total -= s.shown[spot + RATIO]
+        inferred -= 1.0
+        s.shown[spot + MARK] = 0.0
+    _sense(s, m)
+    s.score[NOW] = _average_shown(p, s, total, inferred)
 
 
 @inner
@@ -713,12 +839,12 @@ def _decide(p, s, action):
     m = s.clock[TURN]
     on = _executed(s.energy[m], s.delay[m], p.max_sleep, action)
     before = s.score[NOW]
-    had_energy = s.energy[m] > 0
-    if had_energy:
-        _carry_out(p, s, m, on)
-    if p.kept and had_energy and m + 1 < p.n_devices:
-        _show_rest(p, s.sums, s.shown)
-    if on:
+    if s.energy[m] > 0:
+        if p.kept:
+            _carry_out_shown(p, s, m, on)
+        else:
+            _carry_out(p, s, m, on)
+    if on and p.kept == 0:
         s.score[NOW] = _assess(p, s)
     after = s.score[NOW]
     if m + 1 < p.n_devices:
@@ -833,56 +959,35 @@ def _observe_full(p, s, out):
 @inner
 def _deficiency(p, energy, left):
     """PD (37) over B."""
-    return left * p.scarcity[min(energy, p.budget)] if energy > 0 else 1.0
+    return left / (p.horizon * energy) if energy > 0 else 1.0
 
 
 @inner
-def _slot_of(spot):
-    """Where a location stands in a row of ``shown``."""
-    return np.uint64(spot // LANES * N_SHOWN * LANES + spot % LANES)
-
-
-@inner
-def _show_rest(p, sums, shown):
+def _draw_devices(n, scales, left, energy, delay, record, deficiency, turns, energies, delays, records):
     _apart()
-    for block in range(p.blocks):
-        f, v = np.uint64(block * N_FIELD * LANES), np.uint64(block * N_SHOWN * LANES)
-        for i in range(p.lanes):
-            j, k = f + np.uint64(i), v + np.uint64(i)
-            shown[k + REST] = sums[j + MORE]
-            shown[k + REST_A] = sums[j + MORE_A]
+    for i in range(n):
+        deficiency[i] = left / (scales[0] * energy[i]) if energy[i] > 0 else 1.0
+        turns[i] = 0.0
+        energies[i] = energy[i] * scales[1]
+        delays[i] = delay[i] * scales[2]
+        records[i] = record[i] * scales[3]
 
 
 @inner
 def _draw(p, s):
-    """Write all of ``shown`` that `_infer_shown` does not."""
-    m, shown, turn = p.n_devices, s.shown, s.clock[TURN]
-    blocks, left = p.blocks, p.horizon - s.clock[SLOT] + 1
-    by_budget, by_sleep, by_level = 1.0 / p.budget, 1.0 / p.max_sleep, 1.0 / p.top_level
-    for block in range(blocks):
-        for i in range(LANES):
-            shown[block * N_SHOWN * LANES + np.int64(MARK) + i] = 1.0
-    for j in range(p.n_locations, blocks * LANES):
-        shown[_slot_of(j) + MARK] = 0.0
+    """Write all of ``shown`` that `_infer_shown` does not, but for the marks of other locations than the devices'."""
+    m, shown, turn, left = p.n_devices, s.shown, s.clock[TURN], p.horizon - s.clock[SLOT] + 1
     if p.fuse == 0:
         for i in range(m):
             later = i > turn and s.energy[i] > 0
-            shown[_slot_of(p.spots[i]) + MARK] = 0.0 if s.delay[i] == 0 else -1.0 if later else 1.0
-    _show_rest(p, s.sums, shown)
-    kept = _pointer(shown, blocks * N_SHOWN * LANES)
-    for i in range(m):
-        kept[i] = _deficiency(p, s.energy[i], left)
-    for i in range(m):
-        kept[m + i] = 0.0
+            shown[np.uint64(p.slots[i]) + MARK] = 0.0 if s.delay[i] == 0 else -1.0 if later else 1.0
+    kept = _pointer(shown, p.blocks * N_SHOWN * LANES)
+    scales = float(p.horizon), 1.0 / p.budget, 1.0 / p.max_sleep, 1.0 / p.top_level
+    rows = kept, _pointer(kept, m), _pointer(kept, 2 * m), _pointer(kept, 3 * m + 1), _pointer(kept, 4 * m + 1)
+    _draw_devices(m, scales, float(left), s.energy, s.delay, s.record, *rows)
     kept[m + turn] = 1.0
-    for i in range(m):
-        kept[2 * m + i] = s.energy[i] * by_budget
     kept[3 * m] = left / p.horizon
-    for i in range(m):
-        kept[3 * m + 1 + i] = s.delay[i] * by_sleep
-    for i in range(m):
-        kept[4 * m + 1 + i] = s.record[i] * by_level
-    kept[5 * m + 1] = s.score[LEVEL] * by_level
+    kept[5 * m + 1] = s.score[LEVEL] * scales[3]
     last = m - 1
     while last >= 0 and s.energy[last] == 0:
         last -= 1
@@ -992,7 +1097,7 @@ def _show_own(p, s, c, deviation, rest, scale, out):
     """
     spot = p.spots[s.clock[TURN]]
     j, r = np.uint64(spot // LANES * N_FIELD * LANES + spot % LANES), _relations(p, s.clock[TURN])
-    k, shown = _slot_of(spot), s.shown
+    k, shown = np.uint64(p.slots[s.clock[TURN]]), s.shown
     weight = 1.0 / (c + r[j + B])
     more = np.float32(s.sums[j + MORE] - rest * (r[j + FRESH] - weight))
     more_a = np.float32(s.sums[j + MORE_A] - rest * (r[j + FRESH_A] - weight * (deviation + r[j + A])))
@@ -1039,8 +1144,8 @@ def _show(p, s, out):
         off[n + m] = 1.0
     if p.fuse == 0:
         spot = p.spots[turn]
-        on[spot] = (s.shown[_slot_of(spot)] - np.float32(p.delta)) * scale
-        s.shown[_slot_of(spot) + MARK] = 1.0
+        on[spot] = (s.shown[p.slots[turn]] - np.float32(p.delta)) * scale
+        s.shown[np.uint64(p.slots[turn]) + MARK] = 1.0
     _weigh(m, n, p.spots, kept, on)
 
 

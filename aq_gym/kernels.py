@@ -101,6 +101,18 @@ def _move(context, count, source, target):
 
 
 @cast(Any, intrinsic)
+def _next_double(context, function, state):
+    """What a bit generator's C function draws; both are addresses."""
+
+    def build(context, builder, signature, arguments):
+        opaque = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.DoubleType(), [opaque]).as_pointer()
+        return builder.call(builder.inttoptr(arguments[0], kind), [builder.inttoptr(arguments[1], opaque)])
+
+    return types.float64(types.intp, types.intp), build
+
+
+@cast(Any, intrinsic)
 def _apart(context):
     """Promise, in a function's first line, that what it writes is reached through one of its pointers only.
 
@@ -1740,6 +1752,14 @@ def branch(
                 _step(p, other, action, only)
             if n_cuts == 0 or cut < n_cuts:
                 gains[k, i, cut] = sign * (other.score[TOTAL] - rest - before)
+
+
+@compiled
+def fill(function, states, uniforms):
+    """Row by row the uniform numbers of NumPy's generators: ``function`` and ``states`` (R,) are addresses."""
+    for r in range(uniforms.shape[0]):
+        for t in range(uniforms.shape[1]):
+            uniforms[r, t] = _next_double(function, states[r])
 
 
 @compiled

@@ -23,7 +23,7 @@ from aq_gym.envs.base import imposed_levels, infer_map, scene_of
 from aq_gym.envs.infos import STATE, UnreadInfos
 from aq_gym.envs.joint_devices import checked_actions, joint_action_masks
 from aq_gym.envs.single_device import single_location
-from aq_gym.episodes import Episodes, EpisodeState
+from aq_gym.episodes import Episodes, EpisodeState, random_rows
 from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
 from aq_gym.rendering import RENDER_MODES, check_render_mode, render
@@ -37,6 +37,7 @@ def _sole() -> int:
 
 
 _SOLE = _sole()  # what `getrefcount` says of an array that only a local variable holds
+_KNOWN = _SOLE + 1  # and an attribute
 Step = tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
 
 
@@ -184,7 +185,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         self, rows: NDArray[np.int64], observation: NDArray[np.float32], imposed: NDArray[np.int64] | None
     ) -> None:
         length = self.problem.horizon + 1
-        path = self._draw_path(np.stack([self._generators[k].random(length) for k in rows]))
+        path = self._draw_path(random_rows([self._generators[k] for k in rows], length))
         self._episodes.begin(rows, path if imposed is None else imposed[rows], observation)
 
     def _draw_path(self, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -209,14 +210,18 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         if not (usual and actions.flags.carray) or self._waiting or not self._ready or self._joint:
             actions, strict = self.check_step(actions), 0  # the kernels are compiled for such arrays
         k, episodes, ended = self.num_envs, self._episodes, self._ended
-        # Memory that nobody has kept is written to again: it is still in the cache.
-        observation, self._older = self._older, self._newer
-        if getrefcount(observation) > _SOLE:
-            observation = np.empty(self._observation_shape, _FLOAT32)
-        rows, self._older_rows = self._older_rows, self._newer_rows
-        if getrefcount(rows) > _SOLE:
-            rows = np.empty_like(episodes.state.whole)
-        self._newer, self._newer_rows = observation, rows
+        # Memory that nobody has kept is written to again: it is still in the cache. Who learns keeps that of one step.
+        observation, rows = self._newer, self._newer_rows
+        if getrefcount(observation) > _KNOWN:
+            observation, self._older = self._older, observation
+            if getrefcount(observation) > _SOLE:
+                observation = np.empty(self._observation_shape, _FLOAT32)
+            self._newer = observation
+        if getrefcount(rows) > _KNOWN:
+            rows, self._older_rows = self._older_rows, rows
+            if getrefcount(rows) > _SOLE:
+                rows = np.empty_like(episodes.state.whole)
+            self._newer_rows = rows
         rewards = np.zeros(k)
         most = episodes.direct(strict, actions, rewards, ended, observation, rows, *episodes.arguments)
         if most < 0:

@@ -37,7 +37,7 @@ _VIEWS = (
 
 
 def random_rows(generators: Sequence[np.random.Generator], length: int) -> NDArray[np.float64]:
-    """(R, length) uniform numbers, row r what ``generators[r].random(length)`` would draw, in a fraction of the time."""
+    """(R, length) uniform numbers: row r what ``generators[r].random(length)`` draws, in a fraction of the time."""
     sources = [generator.bit_generator for generator in generators]
     if len(set(map(type, sources))) != 1:
         return np.stack([generator.random(length) for generator in generators])

@@ -15,8 +15,8 @@ _TOLD = (*STATE, "forced")
 class Infos(dict[str, Any]):
     """What a vector environment tells of its episodes; a dict like any other, and copied and pickled as one."""
 
-    __slots__ = ("_source",)
-    _source: tuple[np.dtype[np.void], NDArray[np.int64], NDArray[np.bool_]] | None
+    __slots__ = ("source",)
+    source: tuple[np.dtype[np.void], NDArray[np.int64], NDArray[np.bool_]] | None
 
     def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
         return dict, (dict(self),)
@@ -27,21 +27,17 @@ class UnreadInfos(Infos):
 
     A step of 64 episodes takes a fifth longer with them, and most are thrown away. The question also makes it `Infos`,
     so that later ones cost nothing.
+
+    Who makes one sets ``source``: the type of a row of the state, rows that nobody else writes to as long as the info
+    lives, and the mask (K,) of every key.
     """
 
     __slots__ = ()
 
-    @classmethod
-    def of(cls, row: np.dtype[np.void], rows: NDArray[np.int64], mask: NDArray[np.bool_]) -> UnreadInfos:
-        """Of rows of type ``row`` that nobody else will write to; ``mask`` (K,) is the mask of every key."""
-        infos = cls()
-        infos._source = row, rows, mask
-        return infos
-
     def _fill(self) -> None:
-        assert self._source is not None, "an info is unread or filled"
-        row, rows, mask = self._source
-        self.__class__, self._source = Infos, None  # type: ignore[assignment]
+        assert self.source is not None, "an info is unread or filled"
+        row, rows, mask = self.source
+        self.__class__, self.source = Infos, None  # type: ignore[assignment]
         told = np.ndarray(len(rows), row, rows.data)
         for key in _TOLD:
             self[key], self["_" + key] = told[key], mask

@@ -205,7 +205,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
             ValueError: an action is neither 0 nor 1.
             gymnasium.error.ResetNeeded: before `reset`, or after the end of an episode if autoreset is disabled.
         """
-        usual = type(actions) is np.ndarray and actions.dtype == _INT64 and actions.shape == self._action_shape
+        usual = type(actions) is np.ndarray and actions.dtype is _INT64 and actions.shape == self._action_shape
         strict = 1
         if not (usual and actions.flags.carray) or self._waiting or not self._ready or self._joint:
             actions, strict = self.check_step(actions), 0  # the kernels are compiled for such arrays
@@ -228,7 +228,8 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
             checked_actions(actions, self._action_shape)  # tells which is wrong
             raise AssertionError("an action that the kernel refuses was not refused here")
         if most < 2 and not self._waiting:
-            told = UnreadInfos.of(episodes.row, rows, self._all)
+            told = UnreadInfos()
+            told.source = episodes.row, rows, self._all
             if most:
                 closed = ended.astype(_BOOL)
                 told["joint_error"], told["_joint_error"] = self._slot_errors(closed), closed

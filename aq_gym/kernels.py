@@ -717,6 +717,12 @@ def _pass_over_shown(lanes, blocks, c, deviation, relation, sums, shown):
 
 
 @inner
+def _sums_at(spot):
+    """Where a location stands in a row of ``sums`` or of a relation."""
+    return np.uint64(spot // LANES * N_FIELD * LANES + spot % LANES)
+
+
+@inner
 def _average_shown(p, s, total, inferred):
     """The average joint error: what was measured in this slot has J = δe."""
     return s.score[LEVEL] * ((total + p.delta * (p.n_locations - inferred)) / p.n_locations)
@@ -741,8 +747,7 @@ def _error_at(p, s, m):
     e = s.score[LEVEL]
     if p.fuse == 0 and (s.delay[m] == 0 or (over and s.delay[m] == 1 and s.record[m] == e)):
         return p.delta * e
-    place = np.uint64(p.places[m])
-    at = place // np.uint64(N_WORK * LANES) * np.uint64(N_FIELD * LANES) + place % np.uint64(N_WORK * LANES)
+    at = _sums_at(p.spots[m])
     return e * _relative_error(s.sums[at + S0], s.sums[at + S1])
 
 
@@ -837,10 +842,10 @@ def _carry_out_shown(p, s, m, on):
         return
     total, inferred = _freshen_shown(p.lanes, p.blocks, c, deviation, _relations(p, m), s.sums, s.shown)
     if p.fuse == 0:  # marked now, not before: the loop would wait for it
-        spot = np.uint64(p.slots[m])
-        total -= s.shown[spot + RATIO]
+        spot = _sums_at(p.spots[m])
+        total -= _relative_error(s.sums[spot + S0], s.sums[spot + S1])
         inferred -= 1.0
-        s.shown[spot + MARK] = 0.0
+        s.shown[np.uint64(p.slots[m]) + MARK] = 0.0
     _sense(s, m)
     s.score[NOW] = _average_shown(p, s, total, inferred)
 
@@ -1108,7 +1113,7 @@ def _show_own(p, s, c, deviation, rest, scale, out):
     sums' increments are taken in double precision.
     """
     spot = p.spots[s.clock[TURN]]
-    j, r = np.uint64(spot // LANES * N_FIELD * LANES + spot % LANES), _relations(p, s.clock[TURN])
+    j, r = _sums_at(spot), _relations(p, s.clock[TURN])
     k, shown = np.uint64(p.slots[s.clock[TURN]]), s.shown
     weight = 1.0 / (c + r[j + B])
     more = np.float32(s.sums[j + MORE] - rest * (r[j + FRESH] - weight))

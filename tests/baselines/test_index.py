@@ -116,8 +116,8 @@ def test_tuning_is_a_function_of_its_arguments() -> None:
     assert len(lines) == TINY.generations + 2
     again, same = tune(SMALL, TINY)
     assert (again.constant, again.coefficients, same) == (policy.constant, policy.coefficients, error)
-    other, _ = tune(SMALL, TINY, seed=FIRST_TUNING_SEED + 10_000)
-    assert other.coefficients != policy.coefficients
+    _, other = tune(SMALL, TINY, seed=FIRST_TUNING_SEED + 10_000)
+    assert other != error, "other levels; so small a tuning may end at the same coefficients"
 
 
 def test_tuning_stays_off_evaluation_seeds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,10 @@ _VIEWS = (
 
 
 def random_rows(generators: Sequence[np.random.Generator], length: int) -> NDArray[np.float64]:
-    """(R, length) uniform numbers: row r what ``generators[r].random(length)`` draws, in a fraction of the time."""
+    """(R, length) uniform numbers: row r what ``generators[r].random(length)`` draws, in a fraction of the time.
+
+    The generators' locks are not taken: no other thread may draw from them meanwhile.
+    """
     sources = [generator.bit_generator for generator in generators]
     if len(set(map(type, sources))) != 1:
         return np.stack([generator.random(length) for generator in generators])
@@ -153,8 +156,8 @@ class Episodes:
         numbers = (delta2, network.temporal_variance, delta2**0.5, 1.0 / error_bound(problem), network.levels[-1])
         places = rows // kernels.LANES * kernels.N_WORK * kernels.LANES + rows % kernels.LANES
         about = problem.energy_budget, problem.max_sleep, problem.options["fuse_measured"], joint, aware
-        slots = rows // kernels.LANES * kernels.N_SHOWN * kernels.LANES + rows % kernels.LANES
-        sizes = (m, n, horizon, *about, kernels.LANES, padded - n <= m + 1, *places, *rows, *slots)
+        marks = rows // kernels.LANES * kernels.N_SHOWN * kernels.LANES + rows % kernels.LANES
+        sizes = (m, n, horizon, *about, kernels.LANES, padded - n <= m + 1, *places, *rows, *marks)
         told = np.array([*numbers, *traits(problem), *learned])
         near = aligned((m + 1, blocks.shape[1]), np.float32)
         near[:m] = blocks
@@ -169,8 +172,8 @@ class Episodes:
             aligned((k, -(-(kernels.N_SHOWN * padded + 5 * m + 3) // 16) * 16 if viewed else 0), np.float32),
         )
         if viewed:
-            marks = self.state.shown[:, : kernels.N_SHOWN * padded].reshape(k, -1, kernels.N_SHOWN, kernels.LANES)
-            marks[:, :, kernels.MARK // kernels.LANES] = (np.arange(padded) < n).reshape(-1, kernels.LANES)
+            shown = self.state.shown[:, : kernels.N_SHOWN * padded].reshape(k, -1, kernels.N_SHOWN, kernels.LANES)
+            shown[:, :, kernels.MARK // kernels.LANES] = (np.arange(padded) < n).reshape(-1, kernels.LANES)
         self.joint = joint
         self._view()
         if not joint:
@@ -187,8 +190,8 @@ class Episodes:
         """What shows parts of the state, or hands it on.
 
         ``clock`` (K, 3) slot (T + 1 = over), turn, device-slots in which the delay was capped; ``energy`` and ``delay``
-        (K, M); ``record`` (K, M) and ``score`` (K, 4) [µg/m³]: the average error now and of the last slot that ended,
-        the sum of the ended ones, the level; ``path`` (K, T + 1) levels; ``mask`` and ``forced`` see
+        (K, M); ``record`` (K, M) and ``score`` (K, 5) [µg/m³]: the average error now and of the last slot that ended,
+        the sum of the ended ones, the level, its inverse; ``path`` (K, T + 1) levels; ``mask`` and ``forced`` see
         `kernels.row_type`; ``first``: those of the first episode, ``level`` an array.
         """
         self.rows = self.state.whole.view(self.row)[:, 0]

@@ -12,7 +12,6 @@ With level-aware inference there are no such sums: `_krige` computes every map f
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from math import log
 from typing import Any, NamedTuple, TypeVar, cast
@@ -162,7 +161,7 @@ class Constants(NamedTuple):
     relation: NDArray[np.float64]  # (M, 4P) a, b, 1/(δ² + b), a/(δ² + b), in blocks; P = N padded; see `_krige`
     near: NDArray[np.float32]  # (M + 1, 4P) the same in single precision; the last row is 2P of scratch and 2P of zeros
     numbers: NDArray[np.float64]  # (5 + 5 + M + L,) delta2 ... top_level, traits, quality, learned of Setting
-    sizes: NDArray[np.int64]  # (10 + 3M,) n_devices ... roomy, places, spots, slots of Setting
+    sizes: NDArray[np.int64]  # (10 + 3M,) n_devices ... roomy, places, spots, marks of Setting
     work: NDArray[np.float64]  # (3P + K,) scratch of the episode at hand, in blocks: J now, if on, if off; `_krige`'s
 
 
@@ -170,7 +169,7 @@ def row_type(n_devices: int, joint: bool) -> np.dtype[np.void]:
     """The type of a row of `State.whole`, part by part; its length is one of whole lines of the cache."""
     m = (n_devices,)
     clock, battery = [("slot", "i8"), ("turn", "i8"), ("capped", "i8")], [("energy", "i8", m), ("delay", "i8", m)]
-    score = [(name, "f8") for name in ("now", "last", "total", "level", "over")]  # ``over``: 1/level
+    score = [(name, "f8") for name in ("now", "last", "total", "level", "inverse")]  # ``inverse``: 1/level
     # What is allowed: off, on; in the joint view of each device 0 off, 1 on, 2 free. What was not done as asked.
     told = [("action_mask", "i1", m), ("forced", "?", m)] if joint else [("action_mask", "i1", (2,)), ("forced", "?")]
     parts = np.dtype([*clock, *battery, ("record", "f8", m), *score, *told])
@@ -183,7 +182,7 @@ def row_type(n_devices: int, joint: bool) -> np.dtype[np.void]:
 class State(NamedTuple):
     """The state of K episodes: few arrays, since each costs time whenever compiled code is called."""
 
-    whole: NDArray[np.int64]  # (K, ...) clock, energy, delay; as float64: record, score [µg/m³]; see `row_type`
+    whole: NDArray[np.int64]  # (K, ...) rows of `row_type`; as float64: record, score [µg/m³]; as int8: mask, forced
     real: NDArray[np.float64]  # (K, T + 1) path [µg/m³]
     sums: NDArray[np.float64]  # (K, 4P) in blocks, see the indices below; level-aware: (M,) errors at the devices
     shown: NDArray[np.float32]  # (K, 7P + 5M + 3, up to a line's end) what the full observation is made of; or (K, 0)
@@ -235,7 +234,7 @@ class Setting(NamedTuple):
     near: Any
     traits: Any  # (5,) what tells this problem from others, see `observation.traits`
     quality: Any  # (M,) the same of each device
-    slots: Any  # (M,) where those stand in a row of ``shown``
+    marks: Any  # (M,) where those stand in a row of ``shown``
     learned: Any  # (L,) of level-aware inference, see `_krige`
     places: Any  # (M,) of the devices' locations in ``work``
     spots: Any  # (M,) the devices' locations
@@ -288,12 +287,14 @@ NOW_AT = np.uint64(0)  # work: J now
 ON_AT = np.uint64(LANES)  # J if the device senses; in the joint view, if all with energy do
 OFF_AT = np.uint64(2 * LANES)  # J if it sleeps and the later ones with energy sense
 RATIO, ZEROTH, FIRST, OVER_ZEROTH = (np.uint64(n * LANES) for n in range(4))  # shown: J/e, S0, S1, 1/S0
-MARK = np.uint64(4 * LANES)  # 0 where it was measured in this slot, -1 where a later device with energy stands, else 1
+# 0 where it was measured in this slot and behind the last location, -1 where a later device with energy stands, else 1;
+# the deciding device's own means nothing until `_show` has written 1
+MARK = np.uint64(4 * LANES)
 REST, REST_A = np.uint64(5 * LANES), np.uint64(6 * LANES)  # what is to come of S0, S1
 N_FIELD, N_WORK, N_SHOWN = 4, 3, 7
 SLOT, TURN, CAPPED = range(3)  # clock
 ENERGY, DELAY = range(2)  # battery
-NOW, LAST, TOTAL, LEVEL, OVER = range(5)  # score
+NOW, LAST, TOTAL, LEVEL, INVERSE = range(5)  # score
 N_CLOCK, N_SCORE = 3, 5
 N_COMPACT, N_DEVICE, N_TRAITS = 32, 18, 5  # numbers of the compact observation, of each device's row, of the problem
 BEGIN, WAIT, PLACE = 2, 3, 4  # beside 0 off and 1 on: what an episode may be told
@@ -349,7 +350,7 @@ def _source(p, s, m, over):
 # In double precision most cores divide, and draw roots, at a fraction of the speed of single precision, and nothing
 # else here takes as long. A step of Newton's method squares the relative error of 1e-7: what is left is some 1e-14.
 # AMD's cores divide as fast as those steps take.
-_DIVIDES = (os.environ.get("NUMBA_CPU_NAME") or get_host_cpu_name()).startswith("znver")
+_DIVIDES = (getattr(numba.config, "CPU_NAME", None) or get_host_cpu_name()).startswith("znver")
 
 
 @inner
@@ -386,7 +387,9 @@ def _infer_rows(lanes, blocks, e, rest, sums, work, row):
 
 @inner
 def _two_reciprocals(x, y):
-    """By one division."""
+    """By one division, where double precision has its range."""
+    if not _DIVIDES:
+        return _reciprocal(x), _reciprocal(y)
     both = _reciprocal(x * y)
     return y * both, x * both
 
@@ -529,7 +532,7 @@ def _average(work, row, n):
 @inner
 def _about(p, s, m):
     """Of device m: c, the deviation, and 1.0 if it may yet sense in this slot."""
-    c, deviation = _source(p, s, m, s.score[OVER])
+    c, deviation = _source(p, s, m, s.score[INVERSE])
     return c, deviation, 1.0 if m >= s.clock[TURN] and s.energy[m] > 0 else 0.0
 
 
@@ -644,7 +647,7 @@ def _infer_one(zeroth, first, shown, k):
     square, short = zeroth + first * first, np.float32(zeroth)
     over = np.float32(1.0) / short
     near = np.float64(over / np.sqrt(np.float32(square)))
-    ratio = square * near  # as in `_relative_error`
+    ratio = square * near  # as where cores divide slowly: 1/S0 is needed in single precision anyway
     rounded = ratio * zeroth
     ratio += 0.5 * near * (square - rounded * rounded)
     shown[k + RATIO] = ratio
@@ -656,7 +659,10 @@ def _infer_one(zeroth, first, shown, k):
 
 @inner
 def _infer_shown(lanes, blocks, sums, shown):
-    """The map as it is now, into ``shown``; returns the sum of J/e at the inferred locations, and how many they are."""
+    """The map as it is now, and what is to come, into ``shown``.
+
+    Returns the sum of J/e at the locations that are inferred, and how many they are.
+    """
     _apart()
     total, inferred = 0.0, 0.0
     for block in range(blocks):
@@ -767,7 +773,7 @@ def _consider(p, s):
         _ask_ahead(p, s)
         return
     e = s.score[LEVEL]
-    c, deviation = _source(p, s, m, 1.0 / e)
+    c, deviation = _source(p, s, m, s.score[INVERSE])
     _suppose(p.lanes, p.blocks, e, c, deviation, 1.0 if s.energy[m] > 0 else 0.0, _relations(p, m), s.sums, p.work)
     if p.fuse == 0:
         known = p.delta * e
@@ -786,7 +792,7 @@ def _meet(p, s):
     """The level of the slot that begins; after the end that of the last slot stays."""
     if s.clock[SLOT] <= p.horizon:
         s.score[LEVEL] = s.path[s.clock[SLOT]]
-        s.score[OVER] = 1.0 / s.score[LEVEL]
+        s.score[INVERSE] = 1.0 / s.score[LEVEL]
 
 
 @inner
@@ -817,7 +823,7 @@ def _executed(energy, delay, max_sleep, action):
 def _carry_out(p, s, m, on):
     """Device m, which has energy, senses or sleeps."""
     if p.aware == 0:
-        c, deviation = _source(p, s, m, s.score[OVER])
+        c, deviation = _source(p, s, m, s.score[INVERSE])
         if on:
             _freshen(p.lanes, p.blocks, c, deviation, _relations(p, m), s.sums)
         else:
@@ -836,7 +842,7 @@ def _sense(s, m):
 @inner
 def _carry_out_shown(p, s, m, on):
     """The same where ``shown`` is in use, and the average joint error anew if it senses."""
-    c, deviation = _source(p, s, m, s.score[OVER])
+    c, deviation = _source(p, s, m, s.score[INVERSE])
     if on == 0:
         _pass_over_shown(p.lanes, p.blocks, c, deviation, _relations(p, m), s.sums, s.shown)
         return
@@ -845,7 +851,7 @@ def _carry_out_shown(p, s, m, on):
         spot = _sums_at(p.spots[m])
         total -= _relative_error(s.sums[spot + S0], s.sums[spot + S1])
         inferred -= 1.0
-        s.shown[np.uint64(p.slots[m]) + MARK] = 0.0
+        s.shown[np.uint64(p.marks[m]) + MARK] = 0.0
     _sense(s, m)
     s.score[NOW] = _average_shown(p, s, total, inferred)
 
@@ -997,7 +1003,7 @@ def _draw(p, s):
     if p.fuse == 0:
         for i in range(m):
             later = i > turn and s.energy[i] > 0
-            shown[np.uint64(p.slots[i]) + MARK] = 0.0 if s.delay[i] == 0 else -1.0 if later else 1.0
+            shown[np.uint64(p.marks[i]) + MARK] = 0.0 if s.delay[i] == 0 else -1.0 if later else 1.0
     kept = _pointer(shown, p.blocks * N_SHOWN * LANES)
     scales = float(p.horizon), 1.0 / p.budget, 1.0 / p.max_sleep, 1.0 / p.top_level
     rows = kept, _pointer(kept, m), _pointer(kept, 2 * m), _pointer(kept, 3 * m + 1), _pointer(kept, 4 * m + 1)
@@ -1114,7 +1120,7 @@ def _show_own(p, s, c, deviation, rest, scale, out):
     """
     spot = p.spots[s.clock[TURN]]
     j, r = _sums_at(spot), _relations(p, s.clock[TURN])
-    k, shown = np.uint64(p.slots[s.clock[TURN]]), s.shown
+    k, shown = np.uint64(p.marks[s.clock[TURN]]), s.shown
     weight = 1.0 / (c + r[j + B])
     more = np.float32(s.sums[j + MORE] - rest * (r[j + FRESH] - weight))
     more_a = np.float32(s.sums[j + MORE_A] - rest * (r[j + FRESH_A] - weight * (deviation + r[j + A])))
@@ -1135,9 +1141,9 @@ def _show(p, s, out):
     near, on_room, off_room = _pointer(p.near, turn * width), on, off
     if p.roomy == 0:
         on_room, off_room = _pointer(p.near, m * width), _pointer(p.near, m * width + p.blocks * LANES)
-    c, deviation = _source(p, s, turn, s.score[OVER])
+    c, deviation = _source(p, s, turn, s.score[INVERSE])
     scale, unit = np.float32(s.score[LEVEL] * p.error_scale), 1.0
-    if c > 1024.0:  # only then, since all that follows would wait for the division
+    if c > 4.0:  # only then, since all that follows would wait for the division
         unit = 1.0 / c
     numbers = np.float32(unit * c), np.float32(unit * (c - p.delta2)), np.float32(unit * deviation)
     about = scale, np.float32(unit), *numbers
@@ -1161,8 +1167,8 @@ def _show(p, s, out):
         off[n + m] = 1.0
     if p.fuse == 0:
         spot = p.spots[turn]
-        on[spot] = (s.shown[p.slots[turn]] - np.float32(p.delta)) * scale
-        s.shown[np.uint64(p.slots[turn]) + MARK] = 1.0
+        on[spot] = (s.shown[np.uint64(p.marks[turn])] - np.float32(p.delta)) * scale
+        s.shown[np.uint64(p.marks[turn]) + MARK] = 1.0
     _weigh(m, n, p.spots, kept, on)
 
 

@@ -10,13 +10,18 @@ from numpy.typing import NDArray
 
 STATE = ("action_mask", "slot", "turn", "energy", "delay", "record", "level", "capped")
 _TOLD = (*STATE, "forced")
+_new = dict.__new__
 
 
 class Infos(dict[str, Any]):
     """What a vector environment tells of its episodes; a dict like any other, and copied and pickled as one."""
 
     __slots__ = ("source",)
-    source: tuple[np.dtype[np.void], NDArray[np.int64], NDArray[np.bool_]] | None
+    source: tuple[np.dtype[np.void], NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_] | None] | None
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """A dict, for who makes another of an info's type out of its entries."""
+        return dict(*args, **kwargs)
 
     def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
         return dict, (dict(self),)
@@ -26,26 +31,52 @@ class UnreadInfos(Infos):
     """The same before anything was asked of it: it holds a copy of the state, of which the first question makes arrays.
 
     A step of 64 episodes takes a fifth longer with them, and most are thrown away. The question also makes it `Infos`,
-    so that later ones cost nothing.
-
-    Who makes one sets ``source``: the type of a row of the state, rows that nobody else writes to as long as the info
-    lives, and the mask (K,) of every key.
+    so that later ones cost nothing. C code that walks through a dict's memory, beneath its methods, finds nothing yet:
+    ``dict(infos)`` is an ordinary one.
     """
 
     __slots__ = ()
 
     def _fill(self) -> None:
-        assert self.source is not None, "an info is unread or filled"
-        row, rows, mask = self.source
-        self.__class__, self.source = Infos, None  # type: ignore[assignment]
-        told = np.ndarray(len(rows), row, rows.data)
+        if self.source is None:  # filled by another thread meanwhile
+            return
+        row, rows, mask, closed = self.source
+        state = np.ndarray(len(rows), row, rows.data)
+        entries: dict[str, Any] = {}
         for key in _TOLD:
-            self[key], self["_" + key] = told[key], mask
+            entries[key], entries["_" + key] = state[key], mask
+        if closed is not None:
+            entries["joint_error"], entries["_joint_error"] = np.where(closed, state["last"], 0.0), closed
+        dict.update(self, entries)
+        self.__class__ = Infos  # type: ignore[assignment]
+        self.source = None
+
+
+def unread(
+    row: np.dtype[np.void],
+    rows: NDArray[np.int64],
+    mask: NDArray[np.bool_],
+    closed: NDArray[np.bool_] | None,
+) -> UnreadInfos:
+    """An info not read yet.
+
+    Args:
+        row: the type of a row of the state.
+        rows: (K, ...) rows that nobody else writes to as long as the info lives.
+        mask: (K,) of every key.
+        closed: (K,) in which episodes a slot ended; None: in none.
+    """
+    infos: UnreadInfos = _new(UnreadInfos)
+    infos.source = row, rows, mask, closed
+    dict.__setitem__(infos, "action_mask", None)  # an encoder of JSON takes what seems empty for empty
+    return infos
 
 
 def _after_filling(name: str) -> Callable[..., Any]:
     def method(self: UnreadInfos, *args: Any, **kwargs: Any) -> Any:
-        self._fill()
+        for each in (self, *args):
+            if isinstance(each, UnreadInfos):
+                UnreadInfos._fill(each)
         return getattr(self, name)(*args, **kwargs)
 
     method.__name__, method.__doc__ = name, getattr(dict, name).__doc__

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from aq_gym import inference
 from aq_gym.envs.base import imposed_levels, infer_map, scene_of
-from aq_gym.envs.infos import STATE, UnreadInfos
+from aq_gym.envs.infos import STATE, unread
 from aq_gym.envs.joint_devices import checked_actions, joint_action_masks
 from aq_gym.envs.single_device import single_location
 from aq_gym.episodes import Episodes, EpisodeState, random_rows
@@ -29,6 +29,9 @@ from aq_gym.problem import Problem
 from aq_gym.rendering import RENDER_MODES, check_render_mode, render
 
 _FLOAT32, _INT64, _BOOL = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.bool_)  # sooner understood than types
+
+
+_SHARED = ("_all", "_older", "_newer", "_older_rows", "_newer_rows")
 
 
 def _sole() -> int:
@@ -116,6 +119,9 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         self._newer: Any = None
         self._older_rows: Any = None
         self._newer_rows: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in _SHARED}
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         vars(self).update(kept)
@@ -228,11 +234,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
             checked_actions(actions, self._action_shape)  # tells which is wrong
             raise AssertionError("an action that the kernel refuses was not refused here")
         if most < 2 and not self._waiting:
-            told = UnreadInfos()
-            told.source = episodes.row, rows, self._all
-            if most:
-                closed = ended.astype(_BOOL)
-                told["joint_error"], told["_joint_error"] = self._slot_errors(closed), closed
+            told = unread(episodes.row, rows, self._all, ended.astype(_BOOL) if most else None)
             return observation, rewards, np.zeros(k, _BOOL), np.zeros(k, _BOOL), told
         over, forced = self._over, episodes.forced.copy()
         closed = ended.astype(_BOOL) if most else np.zeros(k, np.bool_)

@@ -69,10 +69,13 @@ def advance(episodes: Episodes, decisions: int, seed: int) -> np.ndarray:
     return np.concatenate([*seen, observation])
 
 
-@pytest.mark.parametrize("view", ["full", "joint", "compact", "per_device"])
+@pytest.mark.parametrize("view", ["full", "joint", "compact", "per_device", "level-aware"])
 def test_the_compiled_code_called_directly_does_what_its_dispatcher_does(view: str) -> None:
-    problem, k, joint = Problem.create("pku2018", (0, 6, 12), 9, 3, 4), 5, view == "joint"
-    episodes, twin = (Episodes(problem, k, joint=joint, observation="full" if joint else view) for _ in range(2))
+    inference, kind = (
+        ("level-aware", "full") if view == "level-aware" else ("paper", "full" if view == "joint" else view)
+    )
+    problem, k, joint = Problem.create("pku2018", (0, 6, 12), 9, 3, 4, inference=inference), 5, view == "joint"
+    episodes, twin = (Episodes(problem, k, joint=joint, observation=kind) for _ in range(2))
     rng = np.random.default_rng(0)
     path, shape = episodes.draw_path(rng.random((k, 10))), (k, 3) if joint else (k,)
     for each in (episodes, twin):
@@ -395,7 +398,7 @@ def test_nonsense_is_refused(made_up_problem: Any) -> None:
 
 
 @pytest.mark.parametrize("fuse_measured", [False, True])
-@pytest.mark.parametrize("shape", [(2, 1), (33, 2), (40, 12), (64, 5)])
+@pytest.mark.parametrize("shape", [(2, 1), (5, 5), (33, 1), (33, 2), (40, 12), (64, 5)])
 def test_what_is_kept_to_be_shown_is_what_the_state_shows(shape: tuple[int, int], fuse_measured: bool) -> None:
     """Locations that fill their blocks, and ones that leave more of them than there is room for."""
     n, m = shape

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+import json
 import operator
 import pickle
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -65,6 +68,9 @@ READ: dict[str, Callable[[Any], Any]] = {
     "==": lambda x: not operator.eq(x, {}),
     "!=": lambda x: operator.ne(x, {}),
     "== from the left": lambda x: not operator.eq({}, x),
+    "another of its type": lambda x: plain(type(x)(**x)) == EXPECTED and plain(type(x)(x)) == EXPECTED,
+    "fromkeys": lambda x: type(x).fromkeys("ab") == {"a": None, "b": None} and "turn" in x,
+    "json": lambda x: json.loads(json.dumps(x, default=lambda array: array.tolist())) == EXPECTED,
     "repr": lambda x: repr(x).startswith("{'action_mask': array("),
     "pop": lambda x: x.pop("turn").tolist() == EXPECTED["turn"] and "turn" not in x,
     "popitem": lambda x: x.popitem()[0] == "_forced" and len(x) == len(EXPECTED) - 1,
@@ -82,6 +88,25 @@ def test_the_first_question_finds_an_ordinary_dict(question: str) -> None:
     if question != "isinstance":
         assert type(infos) is Infos, "what has been read is read as any dict"
         assert infos.source is None
+
+
+def test_two_that_nobody_has_read_are_compared_by_what_they_tell() -> None:
+    one, other = unread(), unread()
+    with pytest.raises(ValueError, match="truth value of an array"):  # as of any two dicts of arrays
+        operator.eq(one, other)
+    assert type(one) is type(other) is Infos
+
+
+def test_threads_that_ask_at_once_all_find_everything() -> None:
+    for _ in range(20):
+        infos, start = unread(), threading.Barrier(4)
+
+        def ask(infos: Any = infos, start: Any = start) -> int:
+            start.wait()
+            return len(infos["energy"]) + len(infos)
+
+        with ThreadPoolExecutor(4) as pool:
+            assert {f.result() for f in [pool.submit(ask) for _ in range(4)]} == {3 + len(EXPECTED)}
 
 
 def test_what_is_set_first_is_not_lost() -> None:

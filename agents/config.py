@@ -11,6 +11,10 @@ from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hin
 CONFIGURATIONS = Path(__file__).parent / "configurations"
 
 
+class WrongTypeError(TypeError, ValueError):
+    """A setting of a wrong type: of Python's kind for that, and of the kind that commands answer with its message."""
+
+
 @dataclasses.dataclass(frozen=True)
 class DQNConfig:
     """Settings of `agents.dqn.DQN`. The defaults are the configuration named ``default``.
@@ -89,7 +93,8 @@ class DQNConfig:
         for name, kind in get_type_hints(type(self)).items():
             value = getattr(self, name)
             if not _matches(value, kind):
-                raise TypeError(f"DQNConfig.{name} must be {_spell(kind)}, got {value!r} ({type(value).__name__})")
+                got = f"{value!r} ({type(value).__name__})"
+                raise WrongTypeError(f"DQNConfig.{name} must be {_spell(kind)}, got {got}")
         at_least_one = (
             "total_decisions",
             "n_environments",

@@ -357,6 +357,10 @@ def train(
     unknown = sorted(set(overrides) - set(settings))
     if unknown:
         raise ValueError(f"overrides: unknown setting(s) {', '.join(unknown)}; there are {', '.join(settings)}")
+    for name, value in overrides.items():
+        if not isinstance(value, type(settings[name])):
+            kind = type(settings[name]).__name__
+            raise ValueError(f"overrides[{name!r}]: expected {kind} like {settings[name]!r}, got {value!r}")
     model_settings = settings["model"] | overrides.pop("model", {})
     settings |= overrides
     steps = settings["steps"] if steps is None else check_count("steps", steps, 1)

@@ -11,7 +11,6 @@ Finished trainings are kept in runs/ablation and used again; --anew trains them 
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
 from collections.abc import Sequence
@@ -29,7 +28,7 @@ from baselines.dqn import load_trained, recipe
 from baselines.evaluation import mean_with_interval
 from baselines.index import Simulator, index_policy
 from baselines.playing import play_problem, problem_of
-from scripts.door import enter
+from scripts.door import enter, json_object
 from scripts.files import write_table, write_text
 from scripts.kept import markdown, percent, train_once
 from scripts.provenance import provenance, signature
@@ -127,12 +126,12 @@ def page(args: argparse.Namespace, table: str) -> str:
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--env", default="aq_gym/MultiDevice-v0", help="id (default aq_gym/MultiDevice-v0)")
-    parser.add_argument("--env-kwargs", type=json.loads, default={}, help="arguments to the id as JSON")
+    parser.add_argument("--env-kwargs", type=json_object, default={}, help="arguments to the id as JSON")
     parser.add_argument("--variants", nargs="+", metavar="NAME", help="default: all that differ from the recipe")
     parser.add_argument("--seconds", type=float, default=120.0, help="of each training")
     parser.add_argument("--seed", type=int, default=0, help="of the trainings")
     parser.add_argument("--episodes", type=int, default=4_000)
-    parser.add_argument("--overrides", type=json.loads, default={}, help="of the recipe, for all variants, as JSON")
+    parser.add_argument("--overrides", type=json_object, default={}, help="of the recipe, for all variants, as JSON")
     parser.add_argument("--anew", action="store_true", help="train again what is there")
     parser.add_argument("--folder", type=Path, default=Path("runs") / "ablation")
     parser.add_argument("--csv", type=Path, default=Path("results") / "ablation.csv")

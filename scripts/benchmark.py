@@ -15,7 +15,6 @@ mean, lowest and highest curve of each learner. Ctrl-C keeps what is finished.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -32,6 +31,7 @@ from baselines.evaluation import WORDS
 from baselines.playing import check_count, problem_of
 from scripts.benchmark_jobs import LEARNERS, Plan, run
 from scripts.benchmark_report import draw, draw_curves, over_seeds, show, show_seeds
+from scripts.door import json_object
 from scripts.files import write_table
 from scripts.provenance import provenance
 
@@ -152,7 +152,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1), help="jobs at a time (default 2)")
     parser.add_argument("--folder", type=Path, help="default runs/benchmark/TIME-full or -quick")
     parser.add_argument("--resume", action="store_true", help="keep the folder's finished trainings of the same code")
-    parser.add_argument("--env-kwargs", type=json.loads, default={}, help="""arguments to the ids: '{"horizon": 30}'""")
+    parser.add_argument(
+        "--env-kwargs", type=json_object, default={}, help="""arguments to the ids: '{"horizon": 30}'"""
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     args = parser.parse_args(arguments)
     for name in ("ids", "learners", "yardsticks"):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,3 +22,14 @@ def enter(main: Callable[[Namespace], Any], parse: Callable[[Sequence[str] | Non
             raise
         print(f"error: {error}\n(set {TRACEBACK}=1 to see where)", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """An argument that names settings, as JSON."""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ArgumentTypeError(f"""expected a JSON object like '{{"name": 1}}', got {text!r}: {error}""") from None
+    if not isinstance(value, dict):
+        raise ArgumentTypeError(f"""expected a JSON object like '{{"name": 1}}', got {text!r}""")
+    return value

@@ -11,7 +11,6 @@ The first policy is the one that the others are compared to; intervals are 95 %,
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from baselines.evaluation import WORDS, evaluate
-from scripts.door import enter
+from scripts.door import enter, json_object
 from scripts.files import write_table
 
 
@@ -81,7 +80,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--episodes", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0, help="of the first episode (default 0)")
     parser.add_argument(
-        "--env-kwargs", type=json.loads, default={}, help="""arguments to the id as JSON: '{"horizon": 30}'"""
+        "--env-kwargs", type=json_object, default={}, help="""arguments to the id as JSON: '{"horizon": 30}'"""
     )
     parser.add_argument("--csv", type=Path, help="also write the table there")
     return parser.parse_args(arguments)

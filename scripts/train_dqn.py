@@ -13,7 +13,6 @@ learned; --resume continues, with the same result as if nothing had happened. Pl
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import shlex
 import sys
@@ -24,7 +23,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from agents import DQNConfig, GreedyPolicy
 from baselines.dqn import CHECKPOINT, Step, Training, recipe, train
-from scripts.door import enter
+from scripts.door import enter, json_object
 from scripts.fit_network import commit
 
 
@@ -85,9 +84,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help="default runs/dqn/ID-seedSEED")
     parser.add_argument("--resume", action="store_true", help="continue from the folder's checkpoint")
-    parser.add_argument("--overrides", type=json.loads, default={}, help="""settings as JSON: '{"hidden": [32]}'""")
+    parser.add_argument("--overrides", type=json_object, default={}, help="""settings as JSON: '{"hidden": [32]}'""")
     parser.add_argument(
-        "--env-kwargs", type=json.loads, default={}, help="""arguments to the id as JSON: '{"horizon": 30}'"""
+        "--env-kwargs", type=json_object, default={}, help="""arguments to the id as JSON: '{"horizon": 30}'"""
     )
     parser.add_argument(
         "--no-reference", action="store_true", help="do not subtract staggered sensing's rewards on the same levels"

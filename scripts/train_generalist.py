@@ -12,7 +12,6 @@ while they are fitted, and as much for the checkpoint.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import shlex
 import sys
@@ -22,7 +21,7 @@ from pathlib import Path
 from agents import GreedyPolicy
 from baselines.dqn import CHECKPOINT
 from baselines.generalist import GeneralistTraining, recipe
-from scripts.door import enter
+from scripts.door import enter, json_object
 from scripts.fit_network import commit
 from scripts.train_dqn import follow
 
@@ -51,7 +50,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=Path("runs") / "generalist")
     parser.add_argument("--resume", action="store_true", help="continue from the folder's checkpoint")
-    parser.add_argument("--overrides", type=json.loads, default={}, help="""settings as JSON: '{"hidden": [32]}'""")
+    parser.add_argument("--overrides", type=json_object, default={}, help="""settings as JSON: '{"hidden": [32]}'""")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     args = parser.parse_args(arguments)
     args.given = list(sys.argv[1:] if arguments is None else arguments)

@@ -12,7 +12,6 @@ Play it with `python -m scripts.evaluate --sb3 FOLDER`.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import shlex
 import sys
@@ -20,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from baselines.sb3 import ALGORITHMS, train
-from scripts.door import enter
+from scripts.door import enter, json_object
 from scripts.fit_network import commit
 
 
@@ -56,10 +55,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help="default runs/sb3/ALGORITHM-ID-seedSEED")
     parser.add_argument(
-        "--overrides", type=json.loads, default={}, help="""settings as JSON: '{"model": {"n_steps": 5}}'"""
+        "--overrides", type=json_object, default={}, help="""settings as JSON: '{"model": {"n_steps": 5}}'"""
     )
     parser.add_argument(
-        "--env-kwargs", type=json.loads, default={}, help="""arguments to the id as JSON: '{"horizon": 30}'"""
+        "--env-kwargs", type=json_object, default={}, help="""arguments to the id as JSON: '{"horizon": 30}'"""
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     args = parser.parse_args(arguments)

@@ -202,6 +202,8 @@ def test_refusals(tmp_path: Path) -> None:
         hyperparameters("sarsa")
     with pytest.raises(ValueError, match=r"unknown setting\(s\) gama"):
         train("ppo", "TwoDevices-v0", tmp_path, overrides={"gama": 1})
+    with pytest.raises(ValueError, match=r"overrides\['model'\]: expected dict like .*, got 3"):
+        train("ppo", "TwoDevices-v0", tmp_path, overrides={"model": 3})
     with pytest.raises(FileNotFoundError, match=r"card\.json is missing"):
         SB3Policy.load(tmp_path)
     assert not (tmp_path / MODEL).exists()

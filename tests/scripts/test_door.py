@@ -6,7 +6,7 @@ import argparse
 
 import pytest
 
-from scripts.door import TRACEBACK, enter
+from scripts.door import TRACEBACK, enter, json_object
 
 
 def parse(arguments: object) -> argparse.Namespace:
@@ -36,3 +36,14 @@ def test_our_own_mistakes_keep_their_traceback() -> None:
 
     with pytest.raises(RuntimeError, match="a bug"):
         enter(main, parse)
+
+
+@pytest.mark.parametrize("text", ["[1]", "5", "null", "{bad", "{'a': 1}", ""])
+def test_settings_are_a_json_object(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--overrides", type=json_object)
+    assert parser.parse_args(["--overrides", '{"a": [1, 2.5]}']).overrides == {"a": [1, 2.5]}
+    with pytest.raises(SystemExit) as end:
+        parser.parse_args(["--overrides", text])
+    assert end.value.code == 2
+    assert f"""--overrides: expected a JSON object like '{{"name": 1}}', got {text!r}""" in capsys.readouterr().err

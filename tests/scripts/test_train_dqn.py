@@ -92,6 +92,8 @@ def test_settings_come_from_the_recipe_the_configuration_or_the_command_line() -
     assert ours.input_scaling == "standard"
     with pytest.raises(ValueError, match="unknown setting 'hiden'"):
         configured("--overrides", '{"hiden": [5]}')
+    with pytest.raises(ValueError, match=r"DQNConfig.hidden must be a list of int, got 5 \(int\)"):
+        configured("--overrides", '{"hidden": 5}')
     with pytest.raises(SystemExit):
         train_dqn.parse(["--config", "no-such"])
 

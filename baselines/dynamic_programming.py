@@ -303,6 +303,19 @@ def _best(first, column, weight, far, error, one, other, shift, count, near):  #
 
 
 @scratch
+def _foresee(first, column, weight, far, e, count, future):  # type: ignore[no-untyped-def]
+    """future[i] = sum_e' P[e, e'] far[e', i], i < count; arguments as `_best`'s."""
+    for k in range(first[e // 2], first[e // 2 + 1]):
+        at, row = column[k] * _LANES, weight[k, e % 2]
+        if k == first[e // 2]:
+            for i in range(np.uint64(count)):
+                future[i] = _products(row, far, at, i)
+        else:
+            for i in range(np.uint64(count)):
+                future[i] += _products(row, far, at, i)
+
+
+@scratch
 def _expect_one(first, column, probability, e, values):  # type: ignore[no-untyped-def]
     """sum_e' P[e, e'] values[e']."""
     total = 0.0
@@ -358,13 +371,10 @@ def _chains(  # type: ignore[no-untyped-def]
             for d in range(sleep - 1, 0, -1):
                 count = min(width, horizon - d - s + 1)
                 if count > 0:
-                    padded = (count + 15) // 16 * 16  # whole vectors: the loops need no remainders
+                    padded = (count + 7) // 8 * 8  # whole vectors: the loops need no remainders
                     _best(pair, block, weight, far, errors[d - 1, u], stop, None, s + d, padded, near)
                     near, far = far, near
-            for b in range(pair[u // 2], pair[u // 2 + 1]):
-                for i in range(np.uint64(width)):
-                    more = _products(weight[b, u % 2], far, block[b] * _LANES, i)
-                    future[i] = more if b == pair[u // 2] else future[i] + more
+            _foresee(pair, block, weight, far, u, width, future)
             for i in range(width):
                 out[u, s + i] = future[i]
 
@@ -781,10 +791,7 @@ def _chains_together(  # type: ignore[no-untyped-def]
                                 for i in range(np.uint64(count)):
                                     kept[at + i] = far[at + i]
                     known = keep
-                    for b in range(first[e // 2], first[e // 2 + 1]):
-                        for i in range(np.uint64(count)):
-                            more = _products(weight[b, e % 2], far, column[b] * _LANES, i)
-                            future[i] = more if b == first[e // 2] else future[i] + more
+                    _foresee(first, column, weight, far, e, count, future)
                     for m in range(n_devices):
                         cell[m] = (offset[m] - 1) * n_levels + record[m] if offset[m] else fresh
                     error = errors[_error_row(cell, place), e]

@@ -51,8 +51,8 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
     - ``autoreset_mode="NextStep"``: or ``"SameStep"``, ``"Disabled"`` (Gymnasium's names, or `AutoresetMode`).
 
     Infos are Gymnasium's vector infos: every key with a leading axis K and a mask ``_key`` beside it (in `step`'s
-    read-only where it is all true). Their arrays are made when an info is first read, of a copy of the state. Under ``SameStep`` the last slot's ``joint_error`` and the episode's
-    ``average_joint_error`` are in ``final_info``.
+    read-only where it is all true). Their arrays are made when an info is first read, of a copy of the state. Under
+    ``SameStep`` the last slot's ``joint_error`` and the episode's ``average_joint_error`` are in ``final_info``.
 
     Raises:
         ValueError: as `MultiDeviceEnv`, or an unknown autoreset mode.

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 STATE = ("action_mask", "slot", "turn", "energy", "delay", "record", "level", "capped")
-_TOLD = (*STATE, "forced")
+_KEYS = (*STATE, "forced")
+_told = itemgetter(*_KEYS)
 _new = dict.__new__
 
 
@@ -17,7 +19,7 @@ class Infos(dict[str, Any]):
     """What a vector environment tells of its episodes; a dict like any other, and copied and pickled as one."""
 
     __slots__ = ("source",)
-    source: tuple[np.dtype[np.void], NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_] | None] | None
+    source: tuple[np.dtype[np.void], NDArray[np.int64], dict[str, Any], NDArray[np.bool_] | None] | None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """A dict, for who makes another of an info's type out of its entries."""
@@ -40,11 +42,20 @@ class UnreadInfos(Infos):
     def _fill(self) -> None:
         if self.source is None:  # filled by another thread meanwhile
             return
-        row, rows, mask, closed = self.source
-        state = np.ndarray(len(rows), row, rows.data)
-        entries: dict[str, Any] = {}
-        for key in _TOLD:
-            entries[key], entries["_" + key] = state[key], mask
+        row, rows, blank, closed = self.source
+        state: NDArray[Any] = np.ndarray(len(rows), row, rows)
+        entries = blank.copy()
+        (
+            entries["action_mask"],
+            entries["slot"],
+            entries["turn"],
+            entries["energy"],
+            entries["delay"],
+            entries["record"],
+            entries["level"],
+            entries["capped"],
+            entries["forced"],
+        ) = _told(state)  # half as long as `update`
         if closed is not None:
             entries["joint_error"], entries["_joint_error"] = np.where(closed, state["last"], 0.0), closed
         dict.update(self, entries)
@@ -52,32 +63,37 @@ class UnreadInfos(Infos):
         self.source = None
 
 
+def blank_of(mask: NDArray[np.bool_]) -> dict[str, Any]:
+    """What infos are filled from: the keys in order, with the mask (K,) of each."""
+    return {name: mask for key in _KEYS for name in (key, "_" + key)}
+
+
 def unread(
-    row: np.dtype[np.void],
-    rows: NDArray[np.int64],
-    mask: NDArray[np.bool_],
-    closed: NDArray[np.bool_] | None,
+    row: np.dtype[np.void], rows: NDArray[np.int64], blank: dict[str, Any], closed: NDArray[np.bool_] | None
 ) -> UnreadInfos:
     """An info not read yet.
 
     Args:
         row: the type of a row of the state.
         rows: (K, ...) rows that nobody else writes to as long as the info lives.
-        mask: (K,) of every key.
+        blank: as by `blank_of`.
         closed: (K,) in which episodes a slot ended; None: in none.
     """
     infos: UnreadInfos = _new(UnreadInfos)
-    infos.source = row, rows, mask, closed
+    infos.source = row, rows, blank, closed
     dict.__setitem__(infos, "action_mask", None)  # an encoder of JSON takes what seems empty for empty
     return infos
 
 
 def _after_filling(name: str) -> Callable[..., Any]:
+    read = getattr(Infos, name)
+
     def method(self: UnreadInfos, *args: Any, **kwargs: Any) -> Any:
-        for each in (self, *args):
+        UnreadInfos._fill(self)
+        for each in args:
             if isinstance(each, UnreadInfos):
                 UnreadInfos._fill(each)
-        return getattr(self, name)(*args, **kwargs)
+        return read(self, *args, **kwargs)
 
     method.__name__, method.__doc__ = name, getattr(dict, name).__doc__
     return method

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from aq_gym import inference
 from aq_gym.envs.base import imposed_levels, infer_map, scene_of
-from aq_gym.envs.infos import STATE, unread
+from aq_gym.envs.infos import STATE, blank_of, unread
 from aq_gym.envs.joint_devices import checked_actions, joint_action_masks
 from aq_gym.envs.single_device import single_location
 from aq_gym.episodes import Episodes, EpisodeState, random_rows
@@ -31,7 +31,7 @@ from aq_gym.rendering import RENDER_MODES, check_render_mode, render
 _FLOAT32, _INT64, _BOOL = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.bool_)  # sooner understood than types
 
 
-_SHARED = ("_all", "_older", "_newer", "_older_rows", "_newer_rows")
+_SHARED = ("_all", "_blank", "_older", "_newer", "_older_rows", "_newer_rows")
 
 
 def _sole() -> int:
@@ -115,6 +115,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         """The mask of what an info tells of all episodes, in every info, and what `step` may write into again."""
         self._all = np.ones(self.num_envs, np.bool_)
         self._all.flags.writeable = False
+        self._blank = blank_of(self._all)
         self._older: Any = None  # observations and rows of the last steps but one, and of the last
         self._newer: Any = None
         self._older_rows: Any = None
@@ -234,7 +235,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
             checked_actions(actions, self._action_shape)  # tells which is wrong
             raise AssertionError("an action that the kernel refuses was not refused here")
         if most < 2 and not self._waiting:
-            told = unread(episodes.row, rows, self._all, ended.astype(_BOOL) if most else None)
+            told = unread(episodes.row, rows, self._blank, ended.astype(_BOOL) if most else None)
             return observation, rewards, np.zeros(k, _BOOL), np.zeros(k, _BOOL), told
         over, forced = self._over, episodes.forced.copy()
         closed = ended.astype(_BOOL) if most else np.zeros(k, np.bool_)

@@ -19,6 +19,8 @@ from aq_gym.observation import COMPACT_FEATURES, DEVICE_FEATURES, ObservationLay
 from aq_gym.problem import Problem
 
 _VIEWS = (
+    "state",
+    "aside",
     "rows",
     "clock",
     "energy",
@@ -36,18 +38,28 @@ _VIEWS = (
 )
 
 
-def random_rows(generators: Sequence[np.random.Generator], length: int) -> NDArray[np.float64]:
-    """(R, length) uniform numbers: row r what ``generators[r].random(length)`` draws, in a fraction of the time.
+class Streams(NamedTuple):
+    """Where compiled code draws from NumPy's generators, in a fraction of the time that they take.
 
-    The generators' locks are not taken: no other thread may draw from them meanwhile.
+    Their locks are not taken: no other thread may draw from them meanwhile.
+    """
+
+    function: int  # address of what draws a number
+    states: NDArray[np.int64]  # (R,) addresses of the generators' states
+
+
+def streams(generators: Sequence[np.random.Generator]) -> Streams:
+    """Of generators of one kind; valid as long as they live.
+
+    Raises:
+        ValueError: they are of several kinds.
     """
     sources = [generator.bit_generator for generator in generators]
-    if len(set(map(type, sources))) != 1:
-        return np.stack([generator.random(length) for generator in generators])
-    function, states = sources[0].ctypes.next_double, np.array([source.ctypes.state_address for source in sources])
-    uniforms = np.empty((len(sources), length))
-    kernels.fill(cast(function, c_void_p).value, states, uniforms)
-    return uniforms
+    kinds = {type(source).__name__ for source in sources}
+    if len(kinds) != 1:
+        raise ValueError(f"generators: expected one kind of bit generator, got {', '.join(sorted(kinds)) or 'none'}")
+    function = cast(sources[0].ctypes.next_double, c_void_p).value or 0
+    return Streams(function, np.array([source.ctypes.state_address for source in sources]))
 
 
 def cumulative(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -157,31 +169,34 @@ class Episodes:
         places = rows // kernels.LANES * kernels.N_WORK * kernels.LANES + rows % kernels.LANES
         about = problem.energy_budget, problem.max_sleep, problem.options["fuse_measured"], joint, aware
         marks = rows // kernels.LANES * kernels.N_SHOWN * kernels.LANES + rows % kernels.LANES
-        sizes = (m, n, horizon, *about, kernels.LANES, padded - n <= m + 1, *places, *rows, *marks)
-        told = np.array([*numbers, *traits(problem), *learned])
-        near = aligned((m + 1, blocks.shape[1]), np.float32)
-        near[:m] = blocks
-        work = aligned((kernels.N_WORK * padded + room,))
-        self._constants = Constants(blocks, near, told, np.array(sizes, np.int64), work)
         viewed = observation == "full" and not joint and not aware
         self.row = kernels.row_type(m, joint)
-        self.state = State(
-            aligned((k, self.row.itemsize // 8), np.int64),
-            np.zeros((k, horizon + 1)),
-            aligned_copy(np.ones((k, kernels.N_FIELD * padded))),
-            aligned((k, -(-(kernels.N_SHOWN * padded + 5 * m + 3) // 16) * 16 if viewed else 0), np.float32),
-        )
-        if viewed:
-            shown = self.state.shown[:, : kernels.N_SHOWN * padded].reshape(k, -1, kernels.N_SHOWN, kernels.LANES)
-            shown[:, :, kernels.MARK // kernels.LANES] = (np.arange(padded) < n).reshape(-1, kernels.LANES)
+        n_shown, n_kept = (kernels.N_SHOWN * padded // 2, -(-(5 * m + 2) // 16) * 8) if viewed else (0, 0)
+        widths = kernels.N_FIELD * padded, n_shown, kernels.N_ASIDE, self.row.itemsize // 8, n_kept, horizon + 1
+        ends = np.cumsum(widths).tolist()
+        names = "sums", "shown", "aside", "whole", "kept", "real"
+        self._parts = dict(zip(names, map(slice, [0, *ends[:-1]], ends), strict=True))
+        how = padded - n <= m + 1, viewed, self._parts["kept"].start, self._parts["real"].start
+        sizes = (m, n, horizon, *about, kernels.LANES, *how, *places, *rows, *marks)
+        told = np.array([*numbers, *traits(problem), *learned])
+        near = aligned((m + 2, blocks.shape[1]), np.float32)
+        near[:m], near[m + 1].view(np.int32)[:m] = blocks, rows
+        work = aligned((kernels.N_WORK * padded + room,))
+        self._constants = Constants(blocks, near, told, np.array(sizes, np.int64), work)
+        self.block = aligned((k, -(-ends[-1] // 8) * 8))
         self.joint = joint
         self._view()
+        self.state.sums[:] = 1.0
+        if viewed:
+            places_of_shown = np.arange(self.state.shown.shape[1]).reshape(-1, kernels.N_SHOWN, kernels.LANES)
+            of_marks = places_of_shown[:, int(kernels.MARK) // kernels.LANES].reshape(-1)
+            self.state.shown[:, of_marks] = np.arange(padded) < n
         if not joint:
             self.mask[:, 0] = 1  # off, as long as there is nothing to decide
         self._all = np.arange(k)
         self._levels = np.asarray(network.levels, dtype=np.float64)
-        self._start = cumulative(np.asarray(network.start))
-        self._transition = cumulative(np.asarray(network.transition))
+        chain = cumulative(np.vstack([network.transition, network.start]))
+        self._chain = np.pad(chain, ((0, 0), (0, -chain.shape[1] % kernels.LANES)), constant_values=2.0)
         self._decisions = (k, m) if joint else (k,)
         self._unused = np.zeros(k), np.zeros(k, np.int8)  # rewards and ended of a beginning
         self.untold = np.empty((0, self.state.whole.shape[1]), np.int64)  # of who does not ask
@@ -194,19 +209,22 @@ class Episodes:
         the sum of the ended ones, the level, its inverse; ``path`` (K, T + 1) levels; ``mask`` and ``forced`` see
         `kernels.row_type`; ``first``: those of the first episode, ``level`` an array.
         """
-        self.rows = self.state.whole.view(self.row)[:, 0]
+        parts = {name: self.block[:, where] for name, where in self._parts.items()}
+        whole, self.aside = parts["whole"].view(np.int64), parts["aside"]
+        self.state = State(whole, parts["real"], parts["sums"], parts["shown"].view(np.float32))
+        self.rows = whole.view(self.row)[:, 0]
         self.energy, self.delay, self.record = (self.rows[name] for name in ("energy", "delay", "record"))
         self.mask, self.forced = self.rows["action_mask"], self.rows["forced"]
         self.clock, self.path = self.state.clock, self.state.path
-        start = kernels.N_CLOCK + 3 * self.problem.n_devices
-        self.score = self.state.whole[:, start : start + kernels.N_SCORE].view(np.float64)
+        self.score = whole[:, kernels.N_CLOCK : kernels.N_CLOCK + kernels.N_SCORE].view(np.float64)
         about = self.clock, self.energy, self.delay, self.record, self.score, self.mask
         self.first = *(x[0] for x in about), self.level[:1]
-        self.arguments = (*self._constants, *self.state)
+        self.arguments = (*self._constants, self.block)
         self._observe: Any = getattr(kernels, f"observe_{self.layout.kind}")
         kind = "together" if self.joint else self.layout.kind
         aware = kind == "full" and self.problem.inference == "level-aware"
-        self.advance: Any = getattr(kernels, f"advance_{kind}_aware" if aware else f"advance_{kind}")
+        few = bool(self.state.shown.size) and self.problem.n_locations <= kernels.LANES
+        self.advance: Any = getattr(kernels, f"advance_{kind}{'_aware' if aware else '_few' if few else ''}")
 
     def direct(self, *given: Any) -> int:
         """`advance`; from then on ``direct`` is the compiled code that it calls, for arrays known to be as these."""
@@ -227,8 +245,9 @@ class Episodes:
         """Of all that a state's meaning depends on."""
         network = self.problem.network
         about = self._constants
-        width = np.array(self.state.whole.shape[1])
-        parts = (about.relation, about.numbers, about.sizes, self._levels, network.transition, network.start, width)
+        shared = np.delete(about.sizes, slice(10, kernels.N_SIZES))  # in all observations
+        width = np.array(self.row.itemsize // 8)
+        parts = (about.relation, about.numbers, shared, self._levels, network.transition, network.start, width)
         return blake2b(b"".join(np.ascontiguousarray(x).tobytes() for x in parts), digest_size=16).hexdigest()
 
     def __len__(self) -> int:
@@ -237,12 +256,21 @@ class Episodes:
     def draw_path(self, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
         """(R, T + 1) level indices from as many uniform numbers, equations (7) and (8)."""
         path = np.empty(uniforms.shape, np.int64)
-        kernels.walk(uniforms, self._start, self._transition, path)
+        kernels.walk(uniforms, len(self._levels), self._chain, path)
         return path
 
     def begin(self, rows: NDArray[np.int64], path: NDArray[np.int64], observation: NDArray[np.float32]) -> None:
         """Start the episodes in ``rows`` on level indices ``path`` (len(rows), T + 1); writes their observations."""
         self.path[rows] = self._levels[path]
+        self._begin(rows, observation)
+
+    def begin_drawn(self, rows: NDArray[np.int64], source: Streams, observation: NDArray[np.float32]) -> None:
+        """`begin` on paths that the episodes' own generators draw, one of ``source`` (K,) each."""
+        drawn = np.empty(len(rows), np.int64)
+        kernels.draw(source.function, source.states[rows], self._chain, self._levels, rows, drawn, self.path)
+        self._begin(rows, observation)
+
+    def _begin(self, rows: NDArray[np.int64], observation: NDArray[np.float32]) -> None:
         orders = np.full(self._decisions, kernels.WAIT, np.int64)
         orders[rows] = kernels.BEGIN
         self.advance(0, orders, *self._unused, observation, self.untold, *self.arguments)
@@ -284,12 +312,16 @@ class Episodes:
         if left > 0:
             now = int(np.searchsorted(self._levels, self.path[row, slot]))
             future = np.empty((1, left), np.int64)
-            kernels.walk(generator.random((1, left)), self._transition[now], self._transition, future)
+            kernels.walk(generator.random((1, left)), now, self._chain, future)
             self.path[row, slot + 1 :] = self._levels[future[0]]
 
     def blank(self) -> NDArray[np.float32]:
         """(K, size) a fresh array for observations."""
         return np.empty((len(self._all), self.layout.size), np.float32)
+
+    def blank_rows(self) -> NDArray[np.int64]:
+        """(K, ...) a fresh array for rows of the state, `kernels.row_type`."""
+        return np.empty(self.state.whole.shape, np.int64)
 
     def observe(self) -> NDArray[np.float32]:
         """(K, size) the observation of every episode, in a fresh array."""
@@ -380,7 +412,7 @@ class Episodes:
         gains, reached = np.empty((*points.shape, max(1, len(at)))), np.zeros((*points.shape, len(at)), np.bool_)
         n, m, horizon = points.shape[1], self.problem.n_devices, self.problem.horizon
         room = Branches(
-            tuple(np.empty((n, *x.shape[1:]), x.dtype) for x in self.state),
+            aligned((n, self.block.shape[1])),
             np.empty((horizon + 2, 2, m), np.int64),
             np.empty((horizon + 2, m)),
             np.empty(horizon + 2),
@@ -476,6 +508,7 @@ class Episodes:
         for mine, theirs in pairs:
             if theirs.size or not mine.size:
                 mine[...] = theirs
+        self.aside[:, kernels.INVERSE] = 1.0 / self.level
         if self.state.shown.size:
             self.observe()  # draws the views, which copies are without, since other observations have none
         for k, generator in enumerate(generators):

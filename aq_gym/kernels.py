@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 import numba
 import numpy as np
 from llvmlite import ir
-from llvmlite.binding import get_host_cpu_name
+from llvmlite.binding import get_host_cpu_features, get_host_cpu_name
 from numba.core import types
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
@@ -100,6 +100,46 @@ def _move(context, count, source, target):
 
 
 @cast(Any, intrinsic)
+def _seen_as(context, pointer, kind):
+    """A pointer to numbers of another type, where it points to."""
+    target = types.CPointer(kind.instance_type)
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(target))
+
+    return target(pointer, kind), build
+
+
+@cast(Any, intrinsic)
+def _pick(context, count, source, index, factor, target):
+    """target[i] = factor[i] source[index[i]] for i < ``count``, at most 16; ``source`` holds 32 numbers.
+
+    For cores that know the instruction. Of ``index`` and ``factor`` 16 are read.
+    """
+
+    def build(context, builder, signature, arguments):
+        singles, places, word = ir.VectorType(ir.FloatType(), 16), ir.VectorType(ir.IntType(32), 16), ir.IntType(64)
+        count, source, index, factor, target = arguments
+
+        def load(pointer, kind):
+            return builder.load(builder.bitcast(pointer, kind.as_pointer()), align=4)
+
+        kind = ir.FunctionType(singles, [singles, places, singles])
+        choose = builder.module.declare_intrinsic("llvm.x86.avx512.vpermi2var.ps.512", (), kind)
+        halves = load(source, singles), load(builder.gep(source, [ir.Constant(word, 16)]), singles)
+        found = builder.fmul(load(factor, singles), builder.call(choose, [halves[0], load(index, places), halves[1]]))
+        those = builder.sub(builder.shl(ir.Constant(word, 1), count), ir.Constant(word, 1))
+        mask = builder.bitcast(builder.trunc(those, ir.IntType(16)), ir.VectorType(ir.IntType(1), 16))
+        kind = ir.FunctionType(ir.VoidType(), [singles, singles.as_pointer(), ir.IntType(32), mask.type])
+        store = builder.module.declare_intrinsic("llvm.masked.store.v16f32.p0", (), kind)
+        target = builder.bitcast(target, singles.as_pointer())
+        builder.call(store, [found, target, ir.Constant(ir.IntType(32), 4), mask])
+        return context.get_dummy_value()
+
+    return types.none(count, source, index, factor, target), build
+
+
+@cast(Any, intrinsic)
 def _next_double(context, function, state):
     """What a bit generator's C function draws; both are addresses."""
 
@@ -159,33 +199,37 @@ class Constants(NamedTuple):
     """What a problem's kernels are given."""
 
     relation: NDArray[np.float64]  # (M, 4P) a, b, 1/(δ² + b), a/(δ² + b), in blocks; P = N padded; see `_krige`
-    near: NDArray[np.float32]  # (M + 1, 4P) the same in single precision; the last row is 2P of scratch and 2P of zeros
+    # (M + 2, 4P) the same in single precision; then 2P of scratch and 2P of zeros; then the devices' locations as int32
+    near: NDArray[np.float32]
     numbers: NDArray[np.float64]  # (5 + 5 + M + L,) delta2 ... top_level, traits, quality, learned of Setting
-    sizes: NDArray[np.int64]  # (10 + 3M,) n_devices ... roomy, places, spots, marks of Setting
+    sizes: NDArray[np.int64]  # (13 + 3M,) n_devices ... path_at, places, spots, marks of Setting
     work: NDArray[np.float64]  # (3P + K,) scratch of the episode at hand, in blocks: J now, if on, if off; `_krige`'s
 
 
 def row_type(n_devices: int, joint: bool) -> np.dtype[np.void]:
     """The type of a row of `State.whole`, part by part; its length is one of whole lines of the cache."""
     m = (n_devices,)
-    clock, battery = [("slot", "i8"), ("turn", "i8"), ("capped", "i8")], [("energy", "i8", m), ("delay", "i8", m)]
-    score = [(name, "f8") for name in ("now", "last", "total", "level", "inverse")]  # ``inverse``: 1/level
+    head = [(name, "i8") for name in ("slot", "turn", "capped")]
+    head += [(name, "f8") for name in ("now", "last", "total", "level")]
+    devices = [("energy", "i8", m), ("delay", "i8", m), ("record", "f8", m)]
     # What is allowed: off, on; in the joint view of each device 0 off, 1 on, 2 free. What was not done as asked.
     told = [("action_mask", "i1", m), ("forced", "?", m)] if joint else [("action_mask", "i1", (2,)), ("forced", "?")]
-    parts = np.dtype([*clock, *battery, ("record", "f8", m), *score, *told])
-    names, formats = parts.names or (), [parts[name] for name in parts.names or ()]
-    offsets = [parts.fields[name][1] for name in names] if parts.fields else []
+    rest = _LINE - 8 * len(head)  # in the head's line there is room for what one device is told
+    room = [("room", f"V{rest}")] if joint else [*told, ("room", f"V{rest - 3}")]
+    parts = np.dtype([*head, *room, *devices, *(told if joint else [])])
+    fields = {name: x for name, x in (parts.fields or {}).items() if name != "room"}
     size = -(-parts.itemsize // _LINE) * _LINE
-    return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": size})
+    formats, offsets = [x[0] for x in fields.values()], [x[1] for x in fields.values()]
+    return np.dtype({"names": list(fields), "formats": formats, "offsets": offsets, "itemsize": size})
 
 
 class State(NamedTuple):
-    """The state of K episodes: few arrays, since each costs time whenever compiled code is called."""
+    """The state of K episodes: views of one array (`Episodes.block`), in which all of an episode is one row."""
 
     whole: NDArray[np.int64]  # (K, ...) rows of `row_type`; as float64: record, score [µg/m³]; as int8: mask, forced
     real: NDArray[np.float64]  # (K, T + 1) path [µg/m³]
     sums: NDArray[np.float64]  # (K, 4P) in blocks, see the indices below; level-aware: (M,) errors at the devices
-    shown: NDArray[np.float32]  # (K, 7P + 5M + 3, up to a line's end) what the full observation is made of; or (K, 0)
+    shown: NDArray[np.float32]  # (K, 7P) what the full observation is made of; or (K, 0)
 
     @property
     def clock(self) -> NDArray[np.int64]:
@@ -217,7 +261,7 @@ class SmallNetwork(NamedTuple):
 class Branches(NamedTuple):
     """Room for what `branch` remembers of one episode and its n branches."""
 
-    states: tuple[NDArray[Any], ...]  # a State of n episodes
+    block: NDArray[np.float64]  # the state of n episodes
     batteries: NDArray[np.int64]  # (T + 2, 2, M) at the opening of each slot
     records: NDArray[np.float64]  # (T + 2, M)
     totals: NDArray[np.float64]  # (T + 2,)
@@ -254,6 +298,8 @@ class Setting(NamedTuple):
     aware: int  # 1: level-aware inference
     lanes: int  # LANES, but the compiler only knows multiples: else it unrolls loops instead of using vector registers
     roomy: int  # 1: whole blocks of LANES may be written into a full observation
+    kept_at: int  # where the numbers behind ``shown`` stand in the row of an episode; see `_draw`
+    path_at: int
     never: int  # 0, unknown to the compiler, which else counts up forty addresses in a loop over episodes: k ^ never
     blocks: int  # of LANES locations in a row
     kept: int  # 1: ``shown`` is in use
@@ -269,6 +315,8 @@ class Episode(NamedTuple):
     path: Any
     sums: Any
     shown: Any
+    kept: Any  # what is drawn behind it, see `_draw`
+    aside: Any  # what is not told: INVERSE, LATEST
     score: Any
     mask: Any
     forced: Any
@@ -291,28 +339,35 @@ RATIO, ZEROTH, FIRST, OVER_ZEROTH = (np.uint64(n * LANES) for n in range(4))  # 
 # the deciding device's own means nothing until `_show` has written 1
 MARK = np.uint64(4 * LANES)
 REST, REST_A = np.uint64(5 * LANES), np.uint64(6 * LANES)  # what is to come of S0, S1
-N_FIELD, N_WORK, N_SHOWN = 4, 3, 7
+N_FIELD, N_WORK, N_SHOWN, N_SIZES = 4, 3, 7, 13
 SLOT, TURN, CAPPED = range(3)  # clock
 ENERGY, DELAY = range(2)  # battery
-NOW, LAST, TOTAL, LEVEL, INVERSE = range(5)  # score
-N_CLOCK, N_SCORE = 3, 5
+NOW, LAST, TOTAL, LEVEL = range(4)  # score
+INVERSE, LATEST = range(2)  # aside: 1/level; where ``shown`` is in use the last device with energy, -1 for none
+N_CLOCK, N_SCORE, N_HEAD, N_ASIDE = 3, 4, 8, 8
 N_COMPACT, N_DEVICE, N_TRAITS = 32, 18, 5  # numbers of the compact observation, of each device's row, of the problem
 BEGIN, WAIT, PLACE = 2, 3, 4  # beside 0 off and 1 on: what an episode may be told
 
 
 @inner
-def _setting(relation, near, x, n, work, shown):
-    return _setting_of(relation, near, x, n, work, n[6], n[7], 1 if shown.shape[1] > 0 else 0)
+def _setting(relation, near, x, n, work):
+    return _setting_of(relation, near, x, n, work, n[6], n[7], n[10], *_sizes_of(relation, n))
 
 
 @inner
-def _setting_of(relation, near, x, n, work, joint, aware, kept):
+def _sizes_of(relation, n):
+    """``blocks`` and ``lanes``, unknown to the compiler."""
+    return relation.shape[1] // (N_FIELD * LANES), n[8] & -LANES
+
+
+@inner
+def _setting_of(relation, near, x, n, work, joint, aware, kept, blocks, lanes):
     m, quality = n[0], 5 + N_TRAITS
-    devices = 10
+    devices = N_SIZES
     told = _pointer(x, 5), _pointer(x, quality), _pointer(n, devices + 2 * m), _pointer(x, quality + m)
     places = _pointer(n, devices), _pointer(n, devices + m)
     numbers, counts = (x[0], x[1], x[2], x[3], x[4]), (m, n[1], n[2], n[3], n[4], n[5], joint, aware)
-    sizes = n[8] & -LANES, n[9], n[8] - LANES, relation.shape[1] // (N_FIELD * LANES), kept
+    sizes = lanes, n[9], n[11], n[12], n[8] - LANES, blocks, kept
     return Setting(
         _pointer(relation, 0), _pointer(near, 0), *told, *places, _pointer(work, 0), *numbers, *counts, *sizes
     )
@@ -331,13 +386,19 @@ def _relations(p, m):
 
 
 @inner
-def _episode(p, k, whole, real, sums, shown):
-    m, w, told = p.n_devices, _row(whole, k), _row(whole.view(np.float64), k)
-    record, score = _pointer(told, N_CLOCK + 2 * m), _pointer(told, N_CLOCK + 3 * m)
-    battery = _pointer(w, N_CLOCK), _pointer(w, N_CLOCK + m)
-    mask = _pointer(_row(whole.view(np.int8), k), 8 * (N_CLOCK + 3 * m + N_SCORE))
-    rows, allowed = (_row(real, k), _row(sums, k), _row(shown, k)), m if p.joint else 2
-    return Episode(w, *battery, record, *rows, score, mask, _pointer(mask, allowed))
+def _episode(p, k, block):
+    """In a row: ``sums``, ``shown`` if it is in use, ``aside``, a `row_type`, ``kept``, ``path``."""
+    m, row = p.n_devices, _row(block, k)
+    maps = p.blocks * (N_FIELD * LANES + p.kept * N_SHOWN * LANES // 2)
+    head = _pointer(row, maps + N_ASIDE)
+    devices = _pointer(head, N_HEAD)
+    energy, record = _seen_as(devices, np.int64), _pointer(devices, 2 * m)
+    rows = _pointer(row, p.path_at), row, _seen_as(_pointer(row, p.blocks * N_FIELD * LANES), np.float32)
+    beside = _seen_as(_pointer(row, p.kept_at), np.float32), _pointer(row, maps)
+    mask = _seen_as(_pointer(record, m) if p.joint else _pointer(head, N_CLOCK + N_SCORE), np.int8)
+    allowed = mask, _pointer(mask, m if p.joint else 2)
+    battery = energy, _pointer(energy, m)
+    return Episode(_seen_as(head, np.int64), *battery, record, *rows, *beside, _pointer(head, N_CLOCK), *allowed)
 
 
 @inner
@@ -351,6 +412,11 @@ def _source(p, s, m, over):
 # else here takes as long. A step of Newton's method squares the relative error of 1e-7: what is left is some 1e-14.
 # AMD's cores divide as fast as those steps take.
 _DIVIDES = (getattr(numba.config, "CPU_NAME", None) or get_host_cpu_name()).startswith("znver")
+
+
+# Whether one instruction picks sixteen of thirty-two numbers.
+_FEATURES = getattr(numba.config, "CPU_FEATURES", None)
+_PERMUTES = "+avx512f" in (get_host_cpu_features().flatten() if _FEATURES is None else _FEATURES).split(",")
 
 
 @inner
@@ -530,19 +596,29 @@ def _average(work, row, n):
 
 
 @inner
+def _sources(n, delta2, drift, over, record, delay, about):
+    """`_source` of n devices: c of each, then the deviations."""
+    _apart()
+    for i in range(n):
+        relative = record[i] * over
+        about[i] = delta2 * relative * relative + drift * delay[i]
+        about[n + i] = relative - 1.0
+
+
+@inner
 def _about(p, s, m):
     """Of device m: c, the deviation, and 1.0 if it may yet sense in this slot."""
-    c, deviation = _source(p, s, m, s.score[INVERSE])
-    return c, deviation, 1.0 if m >= s.clock[TURN] and s.energy[m] > 0 else 0.0
+    return p.work[m], p.work[p.n_devices + m], 1.0 if m >= s.clock[TURN] and s.energy[m] > 0 else 0.0
 
 
 @inner
 def _open_slot(p, s):
     if p.aware:
         return
-    sums = s.sums
+    sums, over = s.sums, s.aside[INVERSE]
     for j in range(p.blocks * N_FIELD * LANES):
         sums[j] = 0.0
+    _sources(p.n_devices, p.delta2, p.sigma2 * over * over, over, s.record, s.delay, p.work)
     pairs, last = p.n_devices // 2, p.n_devices - 1
     for i in range(pairs):
         one, two = _about(p, s, 2 * i), _about(p, s, 2 * i + 1)
@@ -773,7 +849,7 @@ def _consider(p, s):
         _ask_ahead(p, s)
         return
     e = s.score[LEVEL]
-    c, deviation = _source(p, s, m, s.score[INVERSE])
+    c, deviation = _source(p, s, m, s.aside[INVERSE])
     _suppose(p.lanes, p.blocks, e, c, deviation, 1.0 if s.energy[m] > 0 else 0.0, _relations(p, m), s.sums, p.work)
     if p.fuse == 0:
         known = p.delta * e
@@ -792,7 +868,7 @@ def _meet(p, s):
     """The level of the slot that begins; after the end that of the last slot stays."""
     if s.clock[SLOT] <= p.horizon:
         s.score[LEVEL] = s.path[s.clock[SLOT]]
-        s.score[INVERSE] = 1.0 / s.score[LEVEL]
+        s.aside[INVERSE] = 1.0 / s.score[LEVEL]
 
 
 @inner
@@ -800,11 +876,12 @@ def _close_slot(p, s):
     """The slot's error counts (10), every delay grows by one up to D, and the next slot begins."""
     s.score[LAST] = s.score[NOW]
     s.score[TOTAL] += s.score[NOW]
+    capped = 0
     for i in range(p.n_devices):
-        if s.delay[i] < p.max_sleep:
-            s.delay[i] += 1
-        else:
-            s.clock[CAPPED] += 1
+        longest = 1 if s.delay[i] >= p.max_sleep else 0
+        s.delay[i] += 1 - longest
+        capped += longest
+    s.clock[CAPPED] += capped
     s.clock[TURN] = 0
     s.clock[SLOT] += 1
     _meet(p, s)
@@ -823,7 +900,7 @@ def _executed(energy, delay, max_sleep, action):
 def _carry_out(p, s, m, on):
     """Device m, which has energy, senses or sleeps."""
     if p.aware == 0:
-        c, deviation = _source(p, s, m, s.score[INVERSE])
+        c, deviation = _source(p, s, m, s.aside[INVERSE])
         if on:
             _freshen(p.lanes, p.blocks, c, deviation, _relations(p, m), s.sums)
         else:
@@ -842,7 +919,7 @@ def _sense(s, m):
 @inner
 def _carry_out_shown(p, s, m, on):
     """The same where ``shown`` is in use, and the average joint error anew if it senses."""
-    c, deviation = _source(p, s, m, s.score[INVERSE])
+    c, deviation = _source(p, s, m, s.aside[INVERSE])
     if on == 0:
         _pass_over_shown(p.lanes, p.blocks, c, deviation, _relations(p, m), s.sums, s.shown)
         return
@@ -858,7 +935,7 @@ def _carry_out_shown(p, s, m, on):
 
 @inner
 def _decide(p, s, action):
-    """The device whose turn it is decides (V-B); returns the reward and the executed action."""
+    """The device whose turn it is decides (V-B); returns the reward, the executed action and whose turn it is next."""
     m = s.clock[TURN]
     on = _executed(s.energy[m], s.delay[m], p.max_sleep, action)
     before = s.score[NOW]
@@ -870,18 +947,19 @@ def _decide(p, s, action):
     if on and p.kept == 0:
         s.score[NOW] = _assess(p, s)
     after = s.score[NOW]
-    if m + 1 < p.n_devices:
-        s.clock[TURN] = m + 1
+    turn = m + 1
+    if turn < p.n_devices:
+        s.clock[TURN] = turn
     else:
+        turn = 0
         _close_slot(p, s)
-    return (-after if m == 0 else before - after), on
+    return (-after if m == 0 else before - after), on, turn
 
 
 @inner
-def _tell(p, s):
+def _tell(p, s, turn):
     """Write what is allowed; 2 if the episode is over, 1 if a slot has just begun, else 0."""
-    slot, turn = s.clock[SLOT], s.clock[TURN]
-    over = slot > p.horizon
+    over = s.clock[SLOT] > p.horizon
     if p.joint:
         for m in range(p.n_devices):
             free = 1 if s.delay[m] == p.max_sleep else 2
@@ -975,8 +1053,8 @@ def _observe_full(p, s, out):
 
 
 # Little of what the full observation shows changes between the decisions of a slot. `shown` keeps in single precision
-# what hypotheticals are computed from, in blocks; then the deficiencies (M) and the numbers that are only copied, those
-# before the decreases (2M) and those behind (2M + 2); then the last device with energy, -1 for none.
+# what hypotheticals are computed from, in blocks; `kept` keeps the deficiencies (M) and what is only copied, the numbers
+# before the decreases (2M) and behind (2M + 2).
 
 
 @inner
@@ -997,24 +1075,30 @@ def _draw_devices(n, scales, left, energy, delay, record, deficiency, turns, ene
 
 
 @inner
+def _forget(p, s):
+    """Let `_draw` look for the last device with energy among all."""
+    s.aside[LATEST] = p.n_devices - 1
+
+
+@inner
 def _draw(p, s):
     """Write all of ``shown`` that `_infer_shown` does not, but for the marks of other locations than the devices'."""
     m, shown, turn, left = p.n_devices, s.shown, s.clock[TURN], p.horizon - s.clock[SLOT] + 1
-    if p.fuse == 0:
+    last = np.int64(s.aside[LATEST])
+    if p.fuse == 0 and last >= 0:  # else nothing was marked since
         for i in range(m):
             later = i > turn and s.energy[i] > 0
             shown[np.uint64(p.marks[i]) + MARK] = 0.0 if s.delay[i] == 0 else -1.0 if later else 1.0
-    kept = _pointer(shown, p.blocks * N_SHOWN * LANES)
+    kept = s.kept
     scales = float(p.horizon), 1.0 / p.budget, 1.0 / p.max_sleep, 1.0 / p.top_level
     rows = kept, _pointer(kept, m), _pointer(kept, 2 * m), _pointer(kept, 3 * m + 1), _pointer(kept, 4 * m + 1)
     _draw_devices(m, scales, float(left), s.energy, s.delay, s.record, *rows)
     kept[m + turn] = 1.0
     kept[3 * m] = left / p.horizon
     kept[5 * m + 1] = s.score[LEVEL] * scales[3]
-    last = m - 1
     while last >= 0 and s.energy[last] == 0:
         last -= 1
-    kept[5 * m + 2] = last
+    s.aside[LATEST] = last
 
 
 @inner
@@ -1091,8 +1175,11 @@ def _show_both(p, shown, about, rest, near, on, off):
 def _copy(n, source, target):
     """Copy n numbers, many at a time; the last ones twice where n is no multiple."""
     if n >= 16:
-        for block in range(n // 16):
-            _move(16, _pointer(source, block * 16), _pointer(target, block * 16))
+        _move(16, source, target)
+        if n > 32:  # a loop alone would be prepared for many rounds
+            _move(16, _pointer(source, 16), _pointer(target, 16))
+        for at in range(32, n - 16, 16):
+            _move(16, _pointer(source, at), _pointer(target, at))
         _move(16, _pointer(source, n - 16), _pointer(target, n - 16))
     elif n >= 8:
         _move(8, source, target)
@@ -1103,24 +1190,43 @@ def _copy(n, source, target):
 
 
 @inner
-def _weigh(n_devices, n, spots, deficiency, out):
-    """Behind the decreases of n locations write the devices' own ones times their deficiency, and 1."""
-    for i in range(n_devices):
+def _weigh_each(p, deficiency, out):
+    for i in range(p.n_devices):
         m = np.uint64(i)
-        out[np.uint64(n) + m] = deficiency[m] * out[np.uint64(spots[m])]
-    out[np.uint64(n + n_devices)] = 1.0
+        out[np.uint64(p.n_locations) + m] = deficiency[m] * out[np.uint64(p.spots[m])]
+
+
+if _PERMUTES:
+
+    @inner
+    def _weigh_few(p, deficiency, out):
+        places = _pointer(p.near, (p.n_devices + 1) * p.blocks * N_FIELD * LANES)
+        _pick(p.n_devices, out, places, deficiency, _pointer(out, p.n_locations))
+
+else:
+    _weigh_few = _weigh_each
 
 
 @inner
-def _show_own(p, s, c, deviation, rest, scale, out):
+def _weigh(p, deficiency, out):
+    """Behind the decreases of all locations write the devices' own ones times their deficiency, and 1."""
+    if p.blocks == 1 and p.roomy and p.n_devices <= 16:
+        _weigh_few(p, deficiency, out)
+    else:
+        _weigh_each(p, deficiency, out)
+    out[np.uint64(p.n_locations + p.n_devices)] = 1.0
+
+
+@inner
+def _show_own(p, s, turn, c, deviation, rest, scale, out):
     """What J falls by at the device's own location if it sleeps and the later ones sense.
 
     Nothing is known of this place as well as by its own reading, so that the others' part is a small difference: the
     sums' increments are taken in double precision.
     """
-    spot = p.spots[s.clock[TURN]]
-    j, r = _sums_at(spot), _relations(p, s.clock[TURN])
-    k, shown = np.uint64(p.marks[s.clock[TURN]]), s.shown
+    spot = p.spots[turn]
+    j, r = _sums_at(spot), _relations(p, turn)
+    k, shown = np.uint64(p.marks[turn]), s.shown
     weight = 1.0 / (c + r[j + B])
     more = np.float32(s.sums[j + MORE] - rest * (r[j + FRESH] - weight))
     more_a = np.float32(s.sums[j + MORE_A] - rest * (r[j + FRESH_A] - weight * (deviation + r[j + A])))
@@ -1129,19 +1235,19 @@ def _show_own(p, s, c, deviation, rest, scale, out):
 
 
 @inner
-def _show(p, s, out):
+def _show(p, s, turn, out):
     """The numbers of `_observe_full` while an episode goes on, from ``shown``.
 
     The rows of locations are written in whole blocks where there is room; what comes after is written later.
     """
-    n, m, turn = p.n_locations, p.n_devices, s.clock[TURN]
+    n, m = p.n_locations, p.n_devices
     row = n + m + 1
     on, off, tail = _pointer(out, 2 * m), _pointer(out, 2 * m + row), _pointer(out, 2 * m + 2 * row)
-    kept, width = _pointer(s.shown, p.blocks * N_SHOWN * LANES), p.blocks * N_FIELD * LANES
+    kept, width = s.kept, p.blocks * N_FIELD * LANES
     near, on_room, off_room = _pointer(p.near, turn * width), on, off
     if p.roomy == 0:
         on_room, off_room = _pointer(p.near, m * width), _pointer(p.near, m * width + p.blocks * LANES)
-    c, deviation = _source(p, s, turn, s.score[INVERSE])
+    c, deviation = _source(p, s, turn, s.aside[INVERSE])
     scale, unit = np.float32(s.score[LEVEL] * p.error_scale), 1.0
     if c > 4.0:  # only then, since all that follows would wait for the division
         unit = 1.0 / c
@@ -1151,25 +1257,27 @@ def _show(p, s, out):
     _copy(2 * m + 2, _pointer(kept, 3 * m), tail)
     if turn > 0:
         _revise(p, s, turn - 1, kept, out, tail)
-    if turn < np.int64(kept[5 * m + 2]):
+    if turn < np.int64(s.aside[LATEST]):
         rest = np.float32(1.0 if s.energy[turn] > 0 else 0.0)
         _show_both(p, s.shown, about, rest, near, on_room, off_room)
         if p.roomy == 0:
             _copy(n, on_room, on)
             _copy(n, off_room, off)
-        _show_own(p, s, c, deviation, rest, scale, off)
-        _weigh(m, n, p.spots, kept, off)
+        _weigh(p, kept, off)
+        _show_own(p, s, turn, c, deviation, rest, scale, off)
+        off[n + turn] = kept[turn] * off[p.spots[turn]]
     else:
         _show_sensing(p, s.shown, about, near, on_room)
         if p.roomy == 0:
             _copy(n, on_room, on)
         _copy(n + m, _pointer(p.near, m * width + 2 * p.blocks * LANES), off)  # zeros; a loop would call memset
         off[n + m] = 1.0
+    _weigh(p, kept, on)
     if p.fuse == 0:
-        spot = p.spots[turn]
-        on[spot] = (s.shown[np.uint64(p.marks[turn])] - np.float32(p.delta)) * scale
+        less = (s.shown[np.uint64(p.marks[turn])] - np.float32(p.delta)) * scale
+        on[p.spots[turn]] = less
+        on[n + turn] = kept[turn] * less
         s.shown[np.uint64(p.marks[turn]) + MARK] = 1.0
-    _weigh(m, n, p.spots, kept, on)
 
 
 @inner
@@ -1305,6 +1413,7 @@ def _begin(p, s):
         s.record[m] = s.path[0]
     for n in range(p.n_devices if p.joint else 1):
         s.forced[n] = 0
+    _forget(p, s)
     _meet(p, s)
 
 
@@ -1312,17 +1421,20 @@ def _begin(p, s):
 def _obey(p, s, action, rewards, k):
     """Do what an episode is told: decide, BEGIN, or PLACE (go on from a state that was written from outside).
 
-    Returns what `_tell` does, 0 if it did not decide.
+    Returns what `_tell` does, 0 if it did not decide, and whose turn it is.
     """
     if action == BEGIN:
         _begin(p, s)
     elif action == PLACE:
         _meet(p, s)
+        _forget(p, s)
     else:
-        rewards[k], on = _decide(p, s, action)
+        rewards[k], on, turn = _decide(p, s, action)
         s.forced[0] = 1 if on != action else 0
-    code = _tell(p, s)
-    return code if action < BEGIN else 0
+        return _tell(p, s, turn), turn
+    turn = s.clock[TURN]
+    _tell(p, s, turn)
+    return 0, turn
 
 
 # The entry points take the arrays of Constants and State one by one, since passing a tuple of arrays into compiled code
@@ -1330,23 +1442,27 @@ def _obey(p, s, action, rewards, k):
 
 
 @inner
-def _report(k, whole, told):
+def _report(s, k, told):
     """Copy an episode's row of `State.whole` to whom it is told; ``told`` may be without rows."""
     if told.shape[0] > 0:
-        source, target = _row(whole, k), _row(told, k)
-        for block in range(whole.shape[1] // 8):
-            _move(8, _pointer(source, block * 8), _pointer(target, block * 8))
+        target, at, end = _row(told, k), 0, told.shape[1]
+        while at + 32 <= end:
+            _move(32, _pointer(s.clock, at), _pointer(target, at))
+            at += 32
+        while at < end:
+            _move(8, _pointer(s.clock, at), _pointer(target, at))
+            at += 8
 
 
 @inner
-def _refused(p, actions, whole):
+def _refused(p, actions, block):
     """0, or -1 - k for the first running episode k that is told neither 0 nor 1."""
     others = 0
     for k in range(actions.shape[0]):
         others |= actions[k] >> 1
     if others != 0:
         for k in range(actions.shape[0]):
-            if actions[k] >> 1 != 0 and whole[k, SLOT] <= p.horizon:
+            if actions[k] >> 1 != 0 and _episode(p, k, block).clock[SLOT] <= p.horizon:
                 return -1 - k
     return 0
 
@@ -1354,18 +1470,19 @@ def _refused(p, actions, whole):
 @compiled
 def observe_full(
     observation,
-    relation, near, numbers, sizes, work, whole, real, sums, shown,
+    relation, near, numbers, sizes, work, block,
 ):  # fmt: skip
     """Write the observation of every episode."""
-    p = _setting(relation, near, numbers, sizes, work, shown)
+    p = _setting(relation, near, numbers, sizes, work)
     for i in range(observation.shape[0]):
         k = i ^ p.never
-        s = _episode(p, k, whole, real, sums, shown)
+        s = _episode(p, k, block)
         if s.clock[SLOT] <= p.horizon:
             if p.kept:
+                _forget(p, s)
                 _draw(p, s)
                 _assess(p, s)
-                _show(p, s, _row(observation, k))
+                _show(p, s, s.clock[TURN], _row(observation, k))
                 continue
             _infer(p, s)
             if p.joint:
@@ -1378,13 +1495,13 @@ def observe_full(
 @compiled
 def observe_compact(
     observation,
-    relation, near, numbers, sizes, work, whole, real, sums, shown,
+    relation, near, numbers, sizes, work, block,
 ):  # fmt: skip
     """Write the observation of every episode."""
-    p = _setting(relation, near, numbers, sizes, work, shown)
+    p = _setting(relation, near, numbers, sizes, work)
     for i in range(observation.shape[0]):
         k = i ^ p.never
-        s = _episode(p, k, whole, real, sums, shown)
+        s = _episode(p, k, block)
         if s.clock[SLOT] <= p.horizon:
             _consider(p, s)
         _observe_compact(p, s, _row(observation, k))
@@ -1393,141 +1510,158 @@ def observe_compact(
 @compiled
 def observe_per_device(
     observation,
-    relation, near, numbers, sizes, work, whole, real, sums, shown,
+    relation, near, numbers, sizes, work, block,
 ):  # fmt: skip
     """Write the observation of every episode."""
-    p = _setting(relation, near, numbers, sizes, work, shown)
+    p = _setting(relation, near, numbers, sizes, work)
     for i in range(observation.shape[0]):
         k = i ^ p.never
-        s = _episode(p, k, whole, real, sums, shown)
+        s = _episode(p, k, block)
         if s.clock[SLOT] <= p.horizon:
             _consider(p, s)
         _observe_per_device(p, s, _row(observation, k))
 
 
+@inner
+def _advance_full(p, strict, actions, rewards, ended, observation, told, block):
+    most = _refused(p, actions, block) if strict else 0
+    if most < 0:
+        return most
+    for i in range(actions.shape[0]):
+        k = i ^ p.never
+        s = _episode(p, k, block)
+        ended[k] = 0
+        if (actions[k] >= BEGIN or s.clock[SLOT] <= p.horizon) and actions[k] != WAIT:
+            code, turn = _obey(p, s, actions[k], rewards, k)
+            ended[k] = code
+            most = max(most, code)
+            if _look_around(p, s, turn == 0 or actions[k] == PLACE):
+                _show(p, s, turn, _row(observation, k))
+            else:
+                _observe_full(p, s, _row(observation, k))
+        _report(s, k, told)
+    return most
+
+
 @compiled
 def advance_full(
     strict, actions, rewards, ended, observation, told,
-    relation, near, numbers, sizes, work, whole, real, sums, shown,
+    relation, near, numbers, sizes, work, block,
 ):  # fmt: skip
     """One decision, or what else it is told, in every episode that is not over; then its observation.
 
     ``strict``: 1: refuse what is no decision, see `_refused`; 0: not. ended (K,) receives 1 where a slot ended and 2
     where an episode did, else 0; the largest of them is returned.
     """
-    p = _setting_of(relation, near, numbers, sizes, work, 0, 0, 1)  # known, so that other cases are not compiled
-    most = _refused(p, actions, whole) if strict else 0
-    if most < 0:
-        return most
-    for i in range(actions.shape[0]):
-        k = i ^ p.never
-        s = _episode(p, k, whole, real, sums, shown)
-        ended[k] = 0
-        if (actions[k] >= BEGIN or s.clock[SLOT] <= p.horizon) and actions[k] != WAIT:
-            ended[k] = _obey(p, s, actions[k], rewards, k)
-            most = max(most, ended[k])
-            if _look_around(p, s, s.clock[TURN] == 0 or actions[k] == PLACE):
-                _show(p, s, _row(observation, k))
-            else:
-                _observe_full(p, s, _row(observation, k))
-        _report(k, whole, told)
-    return most
+    # Known, so that other cases are not compiled.
+    p = _setting_of(relation, near, numbers, sizes, work, 0, 0, 1, *_sizes_of(relation, sizes))
+    return _advance_full(p, strict, actions, rewards, ended, observation, told, block)
+
+
+@compiled
+def advance_full_few(
+    strict, actions, rewards, ended, observation, told,
+    relation, near, numbers, sizes, work, block,
+):  # fmt: skip
+    """The same with at most LANES locations."""
+    p = _setting_of(relation, near, numbers, sizes, work, 0, 0, 1, 1, LANES)
+    return _advance_full(p, strict, actions, rewards, ended, observation, told, block)
 
 
 @compiled
 def advance_full_aware(
     strict, actions, rewards, ended, observation, told,
-    relation, near, numbers, sizes, work, whole, real, sums, shown,
+    relation, near, numbers, sizes, work, block,
 ):  # fmt: skip
     """The same with level-aware inference."""
-    p = _setting_of(relation, near, numbers, sizes, work, 0, 1, 0)
-    most = _refused(p, actions, whole) if strict else 0
+    p = _setting_of(relation, near, numbers, sizes, work, 0, 1, 0, *_sizes_of(relation, sizes))
+    most = _refused(p, actions, block) if strict else 0
     if most < 0:
         return most
     for i in range(actions.shape[0]):
         k = i ^ p.never
-        s = _episode(p, k, whole, real, sums, shown)
+        s = _episode(p, k, block)
         ended[k] = 0
         if (actions[k] >= BEGIN or s.clock[SLOT] <= p.horizon) and actions[k] != WAIT:
-            ended[k] = _obey(p, s, actions[k], rewards, k)
+            ended[k], turn = _obey(p, s, actions[k], rewards, k)
             most = max(most, ended[k])
-            anew = s.clock[TURN] == 0 or actions[k] == PLACE
+            anew = turn == 0 or actions[k] == PLACE
             if _look_around(p, s, anew):
                 if not anew:
                     _ask(p, s, NOW_AT, -1, p.n_devices)
                 _ask_ahead(p, s)
             _observe_full(p, s, _row(observation, k))
-        _report(k, whole, told)
+        _report(s, k, told)
     return most
 
 
 @compiled
 def advance_compact(
     strict, actions, rewards, ended, observation, told,
-    relation, near, numbers, sizes, work, whole, real, sums, shown,
+    relation, near, numbers, sizes, work, block,
 ):  # fmt: skip
     """One decision, or what else it is told, in every episode that is not over; then its observation.
 
     ``strict``: 1: refuse what is no decision, see `_refused`; 0: not. ended (K,) receives 1 where a slot ended and 2
     where an episode did, else 0; the largest of them is returned.
     """
-    p = _setting(relation, near, numbers, sizes, work, shown)
-    most = _refused(p, actions, whole) if strict else 0
+    p = _setting(relation, near, numbers, sizes, work)
+    most = _refused(p, actions, block) if strict else 0
     if most < 0:
         return most
     for i in range(actions.shape[0]):
         k = i ^ p.never
-        s = _episode(p, k, whole, real, sums, shown)
+        s = _episode(p, k, block)
         ended[k] = 0
         if (actions[k] >= BEGIN or s.clock[SLOT] <= p.horizon) and actions[k] != WAIT:
-            ended[k] = _obey(p, s, actions[k], rewards, k)
+            ended[k], turn = _obey(p, s, actions[k], rewards, k)
             most = max(most, ended[k])
-            if _look_around(p, s, s.clock[TURN] == 0 or actions[k] == PLACE):
+            if _look_around(p, s, turn == 0 or actions[k] == PLACE):
                 _consider(p, s)
             _observe_compact(p, s, _row(observation, k))
-        _report(k, whole, told)
+        _report(s, k, told)
     return most
 
 
 @compiled
 def advance_per_device(
     strict, actions, rewards, ended, observation, told,
-    relation, near, numbers, sizes, work, whole, real, sums, shown,
+    relation, near, numbers, sizes, work, block,
 ):  # fmt: skip
     """One decision, or what else it is told, in every episode that is not over; then its observation.
 
     ``strict``: 1: refuse what is no decision, see `_refused`; 0: not. ended (K,) receives 1 where a slot ended and 2
     where an episode did, else 0; the largest of them is returned.
     """
-    p = _setting(relation, near, numbers, sizes, work, shown)
-    most = _refused(p, actions, whole) if strict else 0
+    p = _setting(relation, near, numbers, sizes, work)
+    most = _refused(p, actions, block) if strict else 0
     if most < 0:
         return most
     for i in range(actions.shape[0]):
         k = i ^ p.never
-        s = _episode(p, k, whole, real, sums, shown)
+        s = _episode(p, k, block)
         ended[k] = 0
         if (actions[k] >= BEGIN or s.clock[SLOT] <= p.horizon) and actions[k] != WAIT:
-            ended[k] = _obey(p, s, actions[k], rewards, k)
+            ended[k], turn = _obey(p, s, actions[k], rewards, k)
             most = max(most, ended[k])
-            if _look_around(p, s, s.clock[TURN] == 0 or actions[k] == PLACE):
+            if _look_around(p, s, turn == 0 or actions[k] == PLACE):
                 _consider(p, s)
             _observe_per_device(p, s, _row(observation, k))
-        _report(k, whole, told)
+        _report(s, k, told)
     return most
 
 
 @compiled
 def advance_together(
     strict, actions, rewards, ended, observation, told,
-    relation, near, numbers, sizes, work, whole, real, sums, shown,
+    relation, near, numbers, sizes, work, block,
 ):  # fmt: skip
     """The joint view's: actions are (K, M); BEGIN, WAIT and PLACE stand in the first place."""
-    p = _setting(relation, near, numbers, sizes, work, shown)
+    p = _setting(relation, near, numbers, sizes, work)
     most = 0
     for i in range(actions.shape[0]):
         k = i ^ p.never
-        s = _episode(p, k, whole, real, sums, shown)
+        s = _episode(p, k, block)
         order = actions[k, 0]
         ended[k] = 0
         if (order >= BEGIN or s.clock[SLOT] <= p.horizon) and order != WAIT:
@@ -1539,11 +1673,11 @@ def advance_together(
                 rewards[k] = _decide_together(p, s, actions[k])
             if _look_around(p, s, True):
                 _suppose_all(p, s)
-            code = _tell(p, s)
+            code = _tell(p, s, 0)
             ended[k] = code if order < BEGIN else 0
             most = max(most, ended[k])
             _observe_full(p, s, _row(observation, k))
-        _report(k, whole, told)
+        _report(s, k, told)
     return most
 
 
@@ -1586,24 +1720,6 @@ def _encode(network, n_devices):
 
 
 @inner
-def _copy_episode(p, source, target):
-    for n in range(N_CLOCK):
-        target.clock[n] = source.clock[n]
-    for m in range(p.n_devices):
-        target.energy[m] = source.energy[m]
-        target.delay[m] = source.delay[m]
-        target.record[m] = source.record[m]
-    for t in range(p.horizon + 1):
-        target.path[t] = source.path[t]
-    for j in range(p.blocks * N_FIELD * LANES):
-        target.sums[j] = source.sums[j]
-    for n in range(N_SCORE):
-        target.score[n] = source.score[n]
-    for n in range(2):
-        target.mask[n] = source.mask[n]
-
-
-@inner
 def _step(p, s, action, only):
     _decide(p, s, action)
     _look_ahead(p, s, s.clock[TURN] == 0, only)
@@ -1629,16 +1745,16 @@ def _free(p, s):
 @compiled
 def play(
     network, scores,
-    relation, near, numbers, sizes, work, whole, real, sums, shown,
+    relation, near, numbers, sizes, work, block,
 ):  # fmt: skip
     """Play every episode from where it stands to its end with a network's policy.
 
     scores (K, n) receives the advantage of sensing at the first n decisions, NaN where the action was forced.
     """
-    p = _setting(relation, near, numbers, sizes, work, shown)
-    for i in range(whole.shape[0]):
+    p = _setting(relation, near, numbers, sizes, work)
+    for i in range(block.shape[0]):
         k = i ^ p.never
-        s = _episode(p, k, whole, real, sums, shown)
+        s = _episode(p, k, block)
         _look_ahead(p, s, False, -1)
         decision = 0
         while s.clock[SLOT] <= p.horizon:
@@ -1647,7 +1763,7 @@ def play(
                 scores[k, decision] = score
             _step(p, s, 1 if score > 0.0 else 0, -1)
             decision += 1
-        _tell(p, s)
+        _tell(p, s, s.clock[TURN])
 
 
 @inner
@@ -1678,7 +1794,7 @@ def _look(p, s, network, out):
 @compiled
 def branch(
     network, points, cuts, alone, features, gains, tails, reached, room,
-    relation, near, numbers, sizes, work, whole, real, sums, shown,
+    relation, near, numbers, sizes, work, block,
 ):  # fmt: skip
     """Counterfactual pairs: at chosen decisions play on with either action, under the same levels.
 
@@ -1692,12 +1808,12 @@ def branch(
 
     ``alone``: only the device that decided otherwise reacts to it; the others do what they did in the play left.
     """
-    p = _setting(relation, near, numbers, sizes, work, shown)
+    p = _setting(relation, near, numbers, sizes, work)
     n_points, horizon = points.shape[1], p.horizon
     batteries, records, totals, chosen = room.batteries, room.records, room.totals, room.chosen
     watched, seen, n_cuts, m = room.watched, room.seen, cuts.shape[0], p.n_devices
     for k in range(points.shape[0]):
-        s = _episode(p, k, whole, real, sums, shown)
+        s = _episode(p, k, block)
         first = s.clock[SLOT] * m + s.clock[TURN]
         _look_ahead(p, s, False, -1)
         at, decision = 0, 0
@@ -1723,19 +1839,19 @@ def branch(
                 if free:
                     for i in range(network.inputs.shape[0]):
                         features[k, at, i] = network.inputs[i]
-                    _copy_episode(p, s, _episode(p, at, *room.states))
+                    _copy(block.shape[1], _row(block, k), _row(room.block, at))
                 at += 1
             turn = s.clock[TURN]
             room.actions[decision] = _executed(s.energy[turn], s.delay[turn], p.max_sleep, action)
             _step(p, s, action, -1)
             decision += 1
-        _tell(p, s)
+        _tell(p, s, s.clock[TURN])
         for i in range(n_points):
             if i >= at or chosen[i] < 0:
                 gains[k, i] = np.nan
                 continue
             gains[k, i] = 0.0
-            other, sign = _episode(p, i, *room.states), 1.0 if chosen[i] == 1 else -1.0
+            other, sign = _episode(p, i, room.block), 1.0 if chosen[i] == 1 else -1.0
             start, mover, cut, before, rest = other.clock[SLOT], other.clock[TURN], 0, 0.0, s.score[TOTAL]
             only = mover if alone else -1
             _step(p, other, 1 - chosen[i], only)
@@ -1765,22 +1881,46 @@ def branch(
                 gains[k, i, cut] = sign * (other.score[TOTAL] - rest - before)
 
 
-@compiled
-def fill(function, states, uniforms):
-    """Row by row the uniform numbers of NumPy's generators: ``function`` and ``states`` (R,) are addresses."""
-    for r in range(uniforms.shape[0]):
-        for t in range(uniforms.shape[1]):
-            uniforms[r, t] = _next_double(function, states[r])
+@inner
+def _level(n, cumulative, uniform):
+    """The first of n levels, a multiple of LANES, whose cumulative probability is greater: counted, not searched.
+
+    Where a search ends is what the numbers are drawn to be, unforeseeable.
+    """
+    count = 0
+    for i in range(n):
+        count += 1 if cumulative[i] <= uniform else 0
+    return count
+
+
+# Episodes take turns within groups, slot by slot: what one draws does not wait for what another drew.
+_GROUP = 8
 
 
 @compiled
-def walk(uniforms, start, transition, path):
-    """Level paths (7)(8) from uniforms (R, T + 1) and cumulative probabilities; ``path`` receives level indices."""
-    for r in range(uniforms.shape[0]):
-        cumulative = start
+def draw(function, states, chain, levels, rows, drawn, path):
+    """Levels (7)(8) into ``rows`` (R,) of ``path`` (K, T + 1), from the uniform numbers of NumPy's generators.
+
+    ``function`` and ``states`` (R,) are addresses; ``chain`` as for `walk`; ``drawn`` (R,) scratch.
+    """
+    n, first = chain.shape[1] & -LANES, chain.shape[0] - 1
+    for begin in range(0, rows.shape[0], _GROUP):
+        for t in range(path.shape[1]):
+            for r in range(begin, min(begin + _GROUP, rows.shape[0])):
+                i = _level(n, _row(chain, drawn[r] if t > 0 else first), _next_double(function, states[r]))
+                drawn[r] = i
+                path[rows[r], t] = levels[i]
+
+
+@compiled
+def walk(uniforms, first, chain, path):
+    """Level paths (7)(8) from uniforms (R, T + 1); ``path`` receives level indices.
+
+    ``chain`` (E + 1, multiple of LANES): cumulative probabilities after each level, then those of the start; 2 where
+    all are counted. The first number is drawn from row ``first``.
+    """
+    n = chain.shape[1] & -LANES
+    for begin in range(0, uniforms.shape[0], _GROUP):
         for t in range(uniforms.shape[1]):
-            i = 0
-            while cumulative[i] <= uniforms[r, t]:
-                i += 1
-            path[r, t] = i
-            cumulative = transition[i]
+            for r in range(begin, min(begin + _GROUP, uniforms.shape[0])):
+                path[r, t] = _level(n, _row(chain, path[r, t - 1] if t > 0 else first), uniforms[r, t])

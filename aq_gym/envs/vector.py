@@ -23,15 +23,16 @@ from aq_gym.envs.base import imposed_levels, infer_map, scene_of
 from aq_gym.envs.infos import STATE, blank_of, unread
 from aq_gym.envs.joint_devices import checked_actions, joint_action_masks
 from aq_gym.envs.single_device import single_location
-from aq_gym.episodes import Episodes, EpisodeState, random_rows
+from aq_gym.episodes import Episodes, EpisodeState, Streams, streams
 from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
 from aq_gym.rendering import RENDER_MODES, check_render_mode, render
 
 _FLOAT32, _INT64, _BOOL = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.bool_)  # sooner understood than types
+_empty, _zeros, _ndarray = np.empty, np.zeros, np.ndarray  # sooner found
 
 
-_SHARED = ("_all", "_blank", "_older", "_newer", "_older_rows", "_newer_rows")
+_SHARED = ("_all", "_blank", "_older", "_newer", "_older_rows", "_newer_rows", "_source")
 
 
 def _sole() -> int:
@@ -60,6 +61,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
 
     metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 6}  # noqa: RUF012
     _joint = False
+    _on_chain = True  # levels are drawn from the network's chain; else `_draw_path` tells them
 
     def __init__(
         self,
@@ -120,6 +122,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         self._newer: Any = None
         self._older_rows: Any = None
         self._newer_rows: Any = None
+        self._source: Streams | None = None  # of the generators
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name not in _SHARED}
@@ -147,6 +150,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         for k in rows:
             if seeds[k] is not None:
                 self._generators[k], self._seeds[k] = seeding.np_random(seeds[k])
+                self._source = None
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -191,8 +195,12 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
     def _begin(
         self, rows: NDArray[np.int64], observation: NDArray[np.float32], imposed: NDArray[np.int64] | None
     ) -> None:
-        length = self.problem.horizon + 1
-        path = self._draw_path(random_rows([self._generators[k] for k in rows], length))
+        if imposed is None and self._on_chain:
+            if self._source is None:
+                self._source = streams(self._generators)
+            self._episodes.begin_drawn(rows, self._source, observation)
+            return
+        path = self._draw_path(np.stack([self._generators[k].random(self.problem.horizon + 1) for k in rows]))
         self._episodes.begin(rows, path if imposed is None else imposed[rows], observation)
 
     def _draw_path(self, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -212,7 +220,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
             ValueError: an action is neither 0 nor 1.
             gymnasium.error.ResetNeeded: before `reset`, or after the end of an episode if autoreset is disabled.
         """
-        usual = type(actions) is np.ndarray and actions.dtype is _INT64 and actions.shape == self._action_shape
+        usual = type(actions) is _ndarray and actions.dtype is _INT64 and actions.shape == self._action_shape
         strict = 1
         if not (usual and actions.flags.carray) or self._waiting or not self._ready or self._joint:
             actions, strict = self.check_step(actions), 0  # the kernels are compiled for such arrays
@@ -222,21 +230,21 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         if getrefcount(observation) > _KNOWN:
             observation, self._older = self._older, observation
             if getrefcount(observation) > _SOLE:
-                observation = np.empty(self._observation_shape, _FLOAT32)
+                observation = _empty(self._observation_shape, _FLOAT32)
             self._newer = observation
         if getrefcount(rows) > _KNOWN:
             rows, self._older_rows = self._older_rows, rows
             if getrefcount(rows) > _SOLE:
-                rows = np.empty_like(episodes.state.whole)
+                rows = episodes.blank_rows()
             self._newer_rows = rows
-        rewards = np.zeros(k)
+        rewards = _zeros(k) if self._waiting else _empty(k)
         most = episodes.direct(strict, actions, rewards, ended, observation, rows, *episodes.arguments)
         if most < 0:
             checked_actions(actions, self._action_shape)  # tells which is wrong
             raise AssertionError("an action that the kernel refuses was not refused here")
         if most < 2 and not self._waiting:
             told = unread(episodes.row, rows, self._blank, ended.astype(_BOOL) if most else None)
-            return observation, rewards, np.zeros(k, _BOOL), np.zeros(k, _BOOL), told
+            return observation, rewards, _zeros(k, _BOOL), _zeros(k, _BOOL), told
         over, forced = self._over, episodes.forced.copy()
         closed = ended.astype(_BOOL) if most else np.zeros(k, np.bool_)
         terminated = ended == 2 if most == 2 else np.zeros(k, np.bool_)

@@ -64,7 +64,7 @@ def kernel(count: int, seconds: float, **kwargs: Any) -> Rate:
     problem = Problem.create(**(made | kwargs))
     episodes, rng = Episodes(problem, count), np.random.default_rng(0)
     path = episodes.draw_path(rng.random((count, problem.horizon + 1)))
-    seen, told = episodes.blank(), np.empty_like(episodes.state.whole)
+    seen, told = episodes.blank(), episodes.blank_rows()
     given = np.zeros(count), np.zeros(count, np.int8), seen, told, *episodes.arguments
     actions = list(rng.integers(0, 2, (problem.horizon * problem.n_devices, count)))
 
@@ -109,7 +109,7 @@ def update(seconds: float) -> Rate:
     episodes = Episodes(Problem.create("pku2018", TEN["devices"], 60, 10, 12), 1, observation="compact")
     seen, repeats = episodes.blank(), 20_000
     episodes.begin(np.arange(1), episodes.draw_path(np.random.default_rng(0).random((1, 61))), seen)
-    given = dict(zip(kernels.Constants._fields + kernels.State._fields, episodes.arguments, strict=True))
+    given = dict(zip((*kernels.Constants._fields, "block"), episodes.arguments, strict=True))
 
     @numba.njit(fastmath=True, error_model="numpy")
     def repeat(repeats, lanes, relation, sums, work):  # type: ignore[no-untyped-def]
@@ -117,7 +117,7 @@ def update(seconds: float) -> Rate:
         for _ in range(repeats):
             kernels._suppose(lanes, 1, 10.0, 0.1, 0.2, 1.0, *rows)
 
-    arguments = kernels.LANES, given["relation"], given["sums"], given["work"]
+    arguments = kernels.LANES, given["relation"], episodes.state.sums, given["work"]
     repeat(1, *arguments)
     return for_seconds(lambda: repeat(repeats, *arguments), repeats, seconds)
 

@@ -16,7 +16,8 @@ import pytest
 
 from aq_gym.envs.infos import Infos, UnreadInfos
 from aq_gym.envs.vector import JointDevicesVectorEnv, MultiDeviceVectorEnv
-from aq_gym.episodes import random_rows
+from aq_gym.episodes import Episodes, cumulative, streams
+from aq_gym.problem import Problem
 
 PROBLEM: dict[str, Any] = {"devices": (0, 9, 20), "horizon": 8, "energy_budget": 4, "max_sleep": 3}
 
@@ -163,10 +164,21 @@ def test_memory_that_nobody_holds_is_used_again() -> None:
     assert len(places) == 2, "and two for who keeps that of the last step"
 
 
-def test_rows_of_random_numbers_are_those_of_the_generators() -> None:
-    for kinds in ([np.random.PCG64] * 4, [np.random.PCG64, np.random.MT19937, np.random.Philox, np.random.SFC64]):
-        ours, theirs = ([np.random.Generator(kind(seed)) for seed, kind in enumerate(kinds)] for _ in range(2))
-        for length in (1, 9):
-            np.testing.assert_array_equal(random_rows(ours, length), [g.random(length) for g in theirs])
-        assert [g.bit_generator.state["bit_generator"] for g in ours] == [kind.__name__ for kind in kinds]
-        assert [g.integers(1000) for g in ours] == [g.integers(1000) for g in theirs], "and they go on as those"
+@pytest.mark.parametrize("kind", [np.random.PCG64, np.random.MT19937, np.random.Philox, np.random.SFC64])
+def test_paths_that_compiled_code_draws_are_those_of_the_generators(kind: Any) -> None:
+    """As a search through the cumulative probabilities finds them, with groups of episodes that are full and not."""
+    problem = Problem.create("pku2018", (0, 6), 30, 5, 6)
+    episodes, rows = Episodes(problem, 21), np.array([0, 2, 3, 5, 6, 7, 9, 11, 12, 14, 20])
+    ours, theirs = ([np.random.Generator(kind(seed)) for seed in range(21)] for _ in range(2))
+    start, transition = (cumulative(np.asarray(x)) for x in (problem.network.start, problem.network.transition))
+    for _ in range(2):
+        episodes.begin_drawn(rows, streams(ours), episodes.blank())
+        for row in rows:
+            among, levels = start, []
+            for uniform in theirs[row].random(31):
+                levels.append(int(np.searchsorted(among, uniform, side="right")))
+                among = transition[levels[-1]]
+            np.testing.assert_array_equal(episodes.path[row], np.asarray(problem.network.levels)[levels])
+    assert [g.integers(1000) for g in ours] == [g.integers(1000) for g in theirs], "and they go on as those"
+    with pytest.raises(ValueError, match=r"one kind of bit generator, got MT19937, PCG64"):
+        streams([np.random.Generator(np.random.PCG64(0)), np.random.Generator(np.random.MT19937(0))])

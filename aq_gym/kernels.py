@@ -1053,7 +1053,7 @@ def _observe_full(p, s, out):
 
 
 # Little of what the full observation shows changes between the decisions of a slot. `shown` keeps in single precision
-# what hypotheticals are computed from, in blocks; `kept` keeps the deficiencies (M) and what is only copied, the numbers
+# what hypotheticals are computed from, in blocks; `kept` the deficiencies (M) and what is only copied, the numbers
 # before the decreases (2M) and behind (2M + 2).
 
 

@@ -18,6 +18,8 @@ _new = dict.__new__
 class Infos(dict[str, Any]):
     """What a vector environment tells of its episodes; a dict like any other, and copied and pickled as one."""
 
+    # What it is made of when it is first read: the type of a row of the state; rows (K, ...) that nobody else writes to
+    # as long as the info lives; what `blank_of` returns; in which episodes (K,) a slot ended, None: in none.
     __slots__ = ("source",)
     source: tuple[np.dtype[np.void], NDArray[np.int64], dict[str, Any], NDArray[np.bool_] | None] | None
 
@@ -68,19 +70,10 @@ def blank_of(mask: NDArray[np.bool_]) -> dict[str, Any]:
     return {name: mask for key in _KEYS for name in (key, "_" + key)}
 
 
-def unread(
-    row: np.dtype[np.void], rows: NDArray[np.int64], blank: dict[str, Any], closed: NDArray[np.bool_] | None
-) -> UnreadInfos:
-    """An info not read yet.
-
-    Args:
-        row: the type of a row of the state.
-        rows: (K, ...) rows that nobody else writes to as long as the info lives.
-        blank: as by `blank_of`.
-        closed: (K,) in which episodes a slot ended; None: in none.
-    """
+def unread() -> UnreadInfos:
+    """An info not read yet, without a source."""
     infos: UnreadInfos = _new(UnreadInfos)
-    infos.source = row, rows, blank, closed
+    infos.source = None
     dict.__setitem__(infos, "action_mask", None)  # an encoder of JSON takes what seems empty for empty
     return infos
 

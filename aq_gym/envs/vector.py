@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from aq_gym import inference
 from aq_gym.envs.base import imposed_levels, infer_map, scene_of
-from aq_gym.envs.infos import STATE, blank_of, unread
+from aq_gym.envs.infos import STATE, UnreadInfos, blank_of, unread
 from aq_gym.envs.joint_devices import checked_actions, joint_action_masks
 from aq_gym.envs.single_device import single_location
 from aq_gym.episodes import Episodes, EpisodeState, Streams, streams
@@ -32,7 +32,9 @@ _FLOAT32, _INT64, _BOOL = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.
 _empty, _zeros, _ndarray = np.empty, np.zeros, np.ndarray  # sooner found
 
 
-_SHARED = ("_all", "_blank", "_older", "_newer", "_older_rows", "_newer_rows", "_source")
+_SHARED = (
+    *("_all", "_blank", "_older", "_newer", "_older_told", "_newer_told", "_older_rows", "_newer_rows", "_source"),
+)
 
 
 def _sole() -> int:
@@ -118,8 +120,10 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         self._all = np.ones(self.num_envs, np.bool_)
         self._all.flags.writeable = False
         self._blank = blank_of(self._all)
-        self._older: Any = None  # observations and rows of the last steps but one, and of the last
+        self._older: Any = None  # observations of the last steps but one, and of the last
         self._newer: Any = None
+        self._older_told: Any = None  # infos, and the rows that these are made of as long as they are unread
+        self._newer_told: Any = None
         self._older_rows: Any = None
         self._newer_rows: Any = None
         self._source: Streams | None = None  # of the generators
@@ -226,24 +230,29 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
             actions, strict = self.check_step(actions), 0  # the kernels are compiled for such arrays
         k, episodes, ended = self.num_envs, self._episodes, self._ended
         # Memory that nobody has kept is written to again: it is still in the cache. Who learns keeps that of one step.
-        observation, rows = self._newer, self._newer_rows
+        observation, told, rows = self._newer, self._newer_told, self._newer_rows
         if getrefcount(observation) > _KNOWN:
             observation, self._older = self._older, observation
             if getrefcount(observation) > _SOLE:
                 observation = _empty(self._observation_shape, _FLOAT32)
             self._newer = observation
-        if getrefcount(rows) > _KNOWN:
-            rows, self._older_rows = self._older_rows, rows
-            if getrefcount(rows) > _SOLE:
-                rows = episodes.blank_rows()
-            self._newer_rows = rows
+        held = getrefcount(told) > _KNOWN
+        if held:
+            self._newer_told, self._older_told = self._older_told, told
+            self._newer_rows, self._older_rows = self._older_rows, rows
+            told, rows = self._newer_told, self._newer_rows
+            held = getrefcount(told) > _KNOWN
+        if held or told.__class__ is not UnreadInfos:
+            if held or getrefcount(rows) > _KNOWN:
+                rows = self._newer_rows = episodes.blank_rows()
+            told = self._newer_told = unread()
         rewards = _zeros(k) if self._waiting else _empty(k)
         most = episodes.direct(strict, actions, rewards, ended, observation, rows, *episodes.arguments)
         if most < 0:
             checked_actions(actions, self._action_shape)  # tells which is wrong
             raise AssertionError("an action that the kernel refuses was not refused here")
         if most < 2 and not self._waiting:
-            told = unread(episodes.row, rows, self._blank, ended.astype(_BOOL) if most else None)
+            told.source = episodes.row, rows, self._blank, ended.astype(_BOOL) if most else None
             return observation, rewards, _zeros(k, _BOOL), _zeros(k, _BOOL), told
         over, forced = self._over, episodes.forced.copy()
         closed = ended.astype(_BOOL) if most else np.zeros(k, np.bool_)

@@ -25,6 +25,10 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 from numpy.typing import DTypeLike, NDArray
 
+# Whether the core has AVX-512, of which two instructions are called by name.
+_FEATURES = getattr(numba.config, "CPU_FEATURES", None)
+WIDE = "+avx512f" in (get_host_cpu_features().flatten() if _FEATURES is None else _FEATURES).split(",")
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _OPTIONS: dict[str, Any] = {
     "nogil": True,  # so that Python threads play side by side
@@ -412,11 +416,6 @@ def _source(p, s, m, over):
 # else here takes as long. A step of Newton's method squares the relative error of 1e-7: what is left is some 1e-14.
 # AMD's cores divide as fast as those steps take.
 _DIVIDES = (getattr(numba.config, "CPU_NAME", None) or get_host_cpu_name()).startswith("znver")
-
-
-# Whether one instruction picks sixteen of thirty-two numbers.
-_FEATURES = getattr(numba.config, "CPU_FEATURES", None)
-_PERMUTES = "+avx512f" in (get_host_cpu_features().flatten() if _FEATURES is None else _FEATURES).split(",")
 
 
 @inner
@@ -1196,7 +1195,7 @@ def _weigh_each(p, deficiency, out):
         out[np.uint64(p.n_locations) + m] = deficiency[m] * out[np.uint64(p.spots[m])]
 
 
-if _PERMUTES:
+if WIDE:
 
     @inner
     def _weigh_few(p, deficiency, out):

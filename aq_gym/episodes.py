@@ -46,10 +46,11 @@ class Streams(NamedTuple):
 
     function: int  # address of what draws a number
     states: NDArray[np.int64]  # (R,) addresses of the generators' states
+    sources: list[np.random.BitGenerator]  # which are valid as long as these live
 
 
 def streams(generators: Sequence[np.random.Generator]) -> Streams:
-    """Of generators of one kind; valid as long as they live.
+    """Of generators of one kind.
 
     Raises:
         ValueError: they are of several kinds.
@@ -59,7 +60,7 @@ def streams(generators: Sequence[np.random.Generator]) -> Streams:
     if len(kinds) != 1:
         raise ValueError(f"generators: expected one kind of bit generator, got {', '.join(sorted(kinds)) or 'none'}")
     function = cast(sources[0].ctypes.next_double, c_void_p).value or 0
-    return Streams(function, np.array([source.ctypes.state_address for source in sources]))
+    return Streams(function, np.array([source.ctypes.state_address for source in sources]), sources)
 
 
 def cumulative(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -205,9 +206,9 @@ class Episodes:
         """What shows parts of the state, or hands it on.
 
         ``clock`` (K, 3) slot (T + 1 = over), turn, device-slots in which the delay was capped; ``energy`` and ``delay``
-        (K, M); ``record`` (K, M) and ``score`` (K, 5) [µg/m³]: the average error now and of the last slot that ended,
-        the sum of the ended ones, the level, its inverse; ``path`` (K, T + 1) levels; ``mask`` and ``forced`` see
-        `kernels.row_type`; ``first``: those of the first episode, ``level`` an array.
+        (K, M); ``record`` (K, M) and ``score`` (K, 4) [µg/m³]: the average error now and of the last slot that ended,
+        the sum of the ended ones, the level; ``aside`` what is not told of; ``path`` (K, T + 1) levels; ``mask`` and
+        ``forced`` see `kernels.row_type`; ``first``: those of the first episode, ``level`` an array.
         """
         parts = {name: self.block[:, where] for name, where in self._parts.items()}
         whole, self.aside = parts["whole"].view(np.int64), parts["aside"]
@@ -246,9 +247,9 @@ class Episodes:
         network = self.problem.network
         about = self._constants
         shared = np.delete(about.sizes, slice(10, kernels.N_SIZES))  # in all observations
-        width = np.array(self.row.itemsize // 8)
-        parts = (about.relation, about.numbers, shared, self._levels, network.transition, network.start, width)
-        return blake2b(b"".join(np.ascontiguousarray(x).tobytes() for x in parts), digest_size=16).hexdigest()
+        parts = (about.relation, about.numbers, shared, self._levels, network.transition, network.start)
+        told = b"".join(np.ascontiguousarray(x).tobytes() for x in parts)
+        return blake2b(told + repr(self.row).encode(), digest_size=16).hexdigest()
 
     def __len__(self) -> int:
         return len(self._all)
@@ -267,7 +268,8 @@ class Episodes:
     def begin_drawn(self, rows: NDArray[np.int64], source: Streams, observation: NDArray[np.float32]) -> None:
         """`begin` on paths that the episodes' own generators draw, one of ``source`` (K,) each."""
         drawn = np.empty(len(rows), np.int64)
-        kernels.draw(source.function, source.states[rows], self._chain, self._levels, rows, drawn, self.path)
+        where = self.problem.horizon + 1, self._parts["real"].start, self.block
+        kernels.draw(source.function, source.states[rows], self._chain, self._levels, rows, drawn, *where)
         self._begin(rows, observation)
 
     def _begin(self, rows: NDArray[np.int64], observation: NDArray[np.float32]) -> None:
@@ -508,7 +510,7 @@ class Episodes:
         for mine, theirs in pairs:
             if theirs.size or not mine.size:
                 mine[...] = theirs
-        self.aside[:, kernels.INVERSE] = 1.0 / self.level
+        np.divide(1.0, self.level, out=self.aside[:, kernels.INVERSE], where=self.level > 0.0)
         if self.state.shown.size:
             self.observe()  # draws the views, which copies are without, since other observations have none
         for k, generator in enumerate(generators):

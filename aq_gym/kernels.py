@@ -19,15 +19,16 @@ from typing import Any, NamedTuple, TypeVar, cast
 import numba
 import numpy as np
 from llvmlite import ir
-from llvmlite.binding import get_host_cpu_features, get_host_cpu_name
+from llvmlite.binding import get_host_cpu_name
 from numba.core import types
+from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 from numpy.typing import DTypeLike, NDArray
 
 # Whether the core has AVX-512, of which two instructions are called by name.
 _FEATURES = getattr(numba.config, "CPU_FEATURES", None)
-WIDE = "+avx512f" in (get_host_cpu_features().flatten() if _FEATURES is None else _FEATURES).split(",")
+WIDE = "+avx512f" in (get_host_cpu_features() if _FEATURES is None else _FEATURES).split(",")
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _OPTIONS: dict[str, Any] = {
@@ -228,7 +229,7 @@ def row_type(n_devices: int, joint: bool) -> np.dtype[np.void]:
 
 
 class State(NamedTuple):
-    """The state of K episodes: views of one array (`Episodes.block`), in which all of an episode is one row."""
+    """The state of K episodes: copies, or views of one array, `Episodes.block`, in which an episode is one row."""
 
     whole: NDArray[np.int64]  # (K, ...) rows of `row_type`; as float64: record, score [µg/m³]; as int8: mask, forced
     real: NDArray[np.float64]  # (K, T + 1) path [µg/m³]
@@ -300,7 +301,9 @@ class Setting(NamedTuple):
     fuse: int
     joint: int
     aware: int  # 1: level-aware inference
-    lanes: int  # LANES, but the compiler only knows multiples: else it unrolls loops instead of using vector registers
+    # LANES, but except in `advance_full_few` the compiler only knows multiples: else it unrolls some loops instead of
+    # using vector registers
+    lanes: int
     roomy: int  # 1: whole blocks of LANES may be written into a full observation
     kept_at: int  # where the numbers behind ``shown`` stand in the row of an episode; see `_draw`
     path_at: int
@@ -347,7 +350,9 @@ N_FIELD, N_WORK, N_SHOWN, N_SIZES = 4, 3, 7, 13
 SLOT, TURN, CAPPED = range(3)  # clock
 ENERGY, DELAY = range(2)  # battery
 NOW, LAST, TOTAL, LEVEL = range(4)  # score
-INVERSE, LATEST = range(2)  # aside: 1/level; where ``shown`` is in use the last device with energy, -1 for none
+# aside: 1/level; where ``shown`` is in use, the last device that had energy when it was drawn, or -1 where none had any
+# when the slot began
+INVERSE, LATEST = range(2)
 N_CLOCK, N_SCORE, N_HEAD, N_ASIDE = 3, 4, 8, 8
 N_COMPACT, N_DEVICE, N_TRAITS = 32, 18, 5  # numbers of the compact observation, of each device's row, of the problem
 BEGIN, WAIT, PLACE = 2, 3, 4  # beside 0 off and 1 on: what an episode may be told
@@ -1084,7 +1089,7 @@ def _draw(p, s):
     """Write all of ``shown`` that `_infer_shown` does not, but for the marks of other locations than the devices'."""
     m, shown, turn, left = p.n_devices, s.shown, s.clock[TURN], p.horizon - s.clock[SLOT] + 1
     last = np.int64(s.aside[LATEST])
-    if p.fuse == 0 and last >= 0:  # else nothing was marked since
+    if p.fuse == 0 and last >= 0:
         for i in range(m):
             later = i > turn and s.energy[i] > 0
             shown[np.uint64(p.marks[i]) + MARK] = 0.0 if s.delay[i] == 0 else -1.0 if later else 1.0
@@ -1097,7 +1102,7 @@ def _draw(p, s):
     kept[5 * m + 1] = s.score[LEVEL] * scales[3]
     while last >= 0 and s.energy[last] == 0:
         last -= 1
-    s.aside[LATEST] = last
+    s.aside[LATEST] = last if turn == 0 else max(last, 0)  # -1 says that a slot passes without marks
 
 
 @inner
@@ -1436,8 +1441,8 @@ def _obey(p, s, action, rewards, k):
     return 0, turn
 
 
-# The entry points take the arrays of Constants and State one by one, since passing a tuple of arrays into compiled code
-# costs 2 µs more a call. There is one a kind of observation, so that only what is used is compiled.
+# The entry points take the block of the states and the arrays of Constants one by one, since passing a tuple of arrays
+# into compiled code costs 2 µs more a call. There is one a kind of observation, so that only what is used is compiled.
 
 
 @inner
@@ -1521,7 +1526,7 @@ def observe_per_device(
         _observe_per_device(p, s, _row(observation, k))
 
 
-@inner
+@merged
 def _advance_full(p, strict, actions, rewards, ended, observation, told, block):
     most = _refused(p, actions, block) if strict else 0
     if most < 0:
@@ -1897,18 +1902,18 @@ _GROUP = 8
 
 
 @compiled
-def draw(function, states, chain, levels, rows, drawn, path):
-    """Levels (7)(8) into ``rows`` (R,) of ``path`` (K, T + 1), from the uniform numbers of NumPy's generators.
+def draw(function, states, chain, levels, rows, drawn, length, path_at, block):
+    """Levels (7)(8) of ``length`` slots into the paths of episodes ``rows`` (R,), from NumPy's generators.
 
     ``function`` and ``states`` (R,) are addresses; ``chain`` as for `walk`; ``drawn`` (R,) scratch.
     """
     n, first = chain.shape[1] & -LANES, chain.shape[0] - 1
     for begin in range(0, rows.shape[0], _GROUP):
-        for t in range(path.shape[1]):
+        for t in range(length):
             for r in range(begin, min(begin + _GROUP, rows.shape[0])):
                 i = _level(n, _row(chain, drawn[r] if t > 0 else first), _next_double(function, states[r]))
                 drawn[r] = i
-                path[rows[r], t] = levels[i]
+                block[rows[r], path_at + t] = levels[i]
 
 
 @compiled

@@ -74,8 +74,6 @@ class _OnWindows:
         """How many windows episodes are drawn from."""
         return len(self._windows)
 
-    _on_chain = False
-
     def _draw_path(self, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
         return self._windows.draw(uniforms)
 

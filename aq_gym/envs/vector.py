@@ -32,9 +32,7 @@ _FLOAT32, _INT64, _BOOL = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.
 _empty, _zeros, _ndarray = np.empty, np.zeros, np.ndarray  # sooner found
 
 
-_SHARED = (
-    *("_all", "_blank", "_older", "_newer", "_older_told", "_newer_told", "_older_rows", "_newer_rows", "_source"),
-)
+_SHARED = "_all", "_blank", "_older", "_newer", "_older_told", "_newer_told", "_older_rows", "_newer_rows", "_source"
 
 
 def _sole() -> int:
@@ -63,7 +61,6 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
 
     metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 6}  # noqa: RUF012
     _joint = False
-    _on_chain = True  # levels are drawn from the network's chain; else `_draw_path` tells them
 
     def __init__(
         self,
@@ -151,10 +148,11 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         if not self._generators:
             drawn = [seeding.np_random() for _ in range(self.num_envs)]
             self._generators, self._seeds = [g for g, _ in drawn], [s for _, s in drawn]
+        if any(seeds[k] is not None for k in rows):
+            self._generators, self._source = list(self._generators), None  # a shallow copy keeps its own
         for k in rows:
             if seeds[k] is not None:
                 self._generators[k], self._seeds[k] = seeding.np_random(seeds[k])
-                self._source = None
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -199,7 +197,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
     def _begin(
         self, rows: NDArray[np.int64], observation: NDArray[np.float32], imposed: NDArray[np.int64] | None
     ) -> None:
-        if imposed is None and self._on_chain:
+        if imposed is None and type(self)._draw_path is MultiDeviceVectorEnv._draw_path:  # else it tells them
             if self._source is None:
                 self._source = streams(self._generators)
             self._episodes.begin_drawn(rows, self._source, observation)
@@ -243,10 +241,11 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
             told, rows = self._newer_told, self._newer_rows
             held = getrefcount(told) > _KNOWN
         if held or told.__class__ is not UnreadInfos:
+            told = self._newer_told = None  # with it go the views of its rows
             if held or getrefcount(rows) > _KNOWN:
                 rows = self._newer_rows = episodes.blank_rows()
             told = self._newer_told = unread()
-        rewards = _zeros(k) if self._waiting else _empty(k)
+        rewards = _zeros(k)
         most = episodes.direct(strict, actions, rewards, ended, observation, rows, *episodes.arguments)
         if most < 0:
             checked_actions(actions, self._action_shape)  # tells which is wrong

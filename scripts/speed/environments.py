@@ -112,12 +112,12 @@ def update(seconds: float) -> Rate:
     given = dict(zip((*kernels.Constants._fields, "block"), episodes.arguments, strict=True))
 
     @numba.njit(fastmath=True, error_model="numpy")
-    def repeat(repeats, lanes, relation, sums, work):  # type: ignore[no-untyped-def]
-        rows = kernels._pointer(relation, 0), kernels._pointer(sums, 0), kernels._pointer(work, 0)
+    def repeat(repeats, lanes, relation, block, work):  # type: ignore[no-untyped-def]
+        rows = kernels._pointer(relation, 0), kernels._pointer(block, 0), kernels._pointer(work, 0)
         for _ in range(repeats):
             kernels._suppose(lanes, 1, 10.0, 0.1, 0.2, 1.0, *rows)
 
-    arguments = kernels.LANES, given["relation"], episodes.state.sums, given["work"]
+    arguments = kernels.LANES, given["relation"], given["block"], given["work"]
     repeat(1, *arguments)
     return for_seconds(lambda: repeat(repeats, *arguments), repeats, seconds)
 

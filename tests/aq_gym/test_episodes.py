@@ -470,3 +470,24 @@ def test_play_leaves_the_level_and_the_mask_of_the_end() -> None:
     episodes.play(layers)
     assert episodes.action_mask().tolist() == [[1, 0]] * 3
     np.testing.assert_array_equal(episodes.level, problem.network.levels[path[:, -1]])
+
+
+@pytest.mark.parametrize("fuse_measured", [False, True])
+def test_looking_changes_nothing(fuse_measured: bool) -> None:
+    """Also where the last batteries are emptied in a slot in whose middle somebody observes."""
+    problem = Problem.create("pku2018", (0, 6, 12), 8, 2, 4, fuse_measured=fuse_measured)
+    k = 64
+    episodes, twin = Episodes(problem, k), Episodes(problem, k)
+    rng = np.random.default_rng(0)
+    path = episodes.draw_path(rng.random((k, 9)))
+    for each in (episodes, twin):
+        each.begin(np.arange(k), path, each.blank())
+    seen, expected, ours, theirs = episodes.blank(), twin.blank(), np.zeros(k), np.zeros(k)
+    for _ in range(24):
+        actions = (rng.random(k) < 0.4).astype(np.int64)
+        episodes.observe()
+        episodes.decide(actions, ours, seen)
+        twin.decide(actions, theirs, expected)
+        np.testing.assert_array_equal(ours, theirs)
+        np.testing.assert_array_equal(seen, expected)
+    np.testing.assert_array_equal(episodes.total_error, twin.total_error)

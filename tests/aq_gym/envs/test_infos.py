@@ -164,6 +164,26 @@ def test_memory_that_nobody_holds_is_used_again() -> None:
     assert len(places) == 2, "and two for who keeps that of the last step"
 
 
+def test_rows_are_used_again_by_who_reads_and_keeps_the_last_info() -> None:
+    env, _ = stepped()
+    actions, places, info = np.zeros(3, np.int64), set(), {}
+    for _ in range(6):
+        info = env.step(actions)[4]
+        places.add(info["energy"].__array_interface__["data"][0])
+    assert len(places) == 2
+    assert len(info) > 8
+
+
+def test_a_shallow_copy_draws_from_generators_that_live() -> None:
+    env, _ = stepped()
+    twin = copy.copy(env)
+    drawn = [generator.bit_generator.state["state"]["state"] for generator in env.np_random]
+    twin.reset(seed=5)
+    assert [generator.bit_generator.state["state"]["state"] for generator in env.np_random] == drawn
+    assert env._source is not None
+    assert env._source.sources == [generator.bit_generator for generator in env.np_random]
+
+
 @pytest.mark.parametrize("kind", [np.random.PCG64, np.random.MT19937, np.random.Philox, np.random.SFC64])
 def test_paths_that_compiled_code_draws_are_those_of_the_generators(kind: Any) -> None:
     """As a search through the cumulative probabilities finds them, with groups of episodes that are full and not."""

@@ -145,6 +145,21 @@ def _pick(context, count, source, index, factor, target):
 
 
 @cast(Any, intrinsic)
+def _prefetch(context, numbers):
+    """Bring a line into the cache; the address need not be one of the program's."""
+
+    def build(context, builder, signature, arguments):
+        opaque, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [opaque, number, number, number])
+        function = builder.module.declare_intrinsic("llvm.prefetch.p0", (), kind)
+        how = [ir.Constant(number, x) for x in (0, 3, 1)]  # to be read, and kept, as data
+        builder.call(function, [builder.bitcast(arguments[0], opaque), *how])
+        return context.get_dummy_value()
+
+    return types.none(numbers), build
+
+
+@cast(Any, intrinsic)
 def _next_double(context, function, state):
     """What a bit generator's C function draws; both are addresses."""
 
@@ -616,6 +631,15 @@ def _about(p, s, m):
 
 
 @inner
+def _latest(p, s):
+    """The last device with energy, -1 for none; searched from where it was before, where that is known."""
+    last = np.int64(s.aside[LATEST]) if p.kept else p.n_devices - 1
+    while last >= 0 and s.energy[last] == 0:
+        last -= 1
+    return last
+
+
+@inner
 def _open_slot(p, s):
     if p.aware:
         return
@@ -624,12 +648,17 @@ def _open_slot(p, s):
         sums[j] = 0.0
     _sources(p.n_devices, p.delta2, p.sigma2 * over * over, over, s.record, s.delay, p.work)
     pairs, last = p.n_devices // 2, p.n_devices - 1
-    for i in range(pairs):
+    alive = min(pairs, (_latest(p, s) + 2) // 2)
+    for i in range(alive):
         one, two = _about(p, s, 2 * i), _about(p, s, 2 * i + 1)
         if one[2] + two[2] > 0.0:
             _add_two_of_rest(p.lanes, p.blocks, one, two, _relations(p, 2 * i), _relations(p, 2 * i + 1), sums)
         else:
             _add_two(p.lanes, p.blocks, one, two, _relations(p, 2 * i), _relations(p, 2 * i + 1), sums)
+    for i in range(alive, pairs):
+        about = _pointer(p.work, 2 * i)
+        one, two = (about[0], about[p.n_devices]), (about[1], about[p.n_devices + 1])
+        _add_two(p.lanes, p.blocks, one, two, _relations(p, 2 * i), _relations(p, 2 * i + 1), sums)
     if last == 2 * pairs:
         c, deviation, rest = _about(p, s, last)
         if rest > 0.0:
@@ -923,6 +952,10 @@ def _sense(s, m):
 @inner
 def _carry_out_shown(p, s, m, on):
     """The same where ``shown`` is in use, and the average joint error anew if it senses."""
+    if p.blocks == 1:  # many episodes have no room in the cache next to the core; every other line: it brings two
+        after = _pointer(s.sums, (p.path_at + p.horizon + 8) // 8 * 8)
+        for line in range(0, N_FIELD * LANES + N_SHOWN * LANES // 2, 16):
+            _prefetch(_pointer(after, line))
     c, deviation = _source(p, s, m, s.aside[INVERSE])
     if on == 0:
         _pass_over_shown(p.lanes, p.blocks, c, deviation, _relations(p, m), s.sums, s.shown)
@@ -1100,8 +1133,7 @@ def _draw(p, s):
     kept[m + turn] = 1.0
     kept[3 * m] = left / p.horizon
     kept[5 * m + 1] = s.score[LEVEL] * scales[3]
-    while last >= 0 and s.energy[last] == 0:
-        last -= 1
+    last = _latest(p, s)
     s.aside[LATEST] = last if turn == 0 else max(last, 0)  # -1 says that a slot passes without marks
 
 

@@ -249,7 +249,8 @@ class Episodes:
         shared = np.delete(about.sizes, slice(10, kernels.N_SIZES))  # in all observations
         parts = (about.relation, about.numbers, shared, self._levels, network.transition, network.start)
         told = b"".join(np.ascontiguousarray(x).tobytes() for x in parts)
-        return blake2b(told + repr(self.row).encode(), digest_size=16).hexdigest()
+        fields = sorted((name, x[0].str, x[0].shape, x[1]) for name, x in (self.row.fields or {}).items())
+        return blake2b(told + repr((fields, self.row.itemsize)).encode(), digest_size=16).hexdigest()
 
     def __len__(self) -> int:
         return len(self._all)

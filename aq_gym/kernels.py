@@ -365,8 +365,8 @@ N_FIELD, N_WORK, N_SHOWN, N_SIZES = 4, 3, 7, 13
 SLOT, TURN, CAPPED = range(3)  # clock
 ENERGY, DELAY = range(2)  # battery
 NOW, LAST, TOTAL, LEVEL = range(4)  # score
-# aside: 1/level; where ``shown`` is in use, the last device that had energy when it was drawn, or -1 where none had any
-# when the slot began
+# aside: 1/level; where ``shown`` is in use, a device behind which none has energy, -1 only if none had any when the
+# slot began
 INVERSE, LATEST = range(2)
 N_CLOCK, N_SCORE, N_HEAD, N_ASIDE = 3, 4, 8, 8
 N_COMPACT, N_DEVICE, N_TRAITS = 32, 18, 5  # numbers of the compact observation, of each device's row, of the problem
@@ -952,7 +952,7 @@ def _sense(s, m):
 @inner
 def _carry_out_shown(p, s, m, on):
     """The same where ``shown`` is in use, and the average joint error anew if it senses."""
-    if p.blocks == 1:  # many episodes have no room in the cache next to the core; every other line: it brings two
+    if p.blocks == 1:  # ``sums`` and ``shown`` of many episodes leave the first cache; of two lines one brings both
         after = _pointer(s.sums, (p.path_at + p.horizon + 8) // 8 * 8)
         for line in range(0, N_FIELD * LANES + N_SHOWN * LANES // 2, 16):
             _prefetch(_pointer(after, line))
@@ -1113,7 +1113,7 @@ def _draw_devices(n, scales, left, energy, delay, record, deficiency, turns, ene
 
 @inner
 def _forget(p, s):
-    """Let `_draw` look for the last device with energy among all."""
+    """Let `_latest` look for the last device with energy among all."""
     s.aside[LATEST] = p.n_devices - 1
 
 

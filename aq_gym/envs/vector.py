@@ -149,7 +149,8 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
             drawn = [seeding.np_random() for _ in range(self.num_envs)]
             self._generators, self._seeds = [g for g, _ in drawn], [s for _, s in drawn]
         if any(seeds[k] is not None for k in rows):
-            self._generators, self._source = list(self._generators), None  # a shallow copy keeps its own
+            # A shallow copy keeps the generators that it had; its episodes are the same.
+            self._generators, self._seeds, self._source = list(self._generators), list(self._seeds), None
         for k in rows:
             if seeds[k] is not None:
                 self._generators[k], self._seeds[k] = seeding.np_random(seeds[k])

@@ -129,6 +129,7 @@ if WIDE:
     def _errors(
         lanes: int, table: _Floats, one: np.uint64, two: np.uint64, three: np.uint64, four: np.uint64, five: np.uint64
     ) -> float:
+        # Always LANES, as they are.
         return float(_sum_of_guessed(_pointer(table, 0), one, two, three, four, five))
 
 else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from aq_gym import SensorNetwork, schedules
-from aq_gym.placement import Fitness, all_sets, fitness, level_path
+from aq_gym.kernels import LANES
+from aq_gym.placement import Fitness, _kernel, all_sets, fitness, level_path
 from aq_gym.placement.search import random_sets
 
 PKU = SensorNetwork.load("pku2018")
@@ -119,6 +121,24 @@ def test_great_and_small_numbers_do_not_overflow(monkeypatch: pytest.MonkeyPatch
         schedule, chosen = np.zeros((m, 5), np.bool_), np.arange(m)
         for way in both_ways(monkeypatch, PKU, schedule, path):
             assert way(chosen[None])[0] == pytest.approx(by_the_book(PKU, chosen, schedule, path), rel=1e-9)
+
+
+def test_every_way_to_draw_roots_sums_the_same() -> None:
+    """What cores with AVX-512 compute, and others."""
+
+    @numba.njit
+    def sums(lanes: int, table: Any, rows: Any) -> tuple[float, float]:
+        one = _kernel._errors(lanes, table, rows[0], rows[1], rows[2], rows[3], rows[4])
+        return one, _kernel._sum_of_errors(lanes, table, rows[0], rows[1], rows[2], rows[3], rows[4])
+
+    rng, n = np.random.default_rng(0), LANES
+    for size in (1e-20, 1.0, 1e12):
+        table = size * rng.uniform(0.1, 3.0, 5 * _kernel.ROW)
+        table[n - 3 : n] = _kernel._SURE
+        ours, theirs = sums(n, table, np.arange(5, dtype=np.uint64) * np.uint64(_kernel.ROW))
+        zeroth, first = table.reshape(5, 2, n).sum(axis=0)
+        assert ours == pytest.approx((np.sqrt(zeroth + first**2) / zeroth).sum(), rel=1e-14)
+        assert theirs == pytest.approx(ours, rel=1e-14)
 
 
 def test_the_paths_are_those_of_the_chain() -> None:

@@ -146,14 +146,14 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
 
     def _seed(self, seeds: Sequence[int | None], rows: NDArray[np.int64]) -> None:
         if not self._generators:
-            drawn = [seeding.np_random() for _ in range(self.num_envs)]
-            self._generators, self._seeds = [g for g, _ in drawn], [s for _, s in drawn]
-        if any(seeds[k] is not None for k in rows):
+            fresh = [seeding.np_random() for _ in range(self.num_envs)]
+            self._generators, self._seeds = [g for g, _ in fresh], [s for _, s in fresh]
+        fresh = {k: seeding.np_random(seeds[k]) for k in rows if seeds[k] is not None}  # all or none
+        if fresh:
             # A shallow copy keeps the generators that it had; its episodes are the same.
             self._generators, self._seeds, self._source = list(self._generators), list(self._seeds), None
-        for k in rows:
-            if seeds[k] is not None:
-                self._generators[k], self._seeds[k] = seeding.np_random(seeds[k])
+        for k, (generator, seed) in fresh.items():
+            self._generators[k], self._seeds[k] = generator, seed
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None

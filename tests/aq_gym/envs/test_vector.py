@@ -168,6 +168,16 @@ def test_a_wrong_number_of_seeds() -> None:
         MultiDeviceVectorEnv(4, **SMALL).reset(seed=[1, 2, 3])
 
 
+def test_of_seeds_of_which_one_is_wrong_none_is_taken() -> None:
+    envs, twin = (MultiDeviceVectorEnv(2, **SMALL) for _ in range(2))
+    for each in (envs, twin):
+        each.reset(seed=[1, 2])
+    with pytest.raises(gym.error.Error, match="-1"):
+        envs.reset(seed=[5, -1])
+    assert envs.np_random_seed == (1, 2)
+    np.testing.assert_array_equal(envs.reset()[0], twin.reset()[0])
+
+
 @every_mode
 def test_final_info_is_where_same_step_puts_it(mode: str) -> None:
     envs = MultiDeviceVectorEnv(3, autoreset_mode=mode, **SMALL)

@@ -146,8 +146,8 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
 
     def _seed(self, seeds: Sequence[int | None], rows: NDArray[np.int64]) -> None:
         if not self._generators:
-            fresh = [seeding.np_random() for _ in range(self.num_envs)]
-            self._generators, self._seeds = [g for g, _ in fresh], [s for _, s in fresh]
+            drawn = [seeding.np_random() for _ in range(self.num_envs)]
+            self._generators, self._seeds = [g for g, _ in drawn], [s for _, s in drawn]
         fresh = {k: seeding.np_random(seeds[k]) for k in rows if seeds[k] is not None}  # all or none
         if fresh:
             # A shallow copy keeps the generators that it had; its episodes are the same.

@@ -67,7 +67,7 @@ lock:
 	$(PYTHON) -m venv --clear .lock-venv
 	@grep '^torch==' requirements.lock > .lock-venv/keep.txt
 	.lock-venv/bin/python -m pip --disable-pip-version-check install --quiet -c .lock-venv/keep.txt \
-	    ".[render,train,forecasting,dev]" pytest-xdist setuptools
+	    ".[render,train,forecasting,service,dev]" pytest-xdist setuptools
 	@{ sed -n '/^#/p' requirements.lock; .lock-venv/bin/python -m pip freeze --all --exclude pip --exclude aq-gym \
 	    | sed -e '/^\(nvidia\|cuda\|triton\)/d' -e 's/+[^ ]*$$//'; } > requirements.lock.new
 	mv requirements.lock.new requirements.lock

@@ -187,7 +187,7 @@ def test_lock_covers_the_extras(root: Path) -> None:
     config = configparser.ConfigParser()
     config.read(root / "setup.cfg")
     wanted = config["options"]["install_requires"].split()
-    for extra in ("render", "train", "placement", "forecasting", "dev"):
+    for extra in ("render", "train", "placement", "forecasting", "service", "dev"):
         wanted += config["options.extras_require"][extra].split()
     for requirement in map(Requirement, wanted):
         assert canonicalize_name(requirement.name) in pins, f"{requirement.name} is not in requirements.lock"

@@ -5,7 +5,7 @@
     AQ_GYM_OPERATOR_TOKEN=... python -m scripts.serve --network town.npz --devices 3 9 14
 
 Without --simulate slots take ten minutes and devices report by themselves (docs/service.md). The operator's token is
-read from AQ_GYM_OPERATOR_TOKEN; --simulate makes one up where there is none. Ctrl-C or SIGTERM ends it; nothing is lost.
+read from AQ_GYM_OPERATOR_TOKEN; --simulate makes one up where there is none. Ctrl-C or SIGTERM ends it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from waitress import create_server
 
 from aq_gym.problem import Problem
 from aq_gym.service.app import build_services, create_app
-from aq_gym.service.fleet import Fleet, synthetic_air
+from aq_gym.service.fleet import Fleet, SyntheticAir
 from aq_gym.service.loop import ControlLoop
 from aq_gym.service.security import new_token
 from aq_gym.service.settings import Settings
@@ -47,7 +47,7 @@ def main(args: argparse.Namespace) -> None:
     server = create_server(create_app(services), host=args.host, port=args.port, threads=args.threads)
     loop = ControlLoop(services)
     url = f"http://{args.host}:{server.effective_port}"
-    fleet = Fleet(url, token, synthetic_air(problem.network, args.seed), problem.network, slot_seconds, args.seed)
+    fleet = Fleet(url, token, SyntheticAir(problem.network, args.seed), problem.network, slot_seconds, args.seed)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     loop.start()
     if args.simulate:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from aq_gym.network import SensorNetwork
+from aq_gym.parameters import NetworkParameters
 
 LEVELS_OF_COVERAGE = (0.5, 0.9, 0.95)
 _NORMAL_QUANTILES = (0.6744897501960817, 1.6448536269514722, 1.959963984540054)  # of (1 + level) / 2
@@ -42,12 +42,12 @@ class Estimate(NamedTuple):
     deviation: NDArray[np.float64]  # (..., N) standard deviation of what is really there [µg/m³]
 
 
-def mean_deviation(network: SensorNetwork) -> NDArray[np.float64]:
+def mean_deviation(network: NetworkParameters) -> NDArray[np.float64]:
     """(N,) mean of (x_j - level) / level: the column means of a, since the level is the mean of all locations."""
     return np.asarray(network.mean_relation.mean(axis=0))
 
 
-def deviation_covariance(network: SensorNetwork) -> NDArray[np.float64]:
+def deviation_covariance(network: NetworkParameters) -> NDArray[np.float64]:
     """(N, N) covariance of the normalised deviations (x_j - level) / level, which b tells as their variogram.
 
     b_ij = C_ii + C_jj - 2 C_ij, and the deviations of all locations sum to zero.
@@ -71,20 +71,22 @@ def suffice(tables: Sequence[NDArray[np.float64]], min_level: float = 30.0) -> b
     return all(int((x.mean(axis=1) >= max(min_level, 1e-9)).sum()) >= 4 * x.shape[1] for x in tables)
 
 
-def flat_map(network: SensorNetwork, level: ArrayLike) -> Estimate:
+def flat_map(network: NetworkParameters, level: ArrayLike) -> Estimate:
     """Every location at the area's level (...)."""
     e = np.asarray(level, dtype=np.float64)[..., None]
     variance = np.diag(deviation_covariance(network)) + np.square(mean_deviation(network))
     return Estimate(e + np.zeros(network.n_locations), e * np.sqrt(variance))
 
 
-def corrected_map(network: SensorNetwork, level: ArrayLike) -> Estimate:
+def corrected_map(network: NetworkParameters, level: ArrayLike) -> Estimate:
     """Every location at the area's level (...) and its own mean deviation."""
     e = np.asarray(level, dtype=np.float64)[..., None]
     return Estimate(e * (1.0 + mean_deviation(network)), e * np.sqrt(np.diag(deviation_covariance(network))))
 
 
-def paper_map(network: SensorNetwork, sources: Sources, level: ArrayLike, *, fuse_measured: bool = False) -> Estimate:
+def paper_map(
+    network: NetworkParameters, sources: Sources, level: ArrayLike, *, fuse_measured: bool = False
+) -> Estimate:
     """The paper's three steps (1) to (6) with real readings: a device says reading + a_ij e of location j."""
     e = np.asarray(level, dtype=np.float64)[..., None, None]
     own = network.measurement_variance * np.square(sources.level_then)
@@ -119,7 +121,7 @@ class LevelAware:
         drift: mean squared change of the level from slot to slot [(µg/m³)²].
     """
 
-    network: SensorNetwork
+    network: NetworkParameters
     lasting: float
     short: float
     memory: float
@@ -128,7 +130,7 @@ class LevelAware:
     drift: float
 
     @classmethod
-    def of(cls, network: SensorNetwork) -> LevelAware:
+    def of(cls, network: NetworkParameters) -> LevelAware:
         """What was learned of a network, from its ``level_model``.
 
         Raises:
@@ -144,7 +146,7 @@ class LevelAware:
         return (self.lasting, self.short, self.memory, self.long, self.floor, self.drift)
 
     @classmethod
-    def fit(cls, network: SensorNetwork, readings: Sequence[ArrayLike], *, min_level: float = 30.0) -> LevelAware:
+    def fit(cls, network: NetworkParameters, readings: Sequence[ArrayLike], *, min_level: float = 30.0) -> LevelAware:
         """Learn what lasts, how long, and the floor from the readings that the network was fitted to.
 
         Args:

@@ -5,13 +5,13 @@ Every function takes any leading batch axes (written ``...``). Concentrations an
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-if TYPE_CHECKING:
-    from aq_gym.network import SensorNetwork
+from aq_gym.estimation import LevelAware, Sources, mean_deviation
+from aq_gym.parameters import NetworkParameters
 
 INFERENCES = ("paper", "level-aware")
 
@@ -30,7 +30,7 @@ class Map(NamedTuple):
 
 
 def single_source(
-    network: SensorNetwork, devices: ArrayLike, delay: ArrayLike, record: ArrayLike, level: ArrayLike
+    network: NetworkParameters, devices: ArrayLike, delay: ArrayLike, record: ArrayLike, level: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """What each device alone says of each location, equation (18).
 
@@ -58,7 +58,7 @@ def single_source(
 
 
 def infer(
-    network: SensorNetwork,
+    network: NetworkParameters,
     devices: ArrayLike,
     delay: ArrayLike,
     record: ArrayLike,
@@ -108,7 +108,7 @@ def infer(
 
 
 def joint_error(
-    network: SensorNetwork,
+    network: NetworkParameters,
     devices: ArrayLike,
     delay: ArrayLike,
     record: ArrayLike,
@@ -123,7 +123,7 @@ def joint_error(
     return infer(network, devices, delay, record, level, **options).joint_error
 
 
-def check_inference(network: SensorNetwork, inference: str, level_noise: float) -> None:
+def check_inference(network: NetworkParameters, inference: str, level_noise: float) -> None:
     """Refuse what can't be inferred.
 
     Raises:
@@ -147,15 +147,13 @@ def check_inference(network: SensorNetwork, inference: str, level_noise: float) 
 
 
 def _level_aware(
-    network: SensorNetwork,
+    network: NetworkParameters,
     devices: ArrayLike,
     delay: ArrayLike,
     record: ArrayLike,
     level: NDArray[np.float64],
     level_noise: float,
 ) -> Map:
-    from aq_gym.estimation import LevelAware, Sources, mean_deviation
-
     rows = np.asarray(devices, dtype=np.intp)
     since, then = np.asarray(delay), np.asarray(record, dtype=np.float64)
     deviation = LevelAware.of(network).deviation(Sources(rows, then, since, then), level, level_noise=level_noise)

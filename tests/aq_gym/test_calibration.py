@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aq_gym import SensorNetwork, datasets, network
+from aq_gym import SensorNetwork, datasets, synthetic
 from aq_gym.calibration import DEFAULT_MEASUREMENT_VARIANCE, field_statistics, fit, rounded
 
 FIRST = np.array([[40.0, 60.0], [50.0, 50.0], [8.0, 2.0]])  # averages 50, 50, 5
@@ -149,10 +149,10 @@ def test_constants_of_synthetic_are_the_printed_statistics() -> None:
         "SPATIAL_VARIANCE": 3,
         "SPATIAL_RANGE": 2,
     }.items():
-        assert float(f"{printed[name]:.{digits}g}") == getattr(network, name), name
-    assert round(2.0 * (printed["SPATIAL_VARIANCE"] / printed["residual"]) ** 2) == network.SPATIAL_FACTORS
+        assert float(f"{printed[name]:.{digits}g}") == getattr(synthetic, name), name
+    assert round(2.0 * (printed["SPATIAL_VARIANCE"] / printed["residual"]) ** 2) == synthetic.SPATIAL_FACTORS
     bound = printed["mean_spatial_share"] + 2.0 * printed["mean_spatial_share_error"]
-    assert 0.0 < network.MEAN_SPATIAL_SHARE <= bound
+    assert 0.0 < synthetic.MEAN_SPATIAL_SHARE <= bound
     with pytest.raises(ValueError, match="needs coordinates"):
         field_statistics(fit([FIRST]))
 

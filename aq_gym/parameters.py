@@ -36,3 +36,6 @@ class NetworkParameters(Protocol):
 
     @property
     def level_model(self) -> NDArray[np.float64] | None: ...  # (6,) in the order of LEVEL_MODEL
+
+    @property
+    def coordinates(self) -> NDArray[np.float64] | None: ...  # (N, 2) [m]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aq_gym.network_checks import as_integer
+from aq_gym.parameters import NetworkParameters
 
 LOCATIONS_PER_KM2 = 32.9  # 30 in the box that holds them all, 0.82 km by 1.11 km
 MEAN_DEVIATION = 0.0321  # standard deviation of the locations' mean deviations m, a_ij = m_j - m_i [1]
@@ -71,3 +72,51 @@ def _random_fields(xy: NDArray[np.float64], n_fields: int, rng: np.random.Genera
         for k in range(_WAVES):
             field += np.cos(wave[k, 0] * xy[:, 0] + wave[k, 1] * xy[:, 1] + phase[k])
     return fields * math.sqrt(2.0 / _WAVES)
+
+
+def field_statistics(network: NetworkParameters) -> dict[str, float]:
+    """The statistics that `SensorNetwork.synthetic` is made from, named as its constants; coordinates are needed.
+
+    b is fitted by least squares as b_ij = g_i + g_j + c (1 - exp(-distance / range)), over ranges from 50 to 2,000 m;
+    `residual` is the spread that this leaves (K hidden fields leave about c sqrt(2 / K)). m are the locations' mean
+    deviations, a_ij = m_j - m_i; `mean_spatial_share` is the part of their variance that varies with distance as b's
+    does (the slope of m_i m_j / var(m) on exp(-distance / range)), and `mean_spatial_share_error` its standard
+    deviation over random permutations of m.
+
+    Raises:
+        ValueError: the network has no coordinates, or fewer than 3 locations.
+    """
+    xy, n = network.coordinates, network.n_locations
+    if xy is None or n < 3:
+        raise ValueError(f"{network.name!r} needs coordinates and at least 3 locations for field statistics")
+    i, j = np.triu_indices(n, 1)
+    distance = np.hypot(*(xy[i] - xy[j]).T)  # (pairs,)
+    b, m = network.variance_relation[i, j], network.mean_relation.mean(axis=0)
+    design = np.zeros((len(i), n + 1))
+    design[np.arange(len(i)), i] = design[np.arange(len(i)), j] = 1.0
+    fits = []
+    for length in np.arange(50.0, 2001.0, 50.0):
+        design[:, n] = 1.0 - np.exp(-distance / length)
+        solution = np.linalg.lstsq(design, b, rcond=None)[0]
+        fits.append((float(np.std(b - design @ solution)), float(length), solution))
+    residual, scale, solution = min(fits, key=lambda fit: fit[0])
+    nugget, spatial = solution[:n], float(solution[n])
+    near = np.exp(-distance / scale)
+    near -= near.mean()
+
+    def share(values: NDArray[np.float64]) -> float:
+        values = values - values.mean()
+        return float(near @ (values[i] * values[j]) / (near @ near) / values.var(ddof=1))
+
+    rng = np.random.default_rng(0)
+    return {
+        "LOCATIONS_PER_KM2": float(n / np.prod(np.ptp(xy, axis=0) / 1000.0)),
+        "MEAN_DEVIATION": float(m.std(ddof=1)),
+        "NUGGET_LOG_MEAN": float(np.log(nugget).mean()),
+        "NUGGET_LOG_DEVIATION": float(np.log(nugget).std(ddof=1)),
+        "SPATIAL_VARIANCE": spatial,
+        "SPATIAL_RANGE": scale,
+        "residual": residual,
+        "mean_spatial_share": share(m),
+        "mean_spatial_share_error": float(np.std([share(rng.permutation(m)) for _ in range(1000)])),
+    }

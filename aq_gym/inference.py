@@ -44,7 +44,7 @@ def single_source(
     Returns:
         mean and variance, each (..., M, N) [µg/m³ and its square].
     """
-    rows = np.asarray(devices, dtype=np.intp)
+    rows = _rows(network, devices)
     delay = np.asarray(delay, dtype=np.float64)[..., None]
     record = np.asarray(record, dtype=np.float64)[..., None]
     level = np.asarray(level, dtype=np.float64)[..., None, None]
@@ -99,7 +99,7 @@ def infer(
     variance = 1.0 / precision.sum(axis=-2)  # (6), (20)
     mean = variance * (means * precision).sum(axis=-2)  # (19)
     measured = np.zeros(mean.shape, dtype=np.bool_)
-    measured[..., np.asarray(devices, dtype=np.intp)] = np.asarray(delay) == 0
+    measured[..., _rows(network, devices)] = np.asarray(delay) == 0
     if not fuse_measured:
         mean = np.where(measured, level[..., None], mean)
         variance = np.where(measured, network.measurement_variance * level[..., None] ** 2, variance)
@@ -146,6 +146,13 @@ def check_inference(network: NetworkParameters, inference: str, level_noise: flo
         )
 
 
+def _rows(network: NetworkParameters, devices: ArrayLike) -> NDArray[np.int64]:
+    rows = np.asarray(devices)
+    if rows.ndim != 1 or rows.dtype.kind not in "iu" or (rows < 0).any() or (rows >= network.n_locations).any():
+        raise ValueError(f"devices: expected a list of locations in 0..{network.n_locations - 1}, got {devices!r}")
+    return rows.astype(np.int64)
+
+
 def _level_aware(
     network: NetworkParameters,
     devices: ArrayLike,
@@ -154,7 +161,7 @@ def _level_aware(
     level: NDArray[np.float64],
     level_noise: float,
 ) -> Map:
-    rows = np.asarray(devices, dtype=np.intp)
+    rows = _rows(network, devices)
     since, then = np.asarray(delay), np.asarray(record, dtype=np.float64)
     deviation = LevelAware.of(network).deviation(Sources(rows, then, since, then), level, level_noise=level_noise)
     mean = level[..., None] * (1.0 + mean_deviation(network))

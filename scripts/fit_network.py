@@ -1,7 +1,7 @@
 """Fit networks to readings and write them as .npz files with their cards.
 
     python -m scripts.fit_network --readings a.csv b.csv --locations where.csv --name town --slot-minutes 60
-    python -m scripts.fit_network                        # the three bundled networks anew, the same bytes
+    python -m scripts.fit_network                        # the three bundled networks anew: the same bytes
     python -m scripts.fit_network --check                # compare them with the bundled ones, write nothing
     python -m scripts.fit_network --field-statistics     # the numbers behind SensorNetwork.synthetic
 
@@ -94,11 +94,8 @@ def main(args: argparse.Namespace) -> None:
         raw = args.data or datasets.data_folder()
         for name, known_hash in datasets.FILES.items():
             datasets.verify(raw / name, known_hash)
-        places = INSTANCES / "pku2018-locations.csv"
-        jobs = {
-            name: ([raw / file for file in files], raw / datasets.CALIBRATION, places)
-            for name, files in datasets.PERIODS.items()
-        }
+        rest = raw / datasets.CALIBRATION, INSTANCES / "pku2018-locations.csv"
+        jobs = {name: ([raw / file for file in files], *rest) for name, files in datasets.PERIODS.items()}
     networks = {name: fit(name, *job, options) for name, job in jobs.items()}  # all, before anything is written
     made_by, lines, same = commit(), [], True  # before the first file changes the tree
     for name, network in networks.items():

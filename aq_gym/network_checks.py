@@ -20,9 +20,9 @@ PROBABILITY_TOLERANCE = 1e-9
 # Ranges in which sums of precisions neither overflow nor cancel, orders of magnitude wider than any unit of air
 # quality needs. Each is inclusive.
 LEVELS = (1e-9, 1e9)  # [µg/m³]
-LARGEST_LEVEL_RATIO = 1e6  # highest level / lowest level
-MEASUREMENT_VARIANCE = (1e-12, 1e6)  # [1]
-LARGEST_MEAN_RELATION = 1e6  # [1]
+LARGEST_LEVEL_RATIO = 1e5  # highest level / lowest level
+MEASUREMENT_VARIANCE = (1e-12, 1e4)  # [1]
+LARGEST_MEAN_RELATION = 1e4  # [1]
 LARGEST_VARIANCE_RELATION = 1e6  # [1]
 LARGEST_VARIANCE_RATIO = 1e12  # the variance that a slot or another location adds / that of a fresh reading
 SLOT_MINUTES = (1e-3, 1e6)

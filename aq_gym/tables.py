@@ -67,8 +67,6 @@ def _remedy(text: str, first_row: bool) -> str:
         return "times are no readings: delete the column"
     if re.fullmatch(r"[+-]?[0-9.,' ]+", text):
         return "write it without separators of thousands, and with a decimal point"
-    if "\0" in text:
-        return "save the file as plain comma-separated UTF-8"
     if not text.isascii() and any(c.isnumeric() for c in text):
         return "write it with the digits 0-9, a plain minus sign and a decimal point"
     if first_row and text[:1] and (text[0].isalpha() or text[0] in "#_"):
@@ -118,13 +116,18 @@ def _text(path: Path) -> str:
         raise ValueError(f"{path} is a zip archive or a workbook; save its table as comma-separated text")
     wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        return content.decode("utf-16" if wide else "utf-8-sig")
+        text = content.decode("utf-16" if wide else "utf-8-sig")
+        at, byte = text.find("\0"), 0
+        before = text[:at]
     except UnicodeDecodeError as error:
-        row = content[: error.start].count(b"\n") + 1
+        at, byte = error.start, content[error.start]
+        before = content[:at].decode("latin-1")
+    if at >= 0:
         raise ValueError(
-            f"{path}, row {row}: byte {content[error.start]:#04x} is no {'UTF-16' if wide else 'UTF-8'} text; "
+            f"{path}, row {before.count(chr(10)) + 1}: byte {byte:#04x} is no {'UTF-16' if wide else 'UTF-8'} text; "
             "save it as plain comma-separated UTF-8"
-        ) from error
+        )
+    return text
 
 
 def read_table(path: Path, row_word: str, column_word: str, largest: float) -> NDArray[np.float64]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import copy
 import dataclasses
 import hashlib
+import io
 import json
+import os
 import pickle
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from pathlib import Path
@@ -145,6 +148,26 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"level_model": [0.4, 0.5, 9.0, 0.2, 0.3, np.nan]}, r"level_model\[5\] is nan"),
     ({"name": ""}, "name must be a non-empty string"),
     ({"name": 3}, "name must be a non-empty string"),
+    ({"name": "two\nlines"}, "name must be a non-empty string of printable characters"),
+    ({"slot_minutes": 0.0}, "slot_minutes must be from"),
+    ({"slot_minutes": True}, "slot_minutes must be one real number"),
+    ({"levels": np.array([1e-20, 2e-20])}, r"levels\[0\] is 1e-20: levels must be from 1e-09 to 1e\+09"),
+    ({"levels": np.array([5.0, 1e12])}, r"levels\[1\] is 1\d+.0: levels must be from"),
+    ({"levels": np.array([1e-9, 1e9])}, "the highest must be at most 100000 times the lowest"),
+    ({"measurement_variance": 1e30}, "measurement_variance must be from 1e-12 to 10000"),
+    ({"measurement_variance": 1e-12, "temporal_variance": 1e6}, "temporal_variance is too large"),
+    ({"measurement_variance": 1e-12, "levels": np.array([5.0, 5e3])}, "variance_relation is too large"),
+    ({"temporal_variance": 1e30}, "temporal_variance is too large"),
+    ({"mean_relation": [[0, 1e9], [0, 0]]}, r"mean_relation\[0, 1\] is 1\d+.0: at most 10000"),
+    ({"variance_relation": [[0, 1e9], [0, 0]]}, r"variance_relation\[0, 1\] is 1\d+.0: at most 1e\+06"),
+    ({"coordinates": np.full((3, 2), 1e30)}, r"coordinates\[0, 0\] is 1e\+30: at most 1e\+08 metres"),
+    ({"transition": np.full((2, 2), 1e308)}, "transition row 0 sums to inf"),
+    ({"levels": np.ma.array([5.0, 15.0], mask=[False, True])}, r"levels\[1\] is masked"),
+    ({"levels": np.array([5.0, 15.0 + 1j])}, "levels must be an array of real numbers"),
+    ({"levels": np.array(["2020-01-01", "2020-01-02"], dtype="datetime64[D]")}, "levels must be an array of real"),
+    ({"start": np.array([True, False])}, "start must be an array of real numbers"),
+    ({"temporal_variance": np.ma.masked}, "temporal_variance must be one real number"),
+    ({"temporal_variance": np.longdouble("1e400")}, "temporal_variance must be finite"),
 ]
 
 
@@ -153,6 +176,17 @@ def test_validation_names_the_field(change: dict[str, Any], message: str) -> Non
     SensorNetwork(**parts())
     with pytest.raises(ValueError, match=message):
         SensorNetwork(**{**parts(), **change})
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1e-3, 1e3, 1e6])
+def test_other_units_are_no_mistake(pku: SensorNetwork, unit: float) -> None:
+    model = None if pku.level_model is None else pku.level_model * [1, 1, 1, 1, unit**2, unit**2]
+    changed = {"levels": pku.levels * unit, "temporal_variance": pku.temporal_variance * unit**2}
+    scaled = dataclasses.replace(pku, **changed, level_model=model)
+    for how in ("paper", "level-aware"):
+        want = pku.joint_error([3, 7], [0, 5], [55.0, 80.0], 55.0, inference=how) * unit
+        got = scaled.joint_error([3, 7], [0, 5], [55.0 * unit, 80.0 * unit], 55.0 * unit, inference=how)
+        np.testing.assert_allclose(got, want, rtol=1e-9)
 
 
 def test_arrays_are_read_only_copies() -> None:
@@ -213,26 +247,110 @@ def test_same_network_same_bytes(tmp_path: Path) -> None:
     assert {(e.date_time, e.compress_type) for e in entries} == {((1980, 1, 1, 0, 0, 0), zipfile.ZIP_STORED)}
 
 
-@pytest.mark.parametrize("name", ["atlantis", "pku2018/6", "", "PKU2018", 7, None])
+@pytest.mark.parametrize(
+    "name",
+    ["atlantis", "pku2018/6", "", "PKU2018", 7, None, "a" * 5000, "a\0b", "synthetic-٣-0", "synthetic-3-" + "9" * 5000],
+)
 def test_unknown_name_lists_the_known(name: Any) -> None:
     with pytest.raises(ValueError, match="pku2018, pku2018-spring, pku2018-summer"):
         SensorNetwork.load(name)
 
 
-def test_unreadable_files(tmp_path: Path, pku: SensorNetwork) -> None:
-    path = tmp_path / "x.npz"
+def test_the_length_of_a_slot_is_stored_and_said(tmp_path: Path, pku: SensorNetwork) -> None:
+    hourly = SensorNetwork(**parts(), slot_minutes=60)
+    path = hourly.save(tmp_path / "hourly.npz")
+    assert SensorNetwork.load(path) == hourly and hourly.slot_minutes == 60.0
+    assert json.loads(path.with_suffix(".json").read_text("utf-8"))["slot_minutes"] == 60.0
+    assert "slot: 60 minutes" in hourly.describe() and "slot_minutes=60" in repr(hourly)
+    assert hourly.coarsen(1).slot_minutes == 60.0 and hourly != SensorNetwork(**parts())
+    assert pku.slot_minutes == 10.0 and "slot: 10 minutes" in pku.describe()
+    with zipfile.ZipFile(INSTANCES / "pku2018.npz") as archive:  # files without it stay as they are
+        assert "slot_minutes.npy" not in archive.namelist()
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no network file at .*x\.npz"):
-        SensorNetwork.load(path)
-    whole = SensorNetwork(**parts()).save(tmp_path / "whole.npz").read_bytes()
-    for content in (b"", b"hello", whole[: len(whole) // 2], whole[:-30]):
+        SensorNetwork.load(tmp_path / "x.npz")
+    for folder in (tmp_path, str(tmp_path)):
+        with pytest.raises(ValueError, match="is a folder: give the path"):
+            SensorNetwork.load(folder)
+    network = SensorNetwork(**parts())
+    content = network.save(tmp_path / "whole.npz").read_bytes()
+    os.mkfifo(tmp_path / "pipe")
+    threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes(content), daemon=True).start()
+    assert SensorNetwork.load(tmp_path / "pipe") == network
+    (tmp_path / "taken.npz").mkdir()
+    with pytest.raises(OSError, match=r"taken\.npz"):
+        network.save(tmp_path / "taken.npz")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["pipe", "taken.npz", "whole.json", "whole.npz"]
+
+
+def rezipped(whole: bytes, change: dict[str, bytes]) -> bytes:
+    """An archive with the content of some members changed, its checksums right."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(whole)) as old, zipfile.ZipFile(out, "w") as new:
+        for entry in old.namelist():
+            new.writestr(entry, change.get(entry, old.read(entry)))
+    return out.getvalue()
+
+
+def npy(header: bytes) -> bytes:
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+
+
+WHOLE = SensorNetwork(**parts(), slot_minutes=60, level_model=[0.4, 0.5, 9.0, 0.2, 0.3, 18.0])
+
+
+def test_damaged_files(tmp_path: Path) -> None:
+    path = WHOLE.save(tmp_path / "x.npz")
+    whole = path.read_bytes()
+    at = whole.index(b"PK\x01\x02") + 10
+    flipped = bytearray(whole)
+    flipped[whole.index(b"levels.npy") + 200] ^= 0xFF
+    shape = b"{'descr': '<f8', 'fortran_order': False, 'shape': (%s,)}\n"
+    for content in (
+        *(b"", b"hello", whole[: len(whole) // 2], whole[:-30], bytes(flipped)),
+        whole[:at] + b"\x55\x00" + whole[at + 2 :],  # an unknown compression
+        *(rezipped(whole, {member: b"hello"}) for member in ("format_version.npy", "name.npy", "levels.npy")),
+        rezipped(whole, {"levels.npy": npy(b"{" * 200 + b"\n")}),
+        *(rezipped(whole, {"levels.npy": npy(shape % size)}) for size in (b"True", b"-1", b"10000000000000")),
+    ):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=r"x\.npz.*truncated"):
+        with pytest.raises(ValueError, match=r"x\.npz.*SensorNetwork\.save"):
             SensorNetwork.load(path)
-    damaged = bytearray(whole)
-    damaged[whole.index(b"levels.npy") + 200] ^= 0xFF
-    path.write_bytes(bytes(damaged))
-    with pytest.raises(ValueError, match=r"x\.npz"):
-        SensorNetwork.load(path)
+
+
+@pytest.mark.slow
+def test_two_thousand_mutations_of_a_file(tmp_path: Path) -> None:
+    """Each is refused by a ValueError that names the file, or a valid network: whose errors are finite."""
+    path = WHOLE.save(tmp_path / "x.npz")
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    taken = 0
+    for k in range(2000):
+        name = str(rng.choice(sorted(members)))
+        path.write_bytes(mutated(whole, rng) if k % 2 else rezipped(whole, {name: mutated(members[name], rng)}))
+        try:
+            network = SensorNetwork.load(path)
+        except ValueError as error:
+            assert str(path) in str(error)
+            continue
+        taken += 1
+        for how in ("paper", "level-aware") if network.level_model is not None else ("paper",):
+            level = network.levels[-1]
+            assert np.isfinite(network.joint_error([0, 1], [0, 3], [level, level], level, inference=how)).all()
+    assert 20 < taken < 1000
+
+
+def mutated(content: bytes, rng: np.random.Generator) -> bytes:
+    """Some bytes changed, left out or repeated."""
+    changed = bytearray(content)
+    for _ in range(int(rng.integers(1, 3))):
+        at, length = int(rng.integers(len(changed) + 1)), int(rng.integers(1, 9))
+        part = (rng.bytes(length), b"", bytes(changed[at : at + length]) * 2)[int(rng.choice(3, p=[0.8, 0.1, 0.1]))]
+        changed[at : at + length] = part
+    return bytes(changed)
 
 
 def test_foreign_archives(tmp_path: Path) -> None:
@@ -248,6 +366,7 @@ def test_foreign_archives(tmp_path: Path) -> None:
         ({"start": np.array([0.5, 0.4])}, "start sums to 0.9"),
         ({"name": np.array(3)}, "name must be a string"),
         ({"levels": np.array([5.0, {}], dtype=object)}, "cannot be read as a network"),
+        ({"slot_minutes": np.array(-1.0)}, "slot_minutes must be from"),
     ):
         np.savez(path, **{k: v for k, v in {**arrays, **change}.items() if v is not None})
         with pytest.raises(ValueError, match=message) as caught:
@@ -398,6 +517,9 @@ def test_synthetic_is_quick() -> None:
         ((10.0, 0), "n_locations must be an integer"),
         ((10, -1), "seed must not be negative"),
         ((10, None), "seed must be an integer"),
+        ((10**30, 0), "n_locations must be at most 10000"),
+        ((100_000, 0), "n_locations must be at most 10000"),
+        ((10, 10**30000), r"seed must be below 2\*\*128, got a number of \d+ bits"),
     ],
 )
 def test_synthetic_refuses(arguments: tuple[Any, Any], message: str) -> None:

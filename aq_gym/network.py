@@ -83,15 +83,13 @@ class SensorNetwork:
     slot_minutes: float = DEFAULT_SLOT_MINUTES
 
     def __post_init__(self) -> None:
-        checks.check_name(self.name)
         for field in ("measurement_variance", "temporal_variance", "slot_minutes"):
             object.__setattr__(self, field, checks.as_number(field, getattr(self, field)))
         for field in checks.ARRAYS:
             value = getattr(self, field)
             if field not in OPTIONAL or value is not None:
                 object.__setattr__(self, field, checks.as_array(field, value))
-        checks.check_slot_minutes(self.slot_minutes)
-        checks.check_variances(self.measurement_variance, self.temporal_variance)
+        checks.check_scalars(self.name, self.slot_minutes, self.measurement_variance, self.temporal_variance)
         checks.check_relations(self.mean_relation, self.variance_relation)
         checks.check_chain(self.levels, self.transition, self.start)
         checks.check_spread(self.measurement_variance, self.temporal_variance, self.variance_relation, self.levels)

@@ -26,7 +26,7 @@ LARGEST_MEAN_RELATION = 1e4  # [1]
 LARGEST_VARIANCE_RELATION = 1e6  # [1]
 LARGEST_VARIANCE_RATIO = 1e12  # the variance that a slot or another location adds / that of a fresh reading
 SLOT_MINUTES = (1e-3, 1e6)
-FURTHEST = 1e8  # metres from the coordinates' origin
+FURTHEST = 1e8  # of coordinates from their origin [m]
 
 
 def as_number(field: str, value: Any) -> float:
@@ -64,47 +64,35 @@ def as_array(field: str, value: Any) -> NDArray[np.float64]:
         raise ValueError(f"{field} must be an array of real numbers with {ndim} dimension(s), got {value!r}") from None
     if array.ndim != ndim:
         raise ValueError(f"{field} must have {ndim} dimension(s), got shape {array.shape}")
-    if np.ma.is_masked(value):
-        where = first(np.ma.getmaskarray(value))
-        raise ValueError(f"{field}{where} is masked: every entry must be a number")
     with np.errstate(over="ignore"):  # a long double beyond float64 becomes infinite, and is refused
         array = np.array(array, dtype=np.float64, order="C")
-    finite = np.isfinite(array)
-    if not finite.all():
-        where = first(~finite)
-        raise ValueError(f"{field}{where} is {array[tuple(where)]}: every entry must be finite")
+    _refuse(field, array, ~np.isfinite(array), "every entry must be finite")
+    if np.ma.is_masked(value):
+        _refuse(field, array, np.ma.getmaskarray(value), "it is masked, every entry must be a number")
     array.flags.writeable = False
     return array
 
 
-def first(mask: NDArray[np.bool_]) -> list[int]:
-    """Index of the first true entry."""
-    return [int(k) for k in np.argwhere(mask)[0]]
+def _refuse(field: str, array: NDArray[np.float64], wrong: NDArray[np.bool_], why: str) -> None:
+    """Raise a ValueError about the first wrong entry, if there is one."""
+    if wrong.any():
+        where = tuple(int(k) for k in np.argwhere(wrong)[0])
+        raise ValueError(f"{field}{list(where)} is {array[where]}: {why}")
 
 
-def check_name(name: Any) -> None:
-    """A string that can be printed in one line."""
+def _check_range(field: str, value: float, low: float, high: float, what: str) -> None:
+    if not low <= value <= high:
+        raise ValueError(f"{field} is {value}: {what} must be from {low:g} to {high:g}")
+
+
+def check_scalars(name: Any, slot_minutes: float, measurement: float, temporal: float) -> None:
+    """A name that can be printed in one line, a length of slots, delta² > 0 and sigma² >= 0."""
     if not isinstance(name, str) or not name or not name.isprintable():
         raise ValueError(f"name must be a non-empty string of printable characters, got {name!r}")
-
-
-def check_slot_minutes(minutes: float) -> None:
-    """A slot takes some minutes."""
-    low, high = SLOT_MINUTES
-    if not low <= minutes <= high:
-        raise ValueError(f"slot_minutes must be from {low:g} to {high:g} minutes, got {minutes}")
-
-
-def check_variances(measurement: float, temporal: float) -> None:
-    """delta^2 > 0 and sigma^2 >= 0, in range."""
-    low, high = MEASUREMENT_VARIANCE
+    _check_range("slot_minutes", slot_minutes, *SLOT_MINUTES, "the minutes of a slot")
     if measurement <= 0.0:
         raise ValueError(f"measurement_variance must be positive, got {measurement}")
-    if not low <= measurement <= high:
-        raise ValueError(
-            f"measurement_variance must be from {low:g} to {high:g}, the squared error of a reading as a share of the "
-            f"level; got {measurement}"
-        )
+    _check_range("measurement_variance", measurement, *MEASUREMENT_VARIANCE, "a share of the level, squared,")
     if temporal < 0.0:
         raise ValueError(f"temporal_variance must not be negative, got {temporal}")
 
@@ -117,22 +105,14 @@ def check_relations(a: NDArray[np.float64], b: NDArray[np.float64]) -> None:
     ):
         if matrix.shape[0] != matrix.shape[1]:
             raise ValueError(f"{field} must be square, (n_locations, n_locations), got shape {matrix.shape}")
-        nonzero = np.flatnonzero(np.diagonal(matrix))
-        if nonzero.size:
-            i = int(nonzero[0])
+        for i in np.flatnonzero(np.diagonal(matrix)):
             raise ValueError(f"{field}[{i}, {i}] is {matrix[i, i]}: the diagonal must be zero")
-        if (np.abs(matrix) > largest).any():
-            i, j = first(np.abs(matrix) > largest)
-            raise ValueError(
-                f"{field}[{i}, {j}] is {matrix[i, j]}: at most {largest:g} is plausible, as a share of the level"
-            )
+        _refuse(field, matrix, np.abs(matrix) > largest, f"at most {largest:g} is plausible, as a share of the level")
     if a.shape[0] < 2:
         raise ValueError(f"mean_relation has {a.shape[0]} location(s): a network needs at least 2")
     if a.shape != b.shape:
         raise ValueError(f"variance_relation has shape {b.shape}, mean_relation {a.shape}: they must be the same")
-    if (b < 0.0).any():
-        i, j = first(b < 0.0)
-        raise ValueError(f"variance_relation[{i}, {j}] is {b[i, j]}: a variance must not be negative")
+    _refuse("variance_relation", b, b < 0.0, "a variance must not be negative")
 
 
 def check_chain(levels: NDArray[np.float64], transition: NDArray[np.float64], start: NDArray[np.float64]) -> None:
@@ -140,14 +120,12 @@ def check_chain(levels: NDArray[np.float64], transition: NDArray[np.float64], st
     n = levels.shape[0]
     if n < 1:
         raise ValueError("levels is empty: a network needs at least one level")
-    if levels[0] <= 0.0:
-        raise ValueError(f"levels[0] is {levels[0]}: levels must be positive [µg/m³]")
+    _refuse("levels", levels, levels <= 0.0, "levels must be positive [µg/m³]")
     if (levels[1:] <= levels[:-1]).any():
-        k = first(levels[1:] <= levels[:-1])[0]
+        k = int(np.argmax(levels[1:] <= levels[:-1]))
         raise ValueError(f"levels[{k + 1}] is {levels[k + 1]} after {levels[k]}: levels must strictly increase")
-    for k in (0, n - 1):
-        if not LEVELS[0] <= levels[k] <= LEVELS[1]:
-            raise ValueError(f"levels[{k}] is {levels[k]}: levels must be from {LEVELS[0]:g} to {LEVELS[1]:g} µg/m³")
+    low, high = LEVELS
+    _refuse("levels", levels, (levels < low) | (levels > high), f"levels must be from {low:g} to {high:g} µg/m³")
     if levels[-1] > LARGEST_LEVEL_RATIO * levels[0]:
         raise ValueError(
             f"levels go from {levels[0]} to {levels[-1]}: the highest must be at most {LARGEST_LEVEL_RATIO:g} times "
@@ -155,22 +133,18 @@ def check_chain(levels: NDArray[np.float64], transition: NDArray[np.float64], st
         )
     if transition.shape[0] != transition.shape[1]:
         raise ValueError(f"transition must be square, (n_levels, n_levels), got shape {transition.shape}")
-    if transition.shape != (n, n):
-        raise ValueError(f"transition has shape {transition.shape}: with {n} levels it must be ({n}, {n})")
-    if start.shape != (n,):
-        raise ValueError(f"start has shape {start.shape}: with {n} levels it must be ({n},)")
-    for field, array in (("transition", transition), ("start", start)):
-        if (array < 0.0).any():
-            where = first(array < 0.0)
-            raise ValueError(f"{field}{where} is {array[tuple(where)]}: a probability must not be negative")
-    with np.errstate(over="ignore"):
-        sums, total = transition.sum(axis=1), start.sum()
-    uneven = np.abs(sums - 1.0) > PROBABILITY_TOLERANCE
-    if uneven.any():
-        row = first(uneven)[0]
-        raise ValueError(f"transition row {row} sums to {sums[row]:.12g}: every row must sum to 1")
-    if abs(total - 1.0) > PROBABILITY_TOLERANCE:
-        raise ValueError(f"start sums to {total:.12g}: it must sum to 1")
+    for field, array, shape in (("transition", transition, (n, n)), ("start", start, (n,))):
+        if array.shape != shape:
+            raise ValueError(f"{field} has shape {array.shape}: with {n} levels it must be {shape}")
+        _refuse(field, array, array < 0.0, "a probability must not be negative")
+        with np.errstate(over="ignore"):
+            sums = np.atleast_1d(array.sum(axis=-1))
+        uneven = np.flatnonzero(np.abs(sums - 1.0) > PROBABILITY_TOLERANCE)
+        if uneven.size:
+            row = f" row {uneven[0]}" if array.ndim == 2 else ""
+            raise ValueError(
+                f"{field}{row} sums to {sums[uneven[0]]:.12g}: {'every row' if row else 'it'} must sum to 1"
+            )
 
 
 def check_spread(measurement: float, temporal: float, b: NDArray[np.float64], levels: NDArray[np.float64]) -> None:
@@ -191,13 +165,10 @@ def check_spread(measurement: float, temporal: float, b: NDArray[np.float64], le
 
 def check_coordinates(xy: NDArray[np.float64] | None, n_locations: int) -> None:
     """(N, 2) metres, or None."""
-    if xy is None:
-        return
-    if xy.shape != (n_locations, 2):
-        raise ValueError(f"coordinates has shape {xy.shape}: it must be ({n_locations}, 2), metres east and north")
-    if (np.abs(xy) > FURTHEST).any():
-        i, j = first(np.abs(xy) > FURTHEST)
-        raise ValueError(f"coordinates[{i}, {j}] is {xy[i, j]}: at most {FURTHEST:g} metres from the origin are right")
+    if xy is not None:
+        if xy.shape != (n_locations, 2):
+            raise ValueError(f"coordinates has shape {xy.shape}: it must be ({n_locations}, 2), metres east and north")
+        _refuse("coordinates", xy, np.abs(xy) > FURTHEST, f"at most {FURTHEST:g} metres from the origin are right")
 
 
 def check_level_model(model: NDArray[np.float64] | None, highest: float) -> None:

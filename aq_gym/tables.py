@@ -10,6 +10,7 @@ import math
 import numbers
 import re
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,58 +21,93 @@ from aq_gym.network_checks import as_number
 
 LARGEST_READING = 2000.0  # [µg/m³] a larger one is a wrong unit, a code or a slip, unless the user says otherwise
 
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
 _TIME = re.compile(r"[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}|[0-9]{1,2}:[0-9]{2}")
-_MISSING = {"na", "n/a", "#n/a", "nan", "nat", "null", "nil", "none", "<na>", "missing", "-", "--", "---", "?", "."}
+_MISSING = {"na", "n/a", "#n/a", "nat", "null", "nil", "none", "<na>", "missing", "-", "--", "---", "?", "."}
 _COUNTED_ROWS = 24  # so many rows that count up in equal steps are no readings
+_CONCENTRATION = (0.0, math.inf, "a concentration in µg/m³")
 
 
-def number(cell: Any, low: float, high: float, what: str, *, first_row: bool = False) -> float:
-    """The cell as a finite number in [low, high]; `first_row`: it stands where a header might.
+def number(cell: Any, low: float, high: float, what: str, *, header: bool = False) -> float:
+    """The cell as a finite number in [low, high]; `header`: it stands where a header might.
 
     Raises:
         ValueError: why it is none, and what to do about it; the caller adds where it stands.
     """
-    text = cell.strip() if isinstance(cell, str) else ""
-    if isinstance(cell, str) and _NUMBER.fullmatch(text):
-        value = float(text)
-    elif isinstance(cell, numbers.Real | np.number) and not isinstance(cell, bool | np.bool_ | np.complexfloating):
-        try:
-            value = float(cell)
-        except OverflowError:
-            value = math.inf
-    elif isinstance(cell, str) and not text:
-        raise ValueError("the cell is empty; fill it in or delete the row")
-    elif isinstance(cell, str) and text.lower().lstrip("+-") in ("nan", "inf", "infinity"):
-        raise ValueError(f"{cell!r} is not finite; fill in a number or delete the row")
-    elif str(cell).strip().lower() in _MISSING:
-        raise ValueError(f"{cell!r} is not a number, it marks a missing reading; fill in a number or delete the row")
-    else:
-        raise ValueError(f"{cell!r} is not a number; {_remedy(text, first_row)}")
+    value = _value(cell)
+    if value is None:
+        raise ValueError(_why_not(cell, header))
     if not math.isfinite(value):
         raise ValueError(f"{cell!r} is not finite; fill in a number or delete the row")
-    if value < low:
+    if not low <= value <= high:
         code = " (where it marks a missing reading, fill it in)" if value <= -9 else ""
         raise ValueError(f"{cell!r} is not {what}, from {low:g} to {high:g}; correct it or delete the row{code}")
-    if value > high:
-        raise ValueError(f"{cell!r} is not {what}, from {low:g} to {high:g}; correct it or delete the row")
     return value
 
 
-def _remedy(text: str, first_row: bool) -> str:
+def _value(cell: Any) -> float | None:
+    """A plain decimal number or a real one; None for others, among them 1_0, 12,5 and ١٢."""
+    if isinstance(cell, str):
+        return float(cell) if _NUMBER.fullmatch(cell.strip()) else None
+    if type(cell) is not bool and isinstance(cell, numbers.Real):
+        try:
+            return float(cell)
+        except OverflowError:
+            return math.inf
+    return None
+
+
+def _why_not(cell: Any, header: bool) -> str:
+    """Why a cell is no number, and a remedy."""
+    text = str(cell).strip()
+    if not text:
+        return "the cell is empty; fill it in or delete the row"
+    if text.lower() in _MISSING:
+        return f"{cell!r} is not a number, it marks a missing reading; fill in a number or delete the row"
     if ";" in text:
-        return "the file is separated by semicolons: separate the cells by commas, and write decimal points"
-    if re.search(r"\S[\t ]+[+-]?[0-9.]", text) and all(_NUMBER.fullmatch(part) for part in text.split()):
-        return "separate the cells by commas; a number holds no spaces"
-    if _TIME.search(text):
-        return "times are no readings: delete the column"
-    if re.fullmatch(r"[+-]?[0-9.,' ]+", text):
-        return "write it without separators of thousands, and with a decimal point"
-    if not text.isascii() and any(c.isnumeric() for c in text):
-        return "write it with the digits 0-9, a plain minus sign and a decimal point"
-    if first_row and text[:1] and (text[0].isalpha() or text[0] in "#_"):
-        return "delete a header line"
-    return "correct it or delete the row"
+        remedy = "the file is separated by semicolons: separate the cells by commas, and write decimal points"
+    elif _TIME.search(text):
+        remedy = "times are no readings: delete the column"
+    elif not text.isascii() and any(c.isnumeric() for c in text):
+        remedy = "write it with the digits 0-9, a plain minus sign and a decimal point"
+    elif len(text.split()) > 1 and all(_NUMBER.fullmatch(part) for part in text.split()):
+        remedy = "separate the cells by commas; a number holds no spaces"
+    elif re.fullmatch(r"[+-]?[0-9.,']+", text):
+        remedy = "write it without separators of thousands, and with a decimal point"
+    elif header and (text[0].isalpha() or text[0] in "#_"):
+        remedy = "delete a header line"
+    else:
+        remedy = "correct it or delete the row"
+    return f"{cell!r} is not a number; {remedy}"
+
+
+def _check(
+    table: NDArray[np.float64],
+    cell: Callable[[int, int], Any],
+    place: Callable[[int, int], str],
+    largest: float,
+    header: bool = False,
+) -> None:
+    """Read every cell again that is no plausible concentration so far, and refuse the first that is none at all.
+
+    `cell` and `place` give what stands in a row and a column, counted from 0, and how to name that place.
+    """
+    with np.errstate(invalid="ignore"):
+        suspects = np.argwhere(~((table >= 0.0) & (table <= largest)))
+    for row, column in suspects.tolist():
+        try:
+            value = number(cell(row, column), *_CONCENTRATION, header=header and row == 0)
+            table[row, column] = value
+            if value > largest:
+                rest = table[np.isfinite(table[:, column]), column]
+                whole = len(rest) > 1 and (rest > largest).all()
+                remedy = "so is the whole column: where it holds times or codes, delete the column" if whole else ""
+                raise ValueError(
+                    f"{value:g} is above {largest:g} µg/m³, the largest plausible reading; "
+                    f"{remedy or 'correct it or delete the row'}, or raise `largest`"
+                )
+        except ValueError as error:
+            raise ValueError(f"{place(row, column)}: {error}") from None
 
 
 # ------------------------------------------------------------------------------------------------- text files
@@ -143,20 +179,17 @@ def read_table(path: Path, row_word: str, column_word: str, largest: float) -> N
             f"{path}, row 1: {width} column; at least 2 {column_word} are needed, separated by commas, add columns "
             f"(the row is {rows[0][1][0][:30]!r})"
         )
-    table = np.empty((len(rows), width))
-    for k, (line, row) in enumerate(rows):
+    for line, row in rows:
         if len(row) != width:
             raise ValueError(ragged(path, line, len(row), width))
-        table[k] = _floats(row)
-    with np.errstate(invalid="ignore"):
-        suspects = np.argwhere(~((table >= 0.0) & (table <= largest)))
-    for k, c in suspects:
-        line, row = rows[k]
-        try:
-            table[k, c] = number(row[c], 0.0, math.inf, "a concentration in µg/m³", first_row=line == 1)
-            check_largest(table[:, c], k, largest)
-        except ValueError as error:
-            raise ValueError(f"{path}, row {line}, column {c + 1}: {error}") from None
+    table = np.array([_floats(row) for _, row in rows])
+    _check(
+        table,
+        lambda row, column: rows[row][1][column],
+        lambda row, column: f"{path}, row {rows[row][0]}, column {column + 1}",
+        largest,
+        header=True,
+    )
     steps = np.diff(table, axis=0)
     if len(table) >= _COUNTED_ROWS and steps[0, 0] > 0 and (steps[:, 0] == steps[0, 0]).all() and steps[:, 1:].any():
         raise ValueError(
@@ -185,20 +218,6 @@ def ragged(path: Path, line: int, found: int, width: int) -> str:
     )
 
 
-def check_largest(column: NDArray[np.float64], row: int, largest: float) -> None:
-    """Refuse a reading that is not plausible, and say so where the whole column is not."""
-    if column[row] > largest:
-        rest = column[np.isfinite(column)]
-        remedy = (
-            "so is the whole column: where it holds times or codes, delete the column"
-            if len(rest) > 1 and (rest > largest).all()
-            else "correct it or delete the row"
-        )
-        raise ValueError(
-            f"{column[row]:g} is above {largest:g} µg/m³, the largest plausible reading; {remedy}, or raise `largest`"
-        )
-
-
 # ------------------------------------------------------------------------------------------ arrays and frames
 
 
@@ -214,32 +233,20 @@ def as_table(where: str, table: Any, largest: float) -> NDArray[np.float64]:
         raise ValueError(f"{where} is not a rectangular table of numbers ({error})") from None
     if array.ndim != 2 or array.size == 0:
         raise ValueError(f"{where} must be a non-empty table with 2 dimensions, got shape {array.shape}")
-    masked = np.ma.getmaskarray(table) if isinstance(table, np.ma.MaskedArray) else np.zeros(array.shape, np.bool_)
-    if masked.any():
-        row, column = np.argwhere(masked)[0]
-        raise ValueError(f"{where} row {row}, column {column} is masked: fill it in or drop the row")
+    if np.ma.is_masked(table):
+        row, column = np.argwhere(np.ma.getmaskarray(table))[0]
+        raise ValueError(f"{where} row {row}, column {column} is masked: fill it in or delete the row")
+    if array.dtype.kind not in "iufOU":
+        raise ValueError(f"{where} is not a rectangular table of numbers: it holds {array.dtype} values")
     if array.dtype.kind in "iuf":
         with np.errstate(over="ignore"):
             values = np.array(array, dtype=np.float64, order="C")
-    elif array.dtype.kind in "OU":
-        values = np.empty(array.shape)
-        for (row, column), cell in np.ndenumerate(array.astype(object)):
-            try:
-                values[row, column] = number(cell, -math.inf, math.inf, "a concentration in µg/m³")
-            except ValueError as error:
-                raise ValueError(f"{where} row {row}, column {column}: {error}") from None
     else:
-        raise ValueError(f"{where} is not a rectangular table of numbers: it holds {array.dtype} values")
-    bad = ~(np.isfinite(values) & (values >= 0.0))
-    if bad.any():
-        row, column = np.argwhere(bad)[0]
-        raise ValueError(
-            f"{where} row {row}, column {column} is {values[row, column]}: "
-            "concentrations must be finite and not negative; fill or drop the row"
-        )
-    for row, column in np.argwhere(values > largest)[:1]:
-        try:
-            check_largest(values[:, column], int(row), largest)
-        except ValueError as error:
-            raise ValueError(f"{where} row {row}, column {column}: {error}") from None
+        values = np.full(array.shape, np.nan)
+    _check(
+        values,
+        lambda row, column: array[row, column : column + 1].tolist()[0],
+        lambda row, column: f"{where} row {row}, column {column}",
+        largest,
+    )
     return values

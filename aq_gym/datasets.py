@@ -14,7 +14,7 @@ import hashlib
 import importlib.util
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 from urllib.parse import quote
@@ -141,7 +141,10 @@ def load_readings(
     """
     if isinstance(paths, str | os.PathLike):
         raise ValueError(f"paths must be a list of files, got the single path {str(paths)!r}: put it into a list")
-    files = [Path(path) for path in paths]
+    listed = list(paths) if isinstance(paths, Iterable) else [paths]
+    if not all(isinstance(path, str | os.PathLike) for path in listed):
+        raise ValueError(f"paths must be a list of files, got {paths!r}")
+    files = [Path(path) for path in listed]
     if not files:
         raise ValueError("paths is empty: give at least one file of readings")
     tables = [read_table(path, "slots", "devices", largest) for path in files]
@@ -190,7 +193,8 @@ def load_locations(path: str | os.PathLike[str]) -> NDArray[np.float64]:
         found = [k for k, cell in enumerate(header) if cell.startswith(word)]
         if len(found) != 1:
             raise ValueError(
-                f"{path}, row 1: {len(found)} columns start with {word!r}, one is needed; mend the header line"
+                f"{path}, row 1: {len(found)} columns start with {word!r}, one is needed, separated by commas; "
+                "mend the header line"
             )
         columns.append(found[0])
     degrees = np.empty((len(rows) - 1, 2))

@@ -165,6 +165,9 @@ def test_files_must_agree(tmp_path: Path) -> None:
         load_readings([first, second])
     with pytest.raises(ValueError, match="put it into a list"):
         load_readings(str(first))  # type: ignore[arg-type]
+    for paths in (None, 3, [None]):
+        with pytest.raises(ValueError, match="paths must be a list of files, got"):
+            load_readings(paths)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="paths is empty"):
         load_readings([])
     with pytest.raises(FileNotFoundError, match=r"c\.csv is missing: check the name"):

@@ -39,3 +39,6 @@ class NetworkParameters(Protocol):
 
     @property
     def coordinates(self) -> NDArray[np.float64] | None: ...  # (N, 2) [m]
+
+    @property
+    def slot_minutes(self) -> float: ...

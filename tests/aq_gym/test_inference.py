@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -69,6 +71,13 @@ def test_a_weighted_mean_by_hand(line: SensorNetwork) -> None:
 def test_a_fresh_reading_alone(line: SensorNetwork) -> None:
     for fuse in (False, True):
         assert joint_error(line, [1], [0], [80.0], 80.0, fuse_measured=fuse)[1] == pytest.approx(8.0, rel=1e-14)
+
+
+@pytest.mark.parametrize("devices", [[30], [-1], [0.0], [True], [[0]], 0, ["a"]])
+def test_devices_are_locations(pku: SensorNetwork, devices: Any) -> None:
+    for how in ("paper", "level-aware"):
+        with pytest.raises(ValueError, match=r"devices: expected a list of locations in 0\.\.29, got"):
+            pku.joint_error(devices, [0], [50.0], 50.0, inference=how)
 
 
 def test_batch_axes(pku: SensorNetwork) -> None:

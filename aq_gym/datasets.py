@@ -16,7 +16,6 @@ import math
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import ModuleType
 from urllib.parse import quote
 
 import numpy as np
@@ -254,7 +253,13 @@ def verify(path: Path, known_hash: str) -> None:
 
 
 def _fetch(path: Path, known_hash: str, url: str, retries: int, progress: bool) -> None:
-    pooch = _pooch()
+    try:
+        import pooch
+    except ImportError as error:
+        raise ImportError(
+            "downloading needs pooch, which is not installed: pip install 'aq-gym[train]', "
+            f"or let {MIRROR_VARIABLE} name a folder that contains pku2018/ with the files"
+        ) from error
     progress = progress and importlib.util.find_spec("tqdm") is not None
     store = pooch.create(
         path=path.parent,
@@ -279,15 +284,3 @@ def _fetch(path: Path, known_hash: str, url: str, retries: int, progress: bool) 
             f"{path.name} from {url} does not have the SHA-256 {known_hash} of the original, so nothing was written: "
             "try again, or get the file elsewhere"
         ) from error
-
-
-def _pooch() -> ModuleType:
-    try:
-        import pooch
-    except ImportError as error:
-        raise ImportError(
-            "downloading needs pooch, which is not installed: pip install 'aq-gym[train]', "
-            f"or let {MIRROR_VARIABLE} name a folder that contains pku2018/ with the files"
-        ) from error
-    module: ModuleType = pooch
-    return module

@@ -27,7 +27,7 @@ DEFAULT_SLOT_MINUTES = 10.0
 SIGNIFICANT_DIGITS = 12  # stored parameters: enough for every use, few enough that all processors agree
 _OFTEN_MISSING = {"coordinates", *FORMAT}
 _KNOWN = {"measurement_variance", "temporal_variance", "mean_relation", "variance_relation"} | {
-    *("levels", "transition", "start", "name", "format_version"),
+    *("levels", "transition", "start", "name"),
     *_OFTEN_MISSING,
 }
 
@@ -124,13 +124,17 @@ def read_fields(path: Path) -> dict[str, Any]:
         raise ValueError(
             f"{str(path)!r} cannot be read as a network ({reason}): write it again with SensorNetwork.save"
         ) from error
-    missing, unknown = sorted(_KNOWN - _OFTEN_MISSING - set(found)), sorted(set(found) - _KNOWN)
-    if missing or unknown:
-        wrong = f"it lacks {', '.join(missing)}" if missing else f"unknown members {', '.join(unknown)}"
-        raise ValueError(f"{str(path)!r} is not a SensorNetwork file: {wrong}; SensorNetwork.save writes one")
-    version = found.pop("format_version")
+    version = found.pop("format_version", None)
+    missing = sorted(_KNOWN - _OFTEN_MISSING - set(found)) if version is not None else ["format_version"]
+    if missing or version is None:
+        raise ValueError(
+            f"{str(path)!r} is not a SensorNetwork file: it lacks {', '.join(missing)}; SensorNetwork.save writes one"
+        )
     if version.ndim or version.dtype.kind not in "iu" or not 1 <= int(version) <= FORMAT_VERSION:
         raise ValueError(f"{str(path)!r} has format version {version}: this aq_gym reads 1 to {FORMAT_VERSION}")
+    unknown = sorted(set(found) - _KNOWN)
+    if unknown:
+        raise ValueError(f"{str(path)!r} is not a SensorNetwork file: unknown members {', '.join(unknown)}")
     name = found.pop("name")
     if name.ndim or name.dtype.kind != "U":
         raise ValueError(f"{str(path)!r}: name must be a string, got {name!r}")

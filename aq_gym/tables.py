@@ -182,6 +182,11 @@ def read_table(path: Path, row_word: str, column_word: str, largest: float) -> N
     for line, row in rows:
         if len(row) != width:
             raise ValueError(ragged(path, line, len(row), width))
+    for column in range(width):
+        if not any(row[column].strip() for _, row in rows):
+            raise ValueError(
+                f"{path}, column {column + 1}: the column is empty; delete it (a comma too many in each row)"
+            )
     table = np.array([_floats(row) for _, row in rows])
     _check(
         table,

@@ -68,6 +68,7 @@ def test_readings(tmp_path: Path, text: str | bytes) -> None:
             )
             for marker in ("NA", "n/a", "null", "--", "-", "None", "<NA>", "?", " NA ")
         ),
+        ("1,2,\n4,5,\n", "column 3", "the column is empty", "a comma too many"),
         ("NA,2,3\n4,5,6\n", "row 1, column 1", "'NA' is not a number, it marks a missing", "fill in a number"),
         ("a,b,c\n", "a.csv", "1 row(s)", "add rows"),
         ("1,2,3\na,b,c\n4,5,6\n", "row 2, column 1", "'a' is not a number", "correct it or delete the row"),

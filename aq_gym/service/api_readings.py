@@ -52,6 +52,9 @@ def add_readings(body: ReadingsIn) -> tuple[Response, int]:
     if writer is not None and any(report.device != writer.id for report in reports):
         abort(403, f"the token of {writer.id} writes for no other device")
     received = here.store.add_readings(reports)
+    for report in reports:
+        result = "conflicting" if report in received.conflicting else "accepted"
+        here.metrics.readings.labels(report.device, result).inc()
     conflicting = [vars(report) for report in received.conflicting]
     return jsonify(stored=received.stored, repeated=received.repeated, conflicting=conflicting), 201
 

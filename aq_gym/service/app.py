@@ -16,6 +16,7 @@ from aq_gym.service import api_devices, api_readings, api_views
 from aq_gym.service.clock import SlotClock
 from aq_gym.service.control import Controller, register_devices
 from aq_gym.service.database import make_engine
+from aq_gym.service.metrics import Metrics, NetworkCollector
 from aq_gym.service.security import RateLimit
 from aq_gym.service.services import Services
 from aq_gym.service.settings import Settings
@@ -41,7 +42,9 @@ def build_services(settings: Settings, policy: Policy, began: float) -> Services
     register_devices(store, settings)
     clock = SlotClock(float(store.fact("began", repr(began))), settings.slot_seconds)
     controller = Controller(settings, store, policy)
-    return Services(settings, store, clock, controller, RateLimit(settings.rate_per_second))
+    metrics = Metrics()
+    metrics.registry.register(NetworkCollector(settings, store, clock))
+    return Services(settings, store, clock, controller, RateLimit(settings.rate_per_second), metrics)
 
 
 def create_app(services: Services) -> OpenAPI:
@@ -57,6 +60,7 @@ def create_app(services: Services) -> OpenAPI:
     for part in (api_readings, api_views, api_devices):
         app.register_api(part.api)
     app.after_request(_secure)
+    services.metrics.watch(app)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(OperationalError, _database_error)
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from aq_gym.episodes import Episodes
 from aq_gym.policy import Policy
+from aq_gym.service.alerts import alerts_of
 from aq_gym.service.database import Alert, Device, Plan
 from aq_gym.service.level import estimate_level
 from aq_gym.service.settings import Settings
@@ -105,7 +106,8 @@ class Controller:
             promised = last.promised_error
         else:
             decisions, promised = self._decide(state, last.cycle_slot + 1, level, names)
-        return self._row(slot, last.cycle_slot + 1, level, promised, state, decisions), alerts
+        plan = self._row(slot, last.cycle_slot + 1, level, promised, state, decisions)
+        return plan, [*alerts, *alerts_of(self.settings, self.store, last, plan)]
 
     @staticmethod
     def _row(

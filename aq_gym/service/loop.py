@@ -27,11 +27,14 @@ class ControlLoop(threading.Thread):
         while not self._stop_asked.is_set():
             slot = clock.slot()
             try:
-                for plan in self._services.controller.plan_until(slot):
+                with self._services.metrics.planning.time():
+                    plans = self._services.controller.plan_until(slot)
+                for plan in plans:
                     due = [x["device"] for x in plan.decisions if x["sense"]]
                     about = {"slot": plan.slot, "level": round(plan.level, 2), "error": round(plan.promised_error, 3)}
                     log.info(json.dumps({"event": "plan", **about, "due": due}))
             except OperationalError as error:
+                self._services.metrics.errors.inc()
                 log.error(json.dumps({"event": "database", "reason": str(error.orig)}))
                 self._stop_asked.wait(RETRY_SECONDS)
                 continue

@@ -10,6 +10,7 @@ from flask import abort, current_app, request
 from aq_gym.service.clock import SlotClock
 from aq_gym.service.control import Controller
 from aq_gym.service.database import Device
+from aq_gym.service.metrics import Metrics
 from aq_gym.service.security import RateLimit, hash_of, same_token
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
@@ -24,6 +25,7 @@ class Services:
     clock: SlotClock
     controller: Controller
     limit: RateLimit
+    metrics: Metrics
 
 
 def services() -> Services:

@@ -43,7 +43,7 @@ def make_services(problem: Problem, policy: Policy, tmp_path: Path) -> Callable[
         }
         built = build_services(Settings(problem, **{**given, **settings}), policy, 0.0)  # type: ignore[arg-type]
         clock = type(built.clock)(built.clock.began, SLOT_SECONDS, now=lambda: (slot + 0.5) * SLOT_SECONDS)
-        return Services(built.settings, built.store, clock, built.controller, built.limit)
+        return Services(built.settings, built.store, clock, built.controller, built.limit, built.metrics)
 
     return make
 

@@ -162,6 +162,6 @@ def _different_slots(
     spread = network.measurement_variance * np.square(record) + network.temporal_variance * delay
     known = np.stack([spread / np.square(level), record / level - 1.0, delay == 0], axis=2)  # (M, T, 3)
     different, number = np.unique(known.swapaxes(0, 1).reshape(n_slots, -1), axis=0, return_inverse=True)
-    weight = 1.0 * np.bincount(number.ravel(), weights=level / (n_slots * network.n_locations))
+    weight = np.bincount(number.ravel(), weights=level / (n_slots * network.n_locations)).astype(np.float64)
     c, s, fresh = np.moveaxis(different.reshape(len(weight), -1, 3), 2, 0)
     return Slots(c.copy(), s.copy(), (fresh > 0) & (not fuse_measured), weight)

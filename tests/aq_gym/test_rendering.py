@@ -160,10 +160,10 @@ def test_location_colours_follow_the_error_on_a_scale_that_stays() -> None:
     start, later = scene_after([0] * 2), scene_after([0] * 52)
     layout = layout_of(start.problem)
     error = start.map.joint_error
-    shade = shade(layout, error)
+    shades = shade(layout, error)
     assert (
-        np.argsort(shade, kind="stable") == np.argsort(error, kind="stable")
-    ).all() and 0 < shade.min() < shade.max() < 1
+        np.argsort(shades, kind="stable") == np.argsort(error, kind="stable")
+    ).all() and 0 < shades.min() < shades.max() < 1
     assert layout_of(later.problem).high == layout.high, "the scale depends on the problem, not on the moment"
 
     worse = replace(start, map=start.map._replace(joint_error=error * np.where(np.arange(30) == 14, 4.0, 1.0)))

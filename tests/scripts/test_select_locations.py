@@ -14,6 +14,7 @@ import pytest
 
 import aq_gym
 from aq_gym.placement import Fitness
+from baselines.studies import placement
 from scripts import select_locations
 
 SMALL = ["--slots", "40", "--patience", "4", "--pool", "16", "--quiet"]
@@ -41,7 +42,7 @@ def test_what_it_writes_is_what_make_takes(tmp_path: Path, capsys: pytest.Captur
 
 
 def test_placing_together_with_a_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(select_locations, "EPISODES", 64)
+    monkeypatch.setattr(placement, "EPISODES", 64)
     given = ["--devices", "2", "--policy", "greedy", "--horizon", "12", "--budget", "3", "--max-sleep", "6"]
     content = run(*given, "--alternations", "1", "--folder", str(tmp_path))
     together = content["together"]

@@ -147,7 +147,7 @@ def resume(path: Path, search: GeneticSearch, asked: dict[str, Any]) -> None:
         if not isinstance(content, dict) or not {"asked", "search"} <= content.keys():
             raise ValueError("expected an object with the fields asked and search")
         if content["asked"] != asked:
-            raise ValueError(f"was begun with {content['asked']}, here {asked}; give the same to resume")
+            raise ValueError(f"was begun with {content['asked']!s:.300}, here {asked}; give the same to resume")
         search.restore(content["search"])
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: holds no search that can be resumed here: {error}") from error

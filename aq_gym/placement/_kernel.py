@@ -54,6 +54,7 @@ def average_errors(
     n_locations, n_sets = len(mean), len(sizes)
     terms = np.zeros((1 + len(sources), 2 * width))  # precisions, then precisions times deviations; row 0: no source
     sums = np.zeros(2 * width)
+    s0, s1 = sums[:width], sums[width:]
     errors = np.zeros((n_sets, width))
     for begin in range(0, n_locations, width):
         size = min(width, n_locations - begin)
@@ -63,10 +64,12 @@ def average_errors(
             for p in range(len(sources)):
                 m, i = sources[p, 0], sources[p, 1]
                 own_variance, deviation = c[t, m], s[t, m]
+                b, a = variance[i, begin : begin + size], mean[i, begin : begin + size]
+                zeroth, first = terms[p + 1, :size], terms[p + 1, width : width + size]
                 for j in range(size):
-                    precision = 1.0 / (own_variance + variance[i, begin + j])
-                    terms[p + 1, j] = precision
-                    terms[p + 1, width + j] = precision * (deviation + mean[i, begin + j])
+                    precision = 1.0 / (own_variance + b[j])
+                    zeroth[j] = precision
+                    first[j] = precision * (deviation + a[j])
                 if fresh[t, m] and begin <= i < begin + size:
                     terms[p + 1, i - begin] = _KNOWN
             for k in range(n_sets):
@@ -78,7 +81,7 @@ def average_errors(
                     for j in range(2 * width):
                         sums[j] += (terms[one, j] + terms[two, j]) + (terms[three, j] + terms[four, j])
                 for j in range(width):
-                    errors[k, j] += weight[t] * (np.sqrt(sums[j] + sums[width + j] * sums[width + j]) / sums[j])
+                    errors[k, j] += weight[t] * (np.sqrt(s0[j] + s1[j] * s1[j]) / s0[j])
     found = np.zeros(n_sets)
     for k in range(n_sets):
         for j in range(width):

@@ -16,7 +16,7 @@ _OPTIONS: dict[str, Any] = {
 
 
 def compiled(function: _Function) -> _Function:
-    """The function compiled by numba; kept on disk for later processes where a directory can be written."""
+    """The function compiled by numba; cached on disk for later processes where a directory can be written."""
     try:
         return cast(_Function, numba.njit(cache=True, **_OPTIONS)(function))
     except RuntimeError:  # numba found no directory for its cache

@@ -30,11 +30,20 @@ from scripts.door import enter
 from scripts.fit_network import commit, fit
 
 __all__ = ["CHECKPOINT", "METHODS", "main", "parse"]
-MOST_SLOTS = 1_000_000  # a day of a thousand devices has 144,000
+ENDLESS = 10**9
+LIMITS = (  # argument, least, most: slots and genes are held in memory
+    *(("slots", 1, 1_000_000), ("pool", 2, 100_000), ("patience", 1, ENDLESS), ("rounds", 0, ENDLESS)),
+    *(("alternations", 0, ENDLESS), ("seed", 0, 2**63)),
+)
 
 
 def main(args: argparse.Namespace) -> dict[str, Any]:
-    """Search, write and say what was found."""
+    """Search, write and say what was found.
+
+    Raises:
+        ValueError: arguments that do not fit together, or a bad file.
+        SystemExit: a signal before anything was found.
+    """
     console, name, save_as = Console(), args.network, None
     if args.readings:
         network = fit("readings", args.readings, None, args.locations, {})
@@ -47,17 +56,14 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     options = Options(**{x.name: getattr(args, x.name) for x in fields(Options)})
     command = shlex.join(["python", "-m", "scripts.select_locations", *args.given])
     about = {"env_kwargs": {"network": name}, "command": command, "commit": commit()}
-    with Progress(console=console, disable=args.quiet) as bar:
-        task = bar.add_task("", total=None)
-        content = place(
-            network,
-            options,
-            args.folder,
-            about=about,
-            save_as=save_as,
-            say=console.print,
-            show=lambda text: bar.update(task, description=text),
-        )
+    try:
+        with Progress(console=console, disable=args.quiet) as bar:
+            task = bar.add_task("", total=None)
+            show = lambda text: bar.update(task, description=text)  # noqa: E731
+            content = place(network, options, args.folder, about=about, save_as=save_as, say=console.print, show=show)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
     console.print(f"devices={content['env_kwargs']['devices']}; written to {args.folder}")
     return content
 
@@ -89,13 +95,11 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     args = parser.parse_args(arguments)
     args.given = list(sys.argv[1:] if arguments is None else arguments)
-    for name, least in (("slots", 1), ("pool", 2), ("alternations", 0), ("patience", 1), ("rounds", 0), ("seed", 0)):
-        if getattr(args, name) < least:
-            parser.error(f"--{name}: expected at least {least}, got {getattr(args, name)}")
+    for name, least, most in LIMITS:
+        if not least <= getattr(args, name) <= most:
+            parser.error(f"--{name}: expected {least} to {most}, got {getattr(args, name)}")
     if not args.period >= 1:
         parser.error(f"--period: expected at least 1 slot, got {args.period}")
-    if args.slots > MOST_SLOTS:
-        parser.error(f"--slots: expected at most {MOST_SLOTS:,}, got {args.slots}")
     if args.locations and not args.readings:
         parser.error("--locations: are those of --readings")
     if args.folder is None:

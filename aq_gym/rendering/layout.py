@@ -64,7 +64,7 @@ def layout_of(problem: Problem) -> Layout:
 
 
 def places_of(network: SensorNetwork) -> NDArray[np.float64]:
-    """(N, 2): where the locations are drawn: their coordinates, or places that keep their differences (40)-(42)."""
+    """(N, 2): where the locations are drawn: their coordinates, or places as far apart as they differ (40)-(42)."""
     if network.coordinates is not None:
         return network.coordinates
     n = network.n_locations
@@ -108,15 +108,15 @@ def _cells(
 
 def _with_room(xy: NDArray[np.float64], devices: Sequence[int]) -> NDArray[np.intp]:
     """Locations whose number touches neither a device nor a neighbour's number."""
-    kept: list[int] = []
+    roomy: list[int] = []
     holders = xy[list(devices)]
     for i, place in enumerate(xy):
         dx, dy = np.abs(holders - place).T
         if ((dx < 26) & (dy < 30)).any():
             continue
-        if all(abs(xy[j, 0] - place[0]) > 18 or abs(xy[j, 1] - place[1]) > 11 for j in kept):
-            kept.append(i)
-    return np.array(kept, dtype=np.intp)
+        if all(abs(xy[j, 0] - place[0]) > 18 or abs(xy[j, 1] - place[1]) > 11 for j in roomy):
+            roomy.append(i)
+    return np.array(roomy, dtype=np.intp)
 
 
 def _level_at(network: SensorNetwork, share: float) -> float:

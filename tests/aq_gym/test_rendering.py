@@ -134,7 +134,7 @@ def test_an_episode_can_be_recorded(tmp_path: Path) -> None:
     assert len(films) == 1 and films[0].stat().st_size > 5_000
 
 
-# ------------------------------------------------------------------------------------------------------- what is shown
+# -------------------------------------------------------------------------------------------------------- what is drawn
 
 
 def test_the_deciding_device_and_fresh_sensings_are_marked() -> None:

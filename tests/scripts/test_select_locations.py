@@ -1,4 +1,4 @@
-"""The placement door: its files, its errors, its resumption."""
+"""The placement command: its files, its errors, its resumption."""
 
 from __future__ import annotations
 
@@ -113,8 +113,8 @@ def test_readings_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["--slots", "0"], "at least 1"),
-        (["--slots", "9999999"], "at most 1,000,000"),
+        (["--slots", "0"], "--slots: expected 1 to 1000000, got 0"),
+        (["--pool", "9999999"], "--pool: expected 2 to"),
         (["--period", "0.5"], "at least 1 slot"),
         (["--locations", "x"], "--readings"),
     ],

@@ -28,7 +28,6 @@ class Brush:
     """
 
     def __init__(self) -> None:
-
         self._agg = _canvas(WIDTH, HEIGHT)
         self._down = Affine2D().scale(1, -1).translate(0, HEIGHT)
         self._pixels = np.asarray(self._agg.buffer_rgba())  # (H, W, 4), a view of the canvas
@@ -69,7 +68,6 @@ class Brush:
     def _stroke(
         self, polylines: Any, closed: bool, face: str | None, edge: str | None, width: float, cap: _Cap, opacity: float
     ) -> None:
-
         lines = [np.asarray(line, dtype=np.float64) for line in polylines]
         if not lines:
             return

@@ -227,7 +227,7 @@ def test_places_of_odd_networks() -> None:
     base = SensorNetwork.synthetic(4, 0)
     same = unplaced(base, mean_relation=np.zeros((4, 4)), variance_relation=np.zeros((4, 4)))
     assert len(np.unique(places_of(same), axis=0)) == 4, "locations that do not differ still get places"
-    one_spot = replace(base, coordinates=np.zeros((4, 2)), name="Ünïcode 北京\n" + "x" * 100)
+    one_spot = replace(base, coordinates=np.zeros((4, 2)), name="Ünïcode 北京 " + "x" * 100)
     for network in (same, one_spot):
         scene = scene_after([0, 1], network=network, devices=[0, 2])
         assert render(scene, "rgb_array").shape == (640, 960, 3)

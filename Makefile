@@ -11,10 +11,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help benchmark test pytest lint format typecheck speed paper lock clean $(VENV)
+.PHONY: help benchmark serve test pytest lint format typecheck speed paper lock clean $(VENV)
 
 help:
 	@echo "make benchmark   train and compare every policy, print the table (ARGS=--quick for the short one)"
+	@echo "make serve       run the live system with a simulated fleet, print the page's address"
 	@echo "make test        lint, typecheck and all tests"
 	@echo "make pytest      the tests alone (ARGS='-k vector' passes options on)"
 	@echo "make lint        ruff check and format check; 'make format' mends what it can"
@@ -37,6 +38,9 @@ $(STAMP): requirements.lock setup.cfg pyproject.toml
 
 benchmark: $(STAMP)
 	$(BIN)/python -m scripts.benchmark $(ARGS)
+
+serve: $(STAMP)
+	$(BIN)/python -m scripts.serve --simulate $(ARGS)
 
 test: lint typecheck pytest
 

@@ -11,10 +11,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help benchmark test pytest lint format typecheck speed paper lock clean $(VENV)
+.PHONY: help benchmark serve test pytest lint format typecheck speed paper lock clean $(VENV)
 
 help:
 	@echo "make benchmark   train and compare every policy, print the table (ARGS=--quick for the short one)"
+	@echo "make serve       run the live system with a simulated fleet, print the page's address"
 	@echo "make test        lint, typecheck and all tests"
 	@echo "make pytest      the tests alone (ARGS='-k vector' passes options on)"
 	@echo "make lint        ruff check and format check; 'make format' mends what it can"
@@ -37,6 +38,9 @@ $(STAMP): requirements.lock setup.cfg pyproject.toml
 
 benchmark: $(STAMP)
 	$(BIN)/python -m scripts.benchmark $(ARGS)
+
+serve: $(STAMP)
+	$(BIN)/python -m scripts.serve --simulate $(ARGS)
 
 test: lint typecheck pytest
 
@@ -67,7 +71,7 @@ lock:
 	$(PYTHON) -m venv --clear .lock-venv
 	@grep '^torch==' requirements.lock > .lock-venv/keep.txt
 	.lock-venv/bin/python -m pip --disable-pip-version-check install --quiet -c .lock-venv/keep.txt \
-	    ".[render,train,dev]" pytest-xdist setuptools
+	    ".[render,train,forecasting,service,dev]" pytest-xdist setuptools
 	@{ sed -n '/^#/p' requirements.lock; .lock-venv/bin/python -m pip freeze --all --exclude pip --exclude aq-gym \
 	    | sed -e '/^\(nvidia\|cuda\|triton\)/d' -e 's/+[^ ]*$$//'; } > requirements.lock.new
 	mv requirements.lock.new requirements.lock

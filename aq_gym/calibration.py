@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from aq_gym import datasets
 from aq_gym.estimation import LevelAware, suffice
 from aq_gym.network import SIGNIFICANT_DIGITS, SensorNetwork, round_significant
+from aq_gym.network_checks import as_number
+from aq_gym.synthetic import field_statistics
+from aq_gym.tables import LARGEST_READING, as_table
 
-__all__ = ["DEFAULT_MEASUREMENT_VARIANCE", "SIGNIFICANT_DIGITS", "field_statistics", "fit", "rounded"]
+__all__ = ["DEFAULT_MEASUREMENT_VARIANCE", "SIGNIFICANT_DIGITS", "field_statistics", "fit", "fit_files", "rounded"]
 
 DEFAULT_MEASUREMENT_VARIANCE = 0.00640762409727  # of the PKU sensors: Sensor_Error_Calibration.csv through (46)
 LARGEST_NUMBER_OF_LEVELS = 10_000  # the transition matrix is dense; a wider range is a wrong unit or a tiny bin_width
@@ -25,17 +30,22 @@ def fit(
     *,
     bin_width: float = 10.0,
     min_level: float = 30.0,
+    slot_minutes: float = 10.0,
+    largest: float = LARGEST_READING,
 ) -> SensorNetwork:
     """Fit the parameters of a network to its readings.
 
     Args:
         readings: one (T, N) table (array or DataFrame) for each uninterrupted period: rows are slots, columns the
-            same N devices in every table [ug/m3]. Nothing is counted across the gap between two tables.
+            same N devices in every table [µg/m³]. Nothing is counted across the gap between two tables. Frames must
+            name their columns in the same order, and an index of times must advance by `slot_minutes`.
         calibration: (n_sensors, n_samples) readings of sensors side by side in the same air: row s is a sensor,
-            column k a sample [ug/m3]. None: the measurement variance of the PKU sensors, 0.0064076, is used.
-        bin_width: width of the levels' bins; a level's value is the centre of its bin [ug/m3].
+            column k a sample [µg/m³]. None: the measurement variance of the PKU sensors, 0.0064076, is used.
+        bin_width: width of the levels' bins; a level's value is the centre of its bin [µg/m³].
         min_level: slots with a lower average are left out of the spatial relations (38)(39), since integer readings
-            quantise small levels [ug/m3].
+            quantise small levels [µg/m³].
+        slot_minutes: time between two rows of the readings [minutes].
+        largest: a reading above it is not plausible, and refused [µg/m³].
 
     Returns:
         The network, named "custom", without coordinates (add them by `dataclasses.replace`). It has a level model where
@@ -46,18 +56,20 @@ def fit(
             column (counted from 0) of a bad cell.
     """
     width, floor = _option("bin_width", bin_width), _option("min_level", min_level, zero=True)
-    tables = _tables(readings)
+    largest, minutes = _option("largest", largest), _option("slot_minutes", slot_minutes, unit="minutes")
+    tables = _tables(readings, minutes, largest)
     means = [table.mean(axis=1) for table in tables]  # (T,) each
     a, b = _relations(tables, means, floor)
     levels, transition, start = _chain(means, width)
     network = SensorNetwork(
-        measurement_variance=_measurement_variance(calibration),
+        measurement_variance=_measurement_variance(calibration, largest),
         temporal_variance=_temporal_variance(tables),
         mean_relation=a,
         variance_relation=b,
         levels=levels,
         transition=transition,
         start=start,
+        slot_minutes=minutes,
     )
     if not suffice(tables, floor):
         return network
@@ -65,83 +77,58 @@ def fit(
     return dataclasses.replace(network, level_model=np.array(learned.parameters))
 
 
+def fit_files(
+    name: str, files: Sequence[Path], samples: Path | None, locations: Path | None, options: Mapping[str, Any]
+) -> SensorNetwork:
+    """Fit the network of some files as it is stored: `rounded`, with its name and its locations' coordinates.
+
+    Args:
+        name: name of the network.
+        files: readings, one for each uninterrupted period; `datasets.load_readings` explains them.
+        samples: calibration, `datasets.load_calibration`.
+        locations: positions in the order of the columns, `datasets.load_locations`.
+        options: keyword arguments of `fit`.
+
+    Raises:
+        ValueError: a file or an option is unusable, or the files do not match.
+        FileNotFoundError: a missing file.
+    """
+    largest = options.get("largest", LARGEST_READING)
+    readings = datasets.load_readings(files, largest=largest)
+    sensors = None if samples is None else datasets.load_calibration(samples, largest=largest)
+    network = fit(readings, sensors, **options)
+    coordinates = None if locations is None else datasets.load_locations(locations)
+    if coordinates is not None and len(coordinates) != network.n_locations:
+        raise ValueError(f"{locations} has {len(coordinates)} locations, the readings {network.n_locations} columns")
+    return rounded(dataclasses.replace(network, coordinates=coordinates, name=name))
+
+
 def rounded(network: SensorNetwork) -> SensorNetwork:
     """The network as it is stored: variances, relations and coordinates of 12 significant digits, a level model of 6.
 
     The chain stays as it is: its entries are ratios of counts, which every processor divides alike.
     """
-    xy = network.coordinates
-    return SensorNetwork(
+    xy, model = network.coordinates, network.level_model
+    return dataclasses.replace(
+        network,
         measurement_variance=float(round_significant(network.measurement_variance)),
         temporal_variance=float(round_significant(network.temporal_variance)),
         mean_relation=round_significant(network.mean_relation),
         variance_relation=round_significant(network.variance_relation),
-        levels=network.levels,
-        transition=network.transition,
-        start=network.start,
         coordinates=None if xy is None else round_significant(xy),
-        name=network.name,
-        level_model=None if network.level_model is None else round_significant(network.level_model, 6),
+        level_model=None if model is None else round_significant(model, 6),
     )
-
-
-def field_statistics(network: SensorNetwork) -> dict[str, float]:
-    """The statistics that `SensorNetwork.synthetic` is made from, named as its constants; coordinates are needed.
-
-    b is fitted by least squares as b_ij = g_i + g_j + c (1 - exp(-distance / range)), over ranges from 50 to 2,000 m;
-    `residual` is the spread that this leaves (K hidden fields leave about c sqrt(2 / K)). m are the locations' mean
-    deviations, a_ij = m_j - m_i; `mean_spatial_share` is the part of their variance that varies with distance as b's
-    does (the slope of m_i m_j / var(m) on exp(-distance / range)), and `mean_spatial_share_error` its standard
-    deviation over random permutations of m.
-
-    Raises:
-        ValueError: the network has no coordinates, or fewer than 3 locations.
-    """
-    xy, n = network.coordinates, network.n_locations
-    if xy is None or n < 3:
-        raise ValueError(f"{network.name!r} needs coordinates and at least 3 locations for field statistics")
-    i, j = np.triu_indices(n, 1)
-    distance = np.hypot(*(xy[i] - xy[j]).T)  # (pairs,)
-    b, m = network.variance_relation[i, j], network.mean_relation.mean(axis=0)
-    design = np.zeros((len(i), n + 1))
-    design[np.arange(len(i)), i] = design[np.arange(len(i)), j] = 1.0
-    fits = []
-    for length in np.arange(50.0, 2001.0, 50.0):
-        design[:, n] = 1.0 - np.exp(-distance / length)
-        solution = np.linalg.lstsq(design, b, rcond=None)[0]
-        fits.append((float(np.std(b - design @ solution)), float(length), solution))
-    residual, scale, solution = min(fits, key=lambda fit: fit[0])
-    nugget, spatial = solution[:n], float(solution[n])
-    near = np.exp(-distance / scale)
-    near -= near.mean()
-
-    def share(values: NDArray[np.float64]) -> float:
-        values = values - values.mean()
-        return float(near @ (values[i] * values[j]) / (near @ near) / values.var(ddof=1))
-
-    rng = np.random.default_rng(0)
-    return {
-        "LOCATIONS_PER_KM2": float(n / np.prod(np.ptp(xy, axis=0) / 1000.0)),
-        "MEAN_DEVIATION": float(m.std(ddof=1)),
-        "NUGGET_LOG_MEAN": float(np.log(nugget).mean()),
-        "NUGGET_LOG_DEVIATION": float(np.log(nugget).std(ddof=1)),
-        "SPATIAL_VARIANCE": spatial,
-        "SPATIAL_RANGE": scale,
-        "residual": residual,
-        "mean_spatial_share": share(m),
-        "mean_spatial_share_error": float(np.std([share(rng.permutation(m)) for _ in range(1000)])),
-    }
 
 
 # Sums below run along axis 0 of C-ordered tables, which NumPy adds row by row: the result does not depend on the
 # width of a processor's vector unit.
 
 
-def _measurement_variance(calibration: ArrayLike | None) -> float:
+def _measurement_variance(calibration: ArrayLike | None, largest: float) -> float:
     """(46): mean of ((x_sk - mean_k) / mean_k)^2 over sensors s and samples k."""
     if calibration is None:
         return DEFAULT_MEASUREMENT_VARIANCE
-    x = _table("calibration", calibration)
+    x = as_table("calibration", calibration, largest)
     if x.shape[0] < 2:
         raise ValueError(f"calibration has {x.shape[0]} row(s): at least 2 sensors are needed, one a row")
     mean = x.mean(axis=0)
@@ -169,7 +156,7 @@ def _relations(
     if keep.sum() < 2:
         raise ValueError(
             f"min_level={min_level:g} leaves {int(keep.sum())} slot(s) of {len(mean)}, at least 2 are needed: "
-            f"lower it (the largest average is {mean.max():g} ug/m3)"
+            f"lower it (the largest average is {mean.max():g} µg/m³)"
         )
     share = table[keep] / mean[keep, None]  # (T', N)
     n = share.shape[1]
@@ -185,12 +172,14 @@ def _chain(
     means: list[NDArray[np.float64]], bin_width: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """(7)(8): levels, transition counts within each table, frequencies."""
+    n_levels = max(float(mean.max()) for mean in means) / bin_width
+    if n_levels >= LARGEST_NUMBER_OF_LEVELS:
+        raise ValueError(
+            f"bin_width={bin_width:g} makes {n_levels:.4g} levels, at most {LARGEST_NUMBER_OF_LEVELS} are allowed: "
+            "widen it"
+        )
     bins = [np.floor(mean / bin_width).astype(np.int64) for mean in means]
     n = 1 + max(int(b.max()) for b in bins)
-    if n > LARGEST_NUMBER_OF_LEVELS:
-        raise ValueError(
-            f"bin_width={bin_width:g} makes {n} levels, at most {LARGEST_NUMBER_OF_LEVELS} are allowed: widen it"
-        )
     counts = np.zeros((n, n))
     for b in bins:
         np.add.at(counts, (b[:-1], b[1:]), 1.0)
@@ -201,22 +190,22 @@ def _chain(
     return levels, counts / counts.sum(axis=1, keepdims=True), visits / visits.sum()
 
 
-def _option(name: str, value: Any, zero: bool = False) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must be a number, got {value!r}") from None
-    if not math.isfinite(number) or number < 0.0 or (number == 0.0 and not zero):
-        raise ValueError(f"{name} must be finite and {'not negative' if zero else 'positive'} [ug/m3], got {value!r}")
+def _option(name: str, value: Any, *, zero: bool = False, unit: str = "µg/m³") -> float:
+    number = as_number(name, value)
+    if number < 0.0 or (number == 0.0 and not zero):
+        raise ValueError(f"{name} must be finite and {'not negative' if zero else 'positive'} [{unit}], got {value!r}")
     return number
 
 
-def _tables(readings: Sequence[ArrayLike]) -> list[NDArray[np.float64]]:
+def _tables(readings: Sequence[ArrayLike], slot_minutes: float, largest: float) -> list[NDArray[np.float64]]:
     if getattr(readings, "ndim", None) == 2:
         raise ValueError("readings must be a list of tables, one for each uninterrupted period: put it into a list")
-    tables = [_table(f"readings[{k}]", table) for k, table in enumerate(readings)]
-    if not tables:
+    if not isinstance(readings, Iterable) or isinstance(readings, str | bytes | Mapping):
+        raise ValueError(f"readings must be a list of (T, N) tables, got {type(readings).__name__}")
+    listed = list(readings)
+    if not listed:
         raise ValueError("readings is empty: give at least one (T, N) table")
+    tables = [as_table(f"readings[{k}]", given, largest) for k, given in enumerate(listed)]
     for k, table in enumerate(tables):
         if table.shape[1] != tables[0].shape[1]:
             raise ValueError(
@@ -227,21 +216,40 @@ def _tables(readings: Sequence[ArrayLike]) -> list[NDArray[np.float64]]:
             raise ValueError(f"readings[{k}] has {table.shape[0]} row(s): at least 2 slots are needed")
     if tables[0].shape[1] < 2:
         raise ValueError(f"readings[0] has {tables[0].shape[1]} column(s): at least 2 devices are needed")
+    _check_labels(listed)
+    for k, given in enumerate(listed):
+        _check_times(f"readings[{k}]", given, slot_minutes)
     return tables
 
 
-def _table(where: str, table: ArrayLike) -> NDArray[np.float64]:
-    try:
-        array = np.array(table, dtype=np.float64, order="C")
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{where} is not a rectangular table of numbers ({error})") from None
-    if array.ndim != 2 or array.size == 0:
-        raise ValueError(f"{where} must be a non-empty table with 2 dimensions, got shape {array.shape}")
-    bad = ~(np.isfinite(array) & (array >= 0.0))
-    if bad.any():
-        row, column = (int(k) for k in np.argwhere(bad)[0])
+def _check_labels(tables: list[Any]) -> None:
+    """Frames with named columns must have the same names in the same order."""
+    named = [(k, list(x.columns)) for k, x in enumerate(tables) if hasattr(x, "columns")]
+    named = [(k, labels) for k, labels in named if labels != list(range(len(labels)))]
+    for k, labels in named:
+        first, expected = named[0]
+        twice = {label for label in labels if labels.count(label) > 1}
+        if twice:
+            raise ValueError(f"readings[{k}] has several columns named {min(map(str, twice))!r}: name each device once")
+        if labels != expected:
+            column = next(c for c, pair in enumerate(zip(labels, expected, strict=True)) if pair[0] != pair[1])
+            raise ValueError(
+                f"readings[{k}] column {column} is {labels[column]!r}, in readings[{first}] it is "
+                f"{expected[column]!r}: every table must have the same devices in the same order"
+            )
+
+
+def _check_times(where: str, table: Any, slot_minutes: float) -> None:
+    """Where a frame's index holds times, each row must be a slot after the row before."""
+    index = getattr(table, "index", None)
+    if getattr(index, "inferred_type", None) != "datetime64":
+        return
+    steps = np.diff(np.asarray(index, dtype="datetime64[ns]")) / np.timedelta64(1, "m")
+    wrong = np.flatnonzero(steps != slot_minutes)
+    if wrong.size:
+        row, every = int(wrong[0]) + 1, len(wrong) == len(steps) and (steps == steps[0]).all()
+        remedy = f"give slot_minutes={steps[0]:g}" if every else "split the table at its gaps, one for each period"
         raise ValueError(
-            f"{where} row {row}, column {column} is {array[row, column]}: "
-            "concentrations must be finite and not negative; fill or drop the row"
+            f"{where} row {row} is {steps[row - 1]:g} minutes after the row before, slot_minutes is {slot_minutes:g}: "
+            f"{remedy}"
         )
-    return array

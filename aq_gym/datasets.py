@@ -9,33 +9,25 @@ instead of the network.
 
 from __future__ import annotations
 
-import csv
+import errno
 import hashlib
 import importlib.util
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import ModuleType
 from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aq_gym.network import INSTANCES, write_atomically
+from aq_gym.files import write_atomically
+from aq_gym.network_files import INSTANCES
+from aq_gym.tables import LARGEST_READING, number, ragged, read_rows, read_table
 
 __all__ = [
-    "FILES",
-    "PERIODS",
-    "data_folder",
-    "download",
-    "load_calibration",
-    "load_locations",
-    "load_pku2018",
-    "load_readings",
-    "pku2018_locations",
-    "sha256_of",
-    "verify",
+    *("FILES", "PERIODS", "data_folder", "download", "load_calibration", "load_locations", "load_pku2018"),
+    *("load_readings", "pku2018_locations", "sha256_of", "verify"),
 ]
 
 SPRING = "DataSet_1(20180301-20180515).csv"
@@ -51,6 +43,7 @@ SOURCE = "https://raw.githubusercontent.com/pku-hzw/PKU-Air-IoTJournal-2018/HEAD
 DEFAULT_FOLDER = Path("data/raw/pku2018")
 MIRROR_VARIABLE = "AQ_GYM_DATA"
 
+FURTHEST = 500e3  # metres from the median location; the projection serves no larger area
 _METRES_PER_DEGREE = 6_371_008.8 * math.pi / 180.0  # on a sphere of the Earth's mean radius
 
 
@@ -106,7 +99,7 @@ def load_pku2018(
         folder: where the raw files are; None: `data_folder()`.
 
     Returns:
-        The (T, 30) tables of the period [ug/m3], and the (70, 488) calibration [ug/m3].
+        The (T, 30) tables of the period [µg/m³], and the (70, 488) calibration [µg/m³].
 
     Raises:
         ValueError: an unknown period, or a file with a wrong hash.
@@ -128,22 +121,32 @@ def pku2018_locations() -> NDArray[np.float64]:
 # ------------------------------------------------------------------------------------------ any files
 
 
-def load_readings(paths: Sequence[str | os.PathLike[str]]) -> list[NDArray[np.float64]]:
+def load_readings(
+    paths: Sequence[str | os.PathLike[str]], *, largest: float = LARGEST_READING
+) -> list[NDArray[np.float64]]:
     """Read one file for each uninterrupted period: comma-separated numbers, a row a slot, a column a device, no header.
 
+    Args:
+        paths: the files, plain or gzipped; pipes serve too.
+        largest: a reading above it is not plausible [µg/m³].
+
     Returns:
-        A (T, N) table for each file [ug/m3].
+        A (T, N) table for each file [µg/m³].
 
     Raises:
-        ValueError: a malformed file, fewer than 2 rows or devices, or different numbers of columns between files.
+        ValueError: a malformed file, an implausible reading, fewer than 2 rows or devices, or different numbers of
+            columns between files.
         FileNotFoundError: a missing file.
     """
     if isinstance(paths, str | os.PathLike):
         raise ValueError(f"paths must be a list of files, got the single path {str(paths)!r}: put it into a list")
-    files = [Path(path) for path in paths]
+    listed = list(paths) if isinstance(paths, Iterable) else [paths]
+    if not all(isinstance(path, str | os.PathLike) for path in listed):
+        raise ValueError(f"paths must be a list of files, got {paths!r}")
+    files = [Path(path) for path in listed]
     if not files:
         raise ValueError("paths is empty: give at least one file of readings")
-    tables = [_read_table(path, "slots", "devices") for path in files]
+    tables = [read_table(path, "slots", "devices", largest) for path in files]
     for path, table in zip(files, tables, strict=True):
         if table.shape[1] != tables[0].shape[1]:
             raise ValueError(
@@ -153,17 +156,17 @@ def load_readings(paths: Sequence[str | os.PathLike[str]]) -> list[NDArray[np.fl
     return tables
 
 
-def load_calibration(path: str | os.PathLike[str]) -> NDArray[np.float64]:
+def load_calibration(path: str | os.PathLike[str], *, largest: float = LARGEST_READING) -> NDArray[np.float64]:
     """Read readings of sensors side by side: comma-separated numbers, a row a sensor, a column a sample, no header.
 
     Returns:
-        (n_sensors, n_samples) [ug/m3].
+        (n_sensors, n_samples) [µg/m³].
 
     Raises:
         ValueError: a malformed file, or fewer than 2 sensors or samples.
         FileNotFoundError: a missing file.
     """
-    return _read_table(Path(path), "sensors", "samples")
+    return read_table(Path(path), "sensors", "samples", largest)
 
 
 def load_locations(path: str | os.PathLike[str]) -> NDArray[np.float64]:
@@ -177,32 +180,45 @@ def load_locations(path: str | os.PathLike[str]) -> NDArray[np.float64]:
         (N, 2) metres east and north of the mean, in the order of the rows.
 
     Raises:
-        ValueError: a missing column, a cell that is no angle, or fewer than 2 rows.
+        ValueError: a missing column, a cell that is no angle, fewer than 2 rows, or a location that is further than
+            500 km from the median one.
         FileNotFoundError: a missing file.
     """
     path = Path(path)
-    rows = _rows(path)
+    rows = read_rows(path)
     header = [cell.strip().lower() for cell in rows[0][1]] if rows else []
     columns = []
     for word in ("longitude", "latitude"):
         found = [k for k, cell in enumerate(header) if cell.startswith(word)]
         if len(found) != 1:
             raise ValueError(
-                f"{path}, row 1: {len(found)} columns start with {word!r}, one is needed; mend the header line"
+                f"{path}, row 1: {len(found)} columns start with {word!r}, one is needed, separated by commas; "
+                "mend the header line"
             )
         columns.append(found[0])
     degrees = np.empty((len(rows) - 1, 2))
-    for k, (number, row) in enumerate(rows[1:]):
+    for k, (line, row) in enumerate(rows[1:]):
         if len(row) != len(header):
-            raise ValueError(_ragged(path, number, len(row), len(header)))
+            raise ValueError(ragged(path, line, len(row), len(header)))
         for axis, (column, limit) in enumerate(zip(columns, (180.0, 90.0), strict=True)):
-            degrees[k, axis] = _number(path, number, column, row[column], -limit, limit, "an angle in degrees")
+            try:
+                degrees[k, axis] = number(row[column], -limit, limit, "an angle in degrees")
+            except ValueError as error:
+                raise ValueError(f"{path}, row {line}, column {column + 1}: {error}") from None
     if len(degrees) < 2:
         raise ValueError(f"{path}: {len(degrees)} location(s) below the header; at least 2 are needed, add rows")
-    offset = degrees - degrees.mean(axis=0)
+    if np.ptp(degrees[:, 0]) > 180.0:  # the shorter way round: across the date line
+        degrees[:, 0] %= 360.0
     parallel = math.cos(math.radians(float(degrees[:, 1].mean())))
-    metres: NDArray[np.float64] = offset * np.array([_METRES_PER_DEGREE * parallel, _METRES_PER_DEGREE])
-    return metres
+    scale = np.array([_METRES_PER_DEGREE * parallel, _METRES_PER_DEGREE])
+    away = np.hypot(*((degrees - np.median(degrees, axis=0)) * scale).T)
+    if away.max() > FURTHEST:
+        k = int(away.argmax())
+        raise ValueError(
+            f"{path}, row {rows[k + 1][0]}: {away[k] / 1000:,.0f} km from the median location, at most "
+            f"{FURTHEST / 1000:g} km are right (without a fix a sensor stands at 0, 0); correct it or delete the row"
+        )
+    return np.asarray((degrees - degrees.mean(axis=0)) * scale)
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
@@ -221,6 +237,8 @@ def _mirror() -> Path | None:
 
 def verify(path: Path, known_hash: str) -> None:
     """Raise unless the file is there (FileNotFoundError) and has this SHA-256 (ValueError)."""
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder, expected the file of that name; move it away and download the file")
     if not path.is_file():
         raise FileNotFoundError(
             f"{path} is missing: fetch it by `python -m scripts.download_data` (or aq_gym.datasets.download()), "
@@ -235,7 +253,13 @@ def verify(path: Path, known_hash: str) -> None:
 
 
 def _fetch(path: Path, known_hash: str, url: str, retries: int, progress: bool) -> None:
-    pooch = _pooch()
+    try:
+        import pooch
+    except ImportError as error:
+        raise ImportError(
+            "downloading needs pooch, which is not installed: pip install 'aq-gym[train]', "
+            f"or let {MIRROR_VARIABLE} name a folder that contains pku2018/ with the files"
+        ) from error
     progress = progress and importlib.util.find_spec("tqdm") is not None
     store = pooch.create(
         path=path.parent,
@@ -249,6 +273,8 @@ def _fetch(path: Path, known_hash: str, url: str, retries: int, progress: bool) 
     try:
         store.fetch(path.name, downloader=pooch.HTTPDownloader(progressbar=progress, timeout=30))
     except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR):
+            raise OSError(error.errno, f"cannot write the download: {error.strerror}", str(path)) from error
         raise ConnectionError(
             f"cannot download {url} ({error}): check the connection and try again, or let {MIRROR_VARIABLE} name a "
             "folder that contains pku2018/ with the files"
@@ -258,89 +284,3 @@ def _fetch(path: Path, known_hash: str, url: str, retries: int, progress: bool) 
             f"{path.name} from {url} does not have the SHA-256 {known_hash} of the original, so nothing was written: "
             "try again, or get the file elsewhere"
         ) from error
-
-
-def _pooch() -> ModuleType:
-    try:
-        import pooch
-    except ImportError as error:
-        raise ImportError(
-            "downloading needs pooch, which is not installed: pip install 'aq-gym[train]', "
-            f"or let {MIRROR_VARIABLE} name a folder that contains pku2018/ with the files"
-        ) from error
-    module: ModuleType = pooch
-    return module
-
-
-def _rows(path: Path) -> list[tuple[int, list[str]]]:
-    """Line number (from 1) and cells of every row; empty lines at the end are passed over, others refused."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: check the name, or fetch the PKU files by scripts.download_data")
-    rows: list[tuple[int, list[str]]] = []
-    empty = 0
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream, strict=True)
-            for row in reader:
-                if not row:
-                    empty = empty or reader.line_num
-                elif empty:
-                    raise ValueError(f"{path}, row {empty}: the row is empty; delete it or fill it in")
-                else:
-                    rows.append((reader.line_num, row))
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path}, row {len(rows) + 1} or later: byte {error.object[error.start]:#04x} is no UTF-8 text; "
-            "save it as plain comma-separated UTF-8"
-        ) from error
-    except csv.Error as error:
-        raise ValueError(f"{path}, row {len(rows) + 1}: {error}; save it as plain comma-separated text") from error
-    return rows
-
-
-def _read_table(path: Path, row_word: str, column_word: str) -> NDArray[np.float64]:
-    rows = _rows(path)
-    if len(rows) < 2:
-        raise ValueError(f"{path}: {len(rows)} row(s); at least 2 {row_word} are needed, add rows")
-    width = len(rows[0][1])
-    if width < 2:
-        raise ValueError(
-            f"{path}, row 1: {width} column; at least 2 {column_word} are needed, separated by commas, add columns"
-        )
-    table = np.empty((len(rows), width))
-    for k, (number, row) in enumerate(rows):
-        if len(row) != width:
-            raise ValueError(_ragged(path, number, len(row), width))
-        try:
-            table[k] = [float(cell) for cell in row]
-        except ValueError:
-            table[k] = np.nan  # found again below, cell by cell
-    for k, column in np.argwhere(~(np.isfinite(table) & (table >= 0.0))):
-        number, row = rows[k]
-        for c in range(column, width):
-            table[k, c] = _number(path, number, c, row[c], 0.0, math.inf, "a concentration in ug/m3")
-    return table
-
-
-def _ragged(path: Path, number: int, found: int, width: int) -> str:
-    return (
-        f"{path}, row {number}: {found} columns, row 1 has {width}, so column {min(found, width) + 1} is "
-        f"{'missing' if found < width else 'too many'}; give every row the same columns"
-    )
-
-
-def _number(path: Path, number: int, column: int, cell: str, low: float, high: float, what: str) -> float:
-    """The cell as a finite number in [low, high], or an error that says where it stands."""
-    where = f"{path}, row {number}, column {column + 1}"
-    if not cell.strip():
-        raise ValueError(f"{where}: the cell is empty; fill it in or delete the row")
-    try:
-        value = float(cell)
-    except ValueError:
-        remedy = "delete a header line" if number == 1 else "correct it or delete the row"
-        raise ValueError(f"{where}: {cell!r} is not a number; {remedy}") from None
-    if not math.isfinite(value):
-        raise ValueError(f"{where}: {cell!r} is not finite; fill in a number or delete the row")
-    if not low <= value <= high:
-        raise ValueError(f"{where}: {cell!r} is not {what}, from {low:g} to {high:g}; correct it or delete the row")
-    return value

@@ -1,13 +1,13 @@
-"""Maps from real readings: what the server would show, beside what it would know without any.
+"""Maps from real readings, beside maps that use no reading at all.
 
 The planning model of `inference` replaces every reading by the area's level. Here the readings themselves enter, and a
-map can be held against the truth. Four ways, all functions of the same `Sources`:
+map can be compared with the truth. Four maps:
 
 - `paper_map`: the paper's three steps, (1) to (6);
 - `flat_map`: every location is at the area's level;
 - `corrected_map`: every location is at the level and its own mean deviation from it;
-- `LevelAware`: the corrected map is the prior, and readings move it as far as they were found to tell of the present
-  and of other places.
+- `LevelAware`: the corrected map is the prior; readings move it by the correlations that were learned over time and
+  between locations.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from aq_gym.network import SensorNetwork
+from aq_gym.parameters import NetworkParameters
 
 LEVELS_OF_COVERAGE = (0.5, 0.9, 0.95)
 _NORMAL_QUANTILES = (0.6744897501960817, 1.6448536269514722, 1.959963984540054)  # of (1 + level) / 2
-_LONGEST_LAG = 144  # slots: a day
+_MINUTES_OF_A_DAY = 1440.0
 
 
 class Sources(NamedTuple):
@@ -42,13 +42,13 @@ class Estimate(NamedTuple):
     deviation: NDArray[np.float64]  # (..., N) standard deviation of what is really there [µg/m³]
 
 
-def mean_deviation(network: SensorNetwork) -> NDArray[np.float64]:
+def mean_deviation(network: NetworkParameters) -> NDArray[np.float64]:
     """(N,) mean of (x_j - level) / level: the column means of a, since the level is the mean of all locations."""
     return np.asarray(network.mean_relation.mean(axis=0))
 
 
-def deviation_covariance(network: SensorNetwork) -> NDArray[np.float64]:
-    """(N, N) covariance of the normalised deviations (x_j - level) / level, which b tells as their variogram.
+def deviation_covariance(network: NetworkParameters) -> NDArray[np.float64]:
+    """(N, N) covariance of the normalised deviations (x_j - level) / level, whose variogram is b.
 
     b_ij = C_ii + C_jj - 2 C_ij, and the deviations of all locations sum to zero.
 
@@ -71,20 +71,22 @@ def suffice(tables: Sequence[NDArray[np.float64]], min_level: float = 30.0) -> b
     return all(int((x.mean(axis=1) >= max(min_level, 1e-9)).sum()) >= 4 * x.shape[1] for x in tables)
 
 
-def flat_map(network: SensorNetwork, level: ArrayLike) -> Estimate:
+def flat_map(network: NetworkParameters, level: ArrayLike) -> Estimate:
     """Every location at the area's level (...)."""
     e = np.asarray(level, dtype=np.float64)[..., None]
     variance = np.diag(deviation_covariance(network)) + np.square(mean_deviation(network))
     return Estimate(e + np.zeros(network.n_locations), e * np.sqrt(variance))
 
 
-def corrected_map(network: SensorNetwork, level: ArrayLike) -> Estimate:
+def corrected_map(network: NetworkParameters, level: ArrayLike) -> Estimate:
     """Every location at the area's level (...) and its own mean deviation."""
     e = np.asarray(level, dtype=np.float64)[..., None]
     return Estimate(e * (1.0 + mean_deviation(network)), e * np.sqrt(np.diag(deviation_covariance(network))))
 
 
-def paper_map(network: SensorNetwork, sources: Sources, level: ArrayLike, *, fuse_measured: bool = False) -> Estimate:
+def paper_map(
+    network: NetworkParameters, sources: Sources, level: ArrayLike, *, fuse_measured: bool = False
+) -> Estimate:
     """The paper's three steps (1) to (6) with real readings: a device says reading + a_ij e of location j."""
     e = np.asarray(level, dtype=np.float64)[..., None, None]
     own = network.measurement_variance * np.square(sources.level_then)
@@ -97,8 +99,7 @@ def paper_map(network: SensorNetwork, sources: Sources, level: ArrayLike, *, fus
         fresh = sources.delay == 0
         for m, location in enumerate(sources.devices):
             mean[..., location] = np.where(fresh[..., m], sources.reading[..., m], mean[..., location])
-            kept = np.sqrt(own[..., m])
-            deviation[..., location] = np.where(fresh[..., m], kept, deviation[..., location])
+            deviation[..., location] = np.where(fresh[..., m], np.sqrt(own[..., m]), deviation[..., location])
     return Estimate(mean, deviation)
 
 
@@ -108,7 +109,7 @@ class LevelAware:
 
     A normalised deviation from the level, less its mean, has covariance C_ij rho(lag); correlations between locations
     are shrunk by the share of them that was found to last. Where the server knows the level with an error only, a
-    reading also tells of the level: that of its own slot, and less and less of later ones.
+    reading also informs about the level: that of its own slot, and less and less about later ones.
 
     Attributes:
         network: its a and b.
@@ -119,7 +120,7 @@ class LevelAware:
         drift: mean squared change of the level from slot to slot [(µg/m³)²].
     """
 
-    network: SensorNetwork
+    network: NetworkParameters
     lasting: float
     short: float
     memory: float
@@ -128,7 +129,7 @@ class LevelAware:
     drift: float
 
     @classmethod
-    def of(cls, network: SensorNetwork) -> LevelAware:
+    def of(cls, network: NetworkParameters) -> LevelAware:
         """What was learned of a network, from its ``level_model``.
 
         Raises:
@@ -140,11 +141,11 @@ class LevelAware:
 
     @property
     def parameters(self) -> tuple[float, ...]:
-        """The six numbers that a network keeps as its ``level_model``."""
+        """The six numbers of a network's ``level_model``."""
         return (self.lasting, self.short, self.memory, self.long, self.floor, self.drift)
 
     @classmethod
-    def fit(cls, network: SensorNetwork, readings: Sequence[ArrayLike], *, min_level: float = 30.0) -> LevelAware:
+    def fit(cls, network: NetworkParameters, readings: Sequence[ArrayLike], *, min_level: float = 30.0) -> LevelAware:
         """Learn what lasts, how long, and the floor from the readings that the network was fitted to.
 
         Args:
@@ -169,7 +170,8 @@ class LevelAware:
             raise ValueError(f"readings: fewer than {4 * network.n_locations} slots of at least {min_level:g} µg/m³")
         parts = [r / np.maximum(e, 1e-9)[:, None] for r, e in zip(residuals, levels, strict=True)]
         together = np.concatenate([z[used] for z, used in zip(parts, clear, strict=True)])
-        short, memory, long = _fading(parts, clear)
+        longest = int(np.clip(round(_MINUTES_OF_A_DAY / network.slot_minutes), 24, 1440))
+        short, memory, long = _fading(parts, clear, longest)
         residual = np.concatenate(residuals)
         variance = np.outer(np.square(np.concatenate(levels)), np.diag(deviation_covariance(network)))
         steps = np.concatenate([np.diff(e) for e in levels])
@@ -244,9 +246,11 @@ def _lasting(deviations: NDArray[np.float64]) -> float:
     return float(np.clip((one @ two) / (one @ one), 0.0, 1.0)) if one.any() else 0.0
 
 
-def _fading(parts: Sequence[NDArray[np.float64]], clear: Sequence[NDArray[np.bool_]]) -> tuple[float, float, float]:
-    """Least squares of short exp(-lag / memory) + long to the mean autocorrelation of up to a day."""
-    lags = [lag for lag in range(1, _LONGEST_LAG + 1) if all(len(z) > lag for z in parts)]
+def _fading(
+    parts: Sequence[NDArray[np.float64]], clear: Sequence[NDArray[np.bool_]], longest: int
+) -> tuple[float, float, float]:
+    """Least squares of short exp(-lag / memory) + long to the mean autocorrelation up to the longest lag [slots]."""
+    lags = [lag for lag in range(1, longest + 1) if all(len(z) > lag for z in parts)]
     found = []
     for lag in lags:
         product, square = 0.0, 0.0

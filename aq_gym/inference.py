@@ -5,13 +5,13 @@ Every function takes any leading batch axes (written ``...``). Concentrations an
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-if TYPE_CHECKING:
-    from aq_gym.network import SensorNetwork
+from aq_gym.estimation import LevelAware, Sources, mean_deviation
+from aq_gym.parameters import NetworkParameters
 
 INFERENCES = ("paper", "level-aware")
 
@@ -30,7 +30,7 @@ class Map(NamedTuple):
 
 
 def single_source(
-    network: SensorNetwork, devices: ArrayLike, delay: ArrayLike, record: ArrayLike, level: ArrayLike
+    network: NetworkParameters, devices: ArrayLike, delay: ArrayLike, record: ArrayLike, level: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """What each device alone says of each location, equation (18).
 
@@ -44,7 +44,7 @@ def single_source(
     Returns:
         mean and variance, each (..., M, N) [µg/m³ and its square].
     """
-    rows = np.asarray(devices, dtype=np.intp)
+    rows = _rows(network, devices)
     delay = np.asarray(delay, dtype=np.float64)[..., None]
     record = np.asarray(record, dtype=np.float64)[..., None]
     level = np.asarray(level, dtype=np.float64)[..., None, None]
@@ -58,7 +58,7 @@ def single_source(
 
 
 def infer(
-    network: SensorNetwork,
+    network: NetworkParameters,
     devices: ArrayLike,
     delay: ArrayLike,
     record: ArrayLike,
@@ -99,7 +99,7 @@ def infer(
     variance = 1.0 / precision.sum(axis=-2)  # (6), (20)
     mean = variance * (means * precision).sum(axis=-2)  # (19)
     measured = np.zeros(mean.shape, dtype=np.bool_)
-    measured[..., np.asarray(devices, dtype=np.intp)] = np.asarray(delay) == 0
+    measured[..., _rows(network, devices)] = np.asarray(delay) == 0
     if not fuse_measured:
         mean = np.where(measured, level[..., None], mean)
         variance = np.where(measured, network.measurement_variance * level[..., None] ** 2, variance)
@@ -108,7 +108,7 @@ def infer(
 
 
 def joint_error(
-    network: SensorNetwork,
+    network: NetworkParameters,
     devices: ArrayLike,
     delay: ArrayLike,
     record: ArrayLike,
@@ -123,7 +123,7 @@ def joint_error(
     return infer(network, devices, delay, record, level, **options).joint_error
 
 
-def check_inference(network: SensorNetwork, inference: str, level_noise: float) -> None:
+def check_inference(network: NetworkParameters, inference: str, level_noise: float) -> None:
     """Refuse what can't be inferred.
 
     Raises:
@@ -146,17 +146,22 @@ def check_inference(network: SensorNetwork, inference: str, level_noise: float) 
         )
 
 
+def _rows(network: NetworkParameters, devices: ArrayLike) -> NDArray[np.int64]:
+    rows = np.asarray(devices)
+    if rows.ndim != 1 or rows.dtype.kind not in "iu" or (rows < 0).any() or (rows >= network.n_locations).any():
+        raise ValueError(f"devices: expected a list of locations in 0..{network.n_locations - 1}, got {devices!r}")
+    return rows.astype(np.int64)
+
+
 def _level_aware(
-    network: SensorNetwork,
+    network: NetworkParameters,
     devices: ArrayLike,
     delay: ArrayLike,
     record: ArrayLike,
     level: NDArray[np.float64],
     level_noise: float,
 ) -> Map:
-    from aq_gym.estimation import LevelAware, Sources, mean_deviation
-
-    rows = np.asarray(devices, dtype=np.intp)
+    rows = _rows(network, devices)
     since, then = np.asarray(delay), np.asarray(record, dtype=np.float64)
     deviation = LevelAware.of(network).deviation(Sources(rows, then, since, then), level, level_noise=level_noise)
     mean = level[..., None] * (1.0 + mean_deviation(network))

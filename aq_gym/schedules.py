@@ -5,6 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from aq_gym.network_checks import as_integer
+
+MOST_ENTRIES = 1_000_000_000  # of a schedule: a byte each
+
 
 def synchronised(n_devices: int, horizon: int, energy_budget: int) -> NDArray[np.bool_]:
     """(M, T): all devices sense in slots round(k T / (B + 1)), k = 1..B (Python's round: halves go to the even number).
@@ -12,7 +16,7 @@ def synchronised(n_devices: int, horizon: int, energy_budget: int) -> NDArray[np
     Column t - 1 is slot t. Where B > T slots coincide.
 
     Raises:
-        ValueError: a number below 1.
+        ValueError: no integer, a number below 1, or more entries than memory holds.
     """
     _check(n_devices, horizon, energy_budget)
     schedule = np.zeros((n_devices, horizon + 1), np.bool_)
@@ -26,7 +30,7 @@ def staggered(n_devices: int, horizon: int, energy_budget: int) -> NDArray[np.bo
     Column t - 1 is slot t. Where B > T slots coincide.
 
     Raises:
-        ValueError: a number below 1.
+        ValueError: no integer, a number below 1, or more entries than memory holds.
     """
     _check(n_devices, horizon, energy_budget)
     schedule = np.zeros((n_devices, horizon), np.bool_)
@@ -38,5 +42,9 @@ def staggered(n_devices: int, horizon: int, energy_budget: int) -> NDArray[np.bo
 
 def _check(n_devices: int, horizon: int, energy_budget: int) -> None:
     for name, value in (("n_devices", n_devices), ("horizon", horizon), ("energy_budget", energy_budget)):
-        if value < 1:
+        if as_integer(name, value) < 1:
             raise ValueError(f"{name}: expected at least 1, got {value}")
+        if value > MOST_ENTRIES:
+            raise ValueError(f"{name}: expected at most {MOST_ENTRIES:,}, got {value}")
+    if n_devices * horizon > MOST_ENTRIES:
+        raise ValueError(f"n_devices x horizon: expected at most {MOST_ENTRIES:,}, got {n_devices} x {horizon}")

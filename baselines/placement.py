@@ -118,7 +118,7 @@ def place_together(
         word: of `PLAYERS`.
         rounds: at most.
         episodes: that each set is judged by.
-        watch: told after each round, and at the start.
+        watch: called after each round, and at the start.
 
     Returns:
         The start and every round that paid; the last is the best.

@@ -14,25 +14,25 @@ import sys
 from collections.abc import Sequence
 
 from aq_gym import datasets
+from scripts.door import enter
 
 
-def main(args: Sequence[str] | None = None) -> int:
+def main(args: argparse.Namespace) -> None:
+    try:
+        folder = datasets.download(args.folder, base_url=args.url, retries=args.retries, progress=sys.stderr.isatty())
+    except ImportError as error:
+        raise ValueError(str(error)) from error
+    for name in datasets.FILES:
+        print(f"{folder / name}  intact")
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", help="where to put the files (default: data/raw/pku2018, or the mirror itself)")
     parser.add_argument("--url", default=datasets.SOURCE, help="where the files come from (default: %(default)s)")
     parser.add_argument("--retries", type=int, default=2, help="further attempts after a failure (default: 2)")
-    options = parser.parse_args(args)
-    try:
-        folder = datasets.download(
-            options.folder, base_url=options.url, retries=options.retries, progress=sys.stderr.isatty()
-        )
-    except (OSError, ValueError, ImportError) as error:
-        print(f"download_data: {error}", file=sys.stderr)
-        return 1
-    for name in datasets.FILES:
-        print(f"{folder / name}  intact")
-    return 0
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    enter(main, parse)

@@ -1,129 +1,118 @@
 """Fit networks to readings and write them as .npz files with their cards.
 
-    python -m scripts.fit_network                        # the three bundled networks, into aq_gym/instances
-    python -m scripts.fit_network --check                # compare them byte for byte, write nothing
+    python -m scripts.fit_network --readings a.csv b.csv --locations where.csv --name town --slot-minutes 60
+    python -m scripts.fit_network                        # the three bundled networks anew: the same bytes
+    python -m scripts.fit_network --check                # compare them with the bundled ones, write nothing
     python -m scripts.fit_network --field-statistics     # the numbers behind SensorNetwork.synthetic
-    python -m scripts.fit_network --readings a.csv b.csv --locations where.csv --name town --output networks
 
-The raw PKU files come from `python -m scripts.download_data`, or from the mirror that AQ_GYM_DATA names. Readings of
-one's own: a file for each uninterrupted period, a row a slot, a column a device, no header.
+Files go to data/processed, or to --output. Readings of one's own: a file for each uninterrupted period, a row a slot, a
+column a device, no header. The raw PKU files come from `python -m scripts.download_data`, or from the mirror that
+AQ_GYM_DATA names; --bundled writes their networks into the package, for whoever maintains it.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from aq_gym import calibration, datasets
-from aq_gym.network import INSTANCES, SensorNetwork
+from aq_gym.calibration import fit_files as fit
+from aq_gym.network import INSTANCES, SensorNetwork, bundled_names
+from aq_gym.tables import LARGEST_READING
+from scripts.door import enter
+from scripts.provenance import commit
 
-ROOT = Path(__file__).resolve().parents[1]
-
-
-def commit() -> str | None:
-    """The commit that the code is at, "-dirty" when it was changed since; None outside a repository."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
+OPTIONS = {"bin_width": 10.0, "min_level": 30.0, "slot_minutes": 10.0, "largest": LARGEST_READING}
+OUTPUT = Path("data") / "processed"
 
 
-def fit(
-    name: str, files: Sequence[Path], samples: Path | None, locations: Path | None, options: dict[str, Any]
-) -> SensorNetwork:
-    readings = datasets.load_readings(files)
-    network = calibration.fit(readings, None if samples is None else datasets.load_calibration(samples), **options)
-    coordinates = None if locations is None else datasets.load_locations(locations)
-    if coordinates is not None and len(coordinates) != network.n_locations:
-        raise ValueError(f"{locations} has {len(coordinates)} locations, the readings {network.n_locations} columns")
-    return calibration.rounded(dataclasses.replace(network, coordinates=coordinates, name=name))
+def digest(path: Path) -> str:
+    """The file's SHA-256; what a pipe held is gone by now."""
+    return f"sha256:{datasets.sha256_of(path)}" if path.is_file() else "a pipe"
 
 
 def card(
-    files: Sequence[Path],
-    samples: Path | None,
-    locations: Path | None,
-    options: dict[str, Any],
-    made_by: str | None,
+    files: Sequence[Path], samples: Path | None, locations: Path | None, options: dict[str, Any], made_by: str | None
 ) -> dict[str, Any]:
     """What the network was made of and how, for the JSON file beside it."""
-    used = {
-        "readings": files,
-        "calibration": [samples] if samples else [],
-        "locations": [locations] if locations else [],
-    }
+    used = {"readings": files, "calibration": [samples], "locations": [locations]}
     return {
-        "data": {
-            role: {path.name: f"sha256:{datasets.sha256_of(path)}" for path in paths} for role, paths in used.items()
-        },
+        "data": {role: {path.name: digest(path) for path in paths if path} for role, paths in used.items()},
         "options": {**options, "significant_digits": calibration.SIGNIFICANT_DIGITS},
         "made_by": "python -m scripts.fit_network",
         "commit": made_by,
     }
 
 
-def main(args: Sequence[str] | None = None) -> int:
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="folder with the raw PKU files (default: as scripts.download_data)")
-    parser.add_argument("--output", type=Path, default=INSTANCES, help="folder to write into (default: %(default)s)")
     parser.add_argument("--readings", type=Path, nargs="+", help="fit these files instead of the PKU data set")
     parser.add_argument("--calibration", type=Path, help="with --readings: sensors side by side, a row a sensor")
-    parser.add_argument(
-        "--locations", type=Path, help="with --readings: table with longitude and latitude, a row a device"
-    )
-    parser.add_argument("--name", default="custom", help="with --readings: name of the network and of the file")
-    parser.add_argument("--bin-width", type=float, default=10.0, help="width of a level's bin in ug/m3 (default: 10)")
+    parser.add_argument("--locations", type=Path, help="with --readings: longitude and latitude, a row a device")
+    parser.add_argument("--name", help="with --readings: name of the network and its file (default: custom)")
+    parser.add_argument("--slot-minutes", type=float, default=10.0, help="minutes between two rows (default: 10)")
+    parser.add_argument("--bin-width", type=float, default=10.0, help="width of a level's bin in µg/m³ (default: 10)")
     parser.add_argument("--min-level", type=float, default=30.0, help="smallest average used for a and b (default: 30)")
-    parser.add_argument("--check", action="store_true", help="compare with the files in --output, write nothing there")
-    parser.add_argument(
-        "--field-statistics", action="store_true", help="print the field statistics of pku2018 and stop"
-    )
-    arguments = parser.parse_args(args)
-    try:
-        return run(arguments)
-    except (OSError, ValueError) as error:
-        print(f"fit_network: {error}", file=sys.stderr)
-        return 1
+    parser.add_argument("--largest", type=float, default=LARGEST_READING, help="largest plausible reading (2000)")
+    parser.add_argument("--output", type=Path, help=f"folder to write into (default: {OUTPUT})")
+    parser.add_argument("--bundled", action="store_true", help="write the PKU networks into the package")
+    parser.add_argument("--check", action="store_true", help="compare with the bundled files, or those in --output")
+    parser.add_argument("--data", type=Path, help="folder with the raw PKU files (default: as scripts.download_data)")
+    parser.add_argument("--field-statistics", action="store_true", help="print those of pku2018 and stop")
+    return parser.parse_args(arguments)
 
 
-def run(arguments: argparse.Namespace) -> int:
-    if arguments.field_statistics:
+def folder_of(args: argparse.Namespace, options: dict[str, Any]) -> Path:
+    """Where files are written to or compared with; the package is refused unless a maintainer asks for it."""
+    own = [f"--{word}" for word in ("calibration", "locations", "name") if getattr(args, word) is not None]
+    if own and not args.readings:
+        raise ValueError(f"{', '.join(own)}: serves with --readings alone")
+    if args.bundled and (args.readings or args.output or options != OPTIONS):
+        raise ValueError("--bundled: writes the PKU networks of the default options into the package, nothing else")
+    name = "custom" if args.name is None else args.name
+    if name in bundled_names() or name.startswith("synthetic-") or Path(name).name != name:
+        raise ValueError(f"--name: {name!r} names a bundled or synthetic network or a folder, choose another")
+    folder: Path = args.output or (INSTANCES if args.bundled or (args.check and not args.readings) else OUTPUT)
+    if not args.bundled and not args.check and folder.resolve().is_relative_to(INSTANCES.parent):
+        raise ValueError(f"--output: {folder} is part of the package, choose another folder")
+    return folder
+
+
+def main(args: argparse.Namespace) -> None:
+    if args.field_statistics:
         for key, value in calibration.field_statistics(SensorNetwork.load("pku2018")).items():
             print(f"{key:24} {value:.6g}")
-        return 0
-    options = {"bin_width": arguments.bin_width, "min_level": arguments.min_level}
-    if arguments.readings:
-        jobs = {arguments.name: (arguments.readings, arguments.calibration, arguments.locations)}
+        return
+    options = {name: getattr(args, name) for name in OPTIONS}
+    output = folder_of(args, options)
+    if args.readings:
+        jobs = {args.name or "custom": (args.readings, args.calibration, args.locations)}
     else:
-        folder = arguments.data or datasets.data_folder()
+        raw = args.data or datasets.data_folder()
         for name, known_hash in datasets.FILES.items():
-            datasets.verify(folder / name, known_hash)
-        places = INSTANCES / "pku2018-locations.csv"
-        jobs = {
-            name: ([folder / file for file in files], folder / datasets.CALIBRATION, places)
-            for name, files in datasets.PERIODS.items()
-        }
+            datasets.verify(raw / name, known_hash)
+        rest = raw / datasets.CALIBRATION, INSTANCES / "pku2018-locations.csv"
+        jobs = {name: ([raw / file for file in files], *rest) for name, files in datasets.PERIODS.items()}
     networks = {name: fit(name, *job, options) for name, job in jobs.items()}  # all, before anything is written
-    made_by, different = commit(), 0  # before the first file changes the tree
+    made_by, lines, same = commit(), [], True  # before the first file changes the tree
     for name, network in networks.items():
-        path = arguments.output / f"{name}.npz"
-        if arguments.check:
+        path = output / f"{name}.npz"
+        if args.check:
             with tempfile.TemporaryDirectory() as scratch:
-                same = path.is_file() and network.save(Path(scratch) / path.name).read_bytes() == path.read_bytes()
-            print(f"{path}  {'the same bytes' if same else 'DIFFERENT'}")
-            different += not same
+                made = network.save(Path(scratch) / path.name).read_bytes()
+            equal = path.is_file() and made == path.read_bytes()
+            lines.append(f"{path}  {'the same bytes' if equal else 'DIFFERENT'}")
+            same &= equal
         else:
             network.save(path, card(*jobs[name], options, made_by))
-            print(f"{path}  {network}")
-    return int(different > 0)
+            lines.append(f"{path}\n{network.describe()}")
+    print("\n".join(lines))
+    if not same:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    enter(main, parse)

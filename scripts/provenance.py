@@ -11,11 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from aq_gym.datasets import sha256_of
-from baselines.paired_rollouts import available_cores
-from scripts.fit_network import ROOT, commit
 
+ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("aq_gym", "agents", "baselines", "scripts")
 PACKAGES = ("numpy", "numba", "torch", "gymnasium", "stable_baselines3")
+_SUFFIXES = {".py", ".json", ".npz", ".csv"}
+
+
+def commit() -> str | None:
+    """The commit that the code is at, "-dirty" when it was changed since; None outside a repository."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def sources() -> str:
@@ -24,9 +33,6 @@ def sources() -> str:
     for path in sorted(path for room in ROOMS for path in (ROOT / room).rglob("*") if path.suffix in _SUFFIXES):
         digest.update(f"{path.relative_to(ROOT).as_posix()}\0{sha256_of(path)}\0".encode())
     return digest.hexdigest()
-
-
-_SUFFIXES = {".py", ".json", ".npz", ".csv"}
 
 
 def processor() -> str:
@@ -43,11 +49,16 @@ def processor() -> str:
 
 
 def memory() -> float | None:
-    """Main memory [GiB]; None where the operating system does not tell."""
+    """Main memory [GiB]; None where the operating system does not say."""
     try:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
     except (AttributeError, ValueError, OSError):
         return None
+
+
+def cores() -> int:
+    """How many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _version(package: str) -> str | None:
@@ -58,7 +69,7 @@ def _version(package: str) -> str | None:
 
 
 def provenance() -> dict[str, Any]:
-    """All of it, one value a column of a CSV file; None where it cannot be told."""
+    """All of it, one value a column of a CSV file; None where it is unknown."""
     described, lock = commit(), ROOT / "requirements.lock"
     return {
         "commit": None if described is None else described.removesuffix("-dirty"),
@@ -66,7 +77,7 @@ def provenance() -> dict[str, Any]:
         "sources_sha256": sources(),
         "requirements_lock_sha256": sha256_of(lock) if lock.is_file() else None,
         "cpu": processor(),
-        "cores": available_cores(),
+        "cores": cores(),
         "memory_gib": memory(),
         "platform": platform.platform(),
         "python": platform.python_version(),
@@ -78,5 +89,5 @@ def signature(command: str) -> str:
     """A line on what printed a page: the command, the commit and the machine."""
     known = provenance()
     made = f"{known['commit']}{' with changes' if known['dirty'] else ''}"
-    cores = f"{known['cores']} core{'' if known['cores'] == 1 else 's'}"
-    return f"`{command}`, commit {made}, {cores} ({known['cpu']})."
+    count = f"{known['cores']} core{'' if known['cores'] == 1 else 's'}"
+    return f"`{command}`, commit {made}, {count} ({known['cpu']})."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import subprocess
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,15 @@ FORBIDDEN = {
     "scripts": {"tests"},
 }
 # The equations know no environment interface and no file format beyond NumPy's.
-PURE = {"inference.py", "kernels.py", "network.py"}
+PURE = {"inference.py", "dynamics.py", "network.py"}
 NOT_IN_PURE = {"gymnasium", "pettingzoo", "pandas", "matplotlib", "torch"}
+
+# The most lines that a file may have, by the folder that it lies in; the longest matching folder counts.
+MOST_LINES = {
+    **{"aq_gym": 300, "agents": 300, "baselines": 300, "scripts": 120},
+    **{"aq_gym/dynamics.py": 200, "aq_gym/kernels": 280, "agents/dqn.py": 260},
+    **{"baselines/exact": 280, "baselines/studies": 250},
+}
 
 TOP_LEVEL = {
     *("aq_gym", "agents", "baselines", "scripts", "data", "tests", "docs", ".ci", ".github"),
@@ -62,7 +70,7 @@ def test_the_check_sees_every_kind_of_import() -> None:
     assert not violations(
         "aq_gym", Path("aq_gym/forecasting/x.py"), "import torch\nfrom ..network import SensorNetwork"
     )
-    assert violations("aq_gym", Path("aq_gym/kernels.py"), "from gymnasium import Env")
+    assert violations("aq_gym", Path("aq_gym/dynamics.py"), "from gymnasium import Env")
     assert imported("from .. import network\nfrom .x import y", ("aq_gym", "envs")) == {
         "aq_gym.network": 1,
         "aq_gym.envs.x.y": 2,
@@ -75,6 +83,58 @@ def test_arrows(root: Path, room: str) -> None:
     assert modules, f"no module in {room}/"
     bad = [line for path in modules for line in violations(room, path.relative_to(root), path.read_text("utf-8"))]
     assert not bad, "imports against the arrows:\n" + "\n".join(bad)
+
+
+def module_name(path: Path) -> str:
+    """The dotted name of a module, from its path relative to the root."""
+    parts = path.with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def circle(sources: dict[Path, str]) -> list[str]:
+    """The modules of one import circle, or nothing; imports inside functions and for type checkers count."""
+    modules = {module_name(path) for path in sources}
+    graph: dict[str, set[str]] = {}
+    for path, source in sources.items():
+        imports = graph.setdefault(module_name(path), set())
+        for name in imported(source, path.parts[:-1]):
+            while name and name not in modules:  # `from package.module import name` imports package.module
+                name = name.rpartition(".")[0]
+            imports |= {name} - {"", module_name(path)}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_the_check_sees_circles() -> None:
+    a, b, package = Path("agents/a.py"), Path("agents/b.py"), Path("agents/__init__.py")
+    assert not circle({a: "from agents import b", b: "import numpy", package: "from agents.a import x"})
+    assert circle({a: "def f():\n    from agents import b", b: "from .a import x", package: ""})
+    assert circle({a: "from agents import x", b: "", package: "from agents.a import x"})
+
+
+def test_no_import_circle(root: Path) -> None:
+    sources = {p.relative_to(root): p.read_text("utf-8") for room in ROOMS for p in (root / room).rglob("*.py")}
+    found = circle(sources)
+    assert not found, "import circle: " + " -> ".join(found)
+
+
+def most_lines(path: Path) -> int:
+    """The limit for a file, from its path relative to the root."""
+    return next(MOST_LINES[str(place)] for place in (path, *path.parents) if str(place) in MOST_LINES)
+
+
+def test_the_limit_of_the_nearest_folder_counts() -> None:
+    assert most_lines(Path("aq_gym/kernels/maps.py")) == MOST_LINES["aq_gym/kernels"] < MOST_LINES["aq_gym"]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_file_is_long(root: Path, room: str) -> None:
+    lines = {p.relative_to(root): len(p.read_text("utf-8").splitlines()) for p in (root / room).rglob("*.py")}
+    long = [f"{path}: {n} lines, at most {most_lines(path)}" for path, n in lines.items() if n > most_lines(path)]
+    assert not long, "files with two subjects:\n" + "\n".join(long)
 
 
 def test_top_level(root: Path) -> None:

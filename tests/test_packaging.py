@@ -124,6 +124,12 @@ def test_wheel_holds_the_world_alone(root: Path, wheel: Path) -> None:
     assert {str(p.relative_to(root)) for p in wanted} == {n for n in names if n.startswith("aq_gym/")}
 
 
+def test_the_rooms_are_imported_from_any_folder(root: Path, tmp_path: Path) -> None:
+    code = "import agents, baselines, scripts; print(agents.__file__, baselines.__file__, scripts.__file__)"
+    where = run(sys.executable, "-c", code, cwd=tmp_path, env=clean_environment(tmp_path)).split()
+    assert [Path(x).parent.parent for x in where] == [root] * 3
+
+
 @pytest.mark.slow
 def test_core_alone_plays_every_id(core_venv: Path, tmp_path: Path) -> None:
     import gymnasium as gym
@@ -181,7 +187,7 @@ def test_lock_covers_the_extras(root: Path) -> None:
     config = configparser.ConfigParser()
     config.read(root / "setup.cfg")
     wanted = config["options"]["install_requires"].split()
-    for extra in ("render", "train", "placement", "dev"):
+    for extra in ("render", "train", "placement", "forecasting", "service", "dev"):
         wanted += config["options.extras_require"][extra].split()
     for requirement in map(Requirement, wanted):
         assert canonicalize_name(requirement.name) in pins, f"{requirement.name} is not in requirements.lock"

@@ -1,9 +1,9 @@
 """What a set of locations is worth under a fixed power control matrix: the fitness of Algorithm 3, compiled.
 
-The kernel uses the units of `aq_gym.kernels`: with c = (δ²u² + dσ²)/e² and s = u/e - 1 a source says s + a_ij with
-precision 1/(c + b_ij), and J = e sqrt(S0 + S1²)/S0 with S0 = Σ 1/(c + b) and S1 = Σ (s + a)/(c + b). A term belongs
-to a row of the schedule and a location, so that in small problems it is computed once for many sets. Slots in which
-every row has the same c and s count as one, with the sum of their levels.
+In units of the level e: with c = (δ²u² + dσ²)/e² and s = u/e - 1 a source says s + a_ij with precision 1/(c + b_ij),
+and J = e sqrt(S0 + S1²)/S0 with S0 = Σ 1/(c + b) and S1 = Σ (s + a)/(c + b). A term belongs to a row of the schedule
+and a location, so that it is computed once for many sets. Slots in which every row has the same c and s count as one,
+with the sum of their levels.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from aq_gym.network import SensorNetwork
+from aq_gym.placement._kernel import GROUP, Sets, Slots, average_errors
 
-_LANES = 8  # doubles in the widest vector register
-_SOURCES = 640  # rows times locations up to which sets share their terms: 320 KiB, a part of a core's cache
+_WIDTH, _REGISTERS = 32, 16  # locations side by side: at most, and a multiple of
+_SMALL = 640  # rows times locations up to which the terms of all sources fit into a core's cache
 _FEWEST, _MOST = 64, 4096  # sets that one thread evaluates at a time
 
 
@@ -84,13 +85,8 @@ class Fitness:
             )
         self.network, self.n_devices, self.n_slots = network, *matrix.shape
         self.threads = threads or min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
-        state = _sources(network, matrix.astype(np.bool_), path)
-        if fuse_measured:
-            state[..., 2] = 0.0
-        self._state, self._weight = _merged(state, path[1:] / (self.n_slots * network.n_locations))
-        self._together = self.n_devices * network.n_locations <= _SOURCES  # for good: the last bits differ
-        self._relation = _in_blocks(network) if self._together else _in_rows(network)
-        self._fresh_error = np.sqrt(network.measurement_variance)
+        self._slots = _different_slots(network, matrix.astype(np.bool_), path, fuse_measured)
+        self._width = min(_WIDTH, -(-network.n_locations // _REGISTERS) * _REGISTERS)
         self.evaluations = 0
 
     def __call__(self, sets: ArrayLike) -> NDArray[np.float64]:
@@ -104,46 +100,26 @@ class Fitness:
             ValueError: a set that is empty, too large, or names a location twice or one that does not exist.
         """
         rows = self._checked(sets)
-        found = np.empty(len(rows))
-        evaluate = self._evaluate_together if self._together else self._evaluate
-        size = min(max(-(-len(rows) // self.threads), _FEWEST), _MOST) if self._together else _FEWEST
-        parts = [slice(i, i + size) for i in range(0, len(rows), size)]
-        if len(parts) == 1 or self.threads == 1:
-            for part in parts:
-                evaluate(rows[part], found[part])
-        else:
-            with ThreadPoolExecutor(self.threads) as pool:
-                list(pool.map(lambda part: evaluate(rows[part], found[part]), parts))
+        most = _MOST if self.n_devices * self.network.n_locations <= _SMALL else _FEWEST
+        size = min(max(-(-len(rows) // self.threads), _FEWEST), most)
+        parts = [rows[i : i + size] for i in range(0, len(rows), size)]
+        with ThreadPoolExecutor(self.threads) as pool:
+            found = list(pool.map(self._evaluate, parts)) if self.threads > 1 else list(map(self._evaluate, parts))
         self.evaluations += len(rows)
-        return found
+        return np.concatenate([np.zeros(0), *found])
 
-    def _evaluate(self, rows: NDArray[np.int64], found: NDArray[np.float64]) -> None:
-        from aq_gym.kernels import aligned
-        from aq_gym.placement._kernel import average_errors
-
-        room = aligned((4, self._relation.shape[2]))
-        average_errors(
-            rows, self._state, self._weight, self._relation, self.network.n_locations, self._fresh_error, room, found
-        )
-
-    def _evaluate_together(self, rows: NDArray[np.int64], found: NDArray[np.float64]) -> None:
-        from aq_gym.kernels import LANES, aligned
-        from aq_gym.placement._kernel import ROW, TAIL, average_errors_together
-
-        n, (n_sets, m) = self.network.n_locations, rows.shape
+    def _evaluate(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        network, m = self.network, rows.shape[1]
         there = rows >= 0
-        keys = rows + n * np.arange(m)
-        used = np.zeros(m * n, np.bool_)
-        used[keys[there]] = True
-        pairs = np.stack(np.divmod(np.flatnonzero(used), n), axis=1)
-        places = (1 + np.cumsum(used)) * ROW
-        sources = np.zeros((n_sets, 1 + TAIL * max(1, -(-(m - 1) // TAIL))), np.uint64)
-        sources[:, :m] = np.where(there, places[keys], 0)
-        measured, table = np.zeros(self.n_devices + 1), aligned(((2 + len(pairs)) * ROW,))
-        average_errors_together(
-            LANES, n, there.sum(axis=1), sources, pairs, self._state, self._weight, self._relation, self._fresh_error,
-            measured, table, found,
-        )  # fmt: skip
+        keys = rows + network.n_locations * np.arange(m)  # of a source: its device and location in one number
+        used, numbers = np.unique(keys[there], return_inverse=True)
+        members = np.zeros((len(rows), 1 + GROUP * max(1, -(-(m - 1) // GROUP))), np.int64)
+        members[:, :m][there] = 1 + numbers
+        sets = Sets(np.stack(np.divmod(used, network.n_locations), axis=1), members, there.sum(axis=1))
+        fresh_error = float(np.sqrt(network.measurement_variance))
+        return average_errors(
+            sets, self._slots, network.mean_relation, network.variance_relation, fresh_error, self._width
+        )
 
     def _checked(self, sets: ArrayLike) -> NDArray[np.int64]:
         given = np.asarray(sets)
@@ -175,47 +151,17 @@ def all_sets(n_locations: int, n_devices: int, chunk: int = 4096) -> Iterator[ND
         left -= size
 
 
-def _sources(network: SensorNetwork, schedule: NDArray[np.bool_], path: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(T, M, 3) of each device in each slot: c, s, and 1 where it sensed in that slot."""
-    m, n_slots = schedule.shape
+def _different_slots(
+    network: SensorNetwork, schedule: NDArray[np.bool_], path: NDArray[np.float64], fuse_measured: bool
+) -> Slots:
+    """What the devices know in the slots of a schedule, (M, T), and path; slots that are alike count as one."""
+    n_slots = schedule.shape[1]
     slots = np.arange(1, n_slots + 1)
     last = np.maximum.accumulate(np.where(schedule, slots, 0), axis=1)  # (M, T)
-    record, level = path[last], path[1:]
-    delay = slots - last
+    record, level, delay = path[last], path[1:], slots - last
     spread = network.measurement_variance * np.square(record) + network.temporal_variance * delay
-    source = np.empty((n_slots, m, 3))
-    source[..., 0] = (spread / np.square(level)).T
-    source[..., 1] = (record / level - 1.0).T
-    source[..., 2] = (delay == 0).T
-    return source
-
-
-def _merged(state: NDArray[np.float64], weight: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
-    """The different ones of T states, in the order in which they first occur, and the sums of their weights."""
-    index: dict[bytes, int] = {}
-    number = np.array([index.setdefault(one.tobytes(), len(index)) for one in state])
-    summed = np.zeros(len(index))
-    np.add.at(summed, number, weight)
-    return state[np.unique(number, return_index=True)[1]], summed
-
-
-def _in_rows(network: SensorNetwork) -> NDArray[np.float64]:
-    """(2, N, P) a and b, the rows padded to whole vector registers."""
-    from aq_gym.kernels import aligned
-
-    n = network.n_locations
-    relation = aligned((2, n, -(-n // _LANES) * _LANES))
-    relation[0, :, :n], relation[1, :, :n] = network.mean_relation, network.variance_relation
-    return relation
-
-
-def _in_blocks(network: SensorNetwork) -> NDArray[np.float64]:
-    """(blocks N ROW,) a and then b from every location to a block of LANES others, block after block."""
-    from aq_gym.kernels import LANES, aligned
-
-    n = network.n_locations
-    relation = np.zeros((2, n, -(-n // LANES) * LANES))
-    relation[0, :, :n], relation[1, :, :n] = network.mean_relation, network.variance_relation
-    blocks = aligned((relation.size,))
-    blocks[:] = relation.reshape(2, n, -1, LANES).transpose(2, 1, 0, 3).ravel()
-    return blocks
+    known = np.stack([spread / np.square(level), record / level - 1.0, delay == 0], axis=2)  # (M, T, 3)
+    different, number = np.unique(known.swapaxes(0, 1).reshape(n_slots, -1), axis=0, return_inverse=True)
+    weight = np.bincount(number.ravel(), weights=level / (n_slots * network.n_locations)).astype(np.float64)
+    c, s, fresh = np.moveaxis(different.reshape(len(weight), -1, 3), 2, 0)
+    return Slots(c.copy(), s.copy(), (fresh > 0) & (not fuse_measured), weight)

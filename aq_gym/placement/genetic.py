@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from aq_gym.placement.saved_state import checked_state
 from aq_gym.placement.search import Errors, Placement, random_sets
 
 
@@ -48,6 +49,18 @@ class Round:
     best: float  # error of the best gene [µg/m³]
     mean: float  # over the surviving genes [µg/m³]
     idle: int  # rounds since the best one improved
+
+
+class _Population(NamedTuple):
+    """All that a step changes, beside the errors that it came to know."""
+
+    genes: NDArray[np.bool_]  # (K, N)
+    values: NDArray[np.float64]  # (K,) their errors [µg/m³]
+    rounds: int
+    idle: int
+    seconds: float
+    history: tuple[tuple[int, float], ...]  # (evaluations, best error) whenever the best one improved
+    generator: Mapping[str, Any]  # state of the random generator
 
 
 class GeneticSearch:
@@ -92,13 +105,36 @@ class GeneticSearch:
                     f"{'none' if labels is None else f'{len(np.unique(labels))} clusters of shape {labels.shape}'}"
                 )
             self._clusters = np.unique(labels, return_inverse=True)[1]
-        self._rng = np.random.default_rng(seed)
-        self._known: dict[bytes, float] = {}
-        self._genes = np.zeros((0, n_locations), np.bool_)
-        self._values = np.zeros(0)
-        self.rounds, self.evaluations, self.idle = -1, 0, 0  # rounds of evolution; -1: no genes yet
-        self.seconds = 0.0
-        self._history: list[tuple[int, float]] = []
+        self._known: dict[tuple[int, ...], float] = {}  # errors of all sets that were evaluated [µg/m³]
+        self._now = _Population(
+            np.zeros((0, n_locations), np.bool_),
+            np.zeros(0),
+            -1,
+            0,
+            0.0,
+            (),
+            np.random.default_rng(seed).bit_generator.state,
+        )
+
+    @property
+    def rounds(self) -> int:
+        """Rounds of evolution so far; -1: no genes yet."""
+        return self._now.rounds
+
+    @property
+    def idle(self) -> int:
+        """Rounds since the best gene improved."""
+        return self._now.idle
+
+    @property
+    def seconds(self) -> float:
+        """Time that the steps took."""
+        return self._now.seconds
+
+    @property
+    def evaluations(self) -> int:
+        """Sets that were evaluated."""
+        return len(self._known)
 
     @property
     def finished(self) -> bool:
@@ -108,39 +144,33 @@ class GeneticSearch:
     def step(self) -> Round:
         """The first genes, or one round of mutation, recombination and selection.
 
-        An interrupted step leaves the search as it was before, but for the errors that were already evaluated.
+        An interrupted step leaves the search as it was before, but for the errors that were already evaluated: the
+        population changes by the one assignment at the end.
         """
-        generator = self._rng.bit_generator.state
-        try:
-            return self._step()
-        except BaseException:
-            self._rng.bit_generator.state = generator
-            raise
-
-    def _step(self) -> Round:
-        began = time.perf_counter()
-        before = float(self._values.min()) if len(self._values) else np.inf
-        if self.rounds < 0:
-            genes = self._first_genes()
+        began, now, rng = time.perf_counter(), self._now, np.random.default_rng()
+        rng.bit_generator.state = now.generator
+        before = float(now.values.min(initial=np.inf))
+        if now.rounds < 0:
+            genes = self._first_genes(rng)
         else:
             flip = 1.2 / self.n_locations if self.config.flip is None else self.config.flip
-            mutated = self._genes ^ (self._rng.random(self._genes.shape) < flip)
-            genes = np.concatenate([self._genes, mutated, self._recombined(self._genes)])
+            mutated = now.genes ^ (rng.random(now.genes.shape) < flip)
+            genes = np.concatenate([now.genes, mutated, self._recombined(now.genes, rng)])
         genes = np.unique(genes, axis=0)
         size = genes.sum(axis=1)
         genes = genes[(size >= 1) & (size <= self.n_devices)]
         values = self._evaluated(genes)
-        self._genes, self._values = self._selected(genes, values)
-        best = float(self._values.min())
-        if best < before:
-            self._history.append((self.evaluations, best))
-        self.idle = 0 if best < before else self.idle + 1
-        self.rounds += 1
-        self.seconds += time.perf_counter() - began
-        return Round(self.rounds, self.evaluations, best, float(self._values.mean()), self.idle)
+        survivors = self._selected(values, rng)
+        genes, values = genes[survivors], values[survivors]
+        best = float(values.min())
+        improved = best < before
+        history = (*now.history, (self.evaluations, best)) if improved else now.history
+        idle, seconds = 0 if improved else now.idle + 1, now.seconds + time.perf_counter() - began
+        self._now = _Population(genes, values, now.rounds + 1, idle, seconds, history, rng.bit_generator.state)
+        return Round(self.rounds, self.evaluations, best, float(values.mean()), idle)
 
     def run(self, watch: Callable[[Round], None] | None = None) -> Placement:
-        """Search to the end, or on from where it stands; `watch` is told after every round."""
+        """Search to the end, or on from where it stands; `watch` is called after every round."""
         while not self.finished:
             found = self.step()
             if watch:
@@ -153,107 +183,100 @@ class GeneticSearch:
         Raises:
             RuntimeError: no step was made yet.
         """
-        if not len(self._values):
+        genes, values, _, _, seconds, history, _ = self._now
+        if not len(values):
             raise RuntimeError("no gene was evaluated yet: call step or run first")
-        best = int(self._values.argmin())
-        locations = tuple(int(x) for x in np.flatnonzero(self._genes[best]))
-        return Placement(
-            "genetic", locations, float(self._values[best]), self.evaluations, self.seconds, tuple(self._history)
-        )
+        best = int(values.argmin())
+        return Placement("genetic", _locations(genes[best]), float(values[best]), self.evaluations, seconds, history)
 
     def state(self) -> dict[str, Any]:
         """Everything that changes, as plain JSON values."""
+        now = self._now
+        return {
+            **self._settings(),
+            "rounds": now.rounds,
+            "idle": now.idle,
+            "evaluations": self.evaluations,
+            "seconds": now.seconds,
+            "history": [list(x) for x in now.history],
+            "genes": [list(_locations(gene)) for gene in now.genes],
+            "values": now.values.tolist(),
+            "known": [[list(locations), value] for locations, value in self._known.items()],
+            "generator": now.generator,
+        }
+
+    def restore(self, state: Any) -> None:
+        """Take up a search where `state` was called.
+
+        Raises:
+            ValueError: the state of a search with other settings, or no state of a search at all: a field of the wrong
+                type, sets that are none, errors that are not those of their sets. The message names the field.
+        """
+        saved = checked_state(state, self._settings(), self.config.rounds, self.config.kept + self.config.drawn)
+        errors = self._errors(self._padded(list(saved.known)))
+        off = ~np.isclose(errors, list(saved.known.values()), rtol=1e-9, atol=0.0)
+        if off.any():
+            locations, value = list(saved.known.items())[int(off.argmax())]
+            raise ValueError(f"known: {list(locations)} has the error {errors[off][0]}, not {value}")
+        genes = np.zeros((len(saved.genes), self.n_locations), np.bool_)
+        for gene, locations in zip(genes, saved.genes, strict=True):
+            gene[list(locations)] = True
+        values = np.array([saved.known[locations] for locations in saved.genes])
+        self._known = saved.known
+        self._now = _Population(genes, values, saved.rounds, saved.idle, saved.seconds, saved.history, saved.generator)
+
+    def _settings(self) -> dict[str, Any]:
         return {
             "config": dataclasses.asdict(self.config),
             "seed": self.seed,
             "n_locations": self.n_locations,
             "n_devices": self.n_devices,
-            "rounds": self.rounds,
-            "idle": self.idle,
-            "evaluations": self.evaluations,
-            "seconds": self.seconds,
-            "history": [list(x) for x in self._history],
-            "genes": [np.flatnonzero(gene).tolist() for gene in self._genes],
-            "values": self._values.tolist(),
-            "known": [[np.flatnonzero(self._gene(key)).tolist(), value] for key, value in self._known.items()],
-            "generator": self._rng.bit_generator.state,
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take up a search where `state` was called.
-
-        Raises:
-            ValueError: the state of a search with other settings; the message lists what differs.
-        """
-        own = {
-            "config": dataclasses.asdict(self.config),
-            "seed": self.seed,
-            "n_locations": self.n_locations,
-            "n_devices": self.n_devices,
-        }
-        other = [
-            f"{name} was {state.get(name)!r}, here {value!r}" for name, value in own.items() if state.get(name) != value
-        ]
-        if other:
-            raise ValueError("the search was begun with other settings: " + "; ".join(other))
-        self.rounds, self.idle, self.evaluations = state["rounds"], state["idle"], state["evaluations"]
-        self.seconds = state["seconds"]
-        self._history = [(int(at), float(best)) for at, best in state["history"]]
-        self._genes = np.array([self._bits(gene) for gene in state["genes"]], np.bool_).reshape(-1, self.n_locations)
-        self._values = np.array(state["values"], np.float64)
-        self._known = {self._bits(gene).tobytes(): float(value) for gene, value in state["known"]}
-        self._rng.bit_generator.state = state["generator"]
-
-    def _first_genes(self) -> NDArray[np.bool_]:
+    def _first_genes(self, rng: np.random.Generator) -> NDArray[np.bool_]:
         count = self.config.kept + self.config.drawn
         genes = np.zeros((count, self.n_locations), np.bool_)
         if self._clusters is None:
-            np.put_along_axis(genes, random_sets(self.n_locations, self.n_devices, count, self._rng), True, axis=1)
+            np.put_along_axis(genes, random_sets(self.n_locations, self.n_devices, count, rng), True, axis=1)
             return genes
         for number in range(self.n_devices):
             members = np.flatnonzero(self._clusters == number)
-            genes[np.arange(count), self._rng.choice(members, count)] = True
+            genes[np.arange(count), rng.choice(members, count)] = True
         return genes
 
-    def _recombined(self, genes: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def _recombined(self, genes: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
         """Both children of one-point crossings of random pairs; with an odd number one gene stays alone."""
-        order = self._rng.permutation(len(genes))
+        order = rng.permutation(len(genes))
         pairs = len(genes) // 2
         one, two = genes[order[:pairs]], genes[order[pairs : 2 * pairs]]
-        point = self._rng.integers(1, max(2, self.n_locations), size=(pairs, 1))
+        point = rng.integers(1, max(2, self.n_locations), size=(pairs, 1))
         left = np.arange(self.n_locations) < point
         return np.concatenate([np.where(left, one, two), np.where(left, two, one)])
 
     def _evaluated(self, genes: NDArray[np.bool_]) -> NDArray[np.float64]:
-        keys = [gene.tobytes() for gene in genes]
-        new = [i for i, key in enumerate(keys) if key not in self._known]
+        keys = [_locations(gene) for gene in genes]
+        new = [key for key in keys if key not in self._known]
         if new:
-            sets = np.full((len(new), self.n_devices), -1, np.int64)
-            for row, i in enumerate(new):
-                locations = np.flatnonzero(genes[i])
-                sets[row, : len(locations)] = locations
-            found = self._errors(sets)
-            self.evaluations += len(new)
-            self._known.update((keys[i], float(value)) for i, value in zip(new, found, strict=True))
+            self._known.update(zip(new, self._errors(self._padded(new)).tolist(), strict=True))
         return np.array([self._known[key] for key in keys])
 
-    def _selected(
-        self, genes: NDArray[np.bool_], values: NDArray[np.float64]
-    ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-        """The K1 best, and K2 of the others by lot."""
+    def _padded(self, sets: list[tuple[int, ...]]) -> NDArray[np.int64]:
+        """(K, M) the sets as `Errors` take them, filled up with -1."""
+        rows = np.full((len(sets), self.n_devices), -1, np.int64)
+        for row, locations in zip(rows, sets, strict=True):
+            row[: len(locations)] = locations
+        return rows
+
+    def _selected(self, values: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:
+        """Numbers of the K1 best genes, and of K2 others that are drawn."""
         order = np.argsort(values, kind="stable")
-        kept, rest = order[: self.config.kept], order[self.config.kept :]
+        best, rest = order[: self.config.kept], order[self.config.kept :]
         count = min(self.config.drawn, len(rest))
-        if count:
-            odds = 1.0 / values[rest]
-            drawn = self._rng.choice(rest, count, replace=False, p=odds / odds.sum())
-            kept = np.concatenate([kept, drawn])
-        return genes[kept], values[kept]
+        if not count:
+            return best
+        odds = 1.0 / values[rest]
+        return np.concatenate([best, rng.choice(rest, count, replace=False, p=odds / odds.sum())])
 
-    def _gene(self, key: bytes) -> NDArray[np.bool_]:
-        return np.frombuffer(key, np.bool_)
 
-    def _bits(self, locations: list[int]) -> NDArray[np.bool_]:
-        gene = np.zeros(self.n_locations, np.bool_)
-        gene[locations] = True
-        return gene
+def _locations(gene: NDArray[np.bool_]) -> tuple[int, ...]:
+    return tuple(np.flatnonzero(gene).tolist())

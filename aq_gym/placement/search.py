@@ -116,7 +116,7 @@ def greedy_search(
         n_locations: N.
         n_devices: M.
         start: (M,) locations to begin the swaps with instead of those of forward selection.
-        watch: told evaluations and the best error after each round.
+        watch: called with evaluations and the best error after each round.
 
     Raises:
         ValueError: more devices than locations, or none; a start that is no set of M locations.
@@ -162,7 +162,7 @@ def exhaustive_search(
         errors: what is minimised.
         n_locations: N.
         n_devices: M.
-        watch: told how many sets are done, of how many.
+        watch: called with how many sets are done, of how many.
 
     Raises:
         ValueError: more devices than locations, or none; more than `MOST_SETS` sets.

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aq_gym import SensorNetwork, datasets, network
+from aq_gym import SensorNetwork, datasets, synthetic
 from aq_gym.calibration import DEFAULT_MEASUREMENT_VARIANCE, field_statistics, fit, rounded
 
 FIRST = np.array([[40.0, 60.0], [50.0, 50.0], [8.0, 2.0]])  # averages 50, 50, 5
@@ -55,9 +55,41 @@ def test_default_measurement_variance_is_that_of_pku() -> None:
 
 def test_frames_lists_and_arrays_are_alike() -> None:
     want = fit([FIRST, SECOND])
+    assert fit([pd.DataFrame(FIRST).convert_dtypes(), np.ma.array(SECOND)]) == want
+    assert fit([FIRST.astype(str), pd.DataFrame(SECOND).astype(object)]) == want
     assert fit([pd.DataFrame(FIRST), pd.DataFrame(SECOND).astype(int)]) == want
     assert fit([FIRST.tolist(), np.asfortranarray(SECOND)]) == want
     assert fit((FIRST, SECOND)) == want
+
+
+def test_columns_of_frames_are_the_same_devices() -> None:
+    first, second = pd.DataFrame(FIRST, columns=["a", "b"]), pd.DataFrame(SECOND, columns=["a", "b"])
+    assert fit([first, second]) == fit([FIRST, SECOND]) == fit([first, SECOND])
+    with pytest.raises(ValueError, match=r"readings\[1\] column 0 is 'b', in readings\[0\] it is 'a'.*same order"):
+        fit([first, second[["b", "a"]]])
+    with pytest.raises(ValueError, match=r"readings\[1\] has several columns named 'a'"):
+        fit([first, second.set_axis(["a", "a"], axis=1)])
+
+
+def test_an_index_of_times_says_how_long_a_slot_is() -> None:
+    def frame(minutes: list[int], zone: str | None = None) -> pd.DataFrame:
+        return pd.DataFrame(FIRST, index=pd.Timestamp("2018-03-01", tz=zone) + pd.to_timedelta(minutes, unit="min"))
+
+    assert fit([FIRST]).slot_minutes == fit([frame([0, 10, 20])]).slot_minutes == 10.0
+    for zone in (None, "Asia/Shanghai"):
+        with pytest.raises(ValueError, match=r"readings\[0\] row 1 is 60 minutes after .*give slot_minutes=60"):
+            fit([frame([0, 60, 120], zone)])
+        assert fit([frame([0, 60, 120], zone)], slot_minutes=60).slot_minutes == 60.0
+    for times in ([0, 10, 40], [0, 0, 10], [20, 0, 5]):
+        with pytest.raises(ValueError, match="split the table at its gaps"):
+            fit([frame(times)])
+
+
+def cells(other: Any) -> pd.DataFrame:
+    """A frame of objects with another cell in row 1, column 0."""
+    frame = pd.DataFrame(FIRST).astype(object)
+    frame.iat[1, 0] = other
+    return frame
 
 
 @pytest.mark.parametrize(
@@ -72,19 +104,54 @@ def test_frames_lists_and_arrays_are_alike() -> None:
         (([np.zeros((0, 2))],), {}, r"readings\[0\] must be a non-empty table"),
         (([np.zeros(4)],), {}, r"readings\[0\] must be a non-empty table"),
         (([[[1, 2], [3]]],), {}, r"readings\[0\] is not a rectangular table"),
-        (([[["a", "b"], ["c", "d"]]],), {}, r"readings\[0\] is not a rectangular table of numbers"),
-        (([[[40, 41], [40, -1]]],), {}, r"readings\[0\] row 1, column 1 is -1.0"),
-        (([[[40, np.nan], [40, 1]]],), {}, r"readings\[0\] row 0, column 1 is nan"),
-        (([[[40, 1], [np.inf, 1]]],), {}, r"readings\[0\] row 1, column 0 is inf"),
+        (([[["a", "b"], ["c", "d"]]],), {}, r"readings\[0\] row 0, column 0: 'a' is not a number"),
+        (([[[40, 41], [40, -1]]],), {}, r"readings\[0\] row 1, column 1: -1 is not a concentration"),
+        (([[[40, np.nan], [40, 1]]],), {}, r"readings\[0\] row 0, column 1: nan is not finite"),
+        (([[[40, 1], [np.inf, 1]]],), {}, r"readings\[0\] row 1, column 0: inf is not finite"),
         (([FIRST], [[1.0, 2.0]]), {}, r"calibration has 1 row\(s\): at least 2 sensors"),
         (([FIRST], [[1.0, 0.0], [2.0, 0.0]]), {}, "calibration column 1 is all zero"),
         (([FIRST], [[1.0, 2.0], [1.0, 2.0]]), {}, "show no measurement error"),
-        (([FIRST], [[1.0, 2.0], [1.0, -2.0]]), {}, "calibration row 1, column 1 is -2.0"),
+        (([FIRST], [[1.0, 2.0], [1.0, -2.0]]), {}, "calibration row 1, column 1: -2.0 is not a concentration"),
         (([FIRST],), {"bin_width": 0.0}, "bin_width must be finite and positive"),
-        (([FIRST],), {"bin_width": "wide"}, "bin_width must be a number"),
+        (([FIRST],), {"bin_width": "wide"}, "bin_width must be one real number"),
         (([FIRST],), {"bin_width": 1e-9}, "levels, at most 10000 are allowed"),
         (([FIRST],), {"min_level": -1.0}, "min_level must be finite and not negative"),
         (([FIRST],), {"min_level": 500.0}, r"min_level=500 leaves 0 slot\(s\) of 3.*lower it"),
+        (([FIRST],), {"bin_width": 1e-320}, "makes inf levels, at most 10000"),
+        (([FIRST],), {"bin_width": True}, "bin_width must be one real number"),
+        (([FIRST],), {"slot_minutes": 0}, r"slot_minutes must be finite and positive \[minutes\]"),
+        (([FIRST],), {"slot_minutes": "10"}, "slot_minutes must be one real number"),
+        (([FIRST],), {"largest": -1}, "largest must be finite and positive"),
+        (([FIRST],), {"largest": 55.0}, r"readings\[0\] row 0, column 1: 60 is above 55 µg/m³.*raise `largest`"),
+        (
+            ([FIRST, SECOND * 1e300],),
+            {},
+            r"readings\[1\] row 0, column 0: 9e\+301 is above 2000 .*so is the whole column",
+        ),
+        (([FIRST], [[1.0, 2.0], [1.0, 2e9]]), {}, r"calibration row 1, column 1: 2e\+09 is above 2000"),
+        ((None,), {}, r"readings must be a list of \(T, N\) tables, got NoneType"),
+        (("a.csv",), {}, r"readings must be a list of \(T, N\) tables, got str"),
+        (({"a": FIRST},), {}, r"readings must be a list of \(T, N\) tables, got dict"),
+        (([FIRST > 50],), {}, r"readings\[0\] is not a rectangular table of numbers: it holds bool values"),
+        (([FIRST + 1j],), {}, r"readings\[0\] .* it holds complex128 values"),
+        (([FIRST.astype("datetime64[s]")],), {}, r"readings\[0\] .* it holds datetime64\[s\] values"),
+        (([FIRST.astype("S5")],), {}, r"readings\[0\] .* it holds \|S5 values"),
+        (([np.ma.masked_less(FIRST, 5)],), {}, r"readings\[0\] row 2, column 1 is masked"),
+        (
+            ([pd.DataFrame(FIRST).mask(FIRST < 5).convert_dtypes()],),
+            {},
+            r"readings\[0\] row 2, column 1: <NA> .* missing",
+        ),
+        (([cells(pd.NaT)],), {}, "row 1, column 0: NaT .* marks a missing reading"),
+        (([cells(None)],), {}, "row 1, column 0: None .* marks a missing reading"),
+        (([cells("NA")],), {}, "row 1, column 0: 'NA' .* marks a missing reading"),
+        (([cells("12,5")],), {}, "row 1, column 0: '12,5' is not a number; .* decimal point"),
+        (([cells("１２")],), {}, "row 1, column 0: '１２' is not a number; write it with the digits 0-9"),
+        (([cells(True)],), {}, "row 1, column 0: True is not a number"),
+        (([cells(5 + 0j)],), {}, r"row 1, column 0: \(5\+0j\) is not a number"),
+        (([cells(10**400)],), {}, "row 1, column 0: 10+ is not finite"),
+        (([cells([1])],), {}, r"row 1, column 0: \[1\] is not a number"),
+        (([cells(pd.Timestamp("2018-03-01"))],), {}, "row 1, column 0: Timestamp.* is not a number"),
     ],
 )
 def test_bad_input(arguments: tuple[Any, ...], options: dict[str, Any], message: str) -> None:
@@ -149,10 +216,10 @@ def test_constants_of_synthetic_are_the_printed_statistics() -> None:
         "SPATIAL_VARIANCE": 3,
         "SPATIAL_RANGE": 2,
     }.items():
-        assert float(f"{printed[name]:.{digits}g}") == getattr(network, name), name
-    assert round(2.0 * (printed["SPATIAL_VARIANCE"] / printed["residual"]) ** 2) == network.SPATIAL_FACTORS
+        assert float(f"{printed[name]:.{digits}g}") == getattr(synthetic, name), name
+    assert round(2.0 * (printed["SPATIAL_VARIANCE"] / printed["residual"]) ** 2) == synthetic.SPATIAL_FACTORS
     bound = printed["mean_spatial_share"] + 2.0 * printed["mean_spatial_share_error"]
-    assert 0.0 < network.MEAN_SPATIAL_SHARE <= bound
+    assert 0.0 < synthetic.MEAN_SPATIAL_SHARE <= bound
     with pytest.raises(ValueError, match="needs coordinates"):
         field_statistics(fit([FIRST]))
 

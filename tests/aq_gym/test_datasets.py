@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gzip
 import http.server
 import os
 import shutil
@@ -29,8 +30,15 @@ def write(path: Path, text: str | bytes) -> Path:
 # ------------------------------------------------------------------------------------------------- tables
 
 
-@pytest.mark.parametrize("text", [GOOD, "\ufeff" + GOOD, GOOD.replace("\n", "\r\n"), GOOD.strip(), GOOD + "\n\n"])
-def test_readings(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(GOOD, "\ufeff" + GOOD, GOOD.replace("\n", "\r\n"), GOOD.replace("\n", "\r"), GOOD.strip(), GOOD + "\n\n"),
+        *(GOOD.replace("5", '" 5.0e0"'), GOOD.replace("5", "\u00a05"), GOOD.replace("5", "+5.")),
+        *(GOOD.encode("utf-16"), gzip.compress(GOOD.encode()), ("\ufeff" + GOOD).encode("utf-16-be")),
+    ],
+)
+def test_readings(tmp_path: Path, text: str | bytes) -> None:
     (table,) = load_readings([write(tmp_path / "a.csv", text)])
     np.testing.assert_array_equal(table, np.arange(1.0, 10.0).reshape(3, 3))
     np.testing.assert_array_equal(load_calibration(tmp_path / "a.csv"), table)
@@ -50,6 +58,52 @@ def test_readings(tmp_path: Path, text: str) -> None:
         ("1,2,3\n4,5,1e999\n", "row 2, column 3", "'1e999' is not finite", "fill in a number"),
         ("1,2,3\n4,5,6\n7,8,-9\n", "row 3, column 3", "'-9' is not a concentration", "correct it"),
         ("1,2,3\nnan,x,6\n", "row 2, column 1", "'nan' is not finite", "fill in a number"),
+        ("1,2,3\n4,5,6\n7,-999,9\n", "row 3, column 2", "'-999' is not a concentration", "marks a missing reading"),
+        *(
+            (
+                f"{GOOD}4,{marker},6\n",
+                "row 4, column 2",
+                f"{marker!r} is not a number, it marks a miss",
+                "fill in a number",
+            )
+            for marker in ("NA", "n/a", "null", "--", "-", "None", "<NA>", "?", " NA ")
+        ),
+        ("1,2,\n4,5,\n", "column 3", "the column is empty", "a comma too many"),
+        ("NA,2,3\n4,5,6\n", "row 1, column 1", "'NA' is not a number, it marks a missing", "fill in a number"),
+        ("a,b,c\n", "a.csv", "1 row(s)", "add rows"),
+        ("1,2,3\na,b,c\n4,5,6\n", "row 2, column 1", "'a' is not a number", "correct it or delete the row"),
+        ("1.5x,2,3\n4,5,6\n", "row 1, column 1", "'1.5x' is not a number", "correct it or delete the row"),
+        ("2018-03-01 00:10,2\n2018-03-01 00:20,3\n", "row 1, column 1", "'2018-03-01 00:10'", "delete the column"),
+        ("00:10,2\n00:20,3\n", "row 1, column 1", "'00:10' is not a number", "delete the column"),
+        ("1,5;2,5\n1,5;2,5\n", "row 1, column 2", "'5;2' is not a number", "separated by semicolons"),
+        ("1;2;3\n4;5;6\n", "row 1", "1 column; at least 2 devices", "separated by commas"),
+        ("1 2 3\n4 5 6\n", "row 1", "1 column", "(the row is '1 2 3')"),
+        ("1 2,3\n4,5\n", "row 1, column 1", "'1 2' is not a number", "no spaces"),
+        ('"1,000",2\n3,4\n', "row 1, column 1", "'1,000' is not a number", "without separators of thousands"),
+        ('"12,5",2\n3,4\n', "row 1, column 1", "'12,5' is not a number", "with a decimal point"),
+        ("1'000,2\n3,4\n", "row 1, column 1", '"1\'000" is not a number', "without separators of thousands"),
+        *(
+            (f"1,2\n3,{cell}\n", "row 2, column 2", f"{cell!r} is not a number", "digits 0-9, a plain minus sign")
+            for cell in ("١٢", "１２", "−5", "1\u202f000", "4٫5", "½")
+        ),
+        ("1,2\n3,1_0\n", "row 2, column 2", "'1_0' is not a number", "correct it"),
+        ("1,2\n3,0x10\n", "row 2, column 2", "'0x10' is not a number", "correct it"),
+        ("1,2\n3,True\n", "row 2, column 2", "'True' is not a number", "correct it"),
+        ("1,2\n3,4+1j\n", "row 2, column 2", "'4+1j' is not a number", "correct it"),
+        (GOOD + "7,2001,9\n", "row 4, column 2", "2001 is above 2000 µg/m³", "correct it or delete the row"),
+        (GOOD + "7,8,1e20\n", "row 4, column 3", "1e+20 is above 2000 µg/m³", "raise `largest`"),
+        ("1.52e9,3\n1520000600,5\n", "row 1, column 1", "so is the whole column", "delete the column"),
+        ("".join(f"{k},{k % 5}\n" for k in range(30)), "column 1", "every row is 1 more than the row before", "delete"),
+        (GOOD.encode("utf-16-le"), "a.csv, row 1", "0x00 is no UTF-8 text", "plain comma-separated UTF-8"),
+        ("1,2\n3,4µ\n".encode("latin-1"), "a.csv, row 2", "0xb5 is no UTF-8 text", "plain comma-separated UTF-8"),
+        (gzip.compress(GOOD.encode())[:-9], "a.csv", "the gzip file is damaged", "download it again"),
+        (
+            gzip.compress(GOOD.encode())[:12] + b"\0\0\0" + gzip.compress(GOOD.encode())[15:],
+            "a.csv",
+            "damaged",
+            "again",
+        ),
+        (b"PK\x03\x04rest", "a.csv", "zip archive or a workbook", "save its table"),
         ("1,2,3\n\n4,5,6\n", "row 2", "the row is empty", "delete it"),
         ("1,2,3\n", "a.csv", "1 row(s); at least 2 slots", "add rows"),
         ("", "a.csv", "0 row(s); at least 2 slots", "add rows"),
@@ -66,12 +120,55 @@ def test_bad_table(tmp_path: Path, text: str | bytes, where: str, why: str, reme
         assert words in str(caught.value)
 
 
+def test_largest_is_the_users_to_say(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "1,2\n3,9000\n")
+    assert load_readings([path], largest=1e4)[0].max() == load_calibration(path, largest=1e4).max() == 9000.0
+    for largest in (0, -1, float("nan"), "x", None, True):
+        with pytest.raises(ValueError, match="largest must be"):
+            load_readings([path], largest=largest)  # type: ignore[arg-type]
+
+
+def test_a_folder_and_a_pipe_are_not_missing(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is a folder: give the files in it"):
+        load_readings([tmp_path])
+    os.mkfifo(tmp_path / "pipe")
+    threading.Thread(target=lambda: write(tmp_path / "pipe", GOOD), daemon=True).start()
+    assert load_readings([tmp_path / "pipe"])[0].shape == (3, 3)
+
+
+@pytest.mark.slow
+def test_two_thousand_mutations_of_readings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is refused by a ValueError that names the file, or a table of plausible numbers."""
+    rng = np.random.default_rng(0)
+    text = "\n".join(",".join(f"{x:g}" for x in row) for row in rng.integers(1, 500, (8, 4)) / 2)
+    pieces = [*"0123456789.,;\n\r\t \"'-+eE_/:#", "", "NA", "nan", "-999", "1e999", "µ", "１", "\0", "\ufeff", "\n\n"]
+    taken = 0
+    for k in range(2000):
+        content, at = bytearray(text.encode()), int(rng.integers(len(text)))
+        new = rng.bytes(2) if k % 4 == 0 else str(rng.choice(pieces)).encode()
+        content[at : at + int(rng.integers(3))] = new
+        held = gzip.compress(content, mtime=0) if k % 4 == 1 else bytes(content)
+        held = held[: int(rng.integers(60))] if k % 8 == 1 else held  # a damaged archive
+        monkeypatch.setattr(Path, "read_bytes", lambda self, held=held: held)  # writing files takes longer than reading
+        try:
+            (table,) = load_readings(["a.csv"])
+        except ValueError as error:
+            assert "a.csv" in str(error) and ("row" in str(error) or "gzip" in str(error))
+            continue
+        taken += 1
+        assert ((table >= 0.0) & (table <= 2000.0)).all() and 2 <= table.shape[1] <= 5
+    assert 200 < taken < 1600
+
+
 def test_files_must_agree(tmp_path: Path) -> None:
     first, second = write(tmp_path / "a.csv", GOOD), write(tmp_path / "b.csv", "1,2\n3,4\n")
     with pytest.raises(ValueError, match=r"b\.csv, row 1: 2 columns, but .*a\.csv has 3; .*same devices"):
         load_readings([first, second])
     with pytest.raises(ValueError, match="put it into a list"):
         load_readings(str(first))  # type: ignore[arg-type]
+    for paths in (None, 3, [None]):
+        with pytest.raises(ValueError, match="paths must be a list of files, got"):
+            load_readings(paths)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="paths is empty"):
         load_readings([])
     with pytest.raises(FileNotFoundError, match=r"c\.csv is missing: check the name"):
@@ -89,6 +186,8 @@ def test_locations(tmp_path: Path) -> None:
     np.testing.assert_allclose(xy[3] - xy[0], [north * np.cos(np.radians(40.005)), north], rtol=1e-9)
     np.testing.assert_allclose(xy.mean(axis=0), 0.0, atol=1e-6)
     assert datasets.pku2018_locations().shape == (30, 2)
+    over = load_locations(write(tmp_path / "line.csv", "longitude,latitude\n179.9,0\n-179.9,0\n"))  # the date line
+    assert np.ptp(over[:, 0]) == pytest.approx(20 * north, rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +200,9 @@ def test_locations(tmp_path: Path) -> None:
         ("longitude,latitude\n1,2\n,4\n", "row 3, column 1: the cell is empty"),
         ("longitude,latitude\n1,2\n", r"1 location\(s\) below the header; at least 2"),
         ("", "0 columns start with 'longitude'"),
+        ("longitude,latitude\n116,40\n116.1,40\n0,0\n", r"where\.csv, row 4: .* km from the median location"),
+        ("longitude,latitude\n116,40\n116.1,٤٠\n", "row 3, column 2: '٤٠' is not a number"),
+        ("longitude,latitude\n116,40\n116.1,n/a\n", "row 3, column 2: 'n/a' .* marks a missing"),
     ],
 )
 def test_bad_locations(tmp_path: Path, text: str, message: str) -> None:
@@ -207,6 +309,12 @@ def test_download_of_something_else(server: tuple[str, Path], small_files: dict[
     with pytest.raises(ConnectionError, match=r"cannot download http://127.*404.*AQ_GYM_DATA"):
         datasets.download(target, base_url=url, retries=0)
     assert list(target.iterdir()) == []
+    (target / datasets.SPRING).mkdir()
+    with pytest.raises(ValueError, match=r"DataSet_1.* is a folder"):
+        datasets.download(target, base_url=url, retries=0)
+    (target / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        datasets.download(target / "file", base_url=url, retries=0)
     assert urllib.parse.quote(datasets.SPRING) == "DataSet_1%2820180301-20180515%29.csv"
 
 

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from aq_gym import SensorNetwork, datasets, inference
+from aq_gym.calibration import fit
 from aq_gym.estimation import (
     LevelAware,
     Sources,
@@ -143,14 +144,19 @@ def made_air(slots: int, memory: float, seed: int) -> NDArray[np.float64]:
 
 
 def test_what_is_learned_is_what_the_air_was_made_of() -> None:
-    from aq_gym.calibration import fit
-
     table = made_air(30_000, 10.0, 0)
     learned = LevelAware.fit(fit([table]), [table])
     assert learned.lasting > 0.9 and learned.floor < 0.5
     lags = np.array([1, 5, 20, 60])
     np.testing.assert_allclose(learned.correlation(lags), np.exp(-lags / 10.0), atol=0.05)
     assert learned.drift == pytest.approx(float(np.square(np.diff(table.mean(axis=1))).mean()))
+
+
+def test_the_longest_lag_is_a_day() -> None:
+    """What lasts a day and more is learned from the lags up to a day, whatever the length of a slot."""
+    table = made_air(4_000, 10.0, 0)
+    fits = {minutes: LevelAware.fit(fit([table], slot_minutes=minutes), [table]) for minutes in (10, 60, 1440)}
+    assert fits[10] != fits[60] and fits[60].long == fits[1440].long  # 144, 24 and, at least, 24 lags
 
 
 def test_coverage_counts() -> None:

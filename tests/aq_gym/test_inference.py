@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -46,14 +48,14 @@ def test_one_source_by_hand(line: SensorNetwork) -> None:
 def test_two_sources_one_fresh_by_hand(line: SensorNetwork) -> None:
     # Device 0 as above; device 2 fresh: variances 100 at home, 100 + 200 elsewhere; means 80, 90, 100.
     v0, v1 = 1 / (1 / 76 + 1 / 300), 1 / (1 / 276 + 1 / 300)
-    kept = infer(line, [0, 2], [3, 0], [80.0, 100.0], 100.0)
-    np.testing.assert_allclose(kept.mean, [80.0, 90.0, 100.0], rtol=1e-14)
-    np.testing.assert_allclose(kept.standard_deviation, np.sqrt([v0, v1, 100.0]), rtol=1e-14)
-    np.testing.assert_allclose(kept.joint_error, np.sqrt([v0 + 400, v1 + 100, 100.0]), rtol=1e-14)
-    assert kept.measured.tolist() == [False, False, True]
+    own = infer(line, [0, 2], [3, 0], [80.0, 100.0], 100.0)
+    np.testing.assert_allclose(own.mean, [80.0, 90.0, 100.0], rtol=1e-14)
+    np.testing.assert_allclose(own.standard_deviation, np.sqrt([v0, v1, 100.0]), rtol=1e-14)
+    np.testing.assert_allclose(own.joint_error, np.sqrt([v0 + 400, v1 + 100, 100.0]), rtol=1e-14)
+    assert own.measured.tolist() == [False, False, True]
 
     fused = infer(line, [0, 2], [3, 0], [80.0, 100.0], 100.0, fuse_measured=True)
-    np.testing.assert_allclose(fused.joint_error[:2], kept.joint_error[:2], rtol=1e-14)
+    np.testing.assert_allclose(fused.joint_error[:2], own.joint_error[:2], rtol=1e-14)
     assert fused.joint_error[2] == pytest.approx(np.sqrt(1 / (1 / 100 + 1 / 276)), rel=1e-14)
     assert fused.measured.tolist() == [False, False, True]
 
@@ -69,6 +71,13 @@ def test_a_weighted_mean_by_hand(line: SensorNetwork) -> None:
 def test_a_fresh_reading_alone(line: SensorNetwork) -> None:
     for fuse in (False, True):
         assert joint_error(line, [1], [0], [80.0], 80.0, fuse_measured=fuse)[1] == pytest.approx(8.0, rel=1e-14)
+
+
+@pytest.mark.parametrize("devices", [[30], [-1], [0.0], [True], [[0]], 0, ["a"]])
+def test_devices_are_locations(pku: SensorNetwork, devices: Any) -> None:
+    for how in ("paper", "level-aware"):
+        with pytest.raises(ValueError, match=r"devices: expected a list of locations in 0\.\.29, got"):
+            pku.joint_error(devices, [0], [50.0], 50.0, inference=how)
 
 
 def test_batch_axes(pku: SensorNetwork) -> None:
@@ -128,13 +137,13 @@ def test_the_rule_of_inference_touches_fresh_locations_only(
     network = SensorNetwork.load("pku2018")
     devices, delay, record, level = case
     record = np.where(delay == 0, level, record)
-    kept = infer(network, devices, delay, record, level)
+    own = infer(network, devices, delay, record, level)
     fused = infer(network, devices, delay, record, level, fuse_measured=True)
     fresh = np.isin(np.arange(30), np.array(devices)[delay == 0])
-    np.testing.assert_array_equal(kept.measured, fresh)
-    np.testing.assert_array_equal(kept.joint_error[~fresh], fused.joint_error[~fresh])
-    np.testing.assert_allclose(kept.joint_error[fresh], np.sqrt(network.measurement_variance) * level, rtol=1e-12)
-    assert (fused.standard_deviation[fresh] <= kept.standard_deviation[fresh] * (1 + 1e-12)).all()
+    np.testing.assert_array_equal(own.measured, fresh)
+    np.testing.assert_array_equal(own.joint_error[~fresh], fused.joint_error[~fresh])
+    np.testing.assert_allclose(own.joint_error[fresh], np.sqrt(network.measurement_variance) * level, rtol=1e-12)
+    assert (fused.standard_deviation[fresh] <= own.standard_deviation[fresh] * (1 + 1e-12)).all()
 
 
 def test_one_level_aware_source_by_hand(pku: SensorNetwork) -> None:

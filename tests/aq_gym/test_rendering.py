@@ -21,6 +21,8 @@ import aq_gym  # noqa: F401
 from aq_gym import SensorNetwork, rendering
 from aq_gym.problem import Problem
 from aq_gym.rendering import Scene, check_render_mode, render
+from aq_gym.rendering.brush import text_ink
+from aq_gym.rendering.layout import layout_of, places_of, shade
 
 SMALL_IDS = ("SingleDevice-v0", "TwoDevices-v0", "MultiDevice-v0", "JointDevices-v0")
 DECIDES = (0xD5, 0x5E, 0x00)
@@ -94,8 +96,8 @@ def test_rendering_does_not_change_the_episode(mode: str) -> None:
 def test_a_picture_depends_on_its_scene_alone(mode: str) -> None:
     scenes = [scene_after([1, 0, 1]), scene_after([0] * 100), scene_after([1] * 299), scene_after([0] * 300)]
     before = [render(scene, mode) for scene in scenes]
-    rendering._stage.cache_clear()
-    rendering._text_ink.cache_clear()
+    layout_of.cache_clear()
+    text_ink.cache_clear()
     for scene, frame in reversed(list(zip(scenes, before, strict=True))):
         assert np.array_equal(render(scene, mode), frame)
 
@@ -132,20 +134,20 @@ def test_an_episode_can_be_recorded(tmp_path: Path) -> None:
     assert len(films) == 1 and films[0].stat().st_size > 5_000
 
 
-# ------------------------------------------------------------------------------------------------------- what is shown
+# -------------------------------------------------------------------------------------------------------- what is drawn
 
 
 def test_the_deciding_device_and_fresh_sensings_are_marked() -> None:
     calm = render(scene_after([0]), "rgb_array")
     marked = pixels_of(calm[MAP], DECIDES)
     scene = scene_after([0])
-    column, row = rendering._stage(scene.problem).xy[scene.problem.devices[1]] - [24, 72]
+    column, row = layout_of(scene.problem).xy[scene.problem.devices[1]] - [24, 72]
     assert len(marked) > 50 and np.abs(marked.mean(axis=0) - [row, column]).max() < 15, "device 1 decides"
     assert len(pixels_of(calm[MAP], SENSED)) == 0
 
     sensed = render(scene_after([1]), "rgb_array")
     blue = pixels_of(sensed[MAP], SENSED)
-    column, row = rendering._stage(scene.problem).xy[scene.problem.devices[0]] - [24, 72]
+    column, row = layout_of(scene.problem).xy[scene.problem.devices[0]] - [24, 72]
     assert len(blue) > 100 and np.abs(blue.mean(axis=0) - [row, column]).max() < 3, "device 0 has sensed"
 
     joint = make("JointDevices-v0", render_mode="rgb_array")
@@ -156,17 +158,17 @@ def test_the_deciding_device_and_fresh_sensings_are_marked() -> None:
 
 def test_location_colours_follow_the_error_on_a_scale_that_stays() -> None:
     start, later = scene_after([0] * 2), scene_after([0] * 52)
-    stage = rendering._stage(start.problem)
+    layout = layout_of(start.problem)
     error = start.map.joint_error
-    shade = rendering._shade(stage, error)
+    shades = shade(layout, error)
     assert (
-        np.argsort(shade, kind="stable") == np.argsort(error, kind="stable")
-    ).all() and 0 < shade.min() < shade.max() < 1
-    assert rendering._stage(later.problem).high == stage.high, "the scale depends on the problem, not on the moment"
+        np.argsort(shades, kind="stable") == np.argsort(error, kind="stable")
+    ).all() and 0 < shades.min() < shades.max() < 1
+    assert layout_of(later.problem).high == layout.high, "the scale depends on the problem, not on the moment"
 
     worse = replace(start, map=start.map._replace(joint_error=error * np.where(np.arange(30) == 14, 4.0, 1.0)))
     changed = (render(start, "rgb_array") != render(worse, "rgb_array"))[MAP].any(axis=2)
-    column, row = (stage.xy[14] - [24, 72]).astype(int)
+    column, row = (layout.xy[14] - [24, 72]).astype(int)
     assert changed[row - 12, column - 12] and not changed[400:, :].any(), "only location 14's cell changes its colour"
 
 
@@ -210,12 +212,12 @@ def unplaced(network: SensorNetwork, **changes: Any) -> SensorNetwork:
 
 def test_without_coordinates_alike_locations_lie_near() -> None:
     network = unplaced(SensorNetwork.load("pku2018"))
-    places = rendering._places(network)
+    places = places_of(network)
     apart = np.hypot(*np.moveaxis(places[:, None] - places, -1, 0))
     differ = np.sqrt(network.mean_relation**2 + network.variance_relation)
     pairs = np.triu_indices(30, 1)
     assert np.corrcoef(apart[pairs], differ[pairs])[0, 1] > 0.7
-    assert np.array_equal(places, rendering._places(network)), "the same every time"
+    assert np.array_equal(places, places_of(network)), "the same every time"
     env = make("MultiDevice-v0", network=network)
     env.reset(seed=0)
     assert render(env.scene(), "rgb_array").shape == (640, 960, 3)
@@ -224,8 +226,8 @@ def test_without_coordinates_alike_locations_lie_near() -> None:
 def test_places_of_odd_networks() -> None:
     base = SensorNetwork.synthetic(4, 0)
     same = unplaced(base, mean_relation=np.zeros((4, 4)), variance_relation=np.zeros((4, 4)))
-    assert len(np.unique(rendering._places(same), axis=0)) == 4, "locations that do not differ still get places"
-    one_spot = replace(base, coordinates=np.zeros((4, 2)), name="Ünïcode 北京\n" + "x" * 100)
+    assert len(np.unique(places_of(same), axis=0)) == 4, "locations that do not differ still get places"
+    one_spot = replace(base, coordinates=np.zeros((4, 2)), name="Ünïcode 北京 " + "x" * 100)
     for network in (same, one_spot):
         scene = scene_after([0, 1], network=network, devices=[0, 2])
         assert render(scene, "rgb_array").shape == (640, 960, 3)
@@ -288,8 +290,9 @@ def test_without_matplotlib_the_extra_is_named_and_text_still_works(root: Path) 
         "import gymnasium as gym, aq_gym\n"
         "env = gym.make('aq_gym/TwoDevices-v0', render_mode='ansi')\n"
         "env.reset(seed=0)\nassert 'slot 1/24' in env.render()\n"
-        "try:\n    gym.make('aq_gym/TwoDevices-v0', render_mode='rgb_array')\n"
-        "except ImportError as error:\n    print(error)\n"
+        "env = gym.make('aq_gym/TwoDevices-v0', render_mode='rgb_array').unwrapped\n"
+        "env.reset(seed=0)\nenv.step(0)\n"
+        "try:\n    env.render()\nexcept ImportError as error:\n    print(error)\n"
     )
     result = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert "pip install 'aq-gym[render]'" in result.stdout

@@ -1,8 +1,10 @@
-"""The placement door: its files, its errors, its resumption."""
+"""The placement command: its files, its errors, its resumption."""
 
 from __future__ import annotations
 
+import copy
 import json
+import random
 import signal
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import aq_gym
-from aq_gym.placement import Fitness
+from aq_gym import SensorNetwork
+from aq_gym.palette import MARKERS, PALETTE
+from aq_gym.placement import Fitness, GeneticConfig, GeneticSearch, Placement, level_path
+from aq_gym.schedules import staggered
+from baselines.studies import placement, placement_plots
+from baselines.studies.placement_searches import Options, asked_of, resume
 from scripts import select_locations
 
 SMALL = ["--slots", "40", "--patience", "4", "--pool", "16", "--quiet"]
@@ -41,7 +47,7 @@ def test_what_it_writes_is_what_make_takes(tmp_path: Path, capsys: pytest.Captur
 
 
 def test_placing_together_with_a_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(select_locations, "EPISODES", 64)
+    monkeypatch.setattr(placement, "EPISODES", 64)
     given = ["--devices", "2", "--policy", "greedy", "--horizon", "12", "--budget", "3", "--max-sleep", "6"]
     content = run(*given, "--alternations", "1", "--folder", str(tmp_path))
     together = content["together"]
@@ -50,8 +56,9 @@ def test_placing_together_with_a_policy(tmp_path: Path, monkeypatch: pytest.Monk
     assert low <= mean <= high and mean == pytest.approx(100 * (together["error"] / together["error_before"] - 1))
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_search_resumes_to_the_same_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: signal.Signals
 ) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     whole = run("--devices", "3", "--folder", str(one))
@@ -60,7 +67,7 @@ def test_an_interrupted_search_resumes_to_the_same_end(
 
     def interrupted(self: Fitness, sets: Any) -> Any:
         if next(calls) == 3:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
         return play(self, sets)
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -71,8 +78,11 @@ def test_an_interrupted_search_resumes_to_the_same_end(
     finally:
         signal.signal(signal.SIGINT, before)
     assert "--resume continues" in capsys.readouterr().out and (two / "placement.json").exists()
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     with pytest.raises(ValueError, match="holds a search: --resume continues it"):
         run("--devices", "3", "--folder", str(two))
+    with pytest.raises(ValueError, match="--resume: continues the genetic search; name genetic"):
+        run("--devices", "3", "--folder", str(two), "--resume", "--methods", "random")
     for other in (["--period", "7"], ["--network", "pku2018-spring"]):
         with pytest.raises(ValueError, match="was begun with"):
             run("--devices", "3", "--folder", str(two), "--resume", *other)
@@ -82,20 +92,32 @@ def test_an_interrupted_search_resumes_to_the_same_end(
     assert resumed["found"] == whole["found"]
 
 
-def test_readings_of_ones_own(tmp_path: Path) -> None:
+def test_readings_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     level = 60 + 30 * np.sin(np.arange(300) / 20)[:, None]
     table = np.rint(level * (1 + rng.normal(0, 0.05, (300, 6)) + np.linspace(-0.1, 0.1, 6)))
     np.savetxt(tmp_path / "a.csv", table, delimiter=",", fmt="%d")
-    content = run("--readings", str(tmp_path / "a.csv"), "--devices", "2", "--folder", str(tmp_path / "out"))
-    network = aq_gym.SensorNetwork.load(content["env_kwargs"]["network"])
+    monkeypatch.chdir(tmp_path)
+    content = run("--readings", "a.csv", "--devices", "2", "--folder", "out")
+    again = run("--network", "out/network.npz", "--devices", "2", "--rounds", "1", "--folder", "again")
+    monkeypatch.chdir("/")
+    assert again["env_kwargs"]["network"] == content["env_kwargs"]["network"] == str(tmp_path / "out" / "network.npz")
+    network = SensorNetwork.load(content["env_kwargs"]["network"])
     assert network.n_locations == 6 and len(content["env_kwargs"]["devices"]) == 2
     assert not (tmp_path / "out" / "map.png").exists(), "no coordinates, no map"
+    with pytest.raises(ValueError, match="6 locations, got 7"):
+        run("--readings", str(tmp_path / "a.csv"), "--devices", "7", "--folder", str(tmp_path / "refused"))
+    assert not (tmp_path / "refused").exists(), "a refusal leaves no trace"
 
 
 @pytest.mark.parametrize(
     ("arguments", "why"),
-    [(["--slots", "0"], "at least 1"), (["--period", "0.5"], "at least 1 slot"), (["--locations", "x"], "--readings")],
+    [
+        (["--slots", "0"], "--slots: expected 1 to 1000000, got 0"),
+        (["--pool", "9999999"], "--pool: expected 2 to"),
+        (["--period", "0.5"], "at least 1 slot"),
+        (["--locations", "x"], "--readings"),
+    ],
 )
 def test_bad_arguments_end_with_the_reason(arguments: list[str], why: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
@@ -113,3 +135,116 @@ def test_all_methods_are_those_that_can_be(tmp_path: Path, capsys: pytest.Captur
     content = run("--devices", "15", "--methods", "all", "--rounds", "1", "--folder", str(tmp_path))
     assert {x["method"] for x in content["found"]} == {"genetic", "greedy", "medoids", "random"}
     assert "exhaustive search is left out: 30 choose 15" in " ".join(capsys.readouterr().out.split())
+
+
+SMALLEST = Options(2, ["genetic"], 24, 6.0, "random", 6, 2, 3, 0, resume=False)
+
+
+def search_of(seed: int = 0) -> GeneticSearch:
+    network = SensorNetwork.load("pku2018")
+    fitness = Fitness(network, staggered(2, 24, 4), level_path(network, 24, 0), threads=1)
+    config = GeneticConfig(kept=3, drawn=3, patience=2, rounds=3, start="random")
+    return GeneticSearch(fitness, 30, 2, config, seed=seed)
+
+
+@pytest.fixture(scope="module")
+def saved() -> dict[str, Any]:
+    """What a search's file holds."""
+    search = search_of()
+    search.run()
+    asked = asked_of(SensorNetwork.load("pku2018"), SMALLEST)
+    return dict(json.loads(json.dumps({"asked": asked, "search": search.state()})))
+
+
+def taken_up(path: Path, text: str) -> None:
+    """Take up a search from a file: it is refused with the file's name, or goes on to a valid end."""
+    path.write_text(text, encoding="utf-8", errors="surrogateescape")
+    search = search_of()
+    try:
+        resume(path, search, asked_of(SensorNetwork.load("pku2018"), SMALLEST))
+    except ValueError as error:
+        assert str(path) in str(error) and len(str(error)) < 1500
+        raise
+    found = search.run()
+    assert 0 < found.error < 100 and 1 <= len(found.locations) <= 2
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda s: s.update(genes=[]), "genes: expected a list that is not empty"),
+        (lambda s: s.update(genes=s["genes"][:-1]), "values: expected the errors of the genes"),
+        (lambda s: s.update(genes=[[0, 30]]), r"genes\[0\]: expected a whole number from 0 to 29, got 30"),
+        (lambda s: s.update(genes=[[5, 2]]), "different locations in ascending order"),
+        (lambda s: s.update(genes=[[True, 2]]), "whole number"),
+        (lambda s: s["genes"].__setitem__(1, s["genes"][0]), "a set stands there twice"),
+        (lambda s: s["known"].append(s["known"][0]), "a set stands there twice"),
+        (lambda s: s.update(values=[0.001] * len(s["values"])), "values: expected the errors of the genes"),
+        (
+            lambda s: next(x for x in s["known"] if x[0] not in s["genes"]).__setitem__(1, 50.5),
+            "has the error .* not 50.5",
+        ),
+        (lambda s: s["known"][0].__setitem__(1, float("nan")), r"known\[0\]: expected a positive number"),
+        (lambda s: s.update(history=[[1, 2.0]]), "history: ends at 2.0"),
+        (lambda s: s.update(history=[[1, 2.0], [1, 2.0]]), "history: expected more evaluations and a smaller error"),
+        (lambda s: s.update(rounds=4), "rounds: expected a whole number from 0 to 3, got 4"),
+        (lambda s: s.update(idle=-1), "idle: expected"),
+        (lambda s: s.update(evaluations=1), "evaluations: expected"),
+        (lambda s: s.update(seconds=10**400), "seconds: expected"),
+        (lambda s: s.update(generator={}), "generator: expected the state of NumPy's PCG64"),
+        (lambda s: s["generator"]["state"].update(state=-1), "generator: expected the state of NumPy's PCG64"),
+        (lambda s: s.update(seed=1), "begun with other settings: seed was 1, here 0"),
+        (lambda s: s.pop("known"), "search: lacks known"),
+    ],
+)
+def test_a_changed_search_is_refused(tmp_path: Path, saved: dict[str, Any], change: Any, why: str) -> None:
+    content = copy.deepcopy(saved)
+    change(content["search"])
+    with pytest.raises(ValueError, match=why):
+        taken_up(tmp_path / "genetic.json", json.dumps(content))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "null", "[" * 100_000, '{"asked": 1, "search"', "\udcff"])
+def test_what_is_no_search_at_all_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ValueError, match="holds no search that can be resumed"):
+        taken_up(tmp_path / "genetic.json", text)
+
+
+@pytest.mark.slow
+def test_two_thousand_mutations_are_refused_or_valid(tmp_path: Path, saved: dict[str, Any]) -> None:
+    rng, text, refused = random.Random(0), json.dumps(saved), 0
+    odd = [None, True, -1, 0, 10**400, 1e308, float("nan"), float("inf"), "x", [], {}, [[]], 3, 2.5, [0, 1], [1, 0]]
+    for number in range(2_000):
+        if number % 2:
+            at = rng.randrange(len(text))
+            piece = rng.choice(["", "0", "9", "-", "e", "]", "}", '"', ",", " ", "\udc80", text[: rng.randrange(60)]])
+            mutated = text[:at] + piece + text[at + rng.randrange(1, 4) :]
+        else:
+            content = copy.deepcopy(saved)
+            place: Any = content
+            while True:
+                key = rng.choice(list(place) if isinstance(place, dict) else range(len(place)))
+                if not isinstance(place[key], dict | list) or not place[key] or rng.random() < 0.2:
+                    break
+                place = place[key]
+            if rng.random() < 0.2:
+                del place[key]
+            else:
+                place[key] = rng.choice(odd)
+            mutated = json.dumps(content)
+        try:
+            taken_up(tmp_path / "genetic.json", mutated)
+        except ValueError:
+            refused += 1
+    assert refused > 1_500
+
+
+def test_plots_of_one_point_and_of_many_clusters(tmp_path: Path) -> None:
+    network = SensorNetwork.synthetic(30, 0)
+    one = Placement("medoids", (3,), 7.0, 1, 0.0, ((1, 7.0),))
+    placement_plots.draw_convergence(tmp_path / "one.png", [one])
+    placement_plots.draw_map(tmp_path / "map.png", network, [3], np.arange(30) % 16)
+    for name in ("one.png", "map.png"):
+        assert (tmp_path / name).stat().st_size > 10_000
+    looks = {(PALETTE[k % 8], MARKERS[(k + k // 8) % 8]) for k in range(16)}
+    assert len(looks) == 16 and len(set(PALETTE)) == len(set(MARKERS)) == 8

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,8 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from aq_gym import SensorNetwork, schedules
-from aq_gym.kernels import LANES
-from aq_gym.placement import Fitness, _kernel, all_sets, fitness, level_path
+from aq_gym.placement import Fitness, all_sets, level_path
 from aq_gym.placement.search import random_sets
 
 PKU = SensorNetwork.load("pku2018")
@@ -65,45 +67,55 @@ def test_threads_and_order_change_nothing() -> None:
     assert sorted(map(tuple, sets.tolist())) == list(map(tuple, sets.tolist())) and len(set(map(tuple, sets))) == 220
 
 
-def both_ways(monkeypatch: pytest.MonkeyPatch, *told: Any, **options: Any) -> tuple[Fitness, Fitness]:
-    """A fitness whose sets share their terms, and one that evaluates each set for itself."""
-    monkeypatch.setattr(fitness, "_SOURCES", 10**9)
-    together = Fitness(*told, **options)
-    monkeypatch.setattr(fitness, "_SOURCES", 0)
-    return together, Fitness(*told, **options)
-
-
 @pytest.mark.parametrize("fuse", [False, True])
 @pytest.mark.parametrize("n", [2, 30, 32, 33, 70])
 @pytest.mark.parametrize("m", [1, 2, 5, 6, 9, 10, 22])
-def test_both_ways_agree(monkeypatch: pytest.MonkeyPatch, n: int, m: int, fuse: bool) -> None:
-    m, n_slots, rng = min(m, n), 25, np.random.default_rng(100 * n + m)
+def test_it_agrees_at_every_size(n: int, m: int, fuse: bool) -> None:
+    m, n_slots, rng = min(m, n), 12, np.random.default_rng(100 * n + m)
     network = SensorNetwork.synthetic(n, seed=n)
     schedule = rng.random((m, n_slots)) < 0.3
     schedule[m // 2] = False  # a row that never senses
-    sets = random_sets(n, m, 40, rng)
+    sets = random_sets(n, m, 6, rng)
     sets[rng.random(sets.shape) < 0.2] = -1  # rows that are not used
     sets = sets[(sets >= 0).any(axis=1)]
     for path in (level_path(network, n_slots, n), rng.uniform(1.0, 300.0, n_slots + 1)):
-        one, two = both_ways(monkeypatch, network, schedule, path, fuse_measured=fuse)
-        np.testing.assert_allclose(one(sets), two(sets), rtol=1e-12)
-        expected = by_the_book(network, sets[0][sets[0] >= 0], schedule, path, fuse)
-        assert one(sets[:1])[0] == pytest.approx(expected, rel=1e-11)
+        found = Fitness(network, schedule, path, fuse_measured=fuse)(sets)
+        expected = [by_the_book(network, row[row >= 0], schedule, path, fuse) for row in sets]
+        np.testing.assert_allclose(found, expected, rtol=1e-11)
 
 
-def test_a_set_is_worth_the_same_to_the_last_bit_in_any_company(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("m", [12, 30])
+def test_a_set_is_worth_the_same_to_the_last_bit_in_any_company(m: int) -> None:
     network, rng = SensorNetwork.synthetic(40, seed=1), np.random.default_rng(0)
-    schedule, path = rng.random((12, 30)) < 0.3, level_path(network, 30, 0)
-    sets = random_sets(40, 12, 700, rng)
-    sets[:300][np.arange(12) >= rng.integers(1, 12, 300)[:, None]] = -1  # all sizes
+    schedule, path = rng.random((m, 30)) < 0.3, level_path(network, 30, 0)
+    sets = random_sets(40, m, 700, rng)
+    sets[:300][np.arange(m) >= rng.integers(1, m, 300)[:, None]] = -1  # all sizes
     order = rng.permutation(len(sets))
-    for way in both_ways(monkeypatch, network, schedule, path, threads=1):
-        found = way(sets)
-        assert (way(sets[order]) == found[order]).all()
-        assert [way(row[row >= 0][None])[0] for row in sets[:320]] == found[:320].tolist()
-    for way, same in zip(both_ways(monkeypatch, network, schedule, path, threads=3), (0, 1), strict=True):
-        alone = both_ways(monkeypatch, network, schedule, path, threads=1)[same]
-        assert (way(sets) == alone(sets)).all()
+    one, three = (Fitness(network, schedule, path, threads=n) for n in (1, 3))
+    found = one(sets)
+    assert (one(sets[order]) == found[order]).all() and (three(sets) == found).all()
+    assert [one(row[row >= 0][None])[0] for row in sets[:320]] == found[:320].tolist()
+
+
+def test_plain_python_returns_the_same_bytes(root: Path) -> None:
+    code = (
+        "import numpy as np\nfrom aq_gym import SensorNetwork, schedules\nfrom aq_gym.placement import Fitness\n"
+        "network = SensorNetwork.synthetic(3, 1)\n"
+        "fitness = Fitness(network, schedules.staggered(2, 4, 1), [50.0, 55.0, 30.0, 80.0, 80.0])\n"
+        "print(fitness([[0, 2], [1, -1], [1, 2]]).tobytes().hex())\n"
+    )
+    compiled, plain = (
+        subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=root,
+            env={**os.environ, "NUMBA_DISABLE_JIT": switch},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for switch in ("0", "1")
+    )
+    assert compiled == plain and len(compiled) == 3 * 16 + 1
 
 
 @pytest.mark.parametrize("fuse", [False, True])
@@ -111,34 +123,16 @@ def test_slots_that_are_alike_count_as_one(fuse: bool) -> None:
     schedule = np.tile([[False, True, False, False], [False, True, False, True]], (1, 50))
     path = np.where(np.arange(201) // 40 % 2 == 0, 35.0, 70.0)
     ours = Fitness(PKU, schedule, path, fuse_measured=fuse)
-    assert len(ours._weight) < 60
+    assert len(ours._slots.weight) < 60
     assert ours([[3, 17]])[0] == pytest.approx(by_the_book(PKU, [3, 17], schedule, path, fuse), rel=1e-12)
 
 
-def test_great_and_small_numbers_do_not_overflow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_great_and_small_numbers_do_not_overflow() -> None:
     path = np.array([1e6, 1e-3, 1e-3, 5.0, 1e6, 1e6])
     for m in (3, 7, 20, 23):
         schedule, chosen = np.zeros((m, 5), np.bool_), np.arange(m)
-        for way in both_ways(monkeypatch, PKU, schedule, path):
-            assert way(chosen[None])[0] == pytest.approx(by_the_book(PKU, chosen, schedule, path), rel=1e-9)
-
-
-def test_every_way_to_draw_roots_sums_the_same() -> None:
-    """What cores with AVX-512 compute, and others."""
-
-    @numba.njit
-    def sums(lanes: int, table: Any, rows: Any) -> tuple[float, float]:
-        one = _kernel._errors(lanes, table, rows[0], rows[1], rows[2], rows[3], rows[4])
-        return one, _kernel._sum_of_errors(lanes, table, rows[0], rows[1], rows[2], rows[3], rows[4])
-
-    rng, n = np.random.default_rng(0), LANES
-    for size in (1e-20, 1.0, 1e12):
-        table = size * rng.uniform(0.1, 3.0, 5 * _kernel.ROW)
-        table[n - 3 : n] = _kernel._SURE
-        ours, theirs = sums(n, table, np.arange(5, dtype=np.uint64) * np.uint64(_kernel.ROW))
-        zeroth, first = table.reshape(5, 2, n).sum(axis=0)
-        assert ours == pytest.approx((np.sqrt(zeroth + first**2) / zeroth).sum(), rel=1e-14)
-        assert theirs == pytest.approx(ours, rel=1e-14)
+        found = Fitness(PKU, schedule, path)(chosen[None])
+        assert found[0] == pytest.approx(by_the_book(PKU, chosen, schedule, path), rel=1e-9)
 
 
 def test_the_paths_are_those_of_the_chain() -> None:

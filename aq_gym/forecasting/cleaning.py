@@ -1,0 +1,102 @@
+"""Readings that cannot be air: found, reported and taken for missing. The table that was read is never altered.
+
+Four reasons, in this order, each reading counted once: missing, impossible, stuck, outlier.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+REASONS = ("missing", "impossible", "stuck", "outlier")
+
+
+@dataclass(frozen=True)
+class CleaningRules:
+    """What counts as impossible, stuck or an outlier."""
+
+    largest: float = 2000.0  # µg/m³; more than was ever published for a city
+    stuck_slots: int = 36  # equal readings in a row, six hours in slots of ten minutes; still air repeats for less
+    stuck_above: float = 5.0  # µg/m³; integer readings of clean air repeat for hours
+    window: int = 13  # slots around a reading, odd, that an outlier is judged by
+    outlier_score: float = 12.0  # deviations from the window's median; real plumes reach 8 in pku2018
+    least_deviation: float = 2.0  # µg/m³; a device that hardly moves has no outliers of 1 µg/m³
+
+    def __post_init__(self) -> None:
+        for name in ("largest", "outlier_score", "least_deviation"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}: expected a positive number, got {getattr(self, name)!r}")
+        if self.window < 3 or self.window % 2 == 0:
+            raise ValueError(f"window: expected an odd number of slots from 3, got {self.window!r}")
+        if self.stuck_slots < 2:
+            raise ValueError(f"stuck_slots: expected at least 2, got {self.stuck_slots!r}")
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """A cleaned copy and what was changed."""
+
+    readings: NDArray[np.float64]  # (T, N) [µg/m³], NaN where a reading is not to be used
+    reason: NDArray[np.int8]  # (T, N) 0: used, else 1 + the index into REASONS
+
+    def report(self, names: list[str] | None = None) -> pd.DataFrame:
+        """Readings by device and reason: one row a device, a column a reason, and the share that is used."""
+        counts = {word: (self.reason == k + 1).sum(axis=0) for k, word in enumerate(REASONS)}
+        index = pd.Index(names or [str(n) for n in range(self.reason.shape[1])], name="device")
+        return pd.DataFrame(counts, index=index).assign(used=(self.reason == 0).mean(axis=0))
+
+
+def clean(readings: ArrayLike, rules: CleaningRules | None = None) -> Cleaned:
+    """Find readings that cannot be air.
+
+    Args:
+        readings: (T, N) [µg/m³], NaN where nothing was read.
+        rules: None for the defaults.
+
+    Raises:
+        ValueError: no table of numbers.
+    """
+    rules = rules or CleaningRules()
+    table = np.array(readings, dtype=np.float64)
+    if table.ndim != 2 or 0 in table.shape:
+        raise ValueError(f"readings: expected a table (slots, devices), got shape {table.shape}")
+    reason = np.zeros(table.shape, dtype=np.int8)
+    for k, test in enumerate((_missing, _impossible, _stuck, _outliers)):  # in the order of REASONS
+        found = test(table, rules) & (reason == 0)
+        reason[found] = k + 1
+        table[found] = np.nan
+    return Cleaned(table, reason)
+
+
+def _missing(table: NDArray[np.float64], rules: CleaningRules) -> NDArray[np.bool_]:
+    return np.isnan(table)
+
+
+def _impossible(table: NDArray[np.float64], rules: CleaningRules) -> NDArray[np.bool_]:
+    return ~((table >= 0) & (table <= rules.largest))
+
+
+def _stuck(table: NDArray[np.float64], rules: CleaningRules) -> NDArray[np.bool_]:
+    """(T, N) readings within runs of equal ones that are too long."""
+    changed = np.ones(table.shape, dtype=np.bool_)
+    changed[1:] = table[1:] != table[:-1]
+    run = np.cumsum(changed, axis=0)
+    stuck = np.zeros(table.shape, dtype=np.bool_)
+    for n in range(table.shape[1]):
+        length = np.bincount(run[:, n])
+        stuck[:, n] = length[run[:, n]] >= rules.stuck_slots
+    return stuck & (table > rules.stuck_above)
+
+
+def _outliers(table: NDArray[np.float64], rules: CleaningRules) -> NDArray[np.bool_]:
+    """(T, N) readings far off the median of the slots around them; a real plume lasts for more than half a window."""
+    window = pd.DataFrame(table).rolling(rules.window, center=True, min_periods=rules.window // 2)
+    median = window.median().to_numpy()
+    distance = np.abs(table - median)
+    around = pd.DataFrame(distance).rolling(rules.window, center=True, min_periods=rules.window // 2)
+    deviation = np.maximum(1.4826 * around.median().to_numpy(), rules.least_deviation)  # of a normal distribution
+    with np.errstate(invalid="ignore"):
+        return np.asarray(distance > rules.outlier_score * deviation)

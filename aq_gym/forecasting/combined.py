@@ -1,0 +1,177 @@
+"""Forecasters made of others: a mean of several, and one whose intervals are calibrated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+from crepes import ConformalPredictiveSystem
+from numpy.typing import NDArray
+
+from aq_gym.forecasting.features import change_scale
+from aq_gym.forecasting.forecaster import Files, Forecaster, numbers, ordered, origins_of
+from aq_gym.forecasting.series import Series
+
+HELD_OUT = 0.2  # of each series, its end: errors for the first calibration
+LEAST_WIDTH = 0.01  # of `change_scale`: what an interval's width is taken for at least
+
+
+def _subfiles(prefix: str, files: Files) -> dict[str, bytes]:
+    return {name.removeprefix(prefix): x for name, x in files.items() if name.startswith(prefix)}
+
+
+class Ensemble(Forecaster):
+    """The mean of several forecasters' quantiles.
+
+    Raises:
+        ValueError: members of other horizons or quantiles, or none.
+    """
+
+    name = "ensemble"
+
+    def __init__(self, members: Sequence[Forecaster]) -> None:
+        if not members:
+            raise ValueError("members: expected at least one forecaster, got none")
+        super().__init__(members[0].horizons, members[0].quantiles)
+        if any((m.horizons, m.quantiles) != (self.horizons, self.quantiles) for m in members):
+            raise ValueError("members: expected the same horizons and quantiles in all")
+        self.members = list(members)
+
+    def fit(self, series: Sequence[Series]) -> Self:
+        """Fit each member."""
+        for member in self.members:
+            member.fit(series)
+        return self
+
+    def update(self, series: Sequence[Series]) -> Self:
+        """Update each member."""
+        for member in self.members:
+            member.update(series)
+        return self
+
+    def predict(self, series: Series, origins: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+        """See `Forecaster.predict`."""
+        return ordered(np.mean([m.predict(series, origins) for m in self.members], axis=0))
+
+    def settings(self) -> dict[str, Any]:
+        """See `Forecaster.settings`."""
+        return {"members": self.members}
+
+    def to_files(self) -> dict[str, bytes]:
+        """See `Forecaster.to_files`."""
+        return {f"{k}-{name}": x for k, m in enumerate(self.members) for name, x in m.to_files().items()}
+
+    def from_files(self, files: Files) -> Self:
+        """See `Forecaster.from_files`."""
+        for k, member in enumerate(self.members):
+            member.from_files(_subfiles(f"{k}-", files))
+        return self
+
+
+class Calibrated(Forecaster):
+    """Quantiles moved so that they would have covered what they claim over the last slots: conformal prediction.
+
+    Each horizon is calibrated on its own last errors, in units of the base's interval width. The error of a forecast
+    over h slots is known h slots later, not before. Before a series has enough errors of its own, those of the held-out
+    end of the training series stand in.
+
+    Args:
+        base: what is calibrated.
+        window: errors that count, at most.
+        every: slots between two calibrations.
+
+    Raises:
+        ValueError: no positive numbers of slots.
+    """
+
+    name = "calibrated"
+
+    def __init__(self, base: Forecaster, window: int = 1008, every: int = 36) -> None:
+        super().__init__(base.horizons, base.quantiles)
+        if window < 1 or every < 1:
+            raise ValueError(f"window, every: expected positive numbers of slots, got {window} and {every}")
+        self.base, self.window, self.every = base, window, every
+        self.held_out = np.zeros((len(self.horizons), 0))
+
+    def fit(self, series: Sequence[Series]) -> Self:
+        """Fit the base without the ends, for errors to begin with, then on everything."""
+        cuts = [round((1.0 - HELD_OUT) * len(x)) for x in series]
+        self.base.fit([x[:cut] for x, cut in zip(series, cuts, strict=True)])
+        errors = [self._errors(x, np.arange(cut, len(x)))[2] for x, cut in zip(series, cuts, strict=True)]
+        pooled = np.concatenate(errors, axis=0)
+        pooled = pooled[~np.isnan(pooled).any(axis=1)]
+        step = max(1, len(pooled) // self.window)
+        self.held_out = pooled[::step][-self.window :].T
+        self.base.fit(series)
+        return self
+
+    def update(self, series: Sequence[Series]) -> Self:
+        """Update the base; recent errors are read from the series that is forecast anyway."""
+        self.base.update(series)
+        return self
+
+    def _errors(
+        self, series: Series, origins: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Medians (O, H), widths (O, H) and errors in units of the width (O, H), NaN where not known yet."""
+        quantiles = self.base.predict(series, origins)
+        median = quantiles[:, :, self.median]
+        least = LEAST_WIDTH * change_scale(series.level[origins])[:, None]
+        width = np.maximum(quantiles[:, :, -2] - quantiles[:, :, 1], least)
+        truth = np.full_like(median, np.nan)
+        for k, h in enumerate(self.horizons):
+            known = origins + h < len(series)
+            truth[known, k] = series.level[origins[known] + h]
+        return median, width, (truth - median) / width
+
+    def predict(self, series: Series, origins: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+        """See `Forecaster.predict`."""
+        chosen = origins_of(series, origins)
+        if not chosen.size:
+            return np.empty((0, len(self.horizons), len(self.quantiles)))
+        first = max(0, int(chosen.min()) - self.window - max(self.horizons) - self.every)
+        median, width, errors = self._errors(series, np.arange(first, int(chosen.max()) + 1))
+        forecast = np.full((len(chosen), len(self.horizons), len(self.quantiles)), np.nan)
+        for block in np.unique(chosen // self.every):
+            rows = np.flatnonzero(chosen // self.every == block)
+            at = chosen[rows] - first
+            for k, horizon in enumerate(self.horizons):
+                last = max(0, int(block * self.every) - horizon - first + 1)
+                own = errors[max(0, last - self.window) : last, k]
+                own = own[~np.isnan(own)]
+                known = np.concatenate([self.held_out[k], own])[-self.window :]
+                whole = ~np.isnan(median[at, k])
+                if known.size and whole.any():
+                    forecast[rows[whole], k] = self._move(known, median[at[whole], k], width[at[whole], k])
+        forecast[:, :, self.median] = median[chosen - first]  # the base's best guess; what is calibrated is its doubt
+        return ordered(forecast)
+
+    def _move(
+        self, errors: NDArray[np.float64], median: NDArray[np.float64], width: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """(R, Q) quantiles around (R,) medians, from errors in units of the width."""
+        system = ConformalPredictiveSystem().fit(errors, np.ones_like(errors))
+        percentiles = 100.0 * np.array(self.quantiles)
+        low, high = percentiles[percentiles < 50.0], percentiles[percentiles >= 50.0]
+        moved = system.predict_percentiles(
+            median, width, lower_percentiles=list(low), higher_percentiles=list(high), y_min=0.0
+        )
+        largest = np.maximum(median + width * errors.max(), 0.0)  # a percentile beyond all errors is infinite
+        return np.asarray(np.minimum(moved, largest[:, None]))
+
+    def settings(self) -> dict[str, Any]:
+        """See `Forecaster.settings`."""
+        return {"base": self.base, "window": self.window, "every": self.every}
+
+    def to_files(self) -> dict[str, bytes]:
+        """See `Forecaster.to_files`."""
+        base = {f"base-{name}": x for name, x in self.base.to_files().items()}
+        return {**base, "held_out.f64": self.held_out.astype("<f8").tobytes()}
+
+    def from_files(self, files: Files) -> Self:
+        """See `Forecaster.from_files`."""
+        self.base.from_files(_subfiles("base-", files))
+        count = len(files.get("held_out.f64", b"")) // 8 // len(self.horizons)
+        self.held_out = numbers(files, "held_out.f64", (len(self.horizons), count))
+        return self

@@ -1,0 +1,72 @@
+"""What a forecaster reads: the level slot by slot, and what was read beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+@dataclass(frozen=True)
+class Series:
+    """One uninterrupted stretch of slots.
+
+    Raises:
+        ValueError: parts of other lengths, or no number in a part where one is needed.
+    """
+
+    level: NDArray[np.float64]  # (T,) what is forecast [µg/m³]; NaN where nothing was read
+    area: NDArray[np.float64]  # (T,) mean over all devices [µg/m³]; the level itself if that is forecast
+    spread: NDArray[np.float64]  # (T,) standard deviation over all devices [µg/m³]
+    clock: NDArray[np.float64] | None = None  # (T,) hour of the day, 0 to 24; None: unknown, and none is invented
+
+    def __post_init__(self) -> None:
+        for name in ("area", "spread", "clock"):
+            part = getattr(self, name)
+            if part is not None and np.shape(part) != np.shape(self.level):
+                raise ValueError(f"{name}: expected {len(self.level)} slots as in level, got shape {np.shape(part)}")
+
+    def __len__(self) -> int:
+        return len(self.level)
+
+    def __getitem__(self, slots: slice) -> Series:
+        """A stretch of it."""
+        clock = None if self.clock is None else self.clock[slots]
+        return Series(self.level[slots], self.area[slots], self.spread[slots], clock)
+
+
+def area_series(readings: ArrayLike, clock: ArrayLike | None = None) -> Series:
+    """The area's level: the mean over the devices that were read.
+
+    Args:
+        readings: (T, N) [µg/m³], NaN where a device was not read.
+        clock: (T,) hour of the day, if it is known.
+    """
+    return station_series(readings, clock, stations=())[0]
+
+
+def station_series(
+    readings: ArrayLike, clock: ArrayLike | None = None, stations: tuple[int, ...] | None = None
+) -> list[Series]:
+    """The area's level, then one series a station; ``stations``: columns, None for all.
+
+    Args:
+        readings: (T, N) [µg/m³], NaN where a device was not read.
+        clock: (T,) hour of the day, if it is known.
+        stations: columns of which a series of their own is wanted.
+
+    Raises:
+        ValueError: no table.
+    """
+    table = np.asarray(readings, dtype=np.float64)
+    if table.ndim != 2 or 0 in table.shape:
+        raise ValueError(f"readings: expected a table (slots, devices), got shape {table.shape}")
+    read = ~np.isnan(table)
+    count = np.maximum(read.sum(axis=1), 1)
+    filled = np.where(read, table, 0.0)
+    area = np.where(read.any(axis=1), filled.sum(axis=1) / count, np.nan)
+    spread = np.sqrt((np.where(read, table - area[:, None], 0.0) ** 2).sum(axis=1) / count)
+    hours = None if clock is None else np.asarray(clock, dtype=np.float64)
+    columns = range(table.shape[1]) if stations is None else stations
+    return [Series(level, area, spread, hours) for level in (area, *(table[:, n] for n in columns))]

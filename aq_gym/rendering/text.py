@@ -1,0 +1,95 @@
+"""An episode's moment as lines of text, at most 80 characters each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from aq_gym.rendering.scene import MANY, Scene, status, title
+
+_WIDTH = 80
+_EIGHTHS = " ▁▂▃▄▅▆▇█"
+
+
+def write(scene: Scene) -> str:
+    """Lines of text: slot, level, errors, and the devices one by one or summarised."""
+    problem, error = scene.problem, scene.map.joint_error
+    slot = min(scene.slot, problem.horizon)
+    head = f"{title(problem, 30)}   slot {slot}/{problem.horizon}   {status(scene)}"
+    head += "   " + _bar((scene.slot - 1) / problem.horizon, max(_WIDTH - len(head) - 3, 0))
+    recent = scene.levels[-40:]
+    trace = f"level {scene.levels[-1]:7.1f} µg/m³   {_sparkline(recent)}"
+    if len(recent) > 1:
+        trace += f"  {recent.min():.0f}–{recent.max():.0f}"
+    worst = int(error.argmax())
+    errors = f"error {error.mean():7.2f} µg/m³"
+    if scene.past_error is not None:
+        errors += f"   {'episode' if scene.over else 'so far'} {scene.past_error:.2f}"
+    errors += f"   worst {error[worst]:.2f} at location {worst}"
+    devices = _list_devices(scene) if problem.n_devices <= MANY else _summarise_devices(scene)
+    return "\n".join(line.rstrip() for line in [head, trace, errors, "", *devices]) + "\n"
+
+
+def _list_devices(scene: Scene) -> list[str]:
+    problem = scene.problem
+    budget, sleep = problem.energy_budget, problem.max_sleep
+    lines = [f"  {'device':>6} {'location':>9}   {'energy':<19} {'slots asleep':<17} {'record':>7} {'J':>7}"]
+    for m, location in enumerate(problem.devices):
+        mark = ">" if m == scene.deciding else " "
+        mark += "*" if scene.delay[m] == 0 else " "
+        energy = f"{_bar(scene.energy[m] / budget, 10)} {scene.energy[m]:>3}/{budget:<3}"
+        delay = f"{_bar(scene.delay[m] / sleep, 8)} {scene.delay[m]:>3}/{sleep:<3}"
+        j = scene.map.joint_error[location]
+        lines.append(f"{mark}{m:>6} {location:>9}   {energy:<19} {delay:<17} {scene.record[m]:>7.1f} {j:>7.2f}")
+    return [*lines, "", "> decides   * sensed in this slot   record, J (joint error) in µg/m³"]
+
+
+def _summarise_devices(scene: Scene) -> list[str]:
+    problem, budget, sleep = scene.problem, scene.problem.energy_budget, scene.problem.max_sleep
+    at_device = scene.map.joint_error[list(problem.devices)]
+    lines = [f"{problem.n_devices} devices           {'lowest':>9} {'median':>9} {'highest':>9}   share of devices"]
+    rows: list[tuple[str, NDArray[Any], int | None]] = [
+        (f"energy (of {budget})", scene.energy, budget),
+        (f"asleep (of {sleep})", scene.delay, sleep),
+        ("record [µg/m³]", scene.record, None),
+        ("J there [µg/m³]", at_device, None),
+    ]
+    for label, values, top in rows:
+        if top is not None:
+            each = -(-(top + 1) // 16)  # whole numbers in a bin
+            bins, low, high = -(-(top + 1) // each), 0.0, float(top)
+            end = float(bins * each)
+        else:
+            bins, low, high = 16, float(values.min()), float(values.max())
+            end = high if high > low else low + 1.0
+        counts, _ = np.histogram(values, bins=bins, range=(low, end))
+        shape = "".join(_EIGHTHS[int(np.ceil(8 * c / counts.max()))] for c in counts)
+        form = ".1f" if top is None else ".0f"
+        lines.append(
+            f"{label:<20} {values.min():>9{form}} {np.median(values):>9{form}} {values.max():>9{form}}   "
+            f"{low:.0f} {shape} {high:.0f}"
+        )
+    sensed, empty = int((scene.delay == 0).sum()), int((scene.energy == 0).sum())
+    lines += ["", f"sensed in this slot: {sensed}   without energy: {empty}"]
+    m = scene.deciding
+    if m is not None:
+        lines.append(
+            f"device {m} at location {problem.devices[m]}: energy {scene.energy[m]}/{budget}, asleep "
+            f"{scene.delay[m]}/{sleep}, record {scene.record[m]:.1f}, J {at_device[m]:.2f}"
+        )
+    return lines
+
+
+def _bar(share: float, width: int) -> str:
+    filled = round(min(max(share, 0.0), 1.0) * width)
+    return "█" * filled + "░" * (width - filled)
+
+
+def _sparkline(values: ArrayLike) -> str:
+    """One block a value, from the lowest to the highest of them."""
+    x = np.asarray(values, dtype=np.float64)
+    span = np.ptp(x)
+    height = np.full(x.shape, 4) if span == 0 else np.rint(1 + 7 * (x - x.min()) / span).astype(int)
+    return "".join(_EIGHTHS[h] for h in height)

@@ -1,0 +1,44 @@
+"""What is worth an alert once a slot is planned; each says it when it begins, not in every slot that it lasts."""
+
+from __future__ import annotations
+
+from aq_gym.service.confirm import WINDOW, confirm
+from aq_gym.service.database import Alert, Plan
+from aq_gym.service.settings import Settings
+from aq_gym.service.store import Store
+
+
+def alerts_of(settings: Settings, store: Store, last: Plan, plan: Plan) -> list[Alert]:
+    """Spike, empty battery, a map whose promised error the readings do not confirm; `control` adds missed reports."""
+    return [*_spike(settings, last, plan), *_empty(settings, store, last, plan), *_unconfirmed(settings, store, plan)]
+
+
+def _spike(settings: Settings, last: Plan, plan: Plan) -> list[Alert]:
+    if not last.level <= settings.alert_level < plan.level:
+        return []
+    message = f"the area's level is {plan.level:.0f} µg/m³, above {settings.alert_level:g}"
+    return [Alert(slot=plan.slot, kind="spike", subject="area", message=message)]
+
+
+def _empty(settings: Settings, store: Store, last: Plan, plan: Plan) -> list[Alert]:
+    """A device that has nothing left although it could not even sleep through the rest."""
+    left = settings.problem.horizon - plan.cycle_slot
+    if plan.cycle_slot == 0 or left <= settings.problem.max_sleep:
+        return []
+    alerts = []
+    for device, before, now in zip(store.devices(), last.state["energy"], plan.state["energy"], strict=False):
+        if before > 0 == now:
+            message = f"{device.id} has no energy left for the {left} slots that remain"
+            alerts.append(Alert(slot=plan.slot, kind="energy", subject=device.id, message=message))
+    return alerts
+
+
+def _unconfirmed(settings: Settings, store: Store, plan: Plan) -> list[Alert]:
+    recent = {alert.kind for alert in store.alerts(max(0, plan.slot - WINDOW))}
+    found = confirm(settings, store, plan.slot - 1)
+    if "unconfirmed" in recent or not found.broken:
+        return []
+    message = (
+        f"{found.readings} readings were off the map by {found.delivered:.1f} µg/m³, which claimed {found.promised:.1f}"
+    )
+    return [Alert(slot=plan.slot, kind="unconfirmed", subject="area", message=message)]

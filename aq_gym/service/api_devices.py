@@ -1,0 +1,62 @@
+"""Devices and their tokens; for the operator."""
+
+from __future__ import annotations
+
+from flask import Response, abort, jsonify
+from flask_openapi3 import APIBlueprint, Tag
+from pydantic import BaseModel, Field
+
+from aq_gym.service.database import Device
+from aq_gym.service.security import hash_of, new_token
+from aq_gym.service.services import require_operator, services
+
+api = APIBlueprint("devices", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="devices")])
+
+
+class DevicePath(BaseModel):
+    """Which device."""
+
+    device: str = Field(max_length=64)
+
+
+@api.get("/devices", summary="All devices")
+def devices() -> Response:
+    """Where each stands and when it last reported."""
+    here = services()
+    latest = here.store.latest()
+    rows = [
+        {
+            "id": x.id,
+            "position": x.position,
+            "location": x.location,
+            "can_report": x.token_hash is not None,
+            "last_report": latest[x.id].slot if x.id in latest else None,
+        }
+        for x in here.store.devices()
+    ]
+    return jsonify(devices=rows)
+
+
+@api.post("/devices/<device>/token", summary="A new token; the old one is void", security=[{"token": []}])
+def make_token(path: DevicePath) -> tuple[Response, int]:
+    """The token is shown this once."""
+    require_operator()
+    token = new_token()
+    _set_hash(path.device, hash_of(token))
+    return jsonify(device=path.device, token=token), 201
+
+
+@api.delete("/devices/<device>/token", summary="Revoke a device's token", security=[{"token": []}])
+def revoke_token(path: DevicePath) -> tuple[str, int]:
+    """The device can report no more."""
+    require_operator()
+    _set_hash(path.device, None)
+    return "", 204
+
+
+def _set_hash(name: str, token_hash: str | None) -> None:
+    store = services().store
+    found = next((x for x in store.devices() if x.id == name), None)
+    if found is None:
+        abort(404, f"no device {name!r}")
+    store.put_device(Device(id=found.id, position=found.position, location=found.location, token_hash=token_hash))

@@ -1,0 +1,121 @@
+"""What the server knows: schedule, map, history, alerts."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+from flask import Response, abort, jsonify
+from flask_openapi3 import APIBlueprint, Tag
+from pydantic import BaseModel, Field
+
+from aq_gym.service.maps import current_map, geojson
+from aq_gym.service.services import services
+
+api = APIBlueprint("views", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="views")])
+LARGEST_SLOT = 2**53
+
+
+class HistoryQuery(BaseModel):
+    """Which readings."""
+
+    device: str | None = Field(default=None, max_length=64, description="of one device alone")
+    since: int = Field(default=0, ge=0, le=LARGEST_SLOT, description="first slot")
+    until: int = Field(default=LARGEST_SLOT, ge=0, le=LARGEST_SLOT, description="last slot")
+    cursor: str = Field(default="", max_length=100, description="`next` of the page before")
+    limit: int = Field(default=1000, ge=1, le=10_000)
+
+
+class SinceQuery(BaseModel):
+    """From when on."""
+
+    since: int = Field(default=0, ge=0, le=LARGEST_SLOT, description="first slot")
+
+
+@api.get("/schedule", summary="Who senses in the present slot, and why")
+def schedule() -> Response:
+    """One decision a device, with the energy left, what its reading would be worth, and how scarce its energy is."""
+    here = services()
+    plan = here.store.last_plan()
+    if plan is None:
+        abort(503, "no slot is planned yet")
+    about = {"slot": plan.slot, "time": here.clock.iso(plan.slot), "cycle_slot": plan.cycle_slot}
+    latest = here.store.latest()
+    decisions = [
+        {**x, "stale": missed >= 0, "last_report": latest[x["device"]].slot if x["device"] in latest else None}
+        for x, missed in zip(plan.decisions, plan.state["missed"], strict=False)
+    ]
+    next_slot = {"next_slot": plan.slot + 1, "next_time": here.clock.iso(plan.slot + 1)}
+    return jsonify(**about, **next_slot, level=plan.level, promised_error=plan.promised_error, decisions=decisions)
+
+
+@api.get("/map", summary="The map of all locations")
+def show_map() -> Response:
+    """Mean, standard deviation and joint error of each location, and whether it was measured or inferred."""
+    return jsonify(_map())
+
+
+@api.get("/map.geojson", summary="The same as GeoJSON")
+def show_geojson() -> Response:
+    """Points in metres east and north."""
+    response = jsonify(geojson(_map()))
+    response.mimetype = "application/geo+json"
+    return response
+
+
+def _map() -> dict[str, Any]:
+    here = services()
+    found = current_map(here.settings, here.store, here.clock)
+    if found is None:
+        abort(503, "no device has reported yet")
+    return found
+
+
+@api.get("/history", summary="Readings, page by page")
+def history(query: HistoryQuery) -> Response:
+    """In the order of slots and devices. ``next`` is the cursor of the following page, null at the end."""
+    rows, following = _page(query)
+    return jsonify(readings=rows, next=following)
+
+
+@api.get("/history.csv", summary="The same as CSV")
+def history_csv(query: HistoryQuery) -> Response:
+    """One page; the header X-Next holds the cursor of the following one."""
+    rows, following = _page(query)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ["device", "slot", "time", "value"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({**row, "device": _harmless(row["device"])} for row in rows)
+    headers = {"X-Next": following} if following else {}
+    return Response(text.getvalue(), mimetype="text/csv", headers=headers)
+
+
+def _harmless(cell: str) -> str:
+    """A text that no spreadsheet takes for a formula."""
+    return "'" + cell if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+
+
+def _page(query: HistoryQuery) -> tuple[list[dict[str, Any]], str | None]:
+    here = services()
+    after = -1, ""
+    if query.cursor:
+        slot, _, device = query.cursor.partition(":")
+        if not (slot.isascii() and slot.isdigit() and len(slot) < 17):
+            abort(422, f"cursor: expected what `next` said, got {query.cursor!r}")
+        after = int(slot), device
+    found = here.store.readings(query.device, after, query.until, query.limit, query.since)
+    rows = [{"device": x.device, "slot": x.slot, "time": here.clock.iso(x.slot), "value": x.value} for x in found]
+    following = f"{found[-1].slot}:{found[-1].device}" if len(found) == query.limit else None
+    return rows, following
+
+
+@api.get("/alerts", summary="What a person should know, newest first")
+def alerts(query: SinceQuery) -> Response:
+    """At most two hundred."""
+    here = services()
+    rows = [
+        {"slot": x.slot, "time": here.clock.iso(x.slot), "kind": x.kind, "subject": x.subject, "message": x.message}
+        for x in here.store.alerts(query.since)
+    ]
+    return jsonify(alerts=rows)

@@ -1,0 +1,93 @@
+"""The web application: one factory, `create_app`, and what every answer has in common."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+from flask import Response, jsonify, request
+from flask_openapi3 import Info, OpenAPI
+from sqlalchemy.exc import OperationalError
+from werkzeug.exceptions import HTTPException
+
+from aq_gym.policy import Policy
+from aq_gym.service import api_devices, api_readings, api_views
+from aq_gym.service.clock import SlotClock
+from aq_gym.service.control import Controller, register_devices
+from aq_gym.service.database import make_engine
+from aq_gym.service.metrics import Metrics, NetworkCollector
+from aq_gym.service.security import RateLimit
+from aq_gym.service.services import Services
+from aq_gym.service.settings import Settings
+from aq_gym.service.store import Store
+
+SECURITY = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; object-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+}
+SCHEMES: dict[str, Any] = {"token": {"type": "http", "scheme": "bearer"}}
+log = logging.getLogger("aq_gym.service")
+
+
+def build_services(settings: Settings, policy: Policy, began: float) -> Services:
+    """The parts that requests and the control loop share; tables and devices are made where they are missing.
+
+    ``began`` is when slot 0 begins; a database that has a beginning keeps its own.
+    """
+    store = Store(make_engine(settings.database))
+    store.create_tables()
+    register_devices(store, settings)
+    clock = SlotClock(float(store.fact("began", repr(began))), settings.slot_seconds)
+    controller = Controller(settings, store, policy)
+    metrics = Metrics()
+    metrics.registry.register(NetworkCollector(settings, store, clock))
+    return Services(settings, store, clock, controller, RateLimit(settings.rate_per_second), metrics)
+
+
+def create_app(services: Services) -> OpenAPI:
+    """The application over some services."""
+    app = OpenAPI(
+        "aq_gym.service",
+        info=Info(title="aq_gym", version="1", description="Readings in; map, schedule and forecast out."),
+        security_schemes=SCHEMES,
+        validation_error_status=422,
+    )
+    app.config["MAX_CONTENT_LENGTH"] = services.settings.most_body_bytes
+    app.extensions["aq_gym"] = services
+    for part in (api_readings, api_views, api_devices):
+        app.register_api(part.api)
+    app.after_request(_secure)
+    services.metrics.watch(app)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(OperationalError, _database_error)
+
+    @app.get("/healthz", summary="Whether the process answers")
+    def healthz() -> Response:
+        return jsonify(status="ok")
+
+    @app.get("/readyz", summary="Whether it can serve: the database answers and a slot is planned")
+    def readyz() -> tuple[Response, int]:
+        planned = services.store.last_plan()
+        late = planned is None or planned.slot < services.clock.slot() - 1
+        return jsonify(status="no plan yet" if late else "ready"), 503 if late else 200
+
+    return app
+
+
+def _secure(response: Response) -> Response:
+    for name, value in SECURITY.items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+def _http_error(error: HTTPException) -> tuple[Response, int]:
+    code = error.code or 500
+    return jsonify(error=error.name, reason=error.description), code
+
+
+def _database_error(error: OperationalError) -> tuple[Response, int]:
+    log.error(json.dumps({"event": "database", "path": request.path, "reason": str(error.orig)}))
+    return jsonify(error="Service Unavailable", reason="the database does not answer; nothing was stored"), 503

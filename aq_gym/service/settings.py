@@ -1,0 +1,35 @@
+"""What an operator chooses, checked at the start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from aq_gym.problem import Problem
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One service.
+
+    Raises:
+        ValueError: a bad number.
+    """
+
+    problem: Problem  # where the devices stand, their energy, and the map
+    database: str = "sqlite:///aq_gym.sqlite3"  # of SQLAlchemy; postgresql+psycopg://... for several processes
+    slot_seconds: float = 600.0
+    largest: float = 2000.0  # µg/m³; larger readings are refused
+    most_body_bytes: int = 2**20
+    most_batch: int = 1000  # readings in one request
+    rate_per_second: float = 200.0  # requests that write, for each token; a burst of as many is allowed
+    operator_token: str = field(default="", repr=False)  # empty: nobody can manage devices
+    webhook_hosts: tuple[str, ...] = ()  # the only hosts that alerts are sent to
+    alert_level: float = 75.0  # µg/m³
+
+    def __post_init__(self) -> None:
+        for name in ("slot_seconds", "largest", "rate_per_second", "alert_level"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}: expected a positive number, got {getattr(self, name)!r}")
+        for name in ("most_body_bytes", "most_batch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected a positive number, got {getattr(self, name)!r}")

@@ -1,0 +1,172 @@
+"""Everything that is asked of the database, in one place."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session, sessionmaker
+
+from aq_gym.service.database import Alert, Base, Device, Fact, Latest, Plan, Reading
+
+
+@dataclass(frozen=True)
+class Report:
+    """One reading as a device sent it."""
+
+    device: str
+    slot: int
+    value: float  # µg/m³
+
+
+@dataclass(frozen=True)
+class Received:
+    """What became of a batch of readings: each is in exactly one of the three."""
+
+    stored: int
+    repeated: int  # the same device, slot and value was stored before
+    conflicting: tuple[Report, ...]  # another value was stored before, and stays
+
+
+class Store:
+    """The service's memory."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._insert: Any = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
+        self.session = sessionmaker(engine, expire_on_commit=False)
+
+    def create_tables(self) -> None:
+        """Make what is missing; migrations change what is there."""
+        Base.metadata.create_all(self.engine)
+
+    def add_readings(self, reports: Sequence[Report]) -> Received:
+        """Store readings in one transaction; a device and slot that are known already stay as they are."""
+        now = time.time()
+        rows = {(r.device, r.slot): {**vars(r), "received": now} for r in reversed(reports)}  # the first of each
+        with self.session.begin() as session:
+            added = session.execute(
+                self._insert(Reading).on_conflict_do_nothing().returning(Reading.device, Reading.slot),
+                list(rows.values()),
+            ).all()
+            new = {tuple(x) for x in added}
+            if new:
+                self._keep_latest(session, [rows[key] for key in sorted(new)])
+            known = self._known(session, [r for r in reports if (r.device, r.slot) not in new])
+        counted = set(new)
+        repeated, conflicting = 0, []
+        for report in reports:
+            key = report.device, report.slot
+            if key in counted:
+                counted.remove(key)  # this report is the one that was stored
+            elif known.get(key, rows[key]["value"]) == report.value:
+                repeated += 1
+            else:
+                conflicting.append(report)
+        return Received(len(new), repeated, tuple(conflicting))
+
+    def _keep_latest(self, session: Session, rows: list[dict[str, Any]]) -> None:
+        newest: dict[str, dict[str, Any]] = {}
+        for row in rows:
+            if row["device"] not in newest or row["slot"] > newest[row["device"]]["slot"]:
+                newest[row["device"]] = row
+        insert = self._insert(Latest)
+        changed = {name: insert.excluded[name] for name in ("slot", "value", "received")}
+        insert = insert.on_conflict_do_update(
+            index_elements=[Latest.device], set_=changed, where=Latest.slot < insert.excluded.slot
+        )
+        session.execute(insert, list(newest.values()))
+
+    def _known(self, session: Session, reports: list[Report]) -> dict[tuple[str, int], float]:
+        if not reports:
+            return {}
+        devices, slots = {r.device for r in reports}, {r.slot for r in reports}
+        query = select(Reading.device, Reading.slot, Reading.value)
+        found = session.execute(query.where(Reading.device.in_(devices), Reading.slot.in_(slots)))
+        return {(device, slot): value for device, slot, value in found}
+
+    def latest(self) -> dict[str, Latest]:
+        """The newest reading of each device that ever reported."""
+        with self.session() as session:
+            return {x.device: x for x in session.scalars(select(Latest))}
+
+    def reported_in(self, slot: int) -> dict[str, float]:
+        """Readings of one slot by device [µg/m³]."""
+        with self.session() as session:
+            rows = session.execute(select(Reading.device, Reading.value).where(Reading.slot == slot))
+            return dict(rows.tuples().all())
+
+    def readings(
+        self, device: str | None, after: tuple[int, str], until: int, limit: int, since: int = 0
+    ) -> list[Reading]:
+        """Readings in the order (slot, device), those after a cursor."""
+        slot, name = after
+        query = select(Reading).where(Reading.slot >= since, Reading.slot <= until)
+        query = query.where((Reading.slot > slot) | ((Reading.slot == slot) & (Reading.device > name)))
+        if device is not None:
+            query = query.where(Reading.device == device)
+        with self.session() as session:
+            return list(session.scalars(query.order_by(Reading.slot, Reading.device).limit(limit)))
+
+    def count_readings(self) -> int:
+        """How many are stored."""
+        with self.session() as session:
+            return session.scalar(select(func.count()).select_from(Reading)) or 0
+
+    def devices(self) -> list[Device]:
+        """All devices in the order in which they decide."""
+        with self.session() as session:
+            return list(session.scalars(select(Device).order_by(Device.position)))
+
+    def put_device(self, device: Device) -> None:
+        """Add a device or change it."""
+        with self.session.begin() as session:
+            session.merge(device)
+
+    def device_with(self, token_hash: str) -> Device | None:
+        """The device that a token belongs to."""
+        with self.session() as session:
+            return session.scalar(select(Device).where(Device.token_hash == token_hash))
+
+    def plan(self, slot: int) -> Plan | None:
+        """The plan of a slot."""
+        with self.session() as session:
+            return session.get(Plan, slot)
+
+    def last_plan(self) -> Plan | None:
+        """The newest plan."""
+        with self.session() as session:
+            return session.scalar(select(Plan).order_by(Plan.slot.desc()).limit(1))
+
+    def plans(self, since: int) -> list[Plan]:
+        """Plans from a slot on."""
+        with self.session() as session:
+            return list(session.scalars(select(Plan).where(Plan.slot >= since).order_by(Plan.slot)))
+
+    def add_plan(self, plan: Plan, alerts: Sequence[Alert]) -> bool:
+        """Store a plan and the alerts that it raises, all or nothing; False: the slot was planned before."""
+        row = {c.name: getattr(plan, c.name) for c in Plan.__table__.columns}
+        with self.session.begin() as session:
+            insert = self._insert(Plan).on_conflict_do_nothing().returning(Plan.slot)
+            if session.execute(insert, [row]).first() is None:
+                return False
+            for alert in alerts:
+                given = {"slot": alert.slot, "kind": alert.kind, "subject": alert.subject, "message": alert.message}
+                session.execute(self._insert(Alert).on_conflict_do_nothing(), [given])
+        return True
+
+    def alerts(self, since: int, limit: int = 200) -> list[Alert]:
+        """The newest alerts from a slot on, newest first."""
+        with self.session() as session:
+            query = select(Alert).where(Alert.slot >= since).order_by(Alert.slot.desc(), Alert.id.desc())
+            return list(session.scalars(query.limit(limit)))
+
+    def fact(self, name: str, otherwise: str) -> str:
+        """A fact that stays as it was first stored."""
+        with self.session.begin() as session:
+            session.execute(self._insert(Fact).on_conflict_do_nothing(), [{"name": name, "value": otherwise}])
+            return session.scalars(select(Fact.value).where(Fact.name == name)).one()

@@ -1,0 +1,257 @@
+"""Tables of numbers: from text files, and from arrays or frames; a cell that is no number is named with a remedy."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import io
+import math
+import numbers
+import re
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aq_gym.network_checks import as_number
+
+LARGEST_READING = 2000.0  # [µg/m³] a larger one is a wrong unit, a code or a slip, unless the user says otherwise
+
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
+_TIME = re.compile(r"[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}|[0-9]{1,2}:[0-9]{2}")
+_MISSING = {"na", "n/a", "#n/a", "nat", "null", "nil", "none", "<na>", "missing", "-", "--", "---", "?", "."}
+_COUNTED_ROWS = 24  # so many rows that count up in equal steps are no readings
+_CONCENTRATION = (0.0, math.inf, "a concentration in µg/m³")
+
+
+def number(cell: Any, low: float, high: float, what: str, *, header: bool = False) -> float:
+    """The cell as a finite number in [low, high]; `header`: it stands where a header might.
+
+    Raises:
+        ValueError: why it is none, and what to do about it; the caller adds where it stands.
+    """
+    value = _value(cell)
+    if value is None:
+        raise ValueError(_why_not(cell, header))
+    if not math.isfinite(value):
+        raise ValueError(f"{cell!r} is not finite; fill in a number or delete the row")
+    if not low <= value <= high:
+        code = " (where it marks a missing reading, fill it in)" if value <= -9 else ""
+        raise ValueError(f"{cell!r} is not {what}, from {low:g} to {high:g}; correct it or delete the row{code}")
+    return value
+
+
+def _value(cell: Any) -> float | None:
+    """A plain decimal number or a real one; None for others, among them 1_0, 12,5 and ١٢."""
+    if isinstance(cell, str):
+        return float(cell) if _NUMBER.fullmatch(cell.strip()) else None
+    if type(cell) is not bool and isinstance(cell, numbers.Real):
+        try:
+            return float(cell)
+        except OverflowError:
+            return math.inf
+    return None
+
+
+def _why_not(cell: Any, header: bool) -> str:
+    """Why a cell is no number, and a remedy."""
+    text = str(cell).strip()
+    if not text:
+        return "the cell is empty; fill it in or delete the row"
+    if text.lower() in _MISSING:
+        return f"{cell!r} is not a number, it marks a missing reading; fill in a number or delete the row"
+    if ";" in text:
+        remedy = "the file is separated by semicolons: separate the cells by commas, and write decimal points"
+    elif _TIME.search(text):
+        remedy = "times are no readings: delete the column"
+    elif not text.isascii() and any(c.isnumeric() for c in text):
+        remedy = "write it with the digits 0-9, a plain minus sign and a decimal point"
+    elif len(text.split()) > 1 and all(_NUMBER.fullmatch(part) for part in text.split()):
+        remedy = "separate the cells by commas; a number holds no spaces"
+    elif re.fullmatch(r"[+-]?[0-9.,']+", text):
+        remedy = "write it without separators of thousands, and with a decimal point"
+    elif header and (text[0].isalpha() or text[0] in "#_"):
+        remedy = "delete a header line"
+    else:
+        remedy = "correct it or delete the row"
+    return f"{cell!r} is not a number; {remedy}"
+
+
+def _check(
+    table: NDArray[np.float64],
+    cell: Callable[[int, int], Any],
+    place: Callable[[int, int], str],
+    largest: float,
+    header: bool = False,
+) -> None:
+    """Read every cell again that is no plausible concentration so far, and refuse the first that is none at all.
+
+    `cell` and `place` give what stands in a row and a column, counted from 0, and how to name that place.
+    """
+    with np.errstate(invalid="ignore"):
+        suspects = np.argwhere(~((table >= 0.0) & (table <= largest)))
+    for row, column in suspects.tolist():
+        try:
+            value = number(cell(row, column), *_CONCENTRATION, header=header and row == 0)
+            table[row, column] = value
+            if value > largest:
+                rest = table[np.isfinite(table[:, column]), column]
+                whole = len(rest) > 1 and (rest > largest).all()
+                remedy = "so is the whole column: where it holds times or codes, delete the column" if whole else ""
+                raise ValueError(
+                    f"{value:g} is above {largest:g} µg/m³, the largest plausible reading; "
+                    f"{remedy or 'correct it or delete the row'}, or raise `largest`"
+                )
+        except ValueError as error:
+            raise ValueError(f"{place(row, column)}: {error}") from None
+
+
+# ------------------------------------------------------------------------------------------------- text files
+
+
+def read_rows(path: Path) -> list[tuple[int, list[str]]]:
+    """Line number (from 1) and cells of every row of a comma-separated file, plain or gzipped, or of a pipe.
+
+    Empty lines at the end are passed over, others refused.
+    """
+    rows: list[tuple[int, list[str]]] = []
+    empty = 0
+    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+    try:
+        for row in reader:
+            if not row:
+                empty = empty or reader.line_num
+            elif empty:
+                raise ValueError(f"{path}, row {empty}: the row is empty; delete it or fill it in")
+            else:
+                rows.append((reader.line_num, row))
+    except csv.Error as error:
+        raise ValueError(f"{path}, row {len(rows) + 1}: {error}; save it as plain comma-separated text") from error
+    return rows
+
+
+def _text(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{path} is missing: check the name, or fetch the PKU files by scripts.download_data"
+        ) from None
+    except IsADirectoryError:
+        raise ValueError(f"{path} is a folder: give the files in it") from None
+    if content.startswith(b"\x1f\x8b"):
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error) as error:
+            raise ValueError(f"{path}: the gzip file is damaged ({error}); copy or download it again") from error
+    if content.startswith(b"PK\x03\x04"):
+        raise ValueError(f"{path} is a zip archive or a workbook; save its table as comma-separated text")
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = content.decode("utf-16" if wide else "utf-8-sig")
+        at, byte = text.find("\0"), 0
+        before = text[:at]
+    except UnicodeDecodeError as error:
+        at, byte = error.start, content[error.start]
+        before = content[:at].decode("latin-1")
+    if at >= 0:
+        raise ValueError(
+            f"{path}, row {before.count(chr(10)) + 1}: byte {byte:#04x} is no {'UTF-16' if wide else 'UTF-8'} text; "
+            "save it as plain comma-separated UTF-8"
+        )
+    return text
+
+
+def read_table(path: Path, row_word: str, column_word: str, largest: float) -> NDArray[np.float64]:
+    """A table without a header: at least two rows and columns of concentrations [µg/m³] up to `largest`."""
+    if as_number("largest", largest) <= 0.0:
+        raise ValueError(f"largest must be positive [µg/m³], got {largest!r}")
+    rows = read_rows(path)
+    if len(rows) < 2:
+        raise ValueError(f"{path}: {len(rows)} row(s); at least 2 {row_word} are needed, add rows")
+    width = len(rows[0][1])
+    if width < 2:
+        raise ValueError(
+            f"{path}, row 1: {width} column; at least 2 {column_word} are needed, separated by commas, add columns "
+            f"(the row is {rows[0][1][0][:30]!r})"
+        )
+    for line, row in rows:
+        if len(row) != width:
+            raise ValueError(ragged(path, line, len(row), width))
+    for column in range(width):
+        if not any(row[column].strip() for _, row in rows):
+            raise ValueError(
+                f"{path}, column {column + 1}: the column is empty; delete it (a comma too many in each row)"
+            )
+    table = np.array([_floats(row) for _, row in rows])
+    _check(
+        table,
+        lambda row, column: rows[row][1][column],
+        lambda row, column: f"{path}, row {rows[row][0]}, column {column + 1}",
+        largest,
+        header=True,
+    )
+    steps = np.diff(table, axis=0)
+    if len(table) >= _COUNTED_ROWS and steps[0, 0] > 0 and (steps[:, 0] == steps[0, 0]).all() and steps[:, 1:].any():
+        raise ValueError(
+            f"{path}, column 1: every row is {steps[0, 0]:g} more than the row before: a row number or a time is no "
+            "reading; delete the column"
+        )
+    return table
+
+
+def _floats(row: list[str]) -> list[float]:
+    """The cells as floats; all NaN where one is none, or where Python reads more than plain numbers (1_0, ١٢)."""
+    text = "".join(row)
+    try:
+        if text.isascii() and "_" not in text:
+            return [float(cell) for cell in row]
+    except ValueError:
+        pass
+    return [math.nan] * len(row)
+
+
+def ragged(path: Path, line: int, found: int, width: int) -> str:
+    """The message about a row of another width."""
+    return (
+        f"{path}, row {line}: {found} columns, row 1 has {width}, so column {min(found, width) + 1} is "
+        f"{'missing' if found < width else 'too many'}; give every row the same columns"
+    )
+
+
+# ------------------------------------------------------------------------------------------ arrays and frames
+
+
+def as_table(where: str, table: Any, largest: float) -> NDArray[np.float64]:
+    """A C-ordered (rows, columns) copy of an array, a frame or nested lists of concentrations [µg/m³].
+
+    Raises:
+        ValueError: no table, or a cell that is missing, masked or no plausible concentration, by row and column from 0.
+    """
+    try:
+        array = np.asarray(table)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{where} is not a rectangular table of numbers ({error})") from None
+    if array.ndim != 2 or array.size == 0:
+        raise ValueError(f"{where} must be a non-empty table with 2 dimensions, got shape {array.shape}")
+    if np.ma.is_masked(table):
+        row, column = np.argwhere(np.ma.getmaskarray(table))[0]
+        raise ValueError(f"{where} row {row}, column {column} is masked: fill it in or delete the row")
+    if array.dtype.kind not in "iufOU":
+        raise ValueError(f"{where} is not a rectangular table of numbers: it holds {array.dtype} values")
+    if array.dtype.kind in "iuf":
+        with np.errstate(over="ignore"):
+            values = np.array(array, dtype=np.float64, order="C")
+    else:
+        values = np.full(array.shape, np.nan)
+    _check(
+        values,
+        lambda row, column: array[row, column : column + 1].tolist()[0],
+        lambda row, column: f"{where} row {row}, column {column}",
+        largest,
+    )
+    return values

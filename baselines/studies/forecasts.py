@@ -1,0 +1,172 @@
+"""Forecasters trained on the first part of some readings and tried on the rest."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from aq_gym.datasets import load_pku2018, load_readings
+from aq_gym.forecasting import storage
+from aq_gym.forecasting.cleaning import Cleaned, CleaningRules, clean
+from aq_gym.forecasting.combined import Calibrated
+from aq_gym.forecasting.evaluation import Forecasts, naive_error, roll, score, skill_interval
+from aq_gym.forecasting.features import Features
+from aq_gym.forecasting.forecaster import HORIZONS, Forecaster
+from aq_gym.forecasting.series import Series, station_series
+
+TIME_COLUMNS = ("time", "date", "datetime", "timestamp")
+TARGETS = ("area", "stations")
+YARDSTICK = "persistence"
+
+
+@dataclass(frozen=True)
+class Split:
+    """What forecasters learn from and what they are tried on."""
+
+    fit: list[Series]
+    test: list[Series]  # with the history before the first slot that counts
+    begin: int  # first slot of the test series that counts
+    slot_minutes: float
+    cleaned: list[Cleaned]  # one a table
+    names: list[list[str]]  # of the devices, one list a table
+
+    @property
+    def day(self) -> int:
+        """Slots in a day."""
+        return max(1, round(1440 / self.slot_minutes))
+
+    def describe(self) -> str:
+        """How many readings are used, and why not the others."""
+        tables = [x.report(names) for x, names in zip(self.cleaned, self.names, strict=True)]
+        total = pd.concat(tables).drop(columns="used").sum()
+        readings = sum(x.reason.size for x in self.cleaned)
+        parts = ", ".join(f"{count:,} {reason}" for reason, count in total.items())
+        return f"{readings:,} readings, {readings - total.sum():,} used; not used: {parts}"
+
+
+def read_table(path: str | Path) -> tuple[NDArray[np.float64], NDArray[np.float64] | None, list[str]]:
+    """(T, N) readings of a CSV file, (T,) hours of the day where it has times, and the devices' names.
+
+    A first column ``hour`` counts hours; one named time, date, datetime or timestamp holds times. A file without a
+    header has neither.
+
+    Raises:
+        ValueError: a table that cannot be read.
+    """
+    with open(path, encoding="utf-8-sig") as file:
+        head = file.readline().strip().split(",")[0].strip().strip('"').lower()
+    if head != "hour" and head not in TIME_COLUMNS:
+        table = load_readings([path])[0]
+        return table, None, [str(n) for n in range(table.shape[1])]
+    frame = pd.read_csv(path, index_col=0)
+    if head == "hour":
+        clock = np.asarray(pd.to_numeric(frame.index), dtype=np.float64) % 24.0
+    else:
+        times = pd.to_datetime(frame.index)
+        clock = np.asarray(times.hour + times.minute / 60.0, dtype=np.float64)
+    try:
+        return frame.to_numpy(dtype=np.float64), clock, [str(x) for x in frame.columns]
+    except ValueError as error:
+        raise ValueError(f"{path}: expected numbers in every column but the first; {error}") from None
+
+
+def pku_split(rules: CleaningRules | None = None) -> Split:
+    """Fit on the spring of pku2018, try on its summer."""
+    tables = load_pku2018()[0]
+    cleaned = [clean(x, rules) for x in tables[:2]]
+    spring, summer = (station_series(x.readings, stations=()) for x in cleaned)
+    names = [[str(n) for n in range(x.readings.shape[1])] for x in cleaned]
+    return Split(spring, summer, 0, 10.0, cleaned, names)
+
+
+def file_split(
+    path: str | Path, fit_slots: int, slot_minutes: float, target: str = "stations", rules: CleaningRules | None = None
+) -> Split:
+    """Fit on the first slots of a file, try on the rest, which may read what came before.
+
+    Raises:
+        ValueError: another target, or no slots left to fit on or to try.
+    """
+    if target not in TARGETS:
+        raise ValueError(f"target: expected one of {', '.join(TARGETS)}, got {target!r}")
+    table, clock, names = read_table(path)
+    if not 0 < fit_slots < len(table):
+        raise ValueError(f"fit_slots: expected 1 to {len(table) - 1} of the file's {len(table)} slots, got {fit_slots}")
+    cleaned = clean(table, rules)
+    everything = station_series(cleaned.readings, clock, stations=() if target == "area" else None)
+    chosen = everything if target == "area" else everything[1:]
+    return Split([x[:fit_slots] for x in chosen], chosen, fit_slots, slot_minutes, [cleaned], [names])
+
+
+def build(name: str, split: Split, seed: int = 0, horizons: Sequence[int] = HORIZONS) -> Calibrated:
+    """An untrained forecaster, calibrated on the last week, four times a day."""
+    features = Features(clock=split.fit[0].clock is not None)
+    base = storage.make_forecaster(name, features, seed, horizons=tuple(horizons))
+    return Calibrated(base, window=7 * split.day, every=max(1, split.day // 4))
+
+
+def counted(split: Split, forecaster: Forecaster) -> Forecasts:
+    """Forecasts from the slots that count."""
+    rolled = roll(forecaster, split.test)
+    return Forecasts(rolled.quantiles[:, split.begin :], rolled.truth[:, split.begin :])
+
+
+def compare(
+    names: Iterable[str], split: Split, seed: int = 0, threshold: float = 75.0
+) -> Iterable[tuple[str, Calibrated, Forecasts, pd.DataFrame]]:
+    """Train, try and score one forecaster after another; skills are against persistence's plain median."""
+    plain = storage.make_forecaster(YARDSTICK).fit(split.fit)
+    yardstick = counted(split, plain)
+    naive = naive_error(split.fit)
+    for name in names:
+        forecaster = build(name, split, seed).fit(split.fit)
+        forecasts = counted(split, forecaster)
+        options: dict[str, Any] = {"naive_error": naive, "threshold": threshold, "block": split.day, "seed": seed}
+        table = score(forecasts, yardstick, forecaster, **options)
+        yield name, forecaster, forecasts, table.assign(forecaster=name)
+
+
+def by_phase(forecaster: Forecaster, forecasts: Forecasts, split: Split, phases: int, seed: int = 0) -> pd.DataFrame:
+    """Skill by the origin's slot modulo ``phases``; in pku2018 readings are hourly at heart, six slots an hour."""
+    rows = []
+    origins = np.arange(split.begin, split.begin + forecasts.truth.shape[1])
+    now = np.stack([x.level[split.begin :] for x in split.test])
+    for k, horizon in enumerate(forecaster.horizons):
+        error = np.abs(forecasts.truth[:, :, k] - forecasts.quantiles[:, :, k, forecaster.median])
+        reference = np.abs(forecasts.truth[:, :, k] - now)
+        for phase in range(phases):
+            mine = (origins % phases == phase) & ~np.isnan(error + reference).any(axis=0)
+            sums = error[:, mine].sum(axis=0), reference[:, mine].sum(axis=0)
+            low, high = skill_interval(*sums, max(1, split.day // phases), seed)
+            rows.append((horizon, phase, sums[1].mean() / len(now), 1.0 - sums[0].sum() / sums[1].sum(), low, high))
+    columns = ["horizon", "phase", "persistence_mae", "skill", "skill_low", "skill_high"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def split_of(readings: Path | None, fit_slots: int | None, slot_minutes: float, target: str) -> Split:
+    """The split that a command's arguments ask for.
+
+    Raises:
+        ValueError: bad arguments.
+        FileNotFoundError: readings that are not there.
+    """
+    if readings is None:
+        return pku_split()
+    if fit_slots is None:
+        fit_slots = round(2 / 3 * len(read_table(readings)[0]))
+    return file_split(readings, fit_slots, slot_minutes, target)
+
+
+def add_reading_arguments(parser: ArgumentParser) -> None:
+    """The arguments of `split_of`."""
+    parser.add_argument("--readings", type=Path, help="CSV file, a column a device; default: pku2018's spring")
+    parser.add_argument("--fit-slots", type=int, help="slots of the file to fit on; default: the first two thirds")
+    parser.add_argument("--slot-minutes", type=float, default=10.0, help="of the file; default: 10")
+    parser.add_argument("--target", choices=TARGETS, default="stations", help="what is forecast of a file")

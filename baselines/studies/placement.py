@@ -1,0 +1,174 @@
+"""The placement study: searches of locations, resumed and interrupted, and placing together with a policy."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from math import comb
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.table import Table
+
+from aq_gym import schedules
+from aq_gym.network import SensorNetwork, write_atomically
+from aq_gym.placement import MOST_SETS, Fitness, Placement, clusters, level_path
+from aq_gym.problem import Problem
+from baselines.evaluation import mean_with_interval
+from baselines.placement import PolicyFitness, Stage, place_together
+from baselines.studies.placement_plots import draw_convergence, draw_map
+from baselines.studies.placement_searches import CHECKPOINT, METHODS, Options, searched
+
+__all__ = ["CHECKPOINT", "METHODS", "Options", "place"]
+EPISODES = 4000  # that the gain of placing together is measured on
+MOST_CLUSTERS = 16  # that the map tells apart
+
+
+def place(
+    network: SensorNetwork,
+    options: Options,
+    folder: Path,
+    *,
+    about: dict[str, Any],
+    save_as: Path | None = None,
+    say: Callable[[Any], None] = print,
+    show: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Search the locations and write placement.json, the plots, the table and TensorBoard's events.
+
+    Args:
+        network: where the devices are to be placed.
+        options: of the searches.
+        folder: is made if it does not exist.
+        about: goes into placement.json; its `env_kwargs` receive the devices.
+        save_as: where the network is to be saved.
+        say: takes lines and a table for the user.
+        show: takes how far the searches are.
+
+    Returns:
+        The content of placement.json.
+
+    Raises:
+        ValueError: options that do not fit; a search to resume that is damaged or was begun otherwise.
+        KeyboardInterrupt: SIGINT or SIGTERM before anything was found; later ones keep the best so far.
+    """
+    methods = _checked(network, options, folder, say)
+    schedule = schedules.staggered(options.devices, options.slots, max(1, round(options.slots / options.period)))
+    fitness = Fitness(network, schedule, level_path(network, options.slots, options.seed))
+    folder.mkdir(parents=True, exist_ok=True)
+    with _terminable():
+        found, interrupted = searched(network, fitness, methods, options, folder, show)
+        say(_table(found))
+        content = about | {
+            "found": [
+                {"method": x.method, "locations": list(x.locations), "error": x.error, "sets": x.evaluations}
+                for x in found
+            ],
+            "fitness": {k: getattr(options, k) for k in ("slots", "period", "seed")} | {"schedule": "staggered"},
+        }
+        if save_as:
+            network.save(save_as)
+        curves = [(x.method, at, error) for x in found for at, error in x.history]
+        table = pd.DataFrame(curves, columns=["method", "sets", "best_error"])
+        write_atomically(folder / "convergence.csv", table.to_csv(index=False).encode())
+        draw_convergence(folder / "convergence.png", found)
+        _write(network, options, folder, content, found[0].locations)
+        if options.policy and not interrupted:
+            try:
+                content["together"] = _together(network, options, found[0].locations, say)
+                _write(network, options, folder, content, content["together"]["stages"][-1]["devices"])
+            except KeyboardInterrupt:
+                interrupted = True
+    if interrupted:
+        say("interrupted: the best so far is kept; --resume continues the genetic search")
+    return content
+
+
+def _checked(network: SensorNetwork, options: Options, folder: Path, say: Callable[[Any], None]) -> list[str]:
+    """The methods to be used."""
+    n, m, there = network.n_locations, options.devices, (folder / CHECKPOINT).is_file()
+    methods = list(METHODS if "all" in options.methods else dict.fromkeys(options.methods))
+    if not 1 <= m <= n:
+        raise ValueError(f"--devices: {network.name!r} has {n} locations, got {m}")
+    if options.policy:  # rather refused now than after the search
+        Problem.create(network, list(range(m)), options.horizon, options.budget, options.max_sleep)
+    if comb(n, m) > MOST_SETS and "exhaustive" in methods:
+        why = f"{n} choose {m} are {comb(n, m):,} sets, more than the {MOST_SETS:,} that are enumerated"
+        if "all" not in options.methods:
+            raise ValueError(f"--methods: {why}; leave exhaustive out")
+        methods.remove("exhaustive")
+        say(f"exhaustive search is left out: {why}")
+    if options.resume and "genetic" not in methods:
+        raise ValueError("--resume: continues the genetic search; name genetic in --methods")
+    if options.resume and not there:
+        raise ValueError(f"--resume: {folder} holds no search to continue")
+    if there and "genetic" in methods and not options.resume:
+        raise ValueError(f"{folder} holds a search: --resume continues it, --folder names another place")
+    return methods
+
+
+def _table(found: Sequence[Placement]) -> Table:
+    table = Table("method", "locations", "joint error µg/m³", "above the best %", "sets", "seconds")
+    for x in found:
+        above = f"{100 * (x.error / found[0].error - 1):.3f}"
+        places = " ".join(map(str, x.locations))
+        table.add_row(x.method, places, f"{x.error:.4f}", above, f"{x.evaluations:,}", f"{x.seconds:.1f}")
+    return table
+
+
+def _together(
+    network: SensorNetwork, options: Options, start: Sequence[int], say: Callable[[Any], None]
+) -> dict[str, Any]:
+    """Placement and scheduling in turn, and what that gains on episodes that neither looked at."""
+    assert options.policy is not None
+    problem = Problem.create(network, list(start), options.horizon, options.budget, options.max_sleep)
+
+    def watch(stage: Stage) -> None:
+        say(f"{options.policy}: {stage.error:.4f} µg/m³ at {list(stage.devices)}")
+
+    stages = place_together(problem, options.policy, rounds=options.alternations, watch=watch)
+    first, last = (
+        PolicyFitness(problem, stage.policy, episodes=EPISODES, seed=0).episode_errors(stage.devices)
+        for stage in (stages[0], stages[-1])
+    )
+    gain = [100.0 * x / first.mean() for x in mean_with_interval(last - first, seed=0)]
+    say(
+        f"placed together with {options.policy}: {last.mean():.4f} µg/m³ instead of {first.mean():.4f}, "
+        f"{gain[0]:+.2f} % [{gain[1]:+.2f}, {gain[2]:+.2f}] on {EPISODES:,} new episodes"
+    )
+    return {
+        "policy": options.policy,
+        "episodes": EPISODES,
+        "stages": [{"devices": list(x.devices), "search_error": x.error} for x in stages],
+        "error_before": float(first.mean()),
+        "error": float(last.mean()),
+        "change_percent": gain,
+    }
+
+
+def _write(
+    network: SensorNetwork, options: Options, folder: Path, content: dict[str, Any], devices: Sequence[int]
+) -> None:
+    """The map, and what gym.make takes."""
+    content["env_kwargs"] = content["env_kwargs"] | {"devices": list(devices)}
+    if network.coordinates is not None:
+        labels = clusters(network, min(options.devices, MOST_CLUSTERS), options.seed)
+        draw_map(folder / "map.png", network, devices, labels)
+    write_atomically(folder / "placement.json", (json.dumps(content, indent=1) + "\n").encode())
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM does what SIGINT does, in the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,153 @@
+"""The searches of the placement study, and the file by which the genetic one is taken up again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from agents import TensorBoardLogger
+from aq_gym.network import SensorNetwork, write_atomically
+from aq_gym.placement import (
+    Fitness,
+    GeneticConfig,
+    GeneticSearch,
+    Placement,
+    Round,
+    clusters,
+    exhaustive_search,
+    greedy_search,
+    medoid_search,
+    random_search,
+)
+
+METHODS = ("genetic", "greedy", "exhaustive", "medoids", "random")
+CHECKPOINT = "genetic.json"  # where the genetic search can be taken up
+RANDOM_SETS = 1000
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is asked of a study."""
+
+    devices: int  # M
+    methods: Sequence[str]  # of METHODS, or "all": those that are possible
+    slots: int  # of the level path
+    period: float  # slots between the sensings of a device
+    start: Literal["clusters", "random"]  # of the genetic search
+    pool: int  # genes that survive a round
+    patience: int  # rounds without improvement
+    rounds: int  # at most
+    seed: int  # of the level path and the searches
+    resume: bool  # the genetic search of the folder
+    policy: str | None = None  # to place together with
+    alternations: int = 4  # of placement and policy, at most
+    horizon: int = 60  # T, B, D of the policy
+    budget: int = 10
+    max_sleep: int = 12
+
+
+def searched(
+    network: SensorNetwork,
+    fitness: Fitness,
+    methods: Sequence[str],
+    options: Options,
+    folder: Path,
+    show: Callable[[str], None],
+) -> tuple[list[Placement], bool]:
+    """What each method found, best first, and whether a signal ended it."""
+    n, m, seed = network.n_locations, options.devices, options.seed
+    found: list[Placement] = []
+    search: dict[str, Callable[[], Placement]] = {
+        "greedy": lambda: greedy_search(fitness, n, m, watch=lambda k, e: show(f"greedy: {e:.4f}, {k:,} sets")),
+        "exhaustive": lambda: exhaustive_search(
+            fitness, n, m, watch=lambda k, of: show(f"exhaustive: {k:,} of {of:,}")
+        ),
+        "medoids": lambda: medoid_search(fitness, network, m, seed=seed),
+        "random": lambda: random_search(fitness, n, m, count=RANDOM_SETS, seed=seed),
+    }
+    try:
+        for method in methods:
+            show(method)
+            if method == "genetic":
+                _genetic(network, fitness, options, folder, show, found)
+            else:
+                found.append(search[method]())
+    except KeyboardInterrupt:
+        if not found:
+            raise
+        return sorted(found, key=lambda x: x.error), True
+    return sorted(found, key=lambda x: x.error), False
+
+
+def _genetic(
+    network: SensorNetwork,
+    fitness: Fitness,
+    options: Options,
+    folder: Path,
+    show: Callable[[str], None],
+    found: list[Placement],
+) -> None:
+    """The paper's search: adds what it found, also when it is interrupted. Its state is written every second."""
+    sizes = {"kept": options.pool // 2, "drawn": options.pool - options.pool // 2}
+    config = GeneticConfig(**sizes, patience=options.patience, rounds=options.rounds, start=options.start)
+    labels = clusters(network, options.devices, options.seed) if options.start == "clusters" else None
+    search = GeneticSearch(fitness, network.n_locations, options.devices, config, seed=options.seed, clusters=labels)
+    path, asked = folder / CHECKPOINT, asked_of(network, options)
+    if options.resume:
+        resume(path, search, asked)
+    saved = search.seconds
+
+    def save() -> None:
+        write_atomically(path, json.dumps({"asked": asked, "search": search.state()}, indent=1).encode())
+
+    with TensorBoardLogger(folder) as log:
+
+        def watch(now: Round) -> None:
+            nonlocal saved
+            log.scalar("placement/best_error", now.best, now.evaluations)
+            log.scalar("placement/mean_error", now.mean, now.evaluations)
+            show(f"genetic: round {now.rounds}, best {now.best:.4f} µg/m³, {now.evaluations:,} sets")
+            if search.seconds - saved > 1:
+                save()
+                saved = search.seconds
+
+        try:
+            search.run(watch)
+        finally:
+            if search.rounds >= 0:
+                save()
+                found.append(search.placement())
+
+
+def asked_of(network: SensorNetwork, options: Options) -> dict[str, Any]:
+    """What a search is begun with, beside the settings of `GeneticSearch`."""
+    fields = (
+        *("measurement_variance", "temporal_variance", "mean_relation", "variance_relation"),
+        *("levels", "transition", "start"),
+    )
+    digest = hashlib.sha256(b"".join(np.asarray(getattr(network, x), np.float64).tobytes() for x in fields))
+    return {"network": digest.hexdigest(), "schedule": [options.slots, options.period], "levels": options.seed}
+
+
+def resume(path: Path, search: GeneticSearch, asked: dict[str, Any]) -> None:
+    """Take up the search that a file holds.
+
+    Raises:
+        ValueError: the file is damaged, or its search was begun otherwise; the message names the file.
+        OSError: it cannot be read.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+        if not isinstance(content, dict) or not {"asked", "search"} <= content.keys():
+            raise ValueError("expected an object with the fields asked and search")
+        if content["asked"] != asked:
+            raise ValueError(f"was begun with {content['asked']!s:.300}, here {asked}; give the same to resume")
+        search.restore(content["search"])
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: holds no search that can be resumed here: {error}") from error

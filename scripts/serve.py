@@ -1,0 +1,87 @@
+"""Run the live system: readings in over HTTP, a policy that decides who wakes, and a page to look at.
+
+    python -m scripts.serve --simulate                                # a made-up fleet, a slot every two seconds
+    python -m scripts.serve --policy staggered --database postgresql+psycopg://user@host/air
+    AQ_GYM_OPERATOR_TOKEN=... python -m scripts.serve --network town.npz --devices 3 9 14
+
+Without --simulate slots take ten minutes and devices report by themselves (docs/service.md). The operator's token is
+read from AQ_GYM_OPERATOR_TOKEN; --simulate makes one up where there is none. Ctrl-C or SIGTERM ends it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from waitress import create_server
+
+from aq_gym.problem import Problem
+from aq_gym.service.app import build_services, create_app
+from aq_gym.service.fleet import Fleet, SyntheticAir
+from aq_gym.service.loop import ControlLoop
+from aq_gym.service.security import new_token
+from aq_gym.service.settings import Settings
+from baselines.evaluation import WORDS, build_policy
+from scripts.door import enter
+
+SIMULATED_SLOT = 2.0  # seconds
+
+
+def main(args: argparse.Namespace) -> None:
+    logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+    problem = Problem.create(args.network, args.devices, args.horizon, args.energy_budget, args.max_sleep)
+    slot_seconds = args.slot_seconds or (SIMULATED_SLOT if args.simulate else 600.0)
+    token = os.environ.get("AQ_GYM_OPERATOR_TOKEN", "") or (new_token() if args.simulate else "")
+    args.folder.mkdir(parents=True, exist_ok=True)
+    database = args.database or f"sqlite:///{args.folder.resolve() / 'service.sqlite3'}"
+    settings = Settings(problem, database, slot_seconds=slot_seconds, operator_token=token)
+    policy = build_policy(args.policy, problem)[0]
+    services = build_services(settings, policy, time.time())
+    server = create_server(create_app(services), host=args.host, port=args.port, threads=args.threads)
+    loop = ControlLoop(services)
+    url = f"http://{args.host}:{server.effective_port}"
+    fleet = Fleet(url, token, SyntheticAir(problem.network, args.seed), problem.network, slot_seconds, args.seed)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    loop.start()
+    if args.simulate:
+        fleet.start()
+    print(f"serving {url}", flush=True)
+    try:
+        server.run()
+    finally:
+        if args.simulate:
+            fleet.stop()
+        loop.stop()
+        server.close()
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", default="pku2018", help="a bundled network or a file")
+    parser.add_argument("--devices", type=int, nargs="+", default=[0, 6, 12, 18, 24], help="their locations")
+    parser.add_argument("--horizon", type=int, default=60, help="slots until the energy is full again")
+    parser.add_argument("--energy-budget", type=int, default=10, help="sensings of a device in that time")
+    parser.add_argument("--max-sleep", type=int, default=12, help="longest sleep in slots")
+    parser.add_argument(
+        "--policy", default="pretrained", choices=sorted(WORDS), help="who decides; default: pretrained"
+    )
+    parser.add_argument("--database", help="URL of SQLAlchemy; default: SQLite in --folder")
+    parser.add_argument("--folder", type=Path, default=Path("runs/service"))
+    parser.add_argument("--slot-seconds", type=float, help="default: 600, with --simulate 2")
+    parser.add_argument("--simulate", action="store_true", help="also run a made-up fleet")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000, help="0: any free one")
+    parser.add_argument("--threads", type=int, default=8)
+    parser.add_argument("--seed", type=int, default=0, help="of the made-up air")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    enter(main, parse)

@@ -1,0 +1,56 @@
+"""A small service on a database of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("flask_openapi3", reason="the service needs pip install 'aq-gym[service]'")
+
+from aq_gym.policy import Policy
+from aq_gym.problem import Problem
+from aq_gym.service.app import build_services
+from aq_gym.service.services import Services
+from aq_gym.service.settings import Settings
+from baselines.evaluation import build_policy
+
+SLOT_SECONDS = 1000.0
+OPERATOR = "the-operator's-token"
+
+
+@pytest.fixture(scope="session")
+def problem() -> Problem:
+    return Problem.create("pku2018", [0, 6, 12], 12, 3, 6)
+
+
+@pytest.fixture(scope="session")
+def policy(problem: Problem) -> Policy:
+    return build_policy("greedy", problem)[0]
+
+
+@pytest.fixture
+def make_services(problem: Problem, policy: Policy, tmp_path: Path) -> Callable[..., Services]:
+    """Build services over one database; slot 0 began at ``began`` seconds, and the clock says so many slots later."""
+
+    def make(slot: int = 0, **settings: object) -> Services:
+        given = {
+            "database": f"sqlite:///{tmp_path}/s.sqlite3",
+            "slot_seconds": SLOT_SECONDS,
+            "operator_token": OPERATOR,
+        }
+        built = build_services(Settings(problem, **{**given, **settings}), policy, 0.0)  # type: ignore[arg-type]
+        clock = type(built.clock)(built.clock.began, SLOT_SECONDS, now=lambda: (slot + 0.5) * SLOT_SECONDS)
+        return Services(built.settings, built.store, clock, built.controller, built.limit, built.metrics)
+
+    return make
+
+
+@pytest.fixture
+def air() -> Callable[[int], float]:
+    """The level of a slot [µg/m³], always the same."""
+    steps = np.random.default_rng(0).normal(0.0, 4.0, 10_000)
+    level = 60.0 + np.cumsum(steps)
+    return lambda slot: float(np.abs(level[slot]) + 5.0)

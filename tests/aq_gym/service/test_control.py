@@ -1,0 +1,139 @@
+"""The control loop: the environment's decisions, restarts, and devices that are not heard."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from aq_gym import SensorNetwork
+from aq_gym.policy import Policy
+from aq_gym.problem import Problem
+from aq_gym.service.database import Plan
+from aq_gym.service.level import estimate_level
+from aq_gym.service.services import Services
+from aq_gym.service.store import Report
+
+Make = Callable[..., Services]
+Air = Callable[[int], float]
+
+
+def run(services: Services, air: Air, slots: range, silent: set[tuple[str, int]] = frozenset()) -> list[Plan]:  # type: ignore[assignment]
+    """Plan slot after slot; every device that is to sense reports, but the silent ones."""
+    plans = []
+    for slot in slots:
+        plans += services.controller.plan_until(slot)
+        due = [x["device"] for x in plans[-1].decisions if x["sense"]]
+        reports = [Report(name, slot, air(slot)) for name in due if (name, slot) not in silent]
+        if reports:
+            services.store.add_readings(reports)
+    return plans
+
+
+def with_levels(network: SensorNetwork, path: np.ndarray) -> SensorNetwork:
+    """The same network on a chain that can take a path of levels; the largest level stays, since it scales features."""
+    levels = np.unique([*path, network.levels[-1]])
+    uniform = np.full((len(levels), len(levels)), 1.0 / len(levels))
+    return dataclasses.replace(network, levels=levels, transition=uniform, start=uniform[0], level_model=None)
+
+
+def essence(plan: Plan) -> tuple[object, ...]:
+    return plan.slot, plan.cycle_slot, plan.level, plan.promised_error, plan.state, plan.decisions
+
+
+def test_the_served_decisions_are_the_environments(
+    make_services: Make, air: Air, problem: Problem, policy: Policy
+) -> None:
+    plans = run(make_services(), air, range(problem.horizon + 1))
+    path = np.array([plans[1].level, *(plan.level for plan in plans[1:])])
+    network = with_levels(problem.network, path)
+    env = gym.make(
+        "aq_gym/MultiDevice-v0",
+        network=network,
+        devices=list(problem.devices),
+        horizon=problem.horizon,
+        energy_budget=problem.energy_budget,
+        max_sleep=problem.max_sleep,
+        observation="compact",
+    )
+    observation, info = env.reset(seed=0, options={"levels": np.searchsorted(network.levels, path)})
+    for plan in plans[1:]:
+        assert info["slot"] == plan.slot and info["level"] == plan.level
+        for decision in plan.decisions:
+            batch = {name: np.asarray(value)[None] for name, value in info.items()}
+            action = int(np.asarray(policy.act(observation[None], batch))[0])
+            observation, _, _, _, info = env.step(action)
+            assert decision["sense"] == (bool(action) != bool(info["forced"]))
+        assert info["joint_error"] == pytest.approx(plan.promised_error, rel=1e-9)
+        assert info["energy"].tolist() == plan.state["energy"]
+
+
+def test_a_new_cycle_fills_the_budgets(make_services: Make, air: Air, problem: Problem) -> None:
+    plans = run(make_services(), air, range(2 * problem.horizon + 2))
+    assert [plan.cycle_slot for plan in plans] == 2 * list(range(problem.horizon + 1))
+    again = plans[problem.horizon + 1]
+    assert again.state["energy"] == [problem.energy_budget] * 3 and all(x["sense"] for x in again.decisions)
+
+
+def test_a_restart_at_any_moment_changes_nothing(make_services: Make, air: Air) -> None:
+    whole = run(make_services(), air, range(10))
+    resumed = []
+    for slot in range(10):  # another process for every slot, over the same database, which plans it twice
+        services = make_services()
+        services.controller.plan_until(slot)
+        resumed += [make_services().store.plan(slot)]
+    assert [essence(x) for x in resumed if x is not None] == [essence(x) for x in whole]
+
+
+def test_two_writers_store_one_plan(make_services: Make, air: Air) -> None:
+    first, second = make_services(), make_services()
+    run(first, air, range(4))
+    assert [essence(x) for x in second.controller.plan_until(3)] == []
+    a, b = first.controller.plan_until(4), second.controller.plan_until(4)
+    assert a and not b and second.store.last_plan().slot == 4
+
+
+def test_a_device_that_misses_is_planned_without_until_it_reports(make_services: Make, air: Air) -> None:
+    services = make_services()
+    plans = run(services, air, range(2))
+    while not any(x["sense"] for x in plans[-1].decisions):
+        plans += run(services, air, range(plans[-1].slot + 1, plans[-1].slot + 2))
+    # the next slot in which somebody is due, but stays silent
+    slot = plans[-1].slot + 1
+    plans += services.controller.plan_until(slot)
+    while not any(x["sense"] for x in plans[-1].decisions):
+        slot += 1
+        plans += services.controller.plan_until(slot)
+    name = next(x["device"] for x in plans[-1].decisions if x["sense"])
+    position = int(name.rpartition("_")[2])
+    after = services.controller.plan_until(slot + 1)[-1]
+    assert after.state["missed"][position] == slot
+    assert not after.decisions[position]["sense"]
+    assert (alerts := services.store.alerts(0)) and alerts[-1].kind == "missed" and name in {x.subject for x in alerts}
+    services.store.add_readings([Report(name, slot, air(slot))])  # late, but it came
+    recovered = services.controller.plan_until(slot + 2)[-1]
+    assert recovered.state["missed"][position] == -1
+
+
+def test_slots_that_went_by_have_no_decisions(make_services: Make, air: Air) -> None:
+    services = make_services()
+    run(services, air, range(3))
+    plans = services.controller.plan_until(6)
+    assert [len(plan.decisions) for plan in plans] == [0, 0, 0, 3]
+    assert plans[-1].cycle_slot == 6
+
+
+def test_the_level_is_the_weighted_mean_of_what_was_said(problem: Problem) -> None:
+    fresh = estimate_level(problem.network, problem.devices, [60.0, 60.0, 60.0], [0, 0, 0])
+    aged = estimate_level(problem.network, problem.devices, [60.0, 60.0, 60.0], [9, 9, 9])
+    one = estimate_level(problem.network, problem.devices, [60.0, np.nan, np.nan], [0, 0, 0])
+    assert (
+        fresh.level == pytest.approx(60.0, rel=0.15)
+        and fresh.deviation < aged.deviation
+        and fresh.deviation < one.deviation
+    )
+    with pytest.raises(ValueError, match="at least one reading"):
+        estimate_level(problem.network, problem.devices, [np.nan] * 3, [0] * 3)

@@ -1,0 +1,66 @@
+"""Metrics, alerts, and whether the map keeps its promise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from aq_gym.service.app import create_app
+from aq_gym.service.confirm import LEAST_READINGS, confirm
+from aq_gym.service.services import Services
+from aq_gym.service.store import Report
+
+Make = Callable[..., Services]
+
+
+def run(services: Services, read: Callable[[str, int], float], slots: int) -> None:
+    for slot in range(slots):
+        due = [x["device"] for x in services.controller.plan_until(slot)[-1].decisions if x["sense"]]
+        if due:
+            services.store.add_readings([Report(name, slot, read(name, slot)) for name in due])
+
+
+def test_the_map_is_confirmed_where_devices_agree_and_not_where_one_is_broken(make_services: Make) -> None:
+    rng = np.random.default_rng(0)
+    services = make_services()
+    run(services, lambda name, slot: 60.0 + rng.normal(0.0, 3.0), 60)
+    calm = confirm(services.settings, services.store, 60)
+    assert calm.readings >= LEAST_READINGS and calm.delivered < calm.promised and not calm.broken
+    assert not [x for x in services.store.alerts(0) if x.kind == "unconfirmed"]
+
+
+def test_a_broken_sensor_raises_one_alert(make_services: Make) -> None:
+    services = make_services(alert_level=1000.0)
+    run(services, lambda name, slot: 250.0 if name == "device_1" else 40.0, 70)
+    assert confirm(services.settings, services.store, 70).broken
+    assert [x.kind for x in services.store.alerts(0) if x.kind != "energy"] == ["unconfirmed"]
+
+
+def test_a_spike_is_said_once_when_it_begins(make_services: Make) -> None:
+    services = make_services(alert_level=75.0)
+    run(services, lambda name, slot: 40.0 if slot < 5 else 140.0, 30)
+    spikes = [x for x in services.store.alerts(0) if x.kind == "spike"]
+    assert len(spikes) == 1 and "above 75" in spikes[0].message
+
+
+def test_metrics_can_be_read_and_count(make_services: Make) -> None:
+    services = make_services(slot=9)
+    run(services, lambda name, slot: 50.0, 10)
+    client = create_app(services).test_client()
+    headers = {"Authorization": "Bearer " + services.settings.operator_token}
+    body = {"readings": [{"device": "device_0", "value": 51.0, "slot": 9}]}
+    client.post("/api/v1/readings", json=body, headers=headers)
+    client.get("/api/v1/no/such/path")
+    text = client.get("/metrics").get_data(as_text=True)
+    found = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    assert sum(value for key, value in found.items() if key[0] == "aq_readings_total") == 1
+    assert found["aq_level",] == pytest.approx(services.store.last_plan().level)
+    assert found["aq_http_request_seconds_count", "GET", "unknown", "404"] == 1
+    assert found["aq_energy_left", "device_0"] == services.store.last_plan().state["energy"][0]

@@ -1,0 +1,65 @@
+"""The two commands on a small made-up town."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from aq_gym.forecasting import storage
+from baselines.studies.forecasts import file_split, read_table
+from scripts import evaluate_forecasters, train_forecaster
+
+
+@pytest.fixture
+def town(tmp_path: Path) -> Path:
+    """Three stations, hourly, with times, a gap and a slipped exponent."""
+    rng = np.random.default_rng(0)
+    level = 50.0 + 20.0 * np.sin(np.arange(500) / 24.0 * 2.0 * np.pi) + rng.normal(0.0, 2.0, 500)
+    table = level[:, None] + rng.normal(0.0, 1.0, (500, 3))
+    table[40, 1], table[77, 2] = np.nan, 1e9
+    times = pd.date_range("2026-01-01", periods=500, freq="h")
+    path = tmp_path / "town.csv"
+    pd.DataFrame(table.round(1), columns=["a", "b", "c"]).assign(time=times).set_index("time").to_csv(path)
+    return path
+
+
+def test_tables_come_with_their_clock(town: Path, tmp_path: Path) -> None:
+    table, clock, names = read_table(town)
+    assert table.shape == (500, 3) and names == ["a", "b", "c"] and clock is not None and clock[25] == 1.0
+    hours = tmp_path / "hours.csv"
+    hours.write_text("hour,a,b\n23,1,2\n24,3,4\n")
+    assert (read_table(hours)[1] == [23.0, 0.0]).all()
+    plain = tmp_path / "plain.csv"
+    plain.write_text("1,2\n3,4\n")
+    assert read_table(plain)[1] is None
+
+
+def test_bad_splits_are_refused(town: Path) -> None:
+    with pytest.raises(ValueError, match="fit_slots"):
+        file_split(town, 500, 60.0)
+    with pytest.raises(ValueError, match="target"):
+        file_split(town, 100, 60.0, "moon")
+
+
+def test_evaluate_writes_table_and_pictures(town: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["--readings", str(town), "--fit-slots", "300", "--slot-minutes", "60", "--quiet", "--phases", "2"]
+    more = ["--forecasters", "drift", "ridge", "--folder", str(tmp_path / "out"), "--markdown", str(tmp_path / "x.md")]
+    table = evaluate_forecasters.main(evaluate_forecasters.parse([*command, *more]))
+    assert sorted(table.forecaster.unique()) == ["drift", "ridge"] and len(table) == 8
+    ridge = table[table.forecaster == "ridge"].set_index("horizon")
+    assert ridge.skill[6] > 0.5 and 0.6 < ridge.coverage_80[6] < 0.95
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"forecasts.csv", "phases.csv", "skill.png", "coverage.png", "fan.png", "ridge"} <= written
+    out = capsys.readouterr().out
+    assert "1 missing, 1 impossible" in out and "| 18 |" in (tmp_path / "x.md").read_text()
+
+
+def test_train_stores_a_forecaster(town: Path, tmp_path: Path) -> None:
+    output = tmp_path / "f.zip"
+    arguments = ["--readings", str(town), "--slot-minutes", "60", "--forecaster", "ridge", "-o", str(output)]
+    assert train_forecaster.main(train_forecaster.parse(arguments)) == output
+    assert storage.card(output)["slot_minutes"] == 60.0
+    assert storage.load(output).name == "calibrated"

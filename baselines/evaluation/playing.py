@@ -125,25 +125,28 @@ def problem_of(env_id: str, **env_kwargs: Any) -> Problem:
     return env.problem
 
 
-def differences(problem: Problem, other: Problem) -> list[str]:
-    """In what two problems differ, in words: the first one's value, then the other's; empty where they are the same."""
+def differences(problem: Problem, here: Problem) -> list[str]:
+    """In what two problems differ, a sentence each; empty where they are the same."""
     found = []
-    if problem.network != other.network:
+    if problem.network != here.network:
         # The paper's inference does not read what level-aware inference learned of a network.
-        bare = [dataclasses.replace(x.network, level_model=None) for x in (problem, other)]
+        bare = [dataclasses.replace(x.network, level_model=None) for x in (problem, here)]
         if problem.inference != "paper" or bare[0] != bare[1]:
-            names = [
-                f"{x.network.name!r} of {x.n_locations} locations, {x.network.n_levels} levels"
-                for x in (problem, other)
-            ]
-            found.append(f"network: {names[0]}; {names[1] if names[0] != names[1] else 'another of that name'}")
+            mine, others = (f"{x.network.name!r} ({x.network.n_levels} levels)" for x in (problem, here))
+            found.append(f"its network is {mine}, here {'another of that name' if mine == others else others}")
     for name in ("devices", "horizon", "energy_budget", "max_sleep"):
-        mine, others = getattr(problem, name), getattr(other, name)
+        mine, others = getattr(problem, name), getattr(here, name)
         if mine != others:
-            shown = [list(x) if isinstance(x, tuple) else x for x in (mine, others)]
-            found.append(f"{name}: {shown[0]}; {shown[1]}")
-    found += [f"{name}: {x}; {other.options[name]}" for name, x in problem.options.items() if x != other.options[name]]
-    return found
+            found.append(f"its {name} {'are' if name == 'devices' else 'is'} {_plain(mine)}, here {_plain(others)}")
+    options = here.options
+    return found + [
+        f"its {name} is {x}, here {options[name]}" for name, x in problem.options.items() if x != options[name]
+    ]
+
+
+def _plain(value: Any) -> str:
+    """A number, or the first few of several."""
+    return str(value) if not isinstance(value, tuple) or len(value) <= 12 else f"{len(value)} of them"
 
 
 def play_problem(

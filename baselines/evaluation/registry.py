@@ -188,7 +188,7 @@ def evaluate(policies: Mapping[str, Any], env_id: str, episodes: int, seed: int,
         other = [] if (made_for := problem_made_for(policy)) is None else differences(made_for, problem)
         if other:
             warnings.warn(
-                f"{name} was made for another problem than {env_id} as it is played here: {'; '.join(other)} here",
+                f"{name} was made for another problem than {env_id} as it is played here: {'; '.join(other)}",
                 stacklevel=2,
             )
     table = compare(built, problem, episodes, seed, observation=observation)
@@ -210,7 +210,7 @@ def problem_made_for(policy: Any) -> Problem | None:
     card = getattr(policy, "card", None) or {}
     kwargs = card.get("env_kwargs")
     if kwargs is None:  # older cards have the command alone
-        words = argparse.ArgumentParser(add_help=False)
+        words = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
         words.add_argument("--env-kwargs", type=json.loads, default={} if "command" in card else None)
         kwargs = words.parse_known_args(shlex.split(str(card.get("command", ""))))[0].env_kwargs
     try:
@@ -231,8 +231,8 @@ def load_agent(kind: str, folder: Path) -> Any:
     """
     files = {"dqn": "policy.safetensors", "sb3": "model.zip"}
     if not folder.exists():
-        beside = sorted(x.name for x in folder.parent.iterdir() if x.is_dir()) if folder.parent.is_dir() else []
-        known = f"; in {folder.parent} there are {', '.join(beside)}" if beside else ""
+        beside = sorted(path.parent.name for path in folder.parent.glob(f"*/{files[kind]}"))
+        known = f"; in {folder.parent} there are {', '.join(beside[:12])}" if beside else ""
         raise ValueError(
             f"--{kind}: there is no {folder}; {close_match(folder.name, beside)}expected a folder that "
             f"scripts.train_{kind} wrote, with {files[kind]} in it{known}"
@@ -249,10 +249,10 @@ def load_agent(kind: str, folder: Path) -> Any:
     return SB3Policy.load(folder)
 
 
-def names_of(folders: Sequence[Path]) -> list[str]:
-    """A name for each folder: as many of the last parts of its path as tell it from the others."""
+def names_of(kind: str, folders: Sequence[Path]) -> list[str]:
+    """A name for the agent in each folder: its kind, and as much of its path as tells it from the others."""
     parts = [folder.absolute().parts for folder in folders]
-    n_parts = 1
+    n_parts = 2 if any(x[-1] == kind for x in parts) else 1
     while n_parts < max(map(len, parts), default=0) and len({x[-n_parts:] for x in parts}) < len(set(parts)):
         n_parts += 1
-    return ["/".join(x[-n_parts:]) for x in parts]
+    return [f"{kind} {'/'.join(x[-n_parts:])}" for x in parts]

@@ -164,7 +164,11 @@ def test_a_policy_sees_the_observation_that_it_asks_for() -> None:
     [
         ({"policies": {}}, ValueError, "policies: expected a mapping of at least one"),
         ({"policies": ["random"]}, ValueError, "policies: expected a mapping"),
-        ({"policies": {"a": "greed"}}, ValueError, "'greed'; did you mean 'greedy'? the words are random, synchronised"),
+        (
+            {"policies": {"a": "greed"}},
+            ValueError,
+            "'greed'; did you mean 'greedy'? the words are random, synchronised",
+        ),
         ({"policies": {"a": object()}}, TypeError, r"policies\['a'\]: expected an object with a method act"),
         ({"policies": {"a": Always}}, TypeError, "the class Always"),
         ({"policies": {"a": "optimal"}}, ValueError, "fewer devices or levels"),

@@ -167,7 +167,7 @@ def test_a_policy_sees_the_observation_that_it_asks_for() -> None:
         (
             {"policies": {"a": "greed"}},
             ValueError,
-            "'greed'; did you mean 'greedy'? the words are random, synchronised",
+            "'greed'; did you mean 'greedy'. the words are random, synchronised",
         ),
         ({"policies": {"a": object()}}, TypeError, r"policies\['a'\]: expected an object with a method act"),
         ({"policies": {"a": Always}}, TypeError, "the class Always"),

@@ -33,7 +33,9 @@ def test_there_is_python_to_run() -> None:
 def test_every_word_and_every_extra_is_explained() -> None:
     for word in WORDS:
         assert f"| `{word}` |" in TEXT
-    setup = (ROOT / "setup.cfg").read_text(encoding="utf-8").partition("[options.extras_require]")[2].partition("\n[")[0]
+    setup = (
+        (ROOT / "setup.cfg").read_text(encoding="utf-8").partition("[options.extras_require]")[2].partition("\n[")[0]
+    )
     listed = TEXT.partition("| extra | for |")[2].partition("\n\n")[0]
     for extra in re.findall(r"^\| `(\w+)`", listed, flags=re.MULTILINE):
         assert re.search(rf"^{extra} =$", setup, flags=re.MULTILINE), extra

@@ -77,8 +77,8 @@ def comparison(table: pd.DataFrame, reference: str, digits: int = 2) -> str:
         cells += [f"{row.energy_used:.1f}", short(row.decisions_per_second), seconds(row.training_seconds)]
         rows.append(cells)
     note = (
-        f"differences to {reference}, on the same episodes\nsecond lines: 95 % intervals; "
-        "energy: sensings per device; dec/s: decisions per second"
+        f"differences to {reference}, on the same episodes\n"
+        "second lines: 95 % intervals\nenergy: sensings per device and episode; dec/s: decisions per second"
     )
     return f"{text_table(headings, rows)}\n{note}"
 

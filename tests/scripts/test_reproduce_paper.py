@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-
-from scripts import reproduce_paper
 from scripts.paper import figure_08
 from scripts.paper.figure import Claim, Context
+
+from scripts import reproduce_paper
 
 
 def run(folder: Path, *arguments: str) -> None:

@@ -24,7 +24,7 @@ def estimate(
     level: ArrayLike,
     level_noise: float = 0.0,
 ) -> Estimate:
-    """The map by one of `METHODS`; the level-aware one is told how noisy the level is.
+    """The map by one of `METHODS`; ``level_noise`` is for the level-aware one.
 
     Raises:
         ValueError: unknown method.
@@ -39,10 +39,12 @@ def estimate(
 
 
 def gaussian_process(network: SensorNetwork, tables: Sequence[ArrayLike], seed: int = 0) -> GaussianProcessRegressor:
-    """scikit-learn's regression of the normalised deviations on place and time, fitted to snapshots: a yardstick.
+    """scikit-learn's regression of the normalised deviations on place and time, fitted to snapshots.
+
+    It is a yardstick for the other methods.
 
     Raises:
-        ValueError: the network has no coordinates.
+        ValueError: the network has no coordinates, or fewer than 5 slots are polluted enough.
     """
     if network.coordinates is None:
         raise ValueError(f"network: {network.name!r} has no coordinates, which a Gaussian process reads")
@@ -64,7 +66,7 @@ def gaussian_process(network: SensorNetwork, tables: Sequence[ArrayLike], seed: 
 def gaussian_process_map(
     fitted: GaussianProcessRegressor, network: SensorNetwork, sources: Sources, level: NDArray[np.float64]
 ) -> Estimate:
-    """The map by a process of `gaussian_process`, slot by slot: slow."""
+    """The map by `gaussian_process`; slow, since it is fitted to each slot's readings."""
     prior, places = mean_deviation(network), np.asarray(network.coordinates) / 100.0
     seen = sources.reading / sources.level_then - 1.0 - prior[sources.devices]
     regression = GaussianProcessRegressor(fitted.kernel_, optimizer=None)

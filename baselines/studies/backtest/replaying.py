@@ -23,7 +23,7 @@ class Windows:
     Attributes:
         readings: (K, T + 1, N) [µg/m³].
         levels: (K, T + 1) indices into the network's levels.
-        outside: slots whose level lies outside the network's and was clipped, of all slots of the periods.
+        outside: number of slots in all periods whose level lies outside the network's levels and was clipped.
     """
 
     readings: NDArray[np.float64]
@@ -57,7 +57,7 @@ class Replayed:
     """What a policy did on the windows."""
 
     sensed: NDArray[np.bool_]  # (K, T, M) whether device m sensed in slot t + 1
-    joint_error: NDArray[np.float64]  # (K,) average joint error that the model promises [µg/m³]
+    joint_error: NDArray[np.float64]  # (K,) average joint error by the model [µg/m³]
 
 
 def replay(policy: Any, problem: Problem, levels: NDArray[np.int64]) -> Replayed:
@@ -92,13 +92,13 @@ class Faults:
     """What goes wrong on the way to the server; by default nothing.
 
     Attributes:
-        level_noise: standard deviation of the error of the level that the server knows, as a share of it; new in every
-            slot. The policy still sees the true one, so that all conditions replay the same sensings.
-        level_from_readings: the server knows no level but what the last readings tell.
-        measurement_noise: that is added to each reading, as a share of it.
+        level_noise: standard deviation of the error of the level that the server knows, as a share of the level. It is
+            drawn anew in every slot. The policy sees the true level, so that all conditions replay the same sensings.
+        level_from_readings: the server estimates the level from the last readings alone.
+        measurement_noise: standard deviation of the noise that is added to each reading, as a share of it.
         lost: share of the readings that never arrive; their energy is spent.
-        dead: the readings of the first so many devices never arrive in the second half of a window; the policy does
-            not know.
+        dead: number of devices, the first ones, whose readings never arrive in the second half of a window. The policy
+            does not know it.
     """
 
     level_noise: float = 0.0
@@ -111,8 +111,8 @@ class Faults:
         check_shares(self)
 
     @property
-    def told_noise(self) -> float:
-        """What the level-aware map is told of the level's error; 1, next to nothing known, where it has no source."""
+    def assumed_noise(self) -> float:
+        """The level's error that the level-aware map assumes; 1, so almost no knowledge, where it has no source."""
         return 1.0 if self.level_from_readings else self.level_noise
 
 

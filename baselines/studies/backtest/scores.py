@@ -17,7 +17,7 @@ BANDS = (0.0, 35.0, 75.0, 150.0, np.inf)  # of the level, for errors by level [Â
 
 
 def judge(found: Estimate, data: Windows, devices: Sequence[int], seed: int = 0) -> dict[str, float]:
-    """How a map compares with what the devices without a sensor of ours read, and with all of them.
+    """Compare a map with the readings at locations where no device senses, and at all of them.
 
     Returns:
         Over the locations without a device: ``rmse`` with its 95 % block-bootstrap interval, ``mae``, ``bias``
@@ -25,9 +25,8 @@ def judge(found: Estimate, data: Windows, devices: Sequence[int], seed: int = 0)
         deviations); ``rmse_all`` over all locations; ``rmse_from_0`` and so on by band of the level, from `BANDS`.
     """
     truth = data.readings[:, 1:]
-    unseen = np.setdiff1d(np.arange(truth.shape[2]), devices)
-    if not len(unseen):
-        unseen = np.arange(truth.shape[2])
+    every = np.arange(truth.shape[2])
+    unseen = np.setdiff1d(every, devices) if len(set(devices)) < len(every) else every
     error, deviation = (found.mean - truth), found.deviation + np.zeros_like(truth)
     squares = np.square(error[..., unseen]).mean(axis=(1, 2))  # (K,)
     low, high = block_interval(squares, seed)
@@ -45,10 +44,8 @@ def judge(found: Estimate, data: Windows, devices: Sequence[int], seed: int = 0)
     result |= {f"cover_{100 * x:.0f}": y for x, y in zip(LEVELS_OF_COVERAGE, shares, strict=True)}
     level = truth.mean(axis=2)
     for least, most in pairwise(BANDS):
-        within = (level >= least) & (level < most)
-        result[f"rmse_from_{least:.0f}"] = (
-            float(np.sqrt(np.square(part[within]).mean())) if within.any() else float("nan")
-        )
+        within = part[(level >= least) & (level < most)]
+        result[f"rmse_from_{least:.0f}"] = float(np.sqrt(np.square(within).mean())) if len(within) else float("nan")
     return result
 
 

@@ -122,9 +122,7 @@ def _claims(found: dict[str, dict[str, Any]], level: NDArray[np.float64]) -> tup
             f"the level rises above 150 µg/m³ {peaks} times; highest {level.max():.0f} µg/m³",
             peaks >= 2,
         ),
-        Claim(
-            "(b) a zero-mean Gaussian fits the measurement deviation", _shape(measurement), is_gaussian(measurement)
-        ),
+        Claim("(b) a zero-mean Gaussian fits the measurement deviation", _shape(measurement), is_gaussian(measurement)),
         Claim(
             "(c) it is quite accurate to model the temporal deviation as Gaussian",
             _shape(temporal),

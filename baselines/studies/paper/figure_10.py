@@ -104,9 +104,7 @@ def _error(network: Any, data: Episodes) -> float:
 
 def _claims(table: pd.DataFrame) -> tuple[Claim, ...]:
     best = table.groupby("function")[["train_mse", "test_mse"]].min()
-    last, start = (
-        table[table.updates == x].set_index("function") for x in (table.updates.max(), table.updates.min())
-    )
+    last, start = (table[table.updates == x].set_index("function") for x in (table.updates.max(), table.updates.min()))
     ratio = best.train_mse["linear"] / best.train_mse["network"]
     over = last.test_mse / last.train_mse
     first_test, best_test, last_test = (x.test_mse["network"] for x in (start, best, last))

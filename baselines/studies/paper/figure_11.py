@@ -161,7 +161,9 @@ def _claims_on_sizes(wide: pd.DataFrame) -> tuple[Claim, ...]:
             not devices,
         ),
         Claim(
-            "(b) the error falls with the energy budget (proposition 1)", steps(len(right) * len(wide), energy), not energy
+            "(b) the error falls with the energy budget (proposition 1)",
+            steps(len(right) * len(wide), energy),
+            not energy,
         ),
         Claim(
             "(b) each further device gains less",
@@ -181,7 +183,9 @@ def _draw(plt: Any, curves: pd.DataFrame, scores: pd.Series, sizes: pd.DataFrame
     for (policy, budget), part in sizes.groupby(["policy", "budget"]):
         number = list(sizes.budget.unique()).index(budget)
         style, label = ("-", f"B = {budget}") if policy == "DQN" else (":", None)
-        right.plot(part.devices, part.joint_error, style, color=PALETTE[number], marker=MARKERS[number], ms=4, label=label)
+        right.plot(
+            part.devices, part.joint_error, style, color=PALETTE[number], marker=MARKERS[number], ms=4, label=label
+        )
     right.plot([], [], ":", color="black", label="staggered")
     right.set(title="(b)", xlabel="devices M", xticks=sizes.devices.unique())
     for at in (left, right):

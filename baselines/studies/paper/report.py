@@ -9,8 +9,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from baselines.studies.pages import markdown
+from baselines.studies.files import pyplot, save_figure, write_json, write_table
 from baselines.studies.paper.figure import Figure
+from baselines.studies.provenance import provenance
+from baselines.studies.tables import markdown
 
 HEADS = ("the paper says", "measured here", "verdict", "why")
 _CLAIM = ("says", "measured", "verdict", "why")
@@ -21,23 +23,33 @@ def stem(number: int) -> str:
     return f"figure_{number:02d}"
 
 
-def file_names(figure: Figure) -> dict[str, str]:
-    """The CSV file of each of the figure's tables."""
-    return {end: f"{stem(figure.number)}{'_' if end else ''}{end}.csv" for end in figure.tables}
+def write_figure(figure: Figure, folder: Path, made_by: str, asked: dict[str, Any]) -> None:
+    """PNG, CSV files and card of one figure; the card comes last, since a figure that has one counts as done.
 
-
-def card_of(figure: Figure, made_by: str, asked: dict[str, Any]) -> dict[str, Any]:
-    """What the report says on a figure, as JSON; ``asked`` is what must be the same to use it again."""
-    return {
+    Args:
+        figure: what to write.
+        folder: of all figures.
+        made_by: a sentence on the command.
+        asked: what must be the same to use the figure again.
+    """
+    name = stem(figure.number)
+    (folder / f"{name}.json").unlink(missing_ok=True)
+    files = {f"{name}{'_' if end else ''}{end}.csv": table for end, table in figure.tables.items()}
+    for file, table in files.items():
+        write_table(folder / file, table)
+    save_figure(folder / f"{name}.png", figure.draw(pyplot()))
+    card = {
         "number": figure.number,
         "title": figure.title,
         "setting": figure.setting,
         "claims": [{key: getattr(claim, key) for key in _CLAIM} for claim in figure.claims],
         "notes": list(figure.notes),
-        "files": list(file_names(figure).values()),
+        "files": list(files),
         "asked": asked,
         "made_by": f"{made_by}{' Tiny sizes: no results.' if asked['quick'] else ''}",
+        "provenance": provenance(),
     }
+    write_json(folder / f"{name}.json", card)
 
 
 def read_card(folder: Path, number: int) -> dict[str, Any] | None:

@@ -77,16 +77,12 @@ def measure(
 
 def summary(table: pd.DataFrame) -> str:
     """The table for a terminal."""
-    rows = [
-        [
-            f"{x.instance}, {x.policy}",
-            f"{x.joint_error:.4f}",
-            "" if math.isnan(x.percent) else interval(x, "percent", "+"),
-        ]
-        for x in table.itertuples()
-    ]
-    note = "differences to the agent trained there, or to index where there is none; second lines: 95 % intervals"
-    return f"{text_table(['instance, policy', 'joint error\nµg/m³', 'difference\n%'], rows)}\n{note}"
+    rows = []
+    for row in table.itertuples():
+        change = "" if math.isnan(row.percent) else interval(row, "percent", "+")
+        rows.append([f"{row.instance}, {row.policy}", f"{row.joint_error:.4f}", change])
+    lines = text_table(["instance, policy", "joint error\nµg/m³", "difference\n%"], rows)
+    return f"{lines}\ndifferences to the agent trained there, else to index; second lines: 95 % intervals"
 
 
 def page(table: pd.DataFrame, card: dict[str, Any], earlier_code: bool, made_by: str) -> str:

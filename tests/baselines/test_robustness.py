@@ -14,8 +14,8 @@ from baselines.generalist import load_generalist
 from baselines.index import Index
 from baselines.playing import play_problem
 from baselines.policies import Random, Staggered
-from baselines.robustness import Disturbance, play_disturbed, scaled
-from scripts import robustness as door
+from baselines.studies.robustness import CLEAN, Disturbance, play_disturbed, scaled
+from scripts import robustness as command
 
 PROBLEM = Problem.create("pku2018-spring", [0, 10, 20], 12, 3, 6)
 INDEX = Index(PROBLEM, -1.0, {"scarcity": 8.0})
@@ -66,9 +66,9 @@ def test_bad_arguments_are_refused() -> None:
 
 
 @pytest.mark.slow
-def test_the_door(tmp_path: Path) -> None:
+def test_the_command(tmp_path: Path) -> None:
     given = ["--policies", "staggered", "greedy", "--episodes", "8", "--no-agent", "--quiet"]
     page = tmp_path / "r.md"
-    table = door.main(door.parse([*given, "--csv", str(tmp_path / "r.csv"), "--markdown", str(page)]))
-    assert len(table) == 2 * 12 and (table[table.condition == door.CLEAN].percent == 0).all()
+    table = command.main(command.parse([*given, "--csv", str(tmp_path / "r.csv"), "--markdown", str(page)]))
+    assert len(table) == 2 * 12 and (table[table.condition == CLEAN].percent == 0).all()
     assert page.read_text().count("\n| ") == 2 + 12 and (tmp_path / "r.csv").exists()

@@ -1,4 +1,4 @@
-"""The door to the ablation, with tiny settings."""
+"""The ablation, with tiny settings."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from agents import DQNConfig
 from baselines.dqn import recipe
+from baselines.studies import ablation as study
 from scripts import ablation
 
 TINY = {
@@ -32,9 +33,9 @@ KWARGS = {"devices": [0, 15], "horizon": 8, "energy_budget": 2, "max_sleep": 5, 
 def test_every_variant_differs_from_the_recipe(env_id: str) -> None:
     chosen = recipe(env_id)
     base = DQNConfig.named(chosen["config"], **chosen["settings"])
-    known = ablation.changed(base)
+    known = study.changed(base)
     same = 1 + (base.pair_cut in (0, 12))  # sets or compact, and whole or cut pairs
-    assert len(known) == len(ablation.variants(base)) - same
+    assert len(known) == len(study.variants(base)) - same
     seen = [(config, reference) for _, config, reference in known.values()]
     assert all(seen.count(one) == 1 for one in seen)
     few = known["few large steps"][1]
@@ -43,8 +44,8 @@ def test_every_variant_differs_from_the_recipe(env_id: str) -> None:
 
 
 def test_trains_once_and_writes_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scripts.ablation.index_policy", lambda problem: ablation_base(problem))
-    monkeypatch.setattr("scripts.ablation.RETURNS", {"improvements": 0, "total_decisions": 300})
+    monkeypatch.setattr("baselines.studies.ablation.index_policy", lambda problem: ablation_base(problem))
+    monkeypatch.setattr("baselines.studies.ablation.RETURNS", {"improvements": 0, "total_decisions": 300})
     given = ["--overrides", json.dumps(TINY), "--episodes", "50", "--quiet", "--folder", str(tmp_path / "runs")]
     given += ["--variants", "recipe", "sets", "returns, no reference"]
     given += ["--csv", str(tmp_path / "a.csv"), "--markdown", str(tmp_path / "docs" / "a.md"), "--env-kwargs"]

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from scripts.paper import figure_08
-from scripts.paper.figure import Claim, Context
 
+from baselines.studies.paper import figure_08, figure_12
+from baselines.studies.paper.figure import Claim, Context
 from scripts import reproduce_paper
 
 
@@ -48,7 +48,7 @@ def test_without_the_readings_their_figures_are_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("AQ_GYM_DATA", str(tmp_path / "nowhere"))
-    monkeypatch.setattr(reproduce_paper, "FIGURES", {8: "scripts.paper.figure_08", 12: "scripts.paper.figure_12"})
+    monkeypatch.setattr(reproduce_paper, "FIGURES", {8: figure_08.make, 12: figure_12.make})
     run(tmp_path)
     said = " ".join(capsys.readouterr().out.split())
     assert "figure 8 is left out: " in said and "is missing" in said
@@ -75,14 +75,14 @@ def test_figures_of_learning_and_placement(tmp_path: Path) -> None:
 def test_what_is_done_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(reproduce_paper, "FIGURES", {12: "scripts.paper.figure_12"})
+    monkeypatch.setattr(reproduce_paper, "FIGURES", {12: figure_12.make})
     run(tmp_path, "--figure", "12")
     before = (tmp_path / "figure_12.json").stat().st_mtime_ns
     run(tmp_path)
-    assert "figure 12: kept" in capsys.readouterr().out
+    assert "figure 12: there already" in capsys.readouterr().out
     assert (tmp_path / "figure_12.json").stat().st_mtime_ns == before
     run(tmp_path, "--seed", "1")
-    assert "figure 12: kept" not in capsys.readouterr().out
+    assert "figure 12: there already" not in capsys.readouterr().out
     assert (tmp_path / "figure_12.json").stat().st_mtime_ns != before
     assert "Tiny sizes: no results." in (tmp_path / "report.html").read_text()
     run(tmp_path, "--markdown", str(tmp_path / "paper.md"))

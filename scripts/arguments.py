@@ -40,8 +40,10 @@ def add_results(parser: ArgumentParser, name: str) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress")
 
 
-def parsed(parser: ArgumentParser, arguments: Sequence[str] | None) -> Namespace:
-    """The arguments, and ``given``: as they were typed."""
+def parsed(parser: ArgumentParser, arguments: Sequence[str] | None, once: Sequence[str] = ()) -> Namespace:
+    """The arguments, and ``given``: as they were typed. Lists named in ``once`` lose what they repeat."""
     args = parser.parse_args(arguments)
+    for name in once:
+        setattr(args, name, list(dict.fromkeys(getattr(args, name))))
     args.given = list(sys.argv[1:] if arguments is None else arguments)
     return args

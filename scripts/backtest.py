@@ -96,10 +96,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=at_least(0), default=0, help="of the faults and the intervals")
     parser.add_argument("--no-gaussian-process", action="store_true", help="leave out the slow yardstick")
     add_results(parser, "backtest")
-    args = parsed(parser, arguments)
-    for name in ("policies", "planned"):
-        setattr(args, name, list(dict.fromkeys(getattr(args, name))))  # each once
-    return args
+    return parsed(parser, arguments, once=("policies", "planned"))
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def main(args: argparse.Namespace) -> list[Figure]:
     report = args.folder / "report.html"
     for number in args.figure or FIGURES:
         card = read_card(args.folder, number)
-        if card and card["asked"] == asked and not (args.figure or args.anew):
+        if card and card.get("asked") == asked and not (args.figure or args.anew):
             console.print(f"figure {number}: there already, --figure {number} makes it anew")
             continue
         try:

@@ -65,7 +65,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--episodes", type=at_least(1), default=2000)
     parser.add_argument("--seed", type=at_least(0), default=0)
     add_results(parser, "robustness")
-    return parsed(parser, arguments)
+    return parsed(parser, arguments, once=["policies"])
 
 
 if __name__ == "__main__":

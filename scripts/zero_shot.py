@@ -70,7 +70,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=at_least(0), default=0, help="of the training there")
     parser.add_argument("--folder", type=Path, default=Path("runs") / "zero_shot")
     add_results(parser, "zero_shot")
-    args = parsed(parser, arguments)
+    args = parsed(parser, arguments, once=["instances"])
     if args.train_at is not None and args.train <= 0:
         parser.error("--train-at: says where --train applies, so give --train SECONDS too")
     return args

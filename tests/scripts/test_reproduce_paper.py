@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from baselines.studies.paper import figure_08, figure_12
-from baselines.studies.paper.figure import Claim, Context
+from baselines.studies.paper.figure import Claim, Context, Figure
 from scripts import reproduce_paper
 
 
@@ -72,7 +72,7 @@ def test_figures_of_learning_and_placement(tmp_path: Path) -> None:
     assert len(sizes) == 2 * 2 * 2
 
 
-def test_what_is_done_is_kept(
+def test_what_is_done_is_used_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(reproduce_paper, "FIGURES", {12: figure_12.make})
@@ -88,6 +88,32 @@ def test_what_is_done_is_kept(
     run(tmp_path, "--markdown", str(tmp_path / "paper.md"))
     page = (tmp_path / "paper.md").read_text()
     assert "## Figure 12. " in page and page.count("| agrees |") + page.count("| differs |") == 4
+
+
+def test_damaged_and_incomplete_figures_are_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(reproduce_paper, "FIGURES", {12: figure_12.make})
+    card, picture = tmp_path / "figure_12.json", tmp_path / "figure_12.png"
+    run(tmp_path)
+    for damage in (lambda: card.write_text("{"), lambda: card.write_text("[1]"), picture.unlink):
+        damage()
+        run(tmp_path)
+        assert "there already" not in capsys.readouterr().out
+        check(tmp_path, 12, ("ends",))
+
+
+def test_an_interruption_leaves_the_finished_figures_and_a_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(context: Context) -> Figure:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(reproduce_paper, "FIGURES", {12: figure_12.make, 13: interrupted})
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path)
+    check(tmp_path, 12, ("ends",))
+    assert "Not made here: figure 13." in (tmp_path / "report.html").read_text()
 
 
 def test_a_gaussian_is_called_one() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from agents import DQNConfig
 from baselines.dqn import recipe
 from baselines.studies import ablation as study
+from baselines.studies.training import train_once
 from scripts import ablation
 
 TINY = {
@@ -64,6 +66,16 @@ def test_trains_once_and_writes_the_page(tmp_path: Path, monkeypatch: pytest.Mon
     assert all(path.stat().st_mtime_ns > stamp for path, stamp in stamps.items()), "another problem is trained anew"
     with pytest.raises(ValueError, match=r"--variants: tall is none of this recipe's: recipe, sets"):
         ablation.main(ablation.parse([*given, json.dumps(KWARGS), "--variants", "tall"]))
+
+
+def test_a_folder_with_other_files_is_not_emptied(tmp_path: Path) -> None:
+    mine = tmp_path / "notes.txt"
+    mine.write_text("mine")
+    config = DQNConfig.named(recipe("TwoDevices-v0")["config"], **TINY)
+    args = argparse.Namespace(seed=0, quiet=True, anew=True)
+    with pytest.raises(ValueError, match="holds files, but no training; --folder names another place"):
+        train_once(tmp_path, "aq_gym/TwoDevices-v0", config, args, name="x", seconds=1.0)
+    assert mine.read_text() == "mine"
 
 
 def ablation_base(problem: object) -> object:

@@ -91,6 +91,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     args = parsed(parser, arguments)
     if args.folder is None:
         args.folder = Path("results") / ("paper-quick" if args.quick else "paper")
+    if args.folder.exists() and not args.folder.is_dir():
+        parser.error(f"--folder: expected a folder, but {args.folder} is a file")
     return args
 
 

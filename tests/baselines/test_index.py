@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from aq_gym.problem import Problem
-from baselines import index
 from baselines.evaluation import build_policy, play
-from baselines.greedy import Greedy, entry_problem
-from baselines.index import NAMES, TUNED, Budget, Index, Simulator, index_policy, tune
+from baselines.heuristics import index_tuning
+from baselines.heuristics.greedy import Greedy
+from baselines.heuristics.index import NAMES, Index, Simulator
+from baselines.heuristics.index_tuning import TUNED, Budget, index_policy, tune
+from baselines.heuristics.problems import entry_problem
 from baselines.playing import FIRST_TUNING_SEED, play_problem
 from scripts import tune_index
 
@@ -164,7 +166,7 @@ def test_the_committed_policies_are_strong(name: str, share: float) -> None:
 
 
 def test_an_instance_without_coefficients_is_tuned_on_the_spot(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "QUICK_DECISIONS", 1_000_000)
+    monkeypatch.setattr(index_tuning, "QUICK_DECISIONS", 1_000_000)
     problem = Problem.create("pku2018", (3, 9, 21), 30, 5, 10)
     policy, seconds = build_policy("index", problem)
     assert policy.problem is problem and seconds == policy.training_seconds > 0

@@ -5,8 +5,8 @@ stopping, "sense now or sleep one slot more":
 
     V_d(t, e) = max( W(t, e),  sum_e' P[e, e'] V_{d+1}(t + 1, e') - J_d(e) ).
 
-`sleep` is the second term and `wake` the maximum. Both work on one level e and all slots t at once: arrays have the
-levels as rows and the slots as columns, and a slot after the last one is worth 0.
+`sleep_all` is the second term and `wake_all` the maximum, for all levels e and slots t at once: arrays have the levels as
+rows and the slots as columns, and a slot after the last one is worth 0.
 """
 
 from __future__ import annotations
@@ -66,16 +66,25 @@ def sleep(chain, ahead, error, e, begin, end, out):  # type: ignore[no-untyped-d
 
 
 @compiled
-def wake(sensing, row, e, begin, end, out):  # type: ignore[no-untyped-def]
-    """out[e, t] = max(out[e, t], sensing[row, e, t]) for begin <= t < end."""
-    now, awake = out[e, begin:end], sensing[row, e, begin:end]
-    for i in range(now.size):
-        asleep = now[i]
-        now[i] = awake[i] if awake[i] > asleep else asleep  # numba's max is not vectorised
+def sleep_all(chain, ahead, errors, begin, end, out):  # type: ignore[no-untyped-def]
+    """`sleep` at all levels; errors: (E,)."""
+    for e in range(errors.shape[0]):
+        sleep(chain, ahead, errors[e], e, begin, end, out)
 
 
 @compiled
-def copy(values, begin, end, out):  # type: ignore[no-untyped-def]
-    """out[t] = values[t] for begin <= t < end."""
-    for t in range(begin, end):
-        out[t] = values[t]
+def wake_all(sensing, begin, end, out):  # type: ignore[no-untyped-def]
+    """out[e, t] = max(out[e, t], sensing[e, t]) for begin <= t < end, at all levels."""
+    for e in range(sensing.shape[0]):
+        now, awake = out[e, begin:end], sensing[e, begin:end]
+        for i in range(now.size):
+            asleep = now[i]
+            now[i] = awake[i] if awake[i] > asleep else asleep  # numba's max is not vectorised
+
+
+@compiled
+def copy_all(values, begin, end, out):  # type: ignore[no-untyped-def]
+    """out[e, t] = values[e, t] for begin <= t < end and all rows of out."""
+    for e in range(out.shape[0]):
+        for t in range(begin, end):
+            out[e, t] = values[e, t]

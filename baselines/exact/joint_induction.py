@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from aq_gym.problem import Problem
-from baselines.exact.chain import WIDTH, Chain, copy, in_blocks, sleep, wake
+from baselines.exact.chain import WIDTH, Chain, copy_all, in_blocks, sleep, sleep_all, wake_all
 from baselines.exact.compiled import compiled, in_threads
 from baselines.exact.errors import cell_errors
 from baselines.exact.layout import Layout, allowed, error_row, layout_of, sensed_row, write_digits
@@ -31,23 +31,20 @@ class Tables(NamedTuple):
 @compiled
 def _begin(tables, energy, records, begin, stop, out):  # type: ignore[no-untyped-def]
     """Values where a device must sense, before one does; or, if none has energy, where nothing changes any more."""
-    exhausted = energy.sum() == 0
-    for e in range(tables.layout.n_levels):
-        if exhausted:
-            copy(tables.exhausted[records, e], begin, stop, out[e])
-        else:
-            for t in range(begin, stop):
-                out[e, t] = -np.inf
+    if energy.sum() == 0:
+        copy_all(tables.exhausted[records], begin, stop, out)
+        return
+    for e in range(out.shape[0]):
+        for t in range(begin, stop):
+            out[e, t] = -np.inf
 
 
 @compiled
-def _wake_all(tables, energy, cell, begin, stop, out):  # type: ignore[no-untyped-def]
+def _wake(tables, energy, cell, begin, stop, out):  # type: ignore[no-untyped-def]
     """Raise out (E, T + 2) to the maximum with the values of all choices in which someone senses."""
     for on in range(1, 1 << energy.shape[0]):
         if allowed(tables.layout, on, energy, cell):
-            row = sensed_row(tables.layout, on, energy, cell)
-            for e in range(tables.layout.n_levels):
-                wake(tables.sensing, row, e, begin, stop, out)
+            wake_all(tables.sensing[sensed_row(tables.layout, on, energy, cell)], begin, stop, out)
 
 
 @compiled
@@ -68,10 +65,10 @@ def _between(tables, energy, delay, record, begin, end, room):  # type: ignore[n
             records = records * layout.n_levels + record[m]
         near, far, row = room[d % 2], room[(d + 1) % 2], error_row(layout, cell)
         if d == length:
-            _begin(tables, energy, records, begin, stop, near)
-        for e in range(layout.n_levels if d < length else 0):
-            sleep(tables.chain, far, tables.errors[row, e], e, begin, stop, near)
-        _wake_all(tables, energy, cell, begin, stop, near)
+            _begin(tables, energy, records, begin, stop, near[: layout.n_levels])
+        else:
+            sleep_all(tables.chain, far, tables.errors[row], begin, stop, near)
+        _wake(tables, energy, cell, begin, stop, near)
 
 
 @compiled

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from aq_gym.problem import Problem
-from baselines.exact.chain import WIDTH, Chain, copy, in_blocks, sleep, wake
+from baselines.exact.chain import WIDTH, Chain, copy_all, in_blocks, sleep, sleep_all, wake_all
 from baselines.exact.compiled import compiled, in_threads
 from baselines.exact.errors import cell_errors
 from baselines.exact.states import FloatArray, Info, IntArray, level_index, read_info, whole
@@ -49,8 +49,7 @@ def _longest_sleep(tables, p, u, begin, end, out):  # type: ignore[no-untyped-de
     """out[e, t]: value at the longest delay. Sensing is forced; without energy the delay stays D to the end."""
     n_levels, last = tables.sensing.shape[1], tables.sensing.shape[2] - 1
     if p > 0:
-        for e in range(n_levels):
-            copy(tables.sensing[p, e], begin, end, out[e])
+        copy_all(tables.sensing[p], begin, end, out[:n_levels])
         return
     for t in range(last - 1, begin - 1, -1):
         for e in range(n_levels):
@@ -64,19 +63,18 @@ def _between(tables, p, u, begin, end, room, asleep):  # type: ignore[no-untyped
     room: (2, E, T + 2), zeros in the last column. asleep (D, E, T + 2), or empty: receives the value of sleeping by
     delay - 1.
     """
-    n_delays, n_levels, last = tables.errors.shape[0], tables.sensing.shape[1], tables.sensing.shape[2] - 1
+    n_delays, last = tables.errors.shape[0], tables.sensing.shape[2] - 1
     stop = min(end + n_delays - 1, last)
     _longest_sleep(tables, p, u, begin, stop, room[n_delays % 2])
-    for e in range(n_levels if asleep.size else 0):
-        copy(room[n_delays % 2, e], begin, stop, asleep[n_delays - 1, e])
+    if asleep.size:
+        copy_all(room[n_delays % 2], begin, stop, asleep[n_delays - 1])
     for d in range(n_delays - 1, 0, -1):
         stop = min(end + d - 1, last)
         near, far = room[d % 2], room[(d + 1) % 2]
-        for e in range(n_levels):
-            sleep(tables.chain, far, tables.errors[d - 1, u, e], e, begin, stop, near)
-            if asleep.size:
-                copy(near[e], begin, stop, asleep[d - 1, e])
-            wake(tables.sensing, p, e, begin, stop, near)
+        sleep_all(tables.chain, far, tables.errors[d - 1, u], begin, stop, near)
+        if asleep.size:
+            copy_all(near, begin, stop, asleep[d - 1])
+        wake_all(tables.sensing[p], begin, stop, near)
     return room[1]
 
 

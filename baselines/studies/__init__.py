@@ -1,0 +1,1 @@
+"""The bodies of the studies that the scripts run."""

@@ -5,8 +5,9 @@ stopping, "sense now or sleep one slot more":
 
     V_d(t, e) = max( W(t, e),  sum_e' P[e, e'] V_{d+1}(t + 1, e') - J_d(e) ).
 
-`sleep_all` is the second term and `wake_all` the maximum, for all levels e and slots t at once: arrays have the levels as
-rows and the slots as columns, and a slot after the last one is worth 0.
+`sleep_all` is the second term and `wake_all` the maximum, at all levels e and for many slots at once. Arrays have the
+levels as rows and the times of the last sensing as columns: at delay d column i stands for slot t = origin + i + d, so
+that no column moves from one delay to the next. A slot after the last one is worth 0.
 """
 
 from __future__ import annotations
@@ -51,18 +52,17 @@ def room_rows(n_levels: int) -> int:
 
 @compiled
 def sleep(chain, ahead, error, e, begin, end, out):  # type: ignore[no-untyped-def]
-    """out[e, t] = sum_e' P[e, e'] ahead[e', t + 1] - error for begin <= t < end: the value of sleeping."""
-    now = out[e, begin:end]
-    next_slot = max(begin, 0) + 1  # not negative: what compilers must know to vectorise the loop over the slots
-    for i in range(now.size):
-        now[i] = -error
+    """out[e, i] = sum_e' P[e, e'] ahead[e', i] - error for begin <= i < end: the value of sleeping."""
+    begin = max(begin, 0)  # it is never less: compilers that know it vectorise the loops
+    for i in range(end - begin):
+        out[e, begin + i] = -error
     for k in range(chain.first[e], chain.first[e + 1]):
         level, probability = chain.level[k], chain.probability[k]
-        for i in range(now.size):
-            total = now[i]
+        for i in range(end - begin):
+            total = out[e, begin + i]
             for j in range(WIDTH):
-                total += probability[j] * ahead[level + j, next_slot + i]
-            now[i] = total
+                total += probability[j] * ahead[level + j, begin + i]
+            out[e, begin + i] = total
 
 
 @compiled
@@ -73,18 +73,40 @@ def sleep_all(chain, ahead, errors, begin, end, out):  # type: ignore[no-untyped
 
 
 @compiled
-def wake_all(sensing, begin, end, out):  # type: ignore[no-untyped-def]
-    """out[e, t] = max(out[e, t], sensing[e, t]) for begin <= t < end, at all levels."""
+def wake_all(sensing, shift, begin, end, out):  # type: ignore[no-untyped-def]
+    """out[e, i] = max(out[e, i], sensing[e, shift + i]) for begin <= i < end, at all levels."""
+    begin, shift = max(begin, 0), max(shift + begin, 0)  # never less, as in `sleep`
     for e in range(sensing.shape[0]):
-        now, awake = out[e, begin:end], sensing[e, begin:end]
-        for i in range(now.size):
-            asleep = now[i]
-            now[i] = awake[i] if awake[i] > asleep else asleep  # numba's max is not vectorised
+        for i in range(end - begin):
+            awake, asleep = sensing[e, shift + i], out[e, begin + i]
+            out[e, begin + i] = awake if awake > asleep else asleep  # numba's max is not vectorised
 
 
 @compiled
-def copy_all(values, begin, end, out):  # type: ignore[no-untyped-def]
-    """out[e, t] = values[e, t] for begin <= t < end and all rows of out."""
+def copy_all(values, shift, begin, end, out):  # type: ignore[no-untyped-def]
+    """out[e, i] = values[e, shift + i] for begin <= i < end, at all levels."""
     for e in range(out.shape[0]):
-        for t in range(begin, end):
-            out[e, t] = values[e, t]
+        for i in range(begin, end):
+            out[e, i] = values[e, shift + i]
+
+
+@compiled
+def columns(origin, width, d, horizon):  # type: ignore[no-untyped-def]
+    """The columns below `width` whose slots origin + i + d are 1..T: the first, and the one after the last."""
+    begin = max(0, 1 - origin - d)
+    return begin, max(begin, min(width, horizon + 1 - origin - d))
+
+
+@compiled
+def clear(room):  # type: ignore[no-untyped-def]
+    """Set the values of both delays to 0, that of a slot after the last."""
+    for array in room:
+        for e in range(array.shape[0]):
+            for i in range(array.shape[1]):
+                array[e, i] = 0.0
+
+
+@compiled
+def new_room(n_levels, width):  # type: ignore[no-untyped-def]
+    """Values of two delays, (2, rows, width): rows for the levels, and as many as a block has."""
+    return np.empty((2, max(n_levels, WIDTH), width))

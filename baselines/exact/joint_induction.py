@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from aq_gym.problem import Problem
-from baselines.exact.chain import WIDTH, Chain, copy_all, in_blocks, sleep, sleep_all, wake_all
+from baselines.exact.chain import Chain, clear, columns, copy_all, in_blocks, new_room, sleep, sleep_all, wake_all
 from baselines.exact.compiled import compiled, in_threads
 from baselines.exact.errors import cell_errors
 from baselines.exact.layout import Layout, allowed, error_row, layout_of, sensed_row, write_digits
@@ -29,46 +29,48 @@ class Tables(NamedTuple):
 
 
 @compiled
-def _begin(tables, energy, records, begin, stop, out):  # type: ignore[no-untyped-def]
+def _begin(tables, energy, records, shift, begin, end, out):  # type: ignore[no-untyped-def]
     """Values where a device must sense, before one does; or, if none has energy, where nothing changes any more."""
     if energy.sum() == 0:
-        copy_all(tables.exhausted[records], begin, stop, out)
+        copy_all(tables.exhausted[records], shift, begin, end, out)
         return
     for e in range(out.shape[0]):
-        for t in range(begin, stop):
-            out[e, t] = -np.inf
+        for i in range(begin, end):
+            out[e, i] = -np.inf
 
 
 @compiled
-def _wake(tables, energy, cell, begin, stop, out):  # type: ignore[no-untyped-def]
-    """Raise out (E, T + 2) to the maximum with the values of all choices in which someone senses."""
+def _wake(layout, sensing, energy, cell, shift, span, out):  # type: ignore[no-untyped-def]
+    """Raise the columns span[0]..span[1] - 1 to the maximum with the values of all choices in which someone senses."""
     for on in range(1, 1 << energy.shape[0]):
-        if allowed(tables.layout, on, energy, cell):
-            wake_all(tables.sensing[sensed_row(tables.layout, on, energy, cell)], begin, stop, out)
+        if allowed(layout, on, energy, cell):
+            wake_all(sensing[sensed_row(layout, on, energy, cell)], shift, span[0], span[1], out)
 
 
 @compiled
-def _between(tables, energy, delay, record, begin, end, room):  # type: ignore[no-untyped-def]
-    """Values in slots begin..end - 1 in which the delays are one more than `delay`: row 1 of room.
+def _between(tables, energy, delay, record, origin, room):  # type: ignore[no-untyped-def]
+    """Row 1 of room: values in slots in which the delays are one more than `delay`, which they were in origin + column.
 
-    energy, delay (0 for a device that has just sensed), record: (M,). room: (2, E, T + 2), zeros in the last column.
+    energy, delay (0 for a device that has just sensed), record: (M,). room: as by `new_room`.
     """
-    layout, last = tables.layout, tables.sensing.shape[2]
+    layout, chain, errors, sensing = tables.layout, tables.chain, tables.errors, tables.sensing
+    horizon = sensing.shape[2] - 1
     cell, length = np.empty_like(energy), layout.max_sleep  # length: slots until a device must sense
     for m in range(energy.shape[0]):
         if energy[m] > 0:
             length = min(length, max(1, layout.max_sleep - delay[m]))
+    clear(room)
     for d in range(length, 0, -1):
-        records, stop = 0, min(end + d - 1, last)
+        begin, end = columns(origin, room.shape[2], d, horizon)
+        records, near, far = 0, room[d % 2], room[(d + 1) % 2]
         for m in range(energy.shape[0]):
             cell[m] = (min(delay[m] + d, layout.max_sleep) - 1) * layout.n_levels + record[m]
             records = records * layout.n_levels + record[m]
-        near, far, row = room[d % 2], room[(d + 1) % 2], error_row(layout, cell)
         if d == length:
-            _begin(tables, energy, records, begin, stop, near[: layout.n_levels])
+            _begin(tables, energy, records, origin + d, begin, end, near[: layout.n_levels])
         else:
-            sleep_all(tables.chain, far, tables.errors[row], begin, stop, near)
-        _wake(tables, energy, cell, begin, stop, near)
+            sleep_all(chain, far, errors[error_row(layout, cell)], begin, end, near)
+        _wake(layout, sensing, energy, cell, origin + d, (begin, end), near)
 
 
 @compiled
@@ -91,10 +93,10 @@ def _fill(tables, delays, rank, begin, end):  # type: ignore[no-untyped-def]
 
     delays (n, M): in slots in which one device at least has sensed, which has delay 0.
     """
-    layout, last = tables.layout, tables.sensing.shape[2]
-    n_devices, fresh, now = delays.shape[1], layout.max_sleep * layout.n_levels, np.int64(1)
+    layout, horizon = tables.layout, tables.sensing.shape[2] - 1
+    n_devices, fresh, origin = delays.shape[1], layout.max_sleep * layout.n_levels, np.int64(1)
     energy, record, cell = np.empty(n_devices, np.int64), np.empty(n_devices, np.int64), np.empty(n_devices, np.int64)
-    room = np.zeros((2, max(layout.n_levels, WIDTH), last + 1))
+    room = new_room(layout.n_levels, horizon)
     write_digits(rank, layout.energies, energy)
     for choice in range(begin, end):
         write_digits(choice, layout.n_levels, record)
@@ -102,11 +104,13 @@ def _fill(tables, delays, rank, begin, end):  # type: ignore[no-untyped-def]
             e = _common_level(layout, energy, delays[k], record)
             if e < 0:
                 continue
-            _between(tables, energy, delays[k], record, now + 1, last, room)
+            _between(tables, energy, delays[k], record, origin, room)
             for m in range(n_devices):
                 cell[m] = (delays[k, m] - 1) * layout.n_levels + record[m] if delays[k, m] else fresh
-            error, row = tables.errors[error_row(layout, cell), e], sensed_row(layout, 0, energy, cell)
-            sleep(tables.chain, room[1], error, e, now, last, tables.sensing[row])
+            row = sensed_row(layout, 0, energy, cell)
+            sleep(tables.chain, room[1], tables.errors[error_row(layout, cell), e], e, origin - 1, horizon, room[0])
+            for t in range(1, horizon + 1):
+                tables.sensing[row, e, t] = room[0, e, t - 1]
 
 
 @compiled
@@ -115,15 +119,14 @@ def _look_ahead(tables, states, out, begin, end):  # type: ignore[no-untyped-def
 
     states (n, 1 + 3 M): the slot, and each device's energy, delay (0 if it has sensed) and record.
     """
-    n_levels, last = tables.layout.n_levels, tables.sensing.shape[2]
-    n_devices = tables.layout.part.shape[0]
-    room = np.zeros((2, max(n_levels, WIDTH), last + 1))
+    n_levels, n_devices = tables.layout.n_levels, tables.layout.part.shape[0]
+    room = new_room(n_levels, 1)
     for k in range(begin, end):
-        later, rest = states[k, 0] + 1, states[k, 1:]
+        rest = states[k, 1:]
         energy, delay = rest[:n_devices], rest[n_devices : 2 * n_devices]
-        _between(tables, energy, delay, rest[2 * n_devices :], later, later + 1, room)
+        _between(tables, energy, delay, rest[2 * n_devices :], states[k, 0], room)
         for e in range(n_levels):
-            out[k, e] = room[1, e, later]
+            out[k, e] = room[1, e, 0]
 
 
 def n_numbers(problem: Problem) -> int:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from aq_gym.problem import Problem
-from baselines.exact.chain import WIDTH, Chain, copy_all, in_blocks, sleep, sleep_all, wake_all
+from baselines.exact.chain import Chain, clear, columns, copy_all, in_blocks, new_room, sleep, sleep_all, wake_all
 from baselines.exact.compiled import compiled, in_threads
 from baselines.exact.errors import cell_errors
 from baselines.exact.states import FloatArray, Info, IntArray, level_index, read_info, whole
@@ -45,48 +45,52 @@ class Tables(NamedTuple):
 
 
 @compiled
-def _longest_sleep(tables, p, u, begin, end, out):  # type: ignore[no-untyped-def]
-    """out[e, t]: value at the longest delay. Sensing is forced; without energy the delay stays D to the end."""
-    n_levels, last = tables.sensing.shape[1], tables.sensing.shape[2] - 1
-    if p > 0:
-        copy_all(tables.sensing[p], begin, end, out[:n_levels])
-        return
-    for t in range(last - 1, begin - 1, -1):
-        for e in range(n_levels):
-            sleep(tables.chain, out, tables.errors[tables.errors.shape[0] - 1, u, e], e, t, t + 1, out)
+def _exhausted(tables, u, origin, begin, end, out):  # type: ignore[no-untyped-def]
+    """Values without energy at the longest delay, which lasts to the end."""
+    n_delays, horizon, one = tables.errors.shape[0], tables.sensing.shape[2] - 2, np.int64(1)
+    now = new_room(out.shape[0], one)
+    clear(now)
+    for t in range(horizon, 0, -1):
+        sleep_all(tables.chain, now[(t + 1) % 2], tables.errors[n_delays - 1, u], one - 1, one, now[t % 2])
+        i = t - origin - n_delays
+        if begin <= i < end:
+            out[:, i] = now[t % 2, : out.shape[0], 0]
 
 
 @compiled
-def _between(tables, p, u, begin, end, room, asleep):  # type: ignore[no-untyped-def]
-    """Values at delay 1 in slots begin..end - 1, (E, T + 2), of a device with energy p and record u.
+def _between(tables, p, u, origin, width, room, asleep):  # type: ignore[no-untyped-def]
+    """Row 1 of room: values at delay 1 of a device with energy p and record u that last sensed in slot origin + column.
 
-    room: (2, E, T + 2), zeros in the last column. asleep (D, E, T + 2), or empty: receives the value of sleeping by
-    delay - 1.
+    room: as by `new_room`. asleep (D, E, columns), or empty: receives the value of sleeping by delay - 1.
     """
-    n_delays, last = tables.errors.shape[0], tables.sensing.shape[2] - 1
-    stop = min(end + n_delays - 1, last)
-    _longest_sleep(tables, p, u, begin, stop, room[n_delays % 2])
+    n_delays, n_levels, horizon = tables.errors.shape[0], tables.sensing.shape[1], tables.sensing.shape[2] - 2
+    clear(room)
+    begin, end = columns(origin, width, n_delays, horizon)
+    if p > 0:  # sensing is forced
+        copy_all(tables.sensing[p], origin + n_delays, begin, end, room[n_delays % 2, :n_levels])
+    else:
+        _exhausted(tables, u, origin, begin, end, room[n_delays % 2, :n_levels])
     if asleep.size:
-        copy_all(room[n_delays % 2], begin, stop, asleep[n_delays - 1])
+        copy_all(room[n_delays % 2], begin - begin, begin, end, asleep[n_delays - 1])
     for d in range(n_delays - 1, 0, -1):
-        stop = min(end + d - 1, last)
+        begin, end = columns(origin, width, d, horizon)
         near, far = room[d % 2], room[(d + 1) % 2]
-        sleep_all(tables.chain, far, tables.errors[d - 1, u], begin, stop, near)
+        sleep_all(tables.chain, far, tables.errors[d - 1, u], begin, end, near)
         if asleep.size:
-            copy_all(near, begin, stop, asleep[d - 1])
-        wake_all(tables.sensing[p], begin, stop, near)
-    return room[1]
+            copy_all(near, begin - begin, begin, end, asleep[d - 1])
+        wake_all(tables.sensing[p], origin + d, begin, end, near)
 
 
 @compiled
 def _fill(tables, p, begin, end):  # type: ignore[no-untyped-def]
     """W of energy p at levels begin..end - 1."""
-    n_levels, last = tables.sensing.shape[1], tables.sensing.shape[2] - 1
-    room, nothing = np.zeros((2, max(n_levels, WIDTH), last + 1)), np.empty((0, 0, 0))
-    now = np.int64(1)  # a plain 1 would compile what it is passed to once more
+    n_levels, horizon = tables.sensing.shape[1], tables.sensing.shape[2] - 2
+    room, nothing, origin = new_room(n_levels, horizon), np.empty((0, 0, 0)), np.int64(1)  # column 0: sensed in slot 1
     for u in range(begin, end):
-        later = _between(tables, p - 1, u, now + 1, last, room, nothing)
-        sleep(tables.chain, later, tables.fresh[u], u, now, last, tables.sensing[p])
+        _between(tables, p - 1, u, origin, horizon, room, nothing)
+        sleep(tables.chain, room[1], tables.fresh[u], u, origin - 1, horizon, room[0])
+        for t in range(1, horizon + 1):
+            tables.sensing[p, u, t] = room[0, u, t - 1]
 
 
 @compiled
@@ -95,36 +99,39 @@ def _answer(tables, states, out, begin, end):  # type: ignore[no-untyped-def]
 
     States of equal energy and record lie together: one induction serves them.
     """
-    n_delays, n_levels, last = tables.errors.shape[0], tables.sensing.shape[1], tables.sensing.shape[2] - 1
-    room, asleep = np.zeros((2, max(n_levels, WIDTH), last + 1)), np.empty((n_delays, n_levels, last + 1))
+    n_delays, n_levels, horizon = tables.errors.shape[0], tables.sensing.shape[1], tables.sensing.shape[2] - 2
+    room, asleep = new_room(n_levels, horizon + n_delays), np.empty((n_delays, n_levels, horizon + n_delays))
     while begin < end:
         p, u = states[begin, 1], states[begin, 3]
-        after, low, high = begin, last, 0
+        after, low, high = begin, horizon, -n_delays
         while after < end and states[after, 1] == p and states[after, 3] == u:
-            low, high = min(low, states[after, 0]), max(high, states[after, 0])
+            sensed = states[after, 0] - states[after, 2]
+            low, high = min(low, sensed), max(high, sensed)
             after += 1
-        _between(tables, p, u, low, high + 1, room, asleep)
+        _between(tables, p, u, low, high - low + 1, room, asleep)
         for k in range(begin, after):
-            out[k] = asleep[states[k, 2] - 1, states[k, 4], states[k, 0]]
+            t, d, e = states[k, 0], states[k, 2], states[k, 4]
+            out[k] = asleep[d - 1, e, t - d - low]
         begin = after
-
-
-@compiled
-def _compare(awake, asleep, better):  # type: ignore[no-untyped-def]
-    for t in range(1, better.shape[0]):
-        better[t] = awake[t] > asleep[t]
 
 
 @compiled
 def _decide(tables, p, better, begin, end):  # type: ignore[no-untyped-def]
     """better[u, d - 1, e, t]: whether sensing is worth strictly more than sleeping, d < D, begin <= u < end."""
-    n_delays, n_levels, last = tables.errors.shape[0], tables.sensing.shape[1], tables.sensing.shape[2] - 1
-    room, asleep = np.zeros((2, max(n_levels, WIDTH), last + 1)), np.empty((n_delays, n_levels, last + 1))
+    n_delays, n_levels, horizon = tables.errors.shape[0], tables.sensing.shape[1], tables.sensing.shape[2] - 2
+    origin, width = 1 - n_delays, horizon + n_delays - 1
+    room, asleep = new_room(n_levels, width), np.empty((n_delays, n_levels, width))
     for u in range(begin, end):
-        _between(tables, p, u, 1, last, room, asleep)
-        for d in range(n_delays - 1):
+        _between(tables, p, u, origin, width, room, asleep)
+        for d in range(1, n_delays):
             for e in range(n_levels):
-                _compare(tables.sensing[p, e], asleep[d, e], better[u, d, e])
+                _compare(tables.sensing[p, e], asleep[d - 1, e], d + origin, better[u, d - 1, e])
+
+
+@compiled
+def _compare(awake, asleep, shift, better):  # type: ignore[no-untyped-def]
+    for t in range(1, better.shape[0]):
+        better[t] = awake[t] > asleep[t - shift]
 
 
 # ------------------------------------------------------------------------------------------------------------ solution

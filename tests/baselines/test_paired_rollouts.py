@@ -16,7 +16,8 @@ from aq_gym.episodes import Episodes
 from aq_gym.observation import COMPACT_FEATURES
 from aq_gym.problem import Problem
 from baselines.index import best_threshold
-from baselines.paired_rollouts import PairCollector, pack
+from baselines.learners.compiled import pack
+from baselines.learners.pairs import PairCollector
 from baselines.playing import play_problem
 from baselines.policies import Staggered
 

@@ -1,5 +1,6 @@
 """Old place of the DQN's training; see `baselines.learners`."""
 
+from baselines.learners.dqn import Training as Training
 from baselines.learners.guide import GUIDES as GUIDES
 from baselines.learners.guide import Guide as Guide
 from baselines.learners.recipes import RECIPES as RECIPES
@@ -7,6 +8,8 @@ from baselines.learners.recipes import observation_of as observation_of
 from baselines.learners.recipes import recipe as recipe
 from baselines.learners.recipes import with_segments as with_segments
 from baselines.learners.reference_reward import training_env as training_env
+from baselines.learners.resumption import CHECKPOINT as CHECKPOINT
+from baselines.learners.resumption import POLICY as POLICY
 from baselines.learners.run import train as train
 from baselines.learners.shipped import PRETRAINED as PRETRAINED
 from baselines.learners.shipped import is_shipped as is_shipped
@@ -14,7 +17,4 @@ from baselines.learners.shipped import load_pretrained as load_pretrained
 from baselines.learners.shipped import load_trained as load_trained
 from baselines.learners.shipped import pretrained_ids as pretrained_ids
 from baselines.learners.shipped import pretrained_policy as pretrained_policy
-from baselines.learners.training import CHECKPOINT as CHECKPOINT
-from baselines.learners.training import POLICY as POLICY
 from baselines.learners.training import Step as Step
-from baselines.learners.training import Training as Training

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import os
@@ -51,10 +52,8 @@ def _raise_interrupt(number: int, frame: Any) -> None:
 
 
 def _say(line: str) -> None:
-    try:
+    with contextlib.suppress(OSError):  # closed too: nobody is there to be told
         print(line, file=sys.stderr, flush=True)
-    except OSError:  # closed too: nobody is there to be told
-        pass
 
 
 def _give_up_stdout() -> None:

@@ -24,9 +24,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from agents import DQNConfig, GreedyPolicy
+from baselines.learners.dqn import Training
 from baselines.learners.recipes import recipe
+from baselines.learners.resumption import CHECKPOINT
 from baselines.learners.run import train
-from baselines.learners.training import CHECKPOINT, Step, TaskTraining, Training
+from baselines.learners.training import Step, TaskTraining
 from scripts.command import check_arguments, enter, json_object, positive_seconds
 from scripts.fit_network import commit
 

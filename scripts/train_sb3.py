@@ -42,10 +42,11 @@ def main(args: argparse.Namespace) -> None:
         **args.env_kwargs,
     )
     card = policy.card
+    training, validation, compiling = (card[f"{kind}_seconds"] for kind in ("training", "validation", "compiling"))
     print(
         f"{args.algorithm} on {args.env}: {card['validation_error']:.3f} µg/m³ on {card['validation_episodes']} "
-        f"validation episodes; {card['decisions']:,} decisions in {card['training_seconds']:.1f} s of training, "
-        f"{card['validation_seconds']:.1f} s of validation (and {card['compiling_seconds']:.1f} s of compiling before), "
+        f"validation episodes; {card['decisions']:,} decisions in {training:.1f} s of training, "
+        f"{validation:.1f} s of validation (and {compiling:.1f} s of compiling before), "
         f"best after {card['best_after']:,}; written to {folder}"
     )
 

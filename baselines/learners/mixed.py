@@ -179,8 +179,8 @@ class MixedGuide:
         return np.where((on & masks[:, 1]) | ~masks[:, 0], 1, 0)
 
     def to_json(self) -> dict[str, Any]:
-        """Nothing: thresholds are chosen anew in a moment, and are the same."""
-        return {}
+        """No more than its time: thresholds are chosen anew in a moment, and are the same."""
+        return {"seconds": self.training_seconds}
 
     def as_agent(self, environment: dict[str, Any]) -> PairedDQN | None:
         """None: a policy of each instance is no policy of all."""

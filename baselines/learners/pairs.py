@@ -49,7 +49,7 @@ class Collector(Protocol):
     def __call__(
         self, network: QNetwork | None, n_pairs: int, rng: np.random.Generator, until: float = math.inf
     ) -> Pairs:
-        """``n_pairs`` pairs under a network's policy (None: the guide's); fewer if ``perf_counter`` passes ``until``."""
+        """``n_pairs`` pairs under a network's policy (None: the guide's); fewer if the time passes ``until``."""
         ...
 
 

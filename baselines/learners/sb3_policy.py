@@ -27,7 +27,7 @@ MODEL, NORMALISATION, CARD = "model.zip", "vecnormalize.pkl", "card.json"
 class SB3Policy:
     """A trained model as a policy of ours; it chooses the most likely (or most valuable) action.
 
-    The statistics of observations are copied, so that further training does not change how the policy sees; the model is not.
+    The statistics of observations are copied, so that further training leaves them alone; the model is not copied.
 
     Args:
         model: of Stable-Baselines3 or its contrib package.

@@ -8,7 +8,7 @@ from agents import GreedyPolicy, load_policy
 from aq_gym.problem import Problem
 from baselines.greedy import entry_problem, same_problem
 from baselines.joint import InTurn
-from baselines.learners.training import POLICY
+from baselines.learners.resumption import POLICY
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
 GENERALIST = Path(__file__).parents[1] / "generalist.safetensors"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import math
 import time
@@ -11,32 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agents import (
-    DQNConfig,
-    GreedyPolicy,
-    Improvement,
-    PairedDQN,
-    TensorBoardLogger,
-    export,
-    fit_advantages,
-    load_policy,
-    save,
-)
-from agents import load as load_agent
-from agents.dqn import torch_threads
-from agents.improvement import Pairs
+from agents import GreedyPolicy, PairedDQN, TensorBoardLogger, export, save
 from baselines.learners.clock import VALIDATION_SHARE, Clock, announced_compiling
 from baselines.learners.compiled import pack
 from baselines.learners.guide import Plays
-from baselines.learners.pairs import Collector
-from baselines.learners.task import SensingTask, Task
+from baselines.learners.improving import Improver
+from baselines.learners.resumption import CHECKPOINT, POLICY, resumed
+from baselines.learners.task import Task
 from baselines.playing import check_count
 
-CHECKPOINT, POLICY = "checkpoint.safetensors", "policy.safetensors"
 PAIR_COST = 3  # a pair takes about as long as so many decisions of learning: for the progress bar
-_VALUE_COST = 3  # an update of the values takes about as long as so many of the advantages
-_LEAST = 0.05  # share of its pairs below which an improvement is not begun
-_TRIAL_UPDATES = 10  # to learn how long one takes
 _NO_GUIDE = {"constant": 0.0, "coefficients": {}, "seconds": 0.0}  # for compiling, where none need be tuned
 _compiled: set[tuple[Any, ...]] = set()  # kinds of training that this process has run
 
@@ -87,48 +70,25 @@ class TaskTraining:
         self._guide: Plays | None
         self._known_guide: dict[str, Any] | None
         self._as_network: PairedDQN | None = None
-        self._guide_error, self._validation_cost, self._improvement_cost = math.inf, 0.0, math.nan
-        self._prepared = False
+        self._guide_error, self._validation_cost = math.inf, 0.0
+        self._tuned = 0.0  # seconds that its guide took to tune, here or when its coefficients were committed
+        self._prepared, self._resumes = False, resume
         if resume:
-            self.agent = self._resumed(config, seed)
+            self.agent, notes = resumed(folder, task, seed)
+            self._known_guide, self._earlier = notes.get("guide_policy"), notes.get("validated", "")
+            self._tuned = float((self._known_guide or {}).get("seconds", 0.0))
+            tuning, validation = (float(notes.get(f"{kind}_seconds", 0.0)) for kind in ("tuning", "validation"))
+            training = float(notes.get("training_seconds", 0.0)) - self._tuned
+            self.clock = Clock(training=training, tuning=tuning, validation=validation)
         else:
             self.agent = PairedDQN.for_env(self.env, config, check_count("seed", seed, 0))
         if config.improvements:
             pack(self.agent.average)  # rather refused now than after the last decision
 
-    def _resumed(self, config: DQNConfig, seed: int) -> PairedDQN:
-        if self.folder is None:
-            raise ValueError("resume: expected a folder to resume from, got none")
-        path = self.folder / CHECKPOINT
-        if not path.is_file():
-            raise FileNotFoundError(f"{path} is missing: nothing to resume there; without resume a training begins")
-        notes = load_policy(path, agent_class=PairedDQN).card
-        instance = self.task.differences(notes)
-        if any("other parameters" in phrase for phrase in instance):  # the id and its arguments may be the same
-            raise ValueError(f"{path}: trained on another environment: {'; '.join(instance)}")
-        agent = load_agent(path, self.env, PairedDQN)
-        assert isinstance(agent, PairedDQN)
-        was, given = {"seed": agent.seed, **agent.config.to_dict()}, {"seed": seed, **config.to_dict()}
-        other = [
-            f"{name} was {was[name]!r}, here {value!r}"
-            for name, value in given.items()
-            if name not in ("total_decisions", "improvements") and was[name] != value
-        ] + instance
-        if other:
-            raise ValueError(
-                f"{path}: was trained with other settings; give the same ones to resume: {'; '.join(other)}"
-            )
-        agent.config = config
-        total, kinds = float(notes.get("training_seconds", 0.0)), ("tuning", "validation")
-        spent = {kind: float(notes.get(f"{kind}_seconds", 0.0)) for kind in kinds}
-        self.clock = Clock(training=total - spent["tuning"], **spent)
-        self._known_guide, self._earlier = notes.get("guide_policy"), notes.get("validated", "")
-        return agent
-
     @property
     def seconds(self) -> float:
         """Of training so far, the tuning of the guide counted, validation and compiling not."""
-        return self.clock.spent["training"] + self.clock.spent["tuning"]
+        return self.clock.spent["training"] + self._tuned
 
     def prepare(self, seconds: float = math.inf) -> None:
         """Compile the kernels, then start the clock: tune and validate the guide. `run` does it if nobody did."""
@@ -141,10 +101,10 @@ class TaskTraining:
         with self.clock.count("validation"):
             self._validation.limit(seconds)
         if "guide" in (config.start, config.improve_from):
-            began = time.perf_counter()
-            self._guide = agent.guide = self.task.make_guide(seconds, self._known_guide)
-            if self._known_guide is None:
-                self.clock.spent["tuning"] += max(self._guide.training_seconds, time.perf_counter() - began)
+            with self.clock.count("tuning"):
+                self._guide = agent.guide = self.task.make_guide(seconds, self._known_guide)
+            if not self._resumes:
+                self._tuned = self._guide.training_seconds
             self._as_network = self._guide.as_agent(agent.environment)
             if self._as_network is not None:
                 self._guide_error = self._error(self._as_network.policy("compact", present=True))
@@ -179,7 +139,7 @@ class TaskTraining:
         log = TensorBoardLogger(self.folder) if self.folder else None
         self.prepare(seconds)
         agent, config = self.agent, self.agent.config
-        collector = self.task.collector(self._guide)
+        improver = Improver(agent, self.task.collector(self._guide))
         if self.folder and agent.decisions == 0:
             with self.clock.count("validation"):
                 last = config.total_decisions + config.improvements * config.pairs
@@ -188,7 +148,7 @@ class TaskTraining:
             yield from self._learn(log)
             while agent.improvements < config.improvements and agent.decisions >= config.total_decisions:
                 with self.clock.count("training"):
-                    improvement = self._improve(collector)
+                    improvement = improver.improve(self.clock.left - self._validation_cost)
                 if improvement is None:
                     break
                 if log:
@@ -196,8 +156,9 @@ class TaskTraining:
                     log.scalar("train/pair_spread", improvement.fit.validation_spread, self._axis)
                     if not math.isnan(improvement.value_error):
                         log.scalar("train/value_error", improvement.value_error, self._axis)
-                last_one = agent.improvements == config.improvements or not self._fits(self._improvement_cost / 2)
-                error = self._validate_present(log) if last_one or self._may_validate() else None
+                late = self.clock.left - self._validation_cost < improver.cost / 2
+                last = late or agent.improvements == config.improvements
+                error = self._validate_present(log) if last or self._may_validate() else None
                 yield self._step("improving", error)
         finally:
             if log:
@@ -235,41 +196,6 @@ class TaskTraining:
             share = max(share, min(1.0, 1.0 - self.clock.left / limit))
         return Step(stage, share, self._axis, self.seconds, error)
 
-    def _improve(self, collector: Collector) -> Improvement | None:
-        """One step of policy iteration, with fewer pairs and updates where less time is left; None: with too little."""
-        agent, config, began = self.agent, self.agent.config, time.perf_counter()
-        left = self.clock.left - self._validation_cost
-        if math.isinf(left):
-            return agent.improve(collector)
-        known = not math.isnan(self._improvement_cost)
-        if left <= 0.0 or (known and left < self._improvement_cost / 2):
-            return None
-        guided = agent.improvements == 0 and config.improve_from == "guide"
-        pairs = collector(None if guided else agent.chosen, config.pairs, agent.rng, began + left / 2)
-        if len(pairs.deltas) < _LEAST * config.pairs:
-            return None
-        updates = config.pair_updates + (_VALUE_COST * config.value_updates if config.pair_cut else 0)
-        took = time.perf_counter() - began
-        needed = updates * self._update_seconds(pairs)
-        share = min(1.0, max(0.0, left - (time.perf_counter() - began)) / max(needed, 1e-9))
-        names = ("pair_updates", "value_updates")
-        agent.config = config.replace(**{name: round(share * getattr(config, name)) for name in names})
-        try:
-            improvement = agent.improve(lambda *_: pairs)
-        finally:
-            agent.config = config
-        self._improvement_cost = took / max(len(pairs.deltas) / config.pairs, 1e-9) + needed
-        return improvement
-
-    def _update_seconds(self, pairs: Pairs) -> float:
-        """How long an update of the advantages takes, tried on a copy."""
-        config, network = self.agent.config, copy.deepcopy(self.agent.online)
-        given = pairs.observations[:4096], pairs.deltas[:4096, 0]
-        began = time.perf_counter()
-        with torch_threads(config.threads):
-            fit_advantages(network, *given, updates=_TRIAL_UPDATES, batch_size=config.batch_size, value_anchor=0.0)
-        return (time.perf_counter() - began) / _TRIAL_UPDATES
-
     def save(self) -> None:
         """Write the checkpoint and the policy as it is now; whole or not at all."""
         if self.folder is None:
@@ -280,7 +206,8 @@ class TaskTraining:
         card["guide_policy"] = self._guide.to_json() if self._guide else None
         save(self.folder / CHECKPOINT, self.agent, card)
         guided = self.is_guide
-        card |= {"decisions": self.agent.decisions, "policy_is": "its guide" if guided else "learned"}
+        card |= {"decisions": self.agent.decisions, "seed": self.agent.seed}
+        card["policy_is"] = "its guide" if guided else "learned"
         chosen = self._as_network if guided and self._as_network is not None else self.agent
         export(self.folder / POLICY, chosen, observation="compact" if guided else self.observation, card=card)
 
@@ -332,45 +259,3 @@ class TaskTraining:
                 log.scalar(tag, value, self._axis)
             log.scalar("time/training_seconds", self.seconds, self._axis)
         return error
-
-
-class Training(TaskTraining):
-    """A training run on an id.
-
-    Args:
-        env_id: a registered id of the sequential view, with or without the ``aq_gym/``.
-        config: every setting of the learner; its ``improvements`` follow the last decision.
-        seed: of the run.
-        folder: as for `TaskTraining`, like ``resume``, ``validations`` and ``note``.
-        validation_episodes: each time, on seeds that neither training nor evaluation uses; None: 512, more of short
-            ones and fewer of very long ones.
-        threads: that play pairs; None: as many as there are cores. The result does not depend on it.
-        reference: subtract staggered sensing's rewards on the same levels, see `training_env`.
-        guide: of `GUIDES`, for configurations that start from one; None: the recipe's.
-        env_kwargs: as for `gymnasium.make`.
-
-    Raises:
-        ValueError: as for `SensingTask` and `TaskTraining`.
-        FileNotFoundError: nothing to resume.
-    """
-
-    def __init__(
-        self,
-        env_id: str,
-        config: DQNConfig,
-        seed: int = 0,
-        folder: Path | None = None,
-        *,
-        resume: bool = False,
-        validations: int = 20,
-        validation_episodes: int | None = None,
-        note: dict[str, Any] | None = None,
-        threads: int | None = None,
-        reference: bool = True,
-        guide: str | None = None,
-        **env_kwargs: Any,
-    ) -> None:
-        how: dict[str, Any] = {"reference": reference, "guide": guide, "threads": threads}
-        task = SensingTask(env_id, config, episodes=validation_episodes, **how, env_kwargs=env_kwargs)
-        super().__init__(task, seed, folder, resume=resume, validations=validations, note=note)
-        self.problem, self.validation_episodes = task.problem, task.validation.episodes

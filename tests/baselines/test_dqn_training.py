@@ -21,10 +21,12 @@ from agents import CheckpointError, DQNConfig
 from aq_gym import reference_scores
 from baselines.evaluation import build_policy
 from baselines.index import index_policy
+from baselines.learners.dqn import Training
 from baselines.learners.recipes import RECIPES, recipe
+from baselines.learners.resumption import CHECKPOINT, POLICY
 from baselines.learners.run import train
 from baselines.learners.shipped import load_pretrained, load_trained, pretrained_ids
-from baselines.learners.training import CHECKPOINT, POLICY, Step, Training
+from baselines.learners.training import Step
 from baselines.learners.validation import Validation, quick_to_evaluate
 from baselines.playing import play_problem, problem_of
 from baselines.policies import Random, Staggered
@@ -189,20 +191,24 @@ def test_steps_tell_where_training_stands(tmp_path: Path) -> None:
     assert min(s.validation_error for s in steps if s.validation_error is not None) == run.validate()
 
 
-def test_a_limit_holds_for_a_training_and_its_resumptions_together(finished: Path, tmp_path: Path) -> None:
-    run = training(tmp_path)
+def test_a_limit_holds_for_a_training_and_its_resumptions_together(tmp_path: Path) -> None:
+    config = TINY.replace(improvements=0)
+    run = training(tmp_path / "parts", config)
     policy = train(run, seconds=0.0)
     assert run.agent.decisions == ROUND, "one round is played whatever the limit"
-    first = load_trained(tmp_path).training_seconds
+    first = load_trained(tmp_path / "parts").training_seconds
     assert policy.training_seconds == run.seconds == first > 0
-    again = training(tmp_path, resume=True)
+    again = training(tmp_path / "parts", config, resume=True)
     assert again.seconds == first
     train(again, seconds=first)
     assert again.agent.decisions == ROUND, "nothing is left of the limit"
-    last = training(tmp_path, resume=True)
+    last = training(tmp_path / "parts", config, resume=True)
     train(last)
-    assert load_trained(tmp_path).training_seconds == last.seconds > again.seconds == first
-    assert_same(finished, tmp_path)
+    assert load_trained(tmp_path / "parts").training_seconds == last.seconds > again.seconds == first
+    train(training(tmp_path / "whole", config))
+    one, other = (load_file(tmp_path / name / CHECKPOINT) for name in ("parts", "whole"))
+    for name, value in one.items():
+        assert name.startswith("best.") or torch.equal(value, other[name]), name  # a limit adds validations
 
 
 def test_what_is_left_can_be_played(finished: Path) -> None:
@@ -364,7 +370,7 @@ def test_learns_to_beat_random_and_staggered() -> None:
 def test_guided_training_resumes_where_it_was(tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train(training(whole, GUIDED))
-    train(training(parts, GUIDED), seconds=1e-9)
+    train(training(parts, GUIDED), watch=interrupt_after(2))
     run = training(parts, GUIDED, resume=True)
     assert 0 < run.agent.decisions < GUIDED.total_decisions
     train(run)

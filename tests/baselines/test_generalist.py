@@ -15,9 +15,9 @@ from baselines.greedy import entry_problem
 from baselines.learners.compiled import compiled_error
 from baselines.learners.generalist import GeneralistTraining, recipe
 from baselines.learners.mixed import MixedPairCollector, MixedValidation
+from baselines.learners.resumption import CHECKPOINT
 from baselines.learners.run import train
 from baselines.learners.shipped import load_generalist, load_trained
-from baselines.learners.training import CHECKPOINT
 from baselines.playing import play_problem
 from baselines.policies import Staggered
 from scripts import train_generalist, zero_shot

@@ -12,7 +12,7 @@ from agents.improvement import Pairs
 from baselines.learners.pairs import Collector
 
 _VALUE_COST = 3  # an update of the values takes about as long as so many of the advantages
-_LEAST = 0.05  # share of its pairs below which an improvement is not worth its fit
+_LEAST = 500  # pairs below which an improvement of more is not worth its fit
 _TRIAL_UPDATES = 10  # to learn how long one takes
 
 
@@ -40,7 +40,7 @@ class Improver:
         guided = agent.improvements == 0 and config.improve_from == "guide"
         pairs = self._collector(None if guided else agent.chosen, config.pairs, agent.rng, began + left / 2)
         played = len(pairs.deltas) / config.pairs
-        if played < _LEAST:
+        if len(pairs.deltas) < min(_LEAST, config.pairs):
             return None
         collecting = time.perf_counter() - began
         updates = config.pair_updates + (_VALUE_COST * config.value_updates if config.pair_cut else 0)

@@ -18,6 +18,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from aq_gym.envs.joint_devices import joint_action_masks
 from aq_gym.network import write_atomically
+from baselines.learners.files import written
 
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"dqn": DQN, "ppo": PPO, "qrdqn": QRDQN, "maskable_ppo": MaskablePPO}
 OFF_POLICY = ("dqn", "qrdqn")  # these keep a replay buffer, and take Discrete actions only
@@ -125,7 +126,5 @@ def save_card(folder: Path, card: Mapping[str, Any]) -> None:
 def _write(path: Path, write: Callable[[io.BytesIO], Any]) -> None:
     content = io.BytesIO()
     write(content)
-    try:
+    with written(path):
         write_atomically(path, content.getvalue())
-    except OSError as error:
-        raise OSError(error.errno, f"could not be written: {error.strerror}", str(path)) from error

@@ -13,6 +13,7 @@ from typing import Any
 from agents import GreedyPolicy, PairedDQN, TensorBoardLogger, export, save
 from baselines.learners.clock import VALIDATION_SHARE, Clock, announced_compiling
 from baselines.learners.compiled import pack
+from baselines.learners.files import written
 from baselines.learners.guide import Plays
 from baselines.learners.improving import Improver
 from baselines.learners.resumption import CHECKPOINT, POLICY, resumed
@@ -204,12 +205,14 @@ class TaskTraining:
         card = {**self.note, "env_id": self.env_id, "training_seconds": self.seconds, **spent}
         card |= {"validated": self.validated, **self.task.record()}
         card["guide_policy"] = self._guide.to_json() if self._guide else None
-        save(self.folder / CHECKPOINT, self.agent, card)
+        with written(self.folder / CHECKPOINT):
+            save(self.folder / CHECKPOINT, self.agent, card)
         guided = self.is_guide
         card |= {"decisions": self.agent.decisions, "seed": self.agent.seed}
         card["policy_is"] = "its guide" if guided else "learned"
         chosen = self._as_network if guided and self._as_network is not None else self.agent
-        export(self.folder / POLICY, chosen, observation="compact" if guided else self.observation, card=card)
+        with written(self.folder / POLICY):
+            export(self.folder / POLICY, chosen, observation="compact" if guided else self.observation, card=card)
 
     def policy(self) -> GreedyPolicy:
         """The greedy policy that was best in validation so far, maybe the guide's, with its ``training_seconds``."""

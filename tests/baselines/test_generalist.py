@@ -118,7 +118,7 @@ def test_the_doors(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypat
     train_generalist.main(train_generalist.parse(["--folder", str(folder), "--improvements", "1", "--quiet"]))
     said = capsys.readouterr().out
     assert "256 pairs" in said and "relative to greedy sensing, on 8 episodes of each of 2 instances" in said
-    with pytest.raises(SystemExit, match="holds a checkpoint: --resume continues it"):
+    with pytest.raises(ValueError, match="holds a checkpoint: --resume continues it"):
         train_generalist.main(train_generalist.parse(["--folder", str(folder), "--quiet"]))
     given = ["--agent", str(folder), "--episodes", "64", "--instances", "SingleDevice-v0", "TwoDevices-v0"]
     given += ["--markdown", str(tmp_path / "z.md")]

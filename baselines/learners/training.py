@@ -82,7 +82,7 @@ class TaskTraining:
             training = float(notes.get("training_seconds", 0.0)) - self._tuned
             self.clock = Clock(training=training, tuning=tuning, validation=validation)
         else:
-            self.agent = PairedDQN.for_env(self.env, config, check_count("seed", seed, 0))
+            self.agent = _new_agent(task, check_count("seed", seed, 0))
         if config.improvements:
             pack(self.agent.average)  # rather refused now than after the last decision
 
@@ -262,3 +262,11 @@ class TaskTraining:
                 log.scalar(tag, value, self._axis)
             log.scalar("time/training_seconds", self.seconds, self._axis)
         return error
+
+
+def _new_agent(task: Task, seed: int) -> PairedDQN:
+    try:
+        return PairedDQN.for_env(task.env, task.config, seed)
+    except (RuntimeError, MemoryError) as error:  # torch raises the former where memory is lacking
+        sizes = f"hidden {task.config.hidden}, replay_capacity {task.config.replay_capacity:,}"
+        raise ValueError(f"{sizes}: too large for this machine's memory: {error}") from error

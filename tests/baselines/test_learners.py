@@ -77,7 +77,7 @@ def test_a_limit_is_kept_within_the_first_improvement() -> None:
     took = time.perf_counter() - began
     assert 1.5 < took < 4.5 and run.agent.improvements == 1
     assert run.clock.spent["validation"] < 0.3 * 3.0
-    assert steps[-1].stage == "improving" and steps[-1].validation_error is not None and steps[-1].share > 0.9
+    assert steps[-1].stage == "improving" and steps[-1].validation_error is not None and steps[-1].share > 0.5
 
 
 def test_an_improver_cuts_updates_to_what_is_left() -> None:
@@ -155,6 +155,8 @@ def test_what_our_dqn_does_not_learn_is_refused_with_what_does() -> None:
     for name, value in (("observation", "full"), ("num_envs", 3), ("render_mode", "ansi")):
         with pytest.raises(ValueError, match=name):
             training(**{name: value})
+    with pytest.raises(ValueError, match=r"hidden \(1000000000,\).*too large"):
+        training(config=CONFIG.replace(hidden=[10**9]))
     with pytest.raises(ValueError, match="seed: expected an integer of at least 0, got -1"):
         Training("MultiDevice-v0", CONFIG, -1, **KWARGS)
 
@@ -179,9 +181,7 @@ def test_sigterm_keeps_what_ctrl_c_keeps(
 
 
 def test_missing_folders_are_named_with_what_would_be_right(tmp_path: Path) -> None:
-    with pytest.raises(
-        FileNotFoundError, match=r"holds no policy.safetensors: expected a folder that scripts.train_dqn"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"holds no policy.safetensors: expected a folder that"):
         load_trained(tmp_path)
     with pytest.raises(FileNotFoundError, match="is no file and no folder"):
         load_trained(tmp_path / "none")

@@ -3,6 +3,7 @@
 from baselines.learners.dqn import Training as Training
 from baselines.learners.guide import GUIDES as GUIDES
 from baselines.learners.guide import Guide as Guide
+from baselines.learners.progress import Step as Step
 from baselines.learners.recipes import RECIPES as RECIPES
 from baselines.learners.recipes import observation_of as observation_of
 from baselines.learners.recipes import recipe as recipe
@@ -17,4 +18,3 @@ from baselines.learners.shipped import load_pretrained as load_pretrained
 from baselines.learners.shipped import load_trained as load_trained
 from baselines.learners.shipped import pretrained_ids as pretrained_ids
 from baselines.learners.shipped import pretrained_policy as pretrained_policy
-from baselines.learners.training import Step as Step

@@ -25,10 +25,11 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from agents import DQNConfig, GreedyPolicy
 from baselines.learners.dqn import Training
+from baselines.learners.progress import Step
 from baselines.learners.recipes import recipe
 from baselines.learners.resumption import CHECKPOINT
 from baselines.learners.run import train
-from baselines.learners.training import Step, TaskTraining
+from baselines.learners.training import TaskTraining
 from scripts.command import check_arguments, enter, json_object, positive_seconds
 from scripts.fit_network import commit
 

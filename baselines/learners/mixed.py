@@ -188,11 +188,7 @@ class MixedGuide:
 
 
 class MixedTask:
-    """Learning on instances of a sampler; the arguments are those of `GeneralistTraining`.
-
-    Raises:
-        ValueError: a network that reads no sets, or a ``pair_step`` that needs a guide with scores.
-    """
+    """Learning on instances of a sampler, with the arguments and errors of `GeneralistTraining`."""
 
     env_id, observation = "generalist", "per_device"
 

@@ -41,3 +41,16 @@ def resumed(folder: Path | None, task: Task, seed: int) -> tuple[PairedDQN, dict
         )
     agent.config = task.config
     return agent, notes
+
+
+def new_agent(task: Task, seed: int) -> PairedDQN:
+    """An agent that begins.
+
+    Raises:
+        ValueError: its network or its memory is too large for this machine.
+    """
+    try:
+        return PairedDQN.for_env(task.env, task.config, seed)
+    except (RuntimeError, MemoryError) as error:  # torch raises the former where memory is lacking
+        sizes = f"hidden {task.config.hidden}, replay_capacity {task.config.replay_capacity:,}"
+        raise ValueError(f"{sizes}: too large for this machine's memory: {error}") from error

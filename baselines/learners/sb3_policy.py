@@ -128,3 +128,13 @@ def _write(path: Path, write: Callable[[io.BytesIO], Any]) -> None:
     write(content)
     with written(path):
         write_atomically(path, content.getvalue())
+
+
+def check_unused(folder: Path) -> None:
+    """Refuse a folder that holds a training of SB3's agents.
+
+    Raises:
+        ValueError: it does.
+    """
+    if any((folder / name).exists() for name in (CARD, MODEL)) or any(folder.glob("events.*")):
+        raise ValueError(f"{folder} holds a training: --folder names another place (SB3's agents are not resumed)")

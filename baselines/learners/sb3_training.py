@@ -21,7 +21,7 @@ from baselines.learners.clock import VALIDATION_SHARE, Clock, announced_compilin
 from baselines.learners.instance import describe_instance
 from baselines.learners.interrupts import Interrupts, noted_interrupts
 from baselines.learners.sb3_env import SB3VecEnv
-from baselines.learners.sb3_policy import ALGORITHMS, CARD, MODEL, OFF_POLICY, SB3Policy, save, save_card
+from baselines.learners.sb3_policy import ALGORITHMS, OFF_POLICY, SB3Policy, check_unused, save, save_card
 from baselines.learners.sb3_settings import overridden
 from baselines.learners.task import TINY
 from baselines.learners.validation import Validation, solvable
@@ -187,16 +187,6 @@ def train(
     policy.card |= {f"{kind}_seconds": clock.spent[kind] for kind in ("validation", "compiling")}
     save_card(folder, policy.card)
     return policy
-
-
-def check_unused(folder: Path) -> None:
-    """Refuse a folder that holds a training of SB3's agents.
-
-    Raises:
-        ValueError: it does.
-    """
-    if any((folder / name).exists() for name in (CARD, MODEL)) or any(folder.glob("events.*")):
-        raise ValueError(f"{folder} holds a training: --folder names another place (SB3's agents are not resumed)")
 
 
 def _environment(algorithm: str, env_id: str, settings: Mapping[str, Any], env_kwargs: dict[str, Any]) -> Any:

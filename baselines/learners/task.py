@@ -21,6 +21,17 @@ from baselines.playing import native_batch, problem_of
 TINY: dict[str, Any] = {"horizon": 4, "energy_budget": 2, "max_sleep": 4}  # episodes that compile what longer ones need
 
 
+def tiny_config(config: DQNConfig) -> DQNConfig:
+    """The same kind of training with as little of everything as there can be."""
+    return config.replace(
+        **dict.fromkeys(("total_decisions", "start_decisions", "start_updates"), 1),
+        **dict.fromkeys(("pairs_kept", "pair_updates", "value_updates"), 1),
+        **{"n_environments": 2, "batch_size": 8, "pairs": 8, "replay_capacity": 64, "pair_step": 1.0},
+        **{name: min(1, getattr(config, name)) for name in ("improvements", "pair_cut")},
+        action_segments=[],
+    )
+
+
 class Task(Protocol):
     """What a training needs to know of its problem, or problems."""
 

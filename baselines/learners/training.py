@@ -6,7 +6,6 @@ import dataclasses
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +15,13 @@ from baselines.learners.compiled import pack
 from baselines.learners.files import written
 from baselines.learners.guide import Plays
 from baselines.learners.improving import Improver
-from baselines.learners.resumption import CHECKPOINT, POLICY, resumed
-from baselines.learners.task import Task
+from baselines.learners.progress import Step, share_done
+from baselines.learners.resumption import CHECKPOINT, POLICY, new_agent, resumed
+from baselines.learners.task import Task, tiny_config
 from baselines.playing import check_count
 
-PAIR_COST = 3  # a pair takes about as long as so many decisions of learning: for the progress bar
 _NO_GUIDE = {"constant": 0.0, "coefficients": {}, "seconds": 0.0}  # for compiling, where none need be tuned
 _compiled: set[tuple[Any, ...]] = set()  # kinds of training that this process has run
-
-
-@dataclass(frozen=True)
-class Step:
-    """Where training stands after a round or an improvement."""
-
-    stage: str  # "learning" or "improving"
-    share: float  # of the whole training, by its expected time or by the limit
-    decisions: int
-    seconds: float  # of training and tuning so far, validation and compiling not counted
-    validation_error: float | None  # average joint error on the validation episodes [µg/m³], where evaluated
 
 
 class TaskTraining:
@@ -73,7 +61,7 @@ class TaskTraining:
         self._as_network: PairedDQN | None = None
         self._guide_error, self._validation_cost = math.inf, 0.0
         self._tuned = 0.0  # seconds that its guide took to tune, here or when its coefficients were committed
-        self._prepared, self._resumes = False, resume
+        self._prepared, self._resumes, self._compiles = False, resume, True
         if resume:
             self.agent, notes = resumed(folder, task, seed)
             self._known_guide, self._earlier = notes.get("guide_policy"), notes.get("validated", "")
@@ -82,7 +70,7 @@ class TaskTraining:
             training = float(notes.get("training_seconds", 0.0)) - self._tuned
             self.clock = Clock(training=training, tuning=tuning, validation=validation)
         else:
-            self.agent = _new_agent(task, check_count("seed", seed, 0))
+            self.agent = new_agent(task, check_count("seed", seed, 0))
         if config.improvements:
             pack(self.agent.average)  # rather refused now than after the last decision
 
@@ -116,16 +104,14 @@ class TaskTraining:
     def _compile(self) -> None:
         """Run the same kind of training on episodes of a few slots, so that no clock runs while numba compiles."""
         config = self.agent.config
-        few = {"total_decisions": 1, "start_decisions": 1, "start_updates": 1, "n_environments": 2, "batch_size": 8}
-        few |= {"replay_capacity": 64, "pairs": 8, "pairs_kept": 1, "pair_updates": 1, "value_updates": 1}
-        few |= {"improvements": min(1, config.improvements), "pair_cut": min(1, config.pair_cut)}
-        kind = type(self.task), self.env_id, self.observation, str(self._validation), str(config.replace(**few))
-        if kind in _compiled:
+        few = tiny_config(config)
+        kind = type(self.task), self.env_id, self.observation, str(self._validation), str(few)
+        if not self._compiles or kind in _compiled:
             return
         _compiled.add(kind)
         with self.clock.count("compiling"), announced_compiling():
-            tiny = TaskTraining(self.task.tiny(config.replace(**few, pair_step=1.0, action_segments=[])))
-            tiny._known_guide = _NO_GUIDE
+            tiny = TaskTraining(self.task.tiny(few))
+            tiny._known_guide, tiny._compiles = _NO_GUIDE, False
             for _ in tiny.run():
                 pass
 
@@ -186,16 +172,7 @@ class TaskTraining:
         return self.clock.may_validate(self._validation_cost)
 
     def _step(self, stage: str, error: float | None) -> Step:
-        agent, config, limit = self.agent, self.agent.config, self.clock.limit
-        all_pairs = PAIR_COST * config.improvements * config.pairs
-        share = config.total_decisions / (config.total_decisions + all_pairs)
-        if stage == "learning":
-            share *= min(1.0, agent.decisions / config.total_decisions)
-        else:
-            share += (1.0 - share) * agent.improvements / config.improvements
-        if math.isfinite(limit) and limit > 0:
-            share = max(share, min(1.0, 1.0 - self.clock.left / limit))
-        return Step(stage, share, self._axis, self.seconds, error)
+        return Step(stage, share_done(stage, self.agent, self.clock), self._axis, self.seconds, error)
 
     def save(self) -> None:
         """Write the checkpoint and the policy as it is now; whole or not at all."""
@@ -262,11 +239,3 @@ class TaskTraining:
                 log.scalar(tag, value, self._axis)
             log.scalar("time/training_seconds", self.seconds, self._axis)
         return error
-
-
-def _new_agent(task: Task, seed: int) -> PairedDQN:
-    try:
-        return PairedDQN.for_env(task.env, task.config, seed)
-    except (RuntimeError, MemoryError) as error:  # torch raises the former where memory is lacking
-        sizes = f"hidden {task.config.hidden}, replay_capacity {task.config.replay_capacity:,}"
-        raise ValueError(f"{sizes}: too large for this machine's memory: {error}") from error

@@ -15,14 +15,15 @@ import pytest
 from agents import CheckpointError, DQNConfig
 from aq_gym import SensorNetwork
 from baselines.learners import clock
+from baselines.learners import training as training_module
 from baselines.learners.dqn import Training
 from baselines.learners.guide import Guide
 from baselines.learners.improving import Improver
 from baselines.learners.pairs import PairCollector
+from baselines.learners.progress import Step
 from baselines.learners.resumption import CHECKPOINT
 from baselines.learners.run import train
 from baselines.learners.shipped import load_trained
-from baselines.learners.training import Step
 from baselines.learners.validation import Validation
 from baselines.playing import FIRST_TUNING_SEED, play_problem, problem_of
 
@@ -128,6 +129,26 @@ def test_compiling_is_announced_where_it_takes_long(
     with clock.announced_compiling():
         time.sleep(0.2)
     assert capsys.readouterr().err.startswith("compiling the kernels once")
+
+
+def test_kernels_are_compiled_once_before_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training of the same kind on tiny episodes runs first, and its time is not that of the training."""
+    lengths, own = list[int](), PairCollector.collect
+
+    def slow(self: PairCollector, *args: Any) -> Any:
+        lengths.append(self.problem.horizon)
+        time.sleep(0.3 if self.problem.horizon == 4 else 0.0)
+        return own(self, *args)
+
+    monkeypatch.setattr(PairCollector, "collect", slow)
+    monkeypatch.setattr(training_module, "_compiled", set())
+    run = training()
+    train(run)
+    assert sorted(set(lengths)) == [4, 8] and lengths == sorted(lengths)
+    assert run.clock.spent["compiling"] > 0.3 > run.seconds
+    again = training()
+    train(again)
+    assert again.clock.spent["compiling"] == 0.0
 
 
 def test_resuming_with_other_rewards_guide_or_network_is_refused(tmp_path: Path) -> None:

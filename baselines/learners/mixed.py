@@ -85,7 +85,7 @@ class MixedPairCollector:
             cut = -(-problem.horizon // self._cut) if self._cut else 0
             shape: dict[str, Any] = {"n_episodes": side_by_side, "points": POINTS, "cut": cut}
             collector = PairCollector(problem, guide, observation="per_device", **shape)
-            pairs = collector.collect(collector.layers(network), share, np.random.default_rng(seed), alone)
+            pairs = collector.collect(collector.layers(network), share, np.random.default_rng(seed), alone, until)
             spread = float((pairs.deltas[:, 0] / pairs.scales).std()) or 1.0
             return pairs._replace(
                 observations=padded(pairs.observations, sampler.max_devices),

@@ -65,9 +65,9 @@ class Validation:
 
     @cached_property
     def _optimal(self) -> Any:
-        from baselines.evaluation import build_policy
+        from baselines.evaluation.optimal import optimal_policy
 
-        return build_policy("optimal", self.problem)[0]
+        return optimal_policy(self.problem)
 
     def scalars(self, error: float) -> dict[str, float]:
         """What to log of a policy of that error, by TensorBoard tag."""

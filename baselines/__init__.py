@@ -10,25 +10,34 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from baselines.dqn import load_pretrained
-    from baselines.evaluation import WORDS, build_policy, evaluate, play, summarise
+    from baselines.evaluation.comparing import summarise
+    from baselines.evaluation.playing import Record, play_problem, problem_of
+    from baselines.evaluation.registry import WORDS, build_policy, evaluate, play
     from baselines.generalist import load_generalist
     from baselines.greedy import Greedy
     from baselines.joint import InTurn
-    from baselines.playing import Record, play_problem, problem_of
     from baselines.policies import Random, Staggered, Synchronised, Uniform
     from baselines.rollout import Rollout
 
 _HOMES = {
     "dqn": ("load_pretrained",),
-    "evaluation": ("WORDS", "build_policy", "evaluate", "play", "summarise"),
+    "evaluation": (
+        "Record",
+        "WORDS",
+        "build_policy",
+        "evaluate",
+        "play",
+        "play_problem",
+        "problem_of",
+        "summarise",
+    ),
     "generalist": ("load_generalist",),
     "greedy": ("Greedy",),
     "joint": ("InTurn",),
-    "playing": ("Record", "play_problem", "problem_of"),
     "policies": ("Random", "Staggered", "Synchronised", "Uniform"),
     "rollout": ("Rollout",),
 }
-_MODULES = ("dynamic_programming", "index", "sb3", *_HOMES)
+_MODULES = ("dynamic_programming", "index", "playing", "sb3", *_HOMES)
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
@@ -58,3 +67,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'baselines' has no attribute {name!r}; it has {', '.join(__all__)}")
     return getattr(import_module(f"baselines.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_MODULES})

@@ -1,47 +1,5 @@
-"""Results as files, pictures among them: written whole or not at all, folders made as needed."""
+"""Old place of `baselines.studies.files`."""
 
-from __future__ import annotations
+from baselines.studies.files import pyplot, save_figure, write_json, write_table, write_text
 
-import json
-from io import BytesIO, StringIO
-from pathlib import Path
-from typing import Any
-
-import pandas as pd
-
-from aq_gym.files import write_atomically
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace a text file."""
-    write_atomically(path, text.encode())
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Replace a JSON file."""
-    write_text(path, json.dumps(content, indent=1) + "\n")
-
-
-def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Replace a CSV file, without the index."""
-    text = StringIO()
-    table.to_csv(text, index=False)
-    write_text(path, text.getvalue())
-
-
-def pyplot() -> Any:
-    """Matplotlib's pyplot, drawing to files alone; imported when it is needed."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    return pyplot
-
-
-def save_figure(path: Path, figure: Any, dpi: int = 130) -> None:
-    """Replace a PNG file by a figure, and close it."""
-    content = BytesIO()
-    figure.savefig(content, format="png", dpi=dpi)
-    pyplot().close(figure)
-    write_atomically(path, content.getvalue())
+__all__ = ["pyplot", "save_figure", "write_json", "write_table", "write_text"]

@@ -19,7 +19,8 @@ from agents import GreedyPolicy, TensorBoardLogger
 from aq_gym import reference_scores
 from aq_gym.envs.vector import MultiDeviceVectorEnv
 from aq_gym.problem import Problem
-from baselines.dynamic_programming import evaluate_exactly, solve, solve_joint
+from baselines.dynamic_programming import evaluate_exactly
+from baselines.exact.optimal import optimal_policy
 from baselines.index import Simulator, thresholds
 from baselines.learners.compiled import can_be_compiled, pack
 from baselines.playing import FIRST_TUNING_SEED, play_problem
@@ -72,18 +73,6 @@ def validation_episodes(problem: Problem) -> int:
     """How many episodes a policy is validated on: 512, more of short ones and fewer of very long ones."""
     length = problem.horizon * problem.n_devices
     return max(2, min(512, _MOST_DECISIONS // length), _DECISIONS // length)
-
-
-def optimal_policy(problem: Problem) -> Any:
-    """The optimal policy of a problem.
-
-    Raises:
-        ValueError: the problem is too large to solve.
-    """
-    numbers = (problem.horizon, problem.energy_budget, problem.max_sleep)
-    if problem.n_devices == 1:
-        return solve(problem.network, problem.devices[0], *numbers, **problem.options)
-    return solve_joint(problem.network, problem.devices, *numbers, **problem.options)
 
 
 class Validation:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +14,8 @@ import pytest
 import baselines
 from baselines import evaluate, play, play_problem, problem_of, summarise
 from baselines.dynamic_programming import solve_joint
-from baselines.evaluation import COLUMNS, WORDS
+from baselines.evaluation import COLUMNS, WORDS, load_agent
+from baselines.evaluation.registry import names_of
 from baselines.greedy import entry_problem
 from baselines.playing import Record
 from baselines.policies import Staggered
@@ -164,7 +167,11 @@ def test_a_policy_sees_the_observation_that_it_asks_for() -> None:
     [
         ({"policies": {}}, ValueError, "policies: expected a mapping of at least one"),
         ({"policies": ["random"]}, ValueError, "policies: expected a mapping"),
-        ({"policies": {"a": "greed"}}, ValueError, "'greed'; the words are random, synchronised"),
+        (
+            {"policies": {"a": "greed"}},
+            ValueError,
+            "'greed'; did you mean 'greedy'. the words are random, synchronised",
+        ),
         ({"policies": {"a": object()}}, TypeError, r"policies\['a'\]: expected an object with a method act"),
         ({"policies": {"a": Always}}, TypeError, "the class Always"),
         ({"policies": {"a": "optimal"}}, ValueError, "fewer devices or levels"),
@@ -201,7 +208,7 @@ def test_nonsense_is_refused(change: dict[str, Any], error: type[Exception], mes
 
 def test_every_public_name_is_there() -> None:
     for name in baselines.__all__:
-        assert getattr(baselines, name) is not None
+        assert getattr(baselines, name) is not None and name in dir(baselines)
     with pytest.raises(AttributeError, match="evaluate"):
         baselines.nothing
     simple, learned = ("random", "synchronised", "staggered", "greedy", "index"), ("pretrained", "generalist")
@@ -220,3 +227,42 @@ def test_imposed_levels_are_those_that_are_played() -> None:
     assert whole.joint_error[4] == last.joint_error[0]
     with pytest.raises(ValueError, match="levels: expected a path for each of 4 episodes, got 5"):
         play_problem(policy, MULTI, 4, 0, levels=paths)
+
+
+def test_a_policy_of_another_problem_is_played_with_a_warning_that_says_so() -> None:
+    other = Staggered(problem_of("TwoDevices-v0", **(TINY | {"energy_budget": 3})))
+    with pytest.warns(UserWarning, match="a was made for another problem .*its energy_budget is 3, here 2$"):
+        table = evaluate({"a": other}, "TwoDevices-v0", 2, 0, **TINY)
+    assert len(table) == 1
+    trained = SimpleNamespace(act=Always(0).act, card={"env_id": "TwoDevices-v0", "command": "x --env-kwargs '{}'"})
+    with pytest.warns(UserWarning, match="its network is 'pku2018/6'"):
+        evaluate({"b": trained}, "MultiDevice-v0", 1, 0)
+    evaluate({"c": Staggered(MULTI)}, "MultiDevice-v0", 1, 0)  # its own: no warning, which would be an error here
+
+
+def test_the_first_call_which_may_compile_is_not_timed() -> None:
+    class Slow(Always):
+        calls = 0
+
+        def act(self, observation: Any, info: Any) -> Any:
+            self.calls += 1
+            time.sleep(0.5 if self.calls == 1 else 0.0)
+            return super().act(observation, info)
+
+    assert play_problem(Slow(0), problem_of("TwoDevices-v0", **TINY), 2, 0).seconds < 0.25
+
+
+def test_a_missing_folder_is_answered_with_what_would_be_right(tmp_path: Path) -> None:
+    (tmp_path / "agent").mkdir()
+    (tmp_path / "agent" / "policy.safetensors").touch()
+    with pytest.raises(ValueError, match=r"there is no .*agnt; did you mean 'agent'\? .*scripts.train_dqn"):
+        load_agent("dqn", tmp_path / "agnt")
+    with pytest.raises(ValueError, match=r"has no model.zip; it holds an agent of --dqn"):
+        load_agent("sb3", tmp_path / "agent")
+
+
+def test_folders_of_the_same_name_are_told_apart() -> None:
+    paths = [Path("a/agent"), Path("b/agent"), Path("b/other")]
+    assert names_of("dqn", paths) == ["dqn a/agent", "dqn b/agent", "dqn b/other"]
+    assert names_of("dqn", paths[1:]) == ["dqn agent", "dqn other"] and names_of("dqn", []) == []
+    assert names_of("dqn", [Path("a/dqn")]) == ["dqn a/dqn"], "not dqn dqn"

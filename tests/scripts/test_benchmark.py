@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import math
 import os
@@ -16,13 +15,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from rich.console import Console
 
 pytest.importorskip("stable_baselines3")
 
+from agents import TensorBoardLogger
 from baselines.evaluation import COLUMNS
-from scripts import benchmark, benchmark_jobs, evaluate, provenance, readme_tables
-from scripts.benchmark_report import Curve, band, draw, over_seeds, show
+from baselines.evaluation.comparing import regret
+from baselines.studies import benchmark as jobs
+from baselines.studies import provenance
+from baselines.studies.benchmark import over_seeds
+from baselines.studies.benchmark_plots import Curve, band, draw, draw_curves
+from baselines.studies.benchmark_report import task_table
+from scripts import benchmark, evaluate, readme_tables
 
 TINY = '{"horizon": 8, "energy_budget": 2, "max_sleep": 5}'
 FAST = [
@@ -88,7 +92,7 @@ def test_all_of_it_then_resume(tmp_path: Path, capfd: pytest.CaptureFixture[str]
         benchmark.main(benchmark.parse(given))
     policy = folder / "SingleDevice-v0" / "sb3-ppo" / "model.zip"
     before = policy.stat().st_mtime_ns
-    marker = folder / "SingleDevice-v0" / "dqn" / benchmark_jobs.FINISHED
+    marker = folder / "SingleDevice-v0" / "dqn" / jobs.FINISHED
     marker.write_text(marker.read_text().replace('"seed": 0', '"seed": 1', 1))  # another training's
     again = benchmark.main(benchmark.parse([*given, "--resume"]))
     printed = capfd.readouterr().out
@@ -101,7 +105,7 @@ def test_all_of_it_then_resume(tmp_path: Path, capfd: pytest.CaptureFixture[str]
 
     dqn = ["--dqn", str(folder / "SingleDevice-v0" / "dqn"), "--policies", "staggered", "--episodes", "40"]
     one = evaluate.main(evaluate.parse([*dqn, "--env", "SingleDevice-v0", "--env-kwargs", TINY]))
-    assert one.policy.tolist() == ["staggered", "dqn dqn"]
+    assert one.policy.tolist() == ["staggered", "dqn SingleDevice-v0/dqn"]
     assert one.joint_error[1] == pytest.approx(
         float(again.seed_errors[again.policy == "DQN"].item().split()[0]), abs=1e-6
     )
@@ -134,7 +138,7 @@ def test_interrupt_leaves_what_was_finished(root: Path, tmp_path: Path) -> None:
     assert process.returncode == 130 and "interrupted: " in printed and "--resume --folder" in printed
     assert "Traceback" not in printed and printed.count("interrupted") == 1, printed
     assert (folder / "benchmark.csv").read_bytes() == csv and not list(folder.rglob(".*"))
-    assert not (folder / "TwoDevices-v0" / "dqn" / benchmark_jobs.FINISHED).exists()
+    assert not (folder / "TwoDevices-v0" / "dqn" / jobs.FINISHED).exists()
 
 
 def test_an_error_in_a_job_is_raised(tmp_path: Path) -> None:
@@ -183,7 +187,7 @@ def test_settings_tell_trainings_apart(tmp_path: Path) -> None:
     def settings(*given: str, learner: str = "dqn", env_id: str = "TwoDevices-v0", **origin: str) -> str:
         code = {"commit": "a", "dirty": False, "sources_sha256": "b", **origin}
         plan = benchmark.make_plan(benchmark.parse(["--folder", str(tmp_path), *given]), code)
-        return json.dumps(benchmark_jobs.settings(plan, env_id, learner))
+        return json.dumps(jobs.settings(plan, env_id, learner))
 
     others = [
         settings("--seed", "1"),
@@ -202,16 +206,37 @@ def test_settings_tell_trainings_apart(tmp_path: Path) -> None:
 
 def test_the_table_is_sorted_and_tells_regret_only_where_it_is_known() -> None:
     def printed(table: pd.DataFrame) -> str:
-        console = Console(width=120, file=io.StringIO())
-        show(console, table, "a task", ["index: not tuned for it"])
-        assert isinstance(console.file, io.StringIO)
-        return console.file.getvalue()
+        return task_table(table, "a task", ["index: not tuned for it"])
 
     shuffled = rows().iloc[[2, 0, 1]].reset_index(drop=True)  # optimal, the worst here, is now the reference
     text = printed(shuffled)
-    assert text.index("staggered") < text.index("DQN") < text.rindex("optimal") and "less that of" in text
-    assert "5.50 [5.40, 5.60]" in text and "760k" in text and "regret" in text and "index: not tuned for it" in text
-    assert "regret" not in printed(rows().assign(regret_percent=math.nan))
+    assert text.index("staggered") < text.index("DQN") < text.rindex("optimal") and "differences to optimal" in text
+    assert "5.50" in text and "5.40, 5.60" in text and "760k" in text and "index: not tuned for it" in text
+    assert "regret" in text and "regret" not in printed(rows().assign(regret_percent=math.nan))
+
+
+def test_tables_fit_80_columns_and_cut_no_name() -> None:
+    names = ["SB3 MASKABLE PPO", "a name that is far too long for a column of its own", "x"]
+    text = task_table(rows().assign(policy=names), "a task", [])
+    assert max(map(len, text.splitlines())) <= 80 and all(name in text for name in names)
+
+
+def test_curves_of_a_single_validation_are_drawn_and_of_none_are_not(tmp_path: Path) -> None:
+    origin = provenance.provenance()
+    plan = benchmark.make_plan(benchmark.parse(["--folder", str(tmp_path)]), origin)
+    runs = {"SingleDevice-v0": {"dqn": ["dqn"]}, "TwoDevices-v0": {"dqn": ["dqn"]}}
+    for folder in ("SingleDevice-v0/dqn", "TwoDevices-v0/dqn"):
+        (tmp_path / folder).mkdir(parents=True)
+    assert draw_curves(plan, runs) is None and not list(tmp_path.glob("*.png"))
+    with TensorBoardLogger(tmp_path / "SingleDevice-v0" / "dqn") as log:
+        log.scalar("eval/joint_error", 12.0, 100)
+        log.scalar("time/training_seconds", 3.0, 100)
+    path = draw_curves(plan, runs)
+    assert path is not None
+    from matplotlib.image import imread
+
+    height, width, _ = imread(path).shape
+    assert width < height, "a column for the task that has a curve, none for the other"
 
 
 def test_the_picture(tmp_path: Path) -> None:
@@ -257,12 +282,12 @@ def test_a_band_spans_what_all_curves_know() -> None:
 def test_regret_is_paired() -> None:
     rng = np.random.default_rng(0)
     optimal = rng.uniform(5, 50, 300)
-    mean, low, high = benchmark_jobs._regret(1.02 * optimal, optimal, 0)
+    mean, low, high = regret(1.02 * optimal, optimal, 0)
     assert mean == pytest.approx(2) and low == pytest.approx(2) and high == pytest.approx(2)
-    mean, low, high = benchmark_jobs._regret(optimal + rng.normal(1.0, 0.1, 300), optimal, 0)
+    mean, low, high = regret(optimal + rng.normal(1.0, 0.1, 300), optimal, 0)
     assert low < mean < high < low + 1.5
-    assert benchmark_jobs._regret(optimal, optimal, 0) == (0.0, 0.0, 0.0)
-    assert math.isnan(benchmark_jobs._regret(optimal[:1] + 1, optimal[:1], 0)[1])
+    assert regret(optimal, optimal, 0) == (0.0, 0.0, 0.0)
+    assert math.isnan(regret(optimal[:1] + 1, optimal[:1], 0)[1])
 
 
 def test_provenance(root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

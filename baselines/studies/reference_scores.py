@@ -1,0 +1,79 @@
+"""Measuring what is known of each id: the exact optimum, and sampled errors of the policies that a word names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import aq_gym
+from aq_gym.problem import Problem
+from aq_gym.registration import ENTRIES
+from baselines.dqn import is_shipped
+from baselines.evaluation.comparing import mean_with_interval
+from baselines.evaluation.playing import check_count, play_problem
+from baselines.evaluation.registry import build_policy
+from baselines.greedy import entry_problem, same_problem
+from baselines.studies.files import write_json
+
+NAMES = tuple(entry.name for entry in ENTRIES)
+OUTPUT = Path(aq_gym.__file__).parent / "instances" / "reference_scores.json"
+MOST_WORK = 3_000_000_000  # decisions times locations, a policy: some minutes
+SOLVABLE = (
+    "SingleDevice-v0",
+    "SingleDevice-Day-v0",
+    "TwoDevices-v0",
+    "SingleDevice-LevelAware-v0",
+    "TwoDevices-LevelAware-v0",
+)
+
+
+def scores(problem: Problem, words: Sequence[str], episodes: int, seed: int, solvable: bool) -> dict[str, Any]:
+    """One id's entry, as `aq_gym.reference_scores` returns it."""
+    optimum, sampled = None, {}
+    for word in [*words, *(["optimal"] if solvable else [])]:
+        if word == "pretrained" and not is_shipped(problem):
+            continue
+        policy, _ = build_policy(word, problem)
+        if word == "optimal":
+            optimum = round(float(policy.expected_error), 9)
+        errors = play_problem(policy, problem, episodes, seed, name=word).joint_error
+        sampled[word] = dict(
+            zip(("joint_error", "low", "high"), (round(x, 6) for x in mean_with_interval(errors, seed)), strict=True)
+        )
+        print(f"    {word}: {errors.mean():.4f} µg/m³", flush=True)
+    best = min(row["joint_error"] for row in sampled.values()) if optimum is None else optimum
+    return {"optimum": optimum, "best_known": best, "episodes": episodes, "seed": seed, "sampled": sampled}
+
+
+def measure(ids: Sequence[str], words: Sequence[str], most: int, seed: int, output: Path, run: dict[str, Any]) -> None:
+    """Measure some ids into a file; the others keep what the file says of them.
+
+    Args:
+        ids: of `NAMES`.
+        words: policies to play.
+        most: episodes of each policy, fewer of large instances.
+        seed: of the first episode.
+        output: JSON; rewritten after each id.
+        run: what to write beside the scores, such as command and commit.
+    """
+    most, seed = check_count("--episodes", most, 1), check_count("--seed", seed, 0)
+    written: dict[str, Any] = {"ids": {}, "runs": {}}
+    if output.exists():
+        written |= json.loads(output.read_text(encoding="utf-8"))
+    done: dict[str, Problem] = {}
+    for name in ids:
+        problem = entry_problem(name)
+        length = problem.horizon * problem.n_devices
+        episodes = max(1, min(most, MOST_WORK // (length * problem.n_locations)))
+        print(f"{name}: {episodes:,} episodes", flush=True)
+        twin = next((other for other, known in done.items() if same_problem(problem, known)), None)  # another view
+        if twin is None:
+            written["ids"][name] = scores(problem, words, episodes, seed, name in SOLVABLE)
+        else:
+            written["ids"][name] = written["ids"][twin]
+        written["runs"][name] = run
+        done[name] = problem
+        order = {key: written["ids"][key] for key in NAMES if key in written["ids"]}
+        write_json(output, {"runs": written["runs"], "ids": order})

@@ -1,0 +1,93 @@
+"""Trainings of our DQN that a study keeps, so that it can be resumed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from agents import DQNConfig, GreedyPolicy
+from baselines.dqn import Step, Training, train
+from baselines.studies.files import write_json
+from baselines.studies.provenance import sources
+
+FINISHED = "finished.json"
+
+
+def follow(training: Training, name: str, unit: str, seconds: float, *, quiet: bool) -> GreedyPolicy:
+    """Run a training beside a progress bar."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, disable=quiet) as bar:
+        task = bar.add_task(name, total=1.0)
+        last = [math.nan]
+
+        def watch(step: Step) -> None:
+            if step.validation_error is not None:
+                last[0] = step.validation_error
+            text = f"{name}: {step.stage}, {step.decisions:,} decisions, error {last[0]:.3f} {unit}"
+            bar.update(task, completed=step.share, description=text)
+
+        return train(training, seconds=seconds, watch=watch)
+
+
+def read_marker(folder: Path) -> dict[str, Any]:
+    """What a finished training left in its folder; empty where there is none, or a damaged one."""
+    try:
+        return dict(json.loads((folder / FINISHED).read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError):  # trained anew
+        return {}
+
+
+def train_once(
+    folder: Path,
+    env_id: str,
+    config: DQNConfig,
+    args: argparse.Namespace,
+    *,
+    name: str,
+    seconds: float,
+    reference: bool = True,
+    **env_kwargs: Any,
+) -> dict[str, Any]:
+    """Train into a folder, unless it holds this very training under this very code, run to its end.
+
+    Args:
+        folder: emptied before a training.
+        env_id: what is learned.
+        config: every setting.
+        args: of the command: ``seed``, ``quiet`` and, if it has them, ``anew`` and ``keep_agents`` (one that was
+            trained so, though by other code, will do).
+        name: beside the progress bar.
+        seconds: most.
+        reference: as for `Training`.
+        env_kwargs: as for `gymnasium.make`.
+
+    Returns:
+        How many ``decisions`` and ``pairs`` it took, and the seconds.
+    """
+    asked = {
+        "env_id": env_id,
+        "env_kwargs": env_kwargs,
+        "config": config.to_dict(),
+        "seed": args.seed,
+        "most_seconds": seconds,
+        "reference": reference,
+        "sources_sha256": sources(),
+    }
+    asked = json.loads(json.dumps(asked))
+    found = read_marker(folder)
+    if {"asked", "took"} <= set(found) and not getattr(args, "anew", False):
+        same_code = {**found["asked"], "sources_sha256": asked["sources_sha256"]}
+        if asked in (found["asked"], same_code if getattr(args, "keep_agents", False) else None):
+            return dict(found["took"])
+    shutil.rmtree(folder, ignore_errors=True)
+    training = Training(env_id, config, args.seed, folder, reference=reference, **env_kwargs)
+    follow(training, name, "µg/m³", seconds, quiet=args.quiet)
+    took = {"decisions": training.agent.decisions, "pairs": training.agent.pairs, "seconds": training.seconds}
+    write_json(folder / FINISHED, {"asked": asked, "took": took})
+    return took

@@ -1,0 +1,77 @@
+"""Draw an episode as an animated GIF: the picture at the top of README.md.
+
+python -m scripts.render_episode docs/episode.gif
+python -m scripts.render_episode night.gif --env aq_gym/SingleDevice-v0 --policy optimal --seed 3 --width 600
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+from PIL import Image
+
+from aq_gym.network import write_atomically
+from baselines.evaluation.playing import check_count, problem_of
+from baselines.evaluation.registry import WORDS, build_policy
+from scripts.door import enter, json_object
+
+
+def frames(args: argparse.Namespace) -> list[Image.Image]:
+    """A picture at the end of every few slots."""
+    problem = problem_of(args.env, **args.env_kwargs)
+    policy = build_policy(args.policy, problem)[0]
+    observation = getattr(policy, "observation", None) or "full"
+    name = args.env if "/" in args.env else f"aq_gym/{args.env}"
+    env = gym.make(name, render_mode="rgb_array", observation=observation, **args.env_kwargs)
+    if hasattr(policy, "reset"):
+        policy.reset(args.seed)
+    drawn: list[Image.Image] = []
+    seen, info = env.reset(seed=args.seed)
+    over = False
+    while not over:
+        if info["turn"] == 0 and (info["slot"] - 1) % args.every == 0:
+            drawn.append(_shrunk(env.render(), args.width))
+        seen, _, over, _, info = env.step(policy.act(seen, info))
+    drawn.append(_shrunk(env.render(), args.width))
+    env.close()
+    return drawn
+
+
+def _shrunk(picture: Any, width: int) -> Image.Image:
+    image = Image.fromarray(picture)
+    return image.resize((width, round(image.height * width / image.width)), Image.Resampling.LANCZOS)
+
+
+def main(args: argparse.Namespace) -> None:
+    for name, least in (("seed", 0), ("every", 1), ("width", 100), ("milliseconds", 20)):
+        check_count(f"--{name}", getattr(args, name), least)
+    pictures = frames(args)
+    colours = pictures[len(pictures) // 2].quantize(96)  # one palette, so that nothing flickers
+    first, *others = [picture.quantize(palette=colours, dither=Image.Dither.NONE) for picture in pictures]
+    content = BytesIO()
+    pause = [args.milliseconds] * len(others) + [2000]
+    first.save(content, "GIF", save_all=True, append_images=others, duration=pause, loop=0, optimize=True)
+    write_atomically(args.output, content.getvalue())
+    print(f"{len(pictures)} pictures, {len(content.getvalue()) / 1e6:.2f} MB, written to {args.output}")
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("output", type=Path, help="the GIF to write")
+    parser.add_argument("--env", default="aq_gym/MultiDevice-v0", help="id (default aq_gym/MultiDevice-v0)")
+    parser.add_argument("--policy", choices=WORDS, default="pretrained", metavar="WORD", help=", ".join(WORDS))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--every", type=int, default=2, help="slots from picture to picture (default 2)")
+    parser.add_argument("--width", type=int, default=720, help="of the pictures [pixels] (default 720)")
+    parser.add_argument("--milliseconds", type=int, default=300, help="that a picture stays (default 300)")
+    parser.add_argument("--env-kwargs", type=json_object, default={}, help="""arguments to the id as JSON""")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    enter(main, parse)

@@ -11,14 +11,12 @@ import numpy as np
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
-from aq_gym import inference, kernels
+from aq_gym import inference
 from aq_gym.episodes import Episodes, EpisodeState
 from aq_gym.network import SensorNetwork
 from aq_gym.observation import Number
 from aq_gym.problem import Problem
-from aq_gym.rendering import RENDER_MODES, Scene, check_render_mode, render
-
-_FLOAT32 = np.dtype(np.float32)  # sooner understood than the type
+from aq_gym.rendering import RENDER_MODES, Scene, render
 
 
 class SensingEnv(gym.Env[NDArray[np.float32], Any]):
@@ -52,17 +50,12 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
             inference=inference,
             level_noise=level_noise,
         )
-        self.render_mode = check_render_mode(render_mode)
+        self.render_mode = check_mode(render_mode)
         self._episodes = Episodes(self.problem, 1, joint=self._joint, observation=observation)
         self._rows = np.zeros(1, np.int64)
         layout = self._episodes.layout
         self.observation_space = gym.spaces.Box(layout.low, layout.high, dtype=np.float32)
-        self._shape = 1, layout.size
-        self._actions = np.zeros((1, self.problem.n_devices) if self._joint else (1,), np.int64)
-        self._rewards = np.zeros(1)
-        # What `Episodes.decide` hands to the kernel, written down once; the observation goes into the fifth place.
-        given = 1, self._actions, self._rewards, np.zeros(1, np.int8), None, self._episodes.untold
-        self._given: list[Any] = [*given, *self._episodes.arguments]
+        self._rewards, self._ended = np.zeros(1), np.zeros(1, np.int8)
         self._begun = self._over = False
 
     def reset(
@@ -80,35 +73,35 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
         Raises:
             ValueError: an unknown option, or levels of a wrong length, type or range.
         """
-        super().reset(seed=seed)
         imposed = imposed_levels(options, self.problem, 1)
+        super().reset(seed=seed)
         path = self._draw_path(self.np_random.random((1, self.problem.horizon + 1)))
         observation = self._episodes.blank()
         self._episodes.begin(self._rows, path if imposed is None else imposed, observation)
         self._begun, self._over = True, False
-        return observation[0], self._raw_state()
+        return observation[0], self._raw_state(self._episodes.action_mask()[0])
 
     def _draw_path(self, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
         """(R, T + 1) level indices from as many uniform numbers."""
         return self._episodes.draw_path(uniforms)
 
-    def _step(self) -> tuple[NDArray[np.float32], SupportsFloat, bool, bool, dict[str, Any]] | None:
-        """One step with ``_actions``; None, and nothing done, if one is neither 0 nor 1 (sequential view only)."""
-        given, episodes = self._given, self._episodes
-        given[4] = observation = np.empty(self._shape, _FLOAT32)
-        ended: int = episodes.direct(*given)
-        if ended < 0:
-            return None
-        info = self._raw_state()
-        forced = episodes.forced
-        info["forced"] = forced[0].copy() if self._joint else forced.item()
-        if ended:
-            score = episodes.first[4]
-            info["joint_error"] = score.item(kernels.LAST)
-            if ended == 2:
-                self._over = True
-                info["average_joint_error"] = score.item(kernels.TOTAL) / self.problem.horizon
-        return observation[0], self._rewards.item(), self._over, False, info
+    def _step(
+        self, actions: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], SupportsFloat, bool, bool, dict[str, Any]]:
+        """One step with actions that were checked, of a batch of one."""
+        episodes, rewards, ended = self._episodes, self._rewards, self._ended
+        observation, mask = episodes.blank(), np.empty(episodes.mask_shape, np.int8)
+        forced = np.empty(episodes.shape, np.bool_)
+        episodes.step(*episodes.arguments, actions, rewards, ended, forced, mask, observation)
+        info = self._raw_state(mask[0])
+        info["forced"] = forced[0] if self._joint else forced.item()
+        end = ended.item()
+        if end:
+            info["joint_error"] = episodes.slot_error.item()
+        if end == 2:
+            self._over = True
+            info["average_joint_error"] = episodes.total_error.item() / self.problem.horizon
+        return observation[0], rewards.item(), self._over, False, info
 
     def _require_running(self) -> None:
         if not self._begun:
@@ -118,17 +111,18 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
                 f"step was called after the end of the episode (slot {self.problem.horizon}): call reset()"
             )
 
-    def _raw_state(self) -> dict[str, Any]:
-        clock, energy, delay, record, _, mask, level = self._episodes.first
-        slot, turn, capped = clock.tolist()
+    def _raw_state(self, mask: NDArray[np.int8]) -> dict[str, Any]:
+        state = self._episodes.state
+        slot, turn, capped, level, *_ = state.episode[0].item()
+        device = state.device[0]
         return {
-            "action_mask": mask.copy(),
+            "action_mask": mask,
             "slot": slot,
             "turn": turn,
-            "energy": energy.copy(),
-            "delay": delay.copy(),
-            "record": record.copy(),
-            "level": level.item(),
+            "energy": device["energy"].copy(),
+            "delay": device["delay"].copy(),
+            "record": device["record"].copy(),
+            "level": level,
             "capped": capped,
         }
 
@@ -210,6 +204,17 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
         if not self._begun:
             raise ResetNeeded("scene was called before reset: there is no episode to show")
         return scene_of(self._episodes, 0)
+
+
+def check_mode(render_mode: str | None) -> str | None:
+    """The render mode, if there is one of that name; what it needs is looked for by `render`.
+
+    Raises:
+        ValueError: unknown mode.
+    """
+    if render_mode is not None and render_mode not in RENDER_MODES:
+        raise ValueError(f"render_mode: expected one of {', '.join(RENDER_MODES)}, got {render_mode!r}")
+    return render_mode
 
 
 def infer_map(episodes: Episodes) -> inference.Map:

@@ -143,8 +143,4 @@ class MultiDeviceEnv(SensingEnv):
         """
         if self._over or not self._begun:
             self._require_running()
-        known = type(action)
-        self._actions[0] = (
-            action if known is np.int64 or (known is int and 0 <= action <= 1) else checked_action(action)
-        )
-        return self._step() or self.step(checked_action(action))
+        return self._step(np.array([checked_action(action)]))

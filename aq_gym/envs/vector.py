@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from sys import getrefcount
+from numbers import Integral
 from typing import Any
 
 import gymnasium as gym
@@ -19,29 +19,14 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from aq_gym import inference
-from aq_gym.envs.base import imposed_levels, infer_map, scene_of
-from aq_gym.envs.infos import STATE, UnreadInfos, blank_of, unread
+from aq_gym.envs.base import check_mode, imposed_levels, infer_map, scene_of
 from aq_gym.envs.joint_devices import checked_actions, joint_action_masks
 from aq_gym.envs.single_device import single_location
-from aq_gym.episodes import Episodes, EpisodeState, Streams, streams
+from aq_gym.episodes import Episodes, EpisodeState
 from aq_gym.network import SensorNetwork
-from aq_gym.problem import Problem
-from aq_gym.rendering import RENDER_MODES, check_render_mode, render
+from aq_gym.problem import Problem, check_integer
+from aq_gym.rendering import RENDER_MODES, render
 
-_FLOAT32, _INT64, _BOOL = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.bool_)  # sooner understood than types
-_empty, _zeros, _ndarray = np.empty, np.zeros, np.ndarray  # sooner found
-
-
-_SHARED = "_all", "_blank", "_older", "_newer", "_older_told", "_newer_told", "_older_rows", "_newer_rows", "_source"
-
-
-def _sole() -> int:
-    array = np.empty(0)
-    return getrefcount(array)
-
-
-_SOLE = _sole()  # what `getrefcount` says of an array that only a local variable holds
-_KNOWN = _SOLE + 1  # and an attribute
 Step = tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
 
 
@@ -51,9 +36,8 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
     - ``num_envs=1``: K, how many episodes.
     - ``autoreset_mode="NextStep"``: or ``"SameStep"``, ``"Disabled"`` (Gymnasium's names, or `AutoresetMode`).
 
-    Infos are Gymnasium's vector infos: every key with a leading axis K and a mask ``_key`` beside it (in `step`'s
-    read-only where it is all true). Their arrays are made when an info is first read, of a copy of the state. Under
-    ``SameStep`` the last slot's ``joint_error`` and the episode's ``average_joint_error`` are in ``final_info``.
+    Infos are Gymnasium's vector infos: every key with a leading axis K and a mask ``_key`` beside it. Under ``SameStep``
+    the last slot's ``joint_error`` and the episode's ``average_joint_error`` are in ``final_info``.
 
     Raises:
         ValueError: as `MultiDeviceEnv`, or an unknown autoreset mode.
@@ -78,8 +62,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         inference: str = "paper",
         level_noise: float = 0.0,
     ) -> None:
-        if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
-            raise ValueError(f"num_envs: expected an integer of at least 1, got {num_envs!r}")
+        num_envs = check_integer("num_envs", num_envs, 1)
         self.problem = Problem.create(
             network,
             devices,
@@ -92,7 +75,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
             level_noise=level_noise,
         )
         self.num_envs = num_envs
-        self.render_mode = check_render_mode(render_mode)
+        self.render_mode = check_mode(render_mode)
         self.autoreset_mode = _autoreset_mode(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self._episodes = Episodes(self.problem, num_envs, joint=self._joint, observation=observation)
@@ -108,29 +91,6 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         self._begun = np.zeros(num_envs, np.bool_)
         self._over = np.zeros(num_envs, np.bool_)
         self._ready = self._waiting = False  # all have begun; some are over
-        self._observation_shape = (num_envs, layout.size)
-        self._ended = np.zeros(num_envs, np.int8)
-        self._share()
-
-    def _share(self) -> None:
-        """The mask of what an info tells of all episodes, in every info, and what `step` may write into again."""
-        self._all = np.ones(self.num_envs, np.bool_)
-        self._all.flags.writeable = False
-        self._blank = blank_of(self._all)
-        self._older: Any = None  # observations of the last steps but one, and of the last
-        self._newer: Any = None
-        self._older_told: Any = None  # infos, and the rows that these are made of as long as they are unread
-        self._newer_told: Any = None
-        self._older_rows: Any = None
-        self._newer_rows: Any = None
-        self._source: Streams | None = None  # of the generators
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in _SHARED}
-
-    def __setstate__(self, kept: dict[str, Any]) -> None:
-        vars(self).update(kept)
-        self._share()  # copies can be written to
 
     @property  # type: ignore[misc]
     def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
@@ -149,9 +109,8 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
             drawn = [seeding.np_random() for _ in range(self.num_envs)]
             self._generators, self._seeds = [g for g, _ in drawn], [s for _, s in drawn]
         fresh = {k: seeding.np_random(seeds[k]) for k in rows if seeds[k] is not None}  # all or none
-        if fresh:
-            # A shallow copy keeps the generators that it had; its episodes are the same.
-            self._generators, self._seeds, self._source = list(self._generators), list(self._seeds), None
+        if fresh:  # lists of its own, since a shallow copy has the same
+            self._generators, self._seeds = list(self._generators), list(self._seeds)
         for k, (generator, seed) in fresh.items():
             self._generators[k], self._seeds[k] = generator, seed
 
@@ -172,12 +131,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
             ValueError: an unknown option, a wrong number of seeds, levels or masks of a wrong shape, type or range.
         """
         k = self.num_envs
-        if seed is None or isinstance(seed, int):
-            seeds: list[int | None] = [None if seed is None else seed + i for i in range(k)]
-        else:
-            seeds = list(seed)
-        if len(seeds) != k:
-            raise ValueError(f"seed: expected one integer or {k} of them (num_envs), got {len(seeds)}")
+        seeds = seeds_of(seed, k)
         options = dict(options or {})
         rows = reset_rows(options.pop("reset_mask", None), k)
         imposed = imposed_levels(options, self.problem, k)
@@ -193,16 +147,11 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         self._begun[rows] = True
         self._over[rows] = False
         self._ready, self._waiting = True, bool(self._over.any())
-        return observation, self._raw_state(_mask(rows, k))
+        return observation, self._raw_state(self._episodes.action_mask(), _mask(rows, k))
 
     def _begin(
         self, rows: NDArray[np.int64], observation: NDArray[np.float32], imposed: NDArray[np.int64] | None
     ) -> None:
-        if imposed is None and type(self)._draw_path is MultiDeviceVectorEnv._draw_path:  # else it tells them
-            if self._source is None:
-                self._source = streams(self._generators)
-            self._episodes.begin_drawn(rows, self._source, observation)
-            return
         path = self._draw_path(np.stack([self._generators[k].random(self.problem.horizon + 1) for k in rows]))
         self._episodes.begin(rows, path if imposed is None else imposed[rows], observation)
 
@@ -223,50 +172,23 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
             ValueError: an action is neither 0 nor 1.
             gymnasium.error.ResetNeeded: before `reset`, or after the end of an episode if autoreset is disabled.
         """
-        usual = type(actions) is _ndarray and actions.dtype is _INT64 and actions.shape == self._action_shape
-        strict = 1
-        if not (usual and actions.flags.carray) or self._waiting or not self._ready or self._joint:
-            actions, strict = self.check_step(actions), 0  # the kernels are compiled for such arrays
-        k, episodes, ended = self.num_envs, self._episodes, self._ended
-        # Memory that nobody has kept is written to again: it is still in the cache. Who learns keeps that of one step.
-        observation, told, rows = self._newer, self._newer_told, self._newer_rows
-        if getrefcount(observation) > _KNOWN:
-            observation, self._older = self._older, observation
-            if getrefcount(observation) > _SOLE:
-                observation = _empty(self._observation_shape, _FLOAT32)
-            self._newer = observation
-        held = getrefcount(told) > _KNOWN
-        if held:
-            self._newer_told, self._older_told = self._older_told, told
-            self._newer_rows, self._older_rows = self._older_rows, rows
-            told, rows = self._newer_told, self._newer_rows
-            held = getrefcount(told) > _KNOWN
-        if held or told.__class__ is not UnreadInfos:
-            told = self._newer_told = None  # with it go the views of its rows
-            if held or getrefcount(rows) > _KNOWN:
-                rows = self._newer_rows = episodes.blank_rows()
-            told = self._newer_told = unread()
-        rewards = _zeros(k)
-        most = episodes.direct(strict, actions, rewards, ended, observation, rows, *episodes.arguments)
-        if most < 0:
-            checked_actions(actions, self._action_shape)  # tells which is wrong
-            raise AssertionError("an action that the kernel refuses was not refused here")
-        if most < 2 and not self._waiting:
-            told.source = episodes.row, rows, self._blank, ended.astype(_BOOL) if most else None
-            return observation, rewards, _zeros(k, _BOOL), _zeros(k, _BOOL), told
-        over, forced = self._over, episodes.forced.copy()
-        closed = ended.astype(_BOOL) if most else np.zeros(k, np.bool_)
-        terminated = ended == 2 if most == 2 else np.zeros(k, np.bool_)
-
-        if self.autoreset_mode == AutoresetMode.SAME_STEP and most == 2:
+        actions = self.check_step(actions)
+        k, episodes, over = self.num_envs, self._episodes, self._over
+        observation, mask = episodes.blank(), np.empty(episodes.mask_shape, np.int8)
+        rewards, ended, forced = np.zeros(k), np.zeros(k, np.int8), np.zeros(episodes.shape, np.bool_)
+        episodes.step(*episodes.arguments, actions, rewards, ended, forced, mask, observation)
+        closed, terminated = ended > 0, ended == 2
+        any_over = bool(terminated.any())
+        if self.autoreset_mode == AutoresetMode.SAME_STEP and any_over:
             infos = self._finish_and_begin(terminated, over, closed, forced, observation)
             self._over, self._waiting = np.zeros(k, np.bool_), False
         else:
             if self._waiting:
                 self._begin(np.flatnonzero(over), observation, None)
-            infos = self._raw_state()
-            self._add_outcome(infos, ~over if self._waiting else None, closed, terminated, forced, most)
-            self._over, self._waiting = terminated.copy(), most == 2
+                mask = episodes.action_mask()
+            infos = self._raw_state(mask)
+            self._add_outcome(infos, ~over, closed, terminated, forced)
+            self._over, self._waiting = terminated.copy(), any_over
         return observation, rewards, terminated, np.zeros(k, np.bool_), infos
 
     def check_step(self, actions: Any) -> NDArray[np.int64]:
@@ -293,59 +215,54 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         forced: NDArray[np.bool_],
         observation: NDArray[np.float32],
     ) -> dict[str, Any]:
-        final_info = self._raw_state(terminated)
-        self._add_outcome(final_info, terminated.copy(), terminated.copy(), terminated, forced, 2)
+        none = np.zeros_like(terminated)
+        final_info = self._raw_state(self._episodes.action_mask(), terminated)
+        self._add_outcome(final_info, terminated, terminated, terminated, forced)
         final_obs: NDArray[Any] = np.full(self.num_envs, None, dtype=object)
         for k in np.flatnonzero(terminated):
             final_obs[k] = observation[k].copy()
         self._begin(np.flatnonzero(terminated | over), observation, None)
-        infos = self._raw_state()
-        closed = closed & ~terminated
-        self._add_outcome(
-            infos, ~(terminated | over), closed, np.zeros_like(terminated), forced, 1 if closed.any() else 0
-        )
+        infos = self._raw_state(self._episodes.action_mask())
+        self._add_outcome(infos, ~(terminated | over), closed & ~terminated, none, forced)
         infos["final_obs"], infos["_final_obs"] = final_obs, terminated.copy()
         infos["final_info"], infos["_final_info"] = final_info, terminated.copy()
         return infos
 
-    def _raw_state(self, mask: NDArray[np.bool_] | None = None) -> dict[str, Any]:
-        """The raw state of all episodes, or of those in ``mask`` and zero elsewhere."""
-        told, infos = self._episodes.rows.copy(), {}
-        for key in STATE:
-            infos[key], infos["_" + key] = told[key], self._all
-            if mask is not None:
-                infos[key][~mask] = 0
-                infos["_" + key] = mask.copy()
+    def _raw_state(self, mask: NDArray[np.int8], rows: NDArray[np.bool_] | None = None) -> dict[str, Any]:
+        """The raw state of all episodes, or of those in ``rows`` (K,) and zero elsewhere."""
+        episode, device = self._episodes.state.episode, self._episodes.state.device
+        infos: dict[str, Any] = {"action_mask": mask}
+        for name in ("slot", "turn"):
+            infos[name] = episode[name].copy()
+        for name in ("energy", "delay", "record"):
+            infos[name] = device[name].copy()
+        for name in ("level", "capped"):
+            infos[name] = episode[name].copy()
+        for name in tuple(infos):
+            if rows is not None:
+                infos[name][~rows] = 0
+            infos["_" + name] = np.ones(self.num_envs, np.bool_) if rows is None else rows.copy()
         return infos
 
     def _add_outcome(
         self,
         infos: dict[str, Any],
-        decided: NDArray[np.bool_] | None,
+        decided: NDArray[np.bool_],
         closed: NDArray[np.bool_],
         terminated: NDArray[np.bool_],
         forced: NDArray[np.bool_],
-        most: int,
     ) -> None:
-        """Add what came of the decisions: of all episodes if ``decided`` is None.
-
-        ``most`` is 2 if an episode ended, 1 if but a slot did, else 0.
-        """
-        if decided is None:
-            infos["forced"], infos["_forced"] = forced, self._all
-        elif decided.any():
-            infos["forced"], infos["_forced"] = forced & (decided[:, None] if self._joint else decided), decided
-        if most:
-            infos["joint_error"], infos["_joint_error"] = self._slot_errors(closed), closed
-        if most == 2:
-            average = np.where(terminated, self._episodes.total_error / self.problem.horizon, 0.0)
-            infos["average_joint_error"], infos["_average_joint_error"] = average, terminated.copy()
-
-    def _slot_errors(self, closed: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Of the slot that has just ended, zero elsewhere."""
-        errors = np.zeros(self.num_envs)
-        np.copyto(errors, self._episodes.slot_error, where=closed)  # sooner done than `np.where`
-        return errors
+        """Add what came of the decisions: where one was made, where a slot ended, and where an episode did."""
+        if decided.any():
+            infos["forced"] = forced & (decided[:, None] if self._joint else decided)
+            infos["_forced"] = decided.copy()
+        if closed.any():
+            infos["joint_error"] = np.where(closed, self._episodes.slot_error, 0.0)
+            infos["_joint_error"] = closed.copy()
+        if terminated.any():
+            average = self._episodes.total_error / self.problem.horizon
+            infos["average_joint_error"] = np.where(terminated, average, 0.0)
+            infos["_average_joint_error"] = terminated.copy()
 
     def action_masks(self) -> NDArray[np.bool_]:
         """(K, 2) bool, or (K, 2M) in the joint view: the allowed actions."""
@@ -418,6 +335,27 @@ def _autoreset_mode(mode: str | AutoresetMode) -> AutoresetMode:
         if mode in (known.value, known.name):
             return known
     raise ValueError(f"autoreset_mode: expected one of {', '.join(m.value for m in AutoresetMode)}, got {mode!r}")
+
+
+def seeds_of(seed: Any, n_episodes: int) -> list[int | None]:
+    """The seed of each episode: s + k of an integer s, else those in the list.
+
+    Raises:
+        ValueError: no integer, no list of integers and None, or a list of another length.
+    """
+    expected = f"seed: expected None, one integer or {n_episodes} of them (num_envs)"
+    if seed is None:
+        return [None] * n_episodes
+    if isinstance(seed, Integral) and not isinstance(seed, bool):
+        return [int(seed) + k for k in range(n_episodes)]
+    if not isinstance(seed, (Sequence, np.ndarray)) or isinstance(seed, (str, bytes)) or np.ndim(seed) == 0:
+        raise ValueError(f"{expected}, got {type(seed).__name__} {seed!r}")
+    if len(seed) != n_episodes:
+        raise ValueError(f"{expected}, got {len(seed)}")
+    for k, each in enumerate(seed):
+        if each is not None and (isinstance(each, bool) or not isinstance(each, Integral)):
+            raise ValueError(f"{expected}; seed[{k}] is {type(each).__name__} {each!r}")
+    return [None if each is None else int(each) for each in seed]
 
 
 def reset_rows(mask: Any, n_episodes: int) -> NDArray[np.int64]:

@@ -34,8 +34,8 @@ def infer(numbers, relation, prior, traits, episode, device, path, maps, rows):
 @inner
 def running(p, episode, first, n_episodes):
     """The next episodes that are not over, and where to look for the others."""
-    rows, count, k = np.empty(SIDE_BY_SIDE, np.int64), 0, first
-    while k < n_episodes and count < SIDE_BY_SIDE:
+    rows, count, k = np.empty(min(n_episodes - first, SIDE_BY_SIDE), np.int64), 0, first
+    while k < n_episodes and count < rows.shape[0]:
         if episode[k].slot <= p.horizon:
             rows[count] = k
             count += 1
@@ -55,7 +55,7 @@ def acceptable(p, episode, actions):
 @outer
 def decide(p, relation, prior, episode, device, path, maps, rows, actions, rewards, ended, forced, mask):
     """One decision in the episodes in ``rows``, what came of it, and the masks of the next."""
-    executed = np.empty_like(actions)
+    executed = np.empty(actions.shape[0], np.int64)
     dynamics.decide(p, relation, prior, episode, device, path, maps, rows, actions, executed, rewards)
     for k in rows:
         forced[k] = executed[k] != actions[k]
@@ -72,7 +72,7 @@ def step_full(
     p, k, n = numbers[0], 0, actions.shape[0]
     if not acceptable(p, episode, actions):
         return False
-    supposed = np.empty((SIDE_BY_SIDE, 2, maps.shape[2]))
+    supposed = np.empty((min(n, SIDE_BY_SIDE), 2, maps.shape[2]))
     while k < n:
         rows, k = running(p, episode, k, n)
         decide(p, relation, prior, episode, device, path, maps, rows, actions, rewards, ended, forced, mask)
@@ -89,7 +89,7 @@ def step_compact(
     p, k, n = numbers[0], 0, actions.shape[0]
     if not acceptable(p, episode, actions):
         return False
-    supposed = np.empty((SIDE_BY_SIDE, 2, maps.shape[2]))
+    supposed = np.empty((min(n, SIDE_BY_SIDE), 2, maps.shape[2]))
     while k < n:
         rows, k = running(p, episode, k, n)
         decide(p, relation, prior, episode, device, path, maps, rows, actions, rewards, ended, forced, mask)
@@ -106,7 +106,7 @@ def step_per_device(
     p, k, n = numbers[0], 0, actions.shape[0]
     if not acceptable(p, episode, actions):
         return False
-    supposed = np.empty((SIDE_BY_SIDE, 2, maps.shape[2]))
+    supposed = np.empty((min(n, SIDE_BY_SIDE), 2, maps.shape[2]))
     while k < n:
         rows, k = running(p, episode, k, n)
         decide(p, relation, prior, episode, device, path, maps, rows, actions, rewards, ended, forced, mask)
@@ -121,7 +121,7 @@ def step_joint(
 ):  # fmt: skip
     """The joint view's: actions, ``forced`` and ``mask`` are (K, M), and a slot ends in every step."""
     p, k, n, executed = numbers[0], 0, actions.shape[0], np.empty_like(actions)
-    supposed = np.empty((SIDE_BY_SIDE, 2, maps.shape[2]))
+    supposed = np.empty((min(n, SIDE_BY_SIDE), 2, maps.shape[2]))
     while k < n:
         rows, k = running(p, episode, k, n)
         dynamics.decide_together(p, relation, prior, episode, device, path, maps, rows, actions, executed, rewards)

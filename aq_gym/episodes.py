@@ -184,7 +184,7 @@ class Episodes:
         ended = np.empty(len(self), np.int8) if ended is None else ended
         forced = np.empty(self.shape, np.bool_) if forced is None else forced
         mask = np.empty(self.mask_shape, np.int8) if mask is None else mask
-        if not self.step(*self.arguments, actions, rewards, ended, forced, mask, observation):
+        if self.step(*self.arguments, actions, rewards, ended, forced, mask, observation) < 0:
             raise ValueError(f"actions: expected 0 (off) or 1 (on) for every running episode, got {actions}")
 
     def play(self, layers: Layers, scores: NDArray[np.float32] | None = None) -> NDArray[np.float64]:

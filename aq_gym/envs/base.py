@@ -92,15 +92,14 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
         episodes, rewards, ended = self._episodes, self._rewards, self._ended
         observation, mask = episodes.blank(), np.empty(episodes.mask_shape, np.int8)
         forced = np.empty(episodes.shape, np.bool_)
-        episodes.step(*episodes.arguments, actions, rewards, ended, forced, mask, observation)
+        end = episodes.step(*episodes.arguments, actions, rewards, ended, forced, mask, observation)
         info = self._raw_state(mask[0])
         info["forced"] = forced[0] if self._joint else forced.item()
-        end = ended.item()
         if end:
-            info["joint_error"] = episodes.slot_error.item()
+            info["joint_error"] = float(episodes.slot_error[0])
         if end == 2:
             self._over = True
-            info["average_joint_error"] = episodes.total_error.item() / self.problem.horizon
+            info["average_joint_error"] = float(episodes.total_error[0]) / self.problem.horizon
         return observation[0], rewards.item(), self._over, False, info
 
     def _require_running(self) -> None:

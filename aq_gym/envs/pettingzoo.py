@@ -47,8 +47,8 @@ class DevicesAECEnv(AECEnv):  # type: ignore[misc]
 
     ## Info
     ``infos[agent]``: as in `MultiDeviceEnv`, but ``action_mask`` (2,) int8 is the agent's own, valid at its next
-    decision; ``forced`` says whether its last decision was replaced. The keys are always the same: ``joint_error`` is of
-    the last slot that ended, ``average_joint_error`` of the episode, each NaN before there is one.
+    decision; ``forced`` says whether its last decision was replaced. The keys are always the same: ``joint_error`` is
+    of the last slot that ended, ``average_joint_error`` of the episode, each 0 before there is one.
 
     ## Units
     Concentrations and errors in µg/m³, time in slots of 10 minutes, energy in sensings.
@@ -111,7 +111,7 @@ class DevicesAECEnv(AECEnv):  # type: ignore[misc]
         self.terminations = dict.fromkeys(self.agents, False)
         self.truncations = dict.fromkeys(self.agents, False)
         self._forced = dict.fromkeys(self.agents, False)
-        self._errors = {"joint_error": float("nan"), "average_joint_error": float("nan")}
+        self._errors = {"joint_error": 0.0, "average_joint_error": 0.0}
         self._skip_agent_selection = None
         self._write_infos(info)
 

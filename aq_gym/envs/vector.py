@@ -36,8 +36,8 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
     - ``num_envs=1``: K, how many episodes.
     - ``autoreset_mode="NextStep"``: or ``"SameStep"``, ``"Disabled"`` (Gymnasium's names, or `AutoresetMode`).
 
-    Infos are Gymnasium's vector infos: every key with a leading axis K and a mask ``_key`` beside it. Under ``SameStep``
-    the last slot's ``joint_error`` and the episode's ``average_joint_error`` are in ``final_info``.
+    Infos are Gymnasium's vector infos: every key with a leading axis K and a mask ``_key`` beside it. Under
+    ``SameStep`` the last slot's ``joint_error`` and the episode's ``average_joint_error`` are in ``final_info``.
 
     Raises:
         ValueError: as `MultiDeviceEnv`, or an unknown autoreset mode.
@@ -172,23 +172,29 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
             ValueError: an action is neither 0 nor 1.
             gymnasium.error.ResetNeeded: before `reset`, or after the end of an episode if autoreset is disabled.
         """
-        actions = self.check_step(actions)
-        k, episodes, over = self.num_envs, self._episodes, self._over
+        k, episodes, over, waiting = self.num_envs, self._episodes, self._over, self._waiting
+        usual = type(actions) is np.ndarray and actions.dtype == np.int64 and actions.shape == self._action_shape
+        if not usual or waiting or not self._ready or self._joint or not actions.flags.carray:
+            actions = self.check_step(actions)
         observation, mask = episodes.blank(), np.empty(episodes.mask_shape, np.int8)
         rewards, ended, forced = np.zeros(k), np.zeros(k, np.int8), np.zeros(episodes.shape, np.bool_)
-        episodes.step(*episodes.arguments, actions, rewards, ended, forced, mask, observation)
-        closed, terminated = ended > 0, ended == 2
-        any_over = bool(terminated.any())
-        if self.autoreset_mode == AutoresetMode.SAME_STEP and any_over:
-            infos = self._finish_and_begin(terminated, over, closed, forced, observation)
+        most = episodes.step(*episodes.arguments, actions, rewards, ended, forced, mask, observation)
+        if most < 0:
+            self.check_step(actions)  # says which action is refused
+        terminated = ended == 2
+        if self.autoreset_mode == AutoresetMode.SAME_STEP and most == 2:
+            infos = self._finish_and_begin(terminated, over, ended > 0, forced, observation)
             self._over, self._waiting = np.zeros(k, np.bool_), False
         else:
-            if self._waiting:
+            if waiting:
                 self._begin(np.flatnonzero(over), observation, None)
                 mask = episodes.action_mask()
             infos = self._raw_state(mask)
-            self._add_outcome(infos, ~over, closed, terminated, forced)
-            self._over, self._waiting = terminated.copy(), any_over
+            if waiting or most:
+                self._add_outcome(infos, ~over, ended > 0, terminated, forced)
+            else:
+                infos["forced"], infos["_forced"] = forced, np.ones(k, np.bool_)
+            self._over, self._waiting = terminated.copy(), most == 2
         return observation, rewards, terminated, np.zeros(k, np.bool_), infos
 
     def check_step(self, actions: Any) -> NDArray[np.int64]:
@@ -231,17 +237,29 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
     def _raw_state(self, mask: NDArray[np.int8], rows: NDArray[np.bool_] | None = None) -> dict[str, Any]:
         """The raw state of all episodes, or of those in ``rows`` (K,) and zero elsewhere."""
         episode, device = self._episodes.state.episode, self._episodes.state.device
-        infos: dict[str, Any] = {"action_mask": mask}
-        for name in ("slot", "turn"):
-            infos[name] = episode[name].copy()
-        for name in ("energy", "delay", "record"):
-            infos[name] = device[name].copy()
-        for name in ("level", "capped"):
-            infos[name] = episode[name].copy()
-        for name in tuple(infos):
-            if rows is not None:
+        known = np.ones((8, self.num_envs), np.bool_)
+        infos: dict[str, Any] = {
+            "action_mask": mask,
+            "_action_mask": known[0],
+            "slot": episode["slot"].copy(),
+            "_slot": known[1],
+            "turn": episode["turn"].copy(),
+            "_turn": known[2],
+            "energy": device["energy"].copy(),
+            "_energy": known[3],
+            "delay": device["delay"].copy(),
+            "_delay": known[4],
+            "record": device["record"].copy(),
+            "_record": known[5],
+            "level": episode["level"].copy(),
+            "_level": known[6],
+            "capped": episode["capped"].copy(),
+            "_capped": known[7],
+        }
+        if rows is not None:
+            known[:] = rows
+            for name in [name for name in infos if name[0] != "_"]:
                 infos[name][~rows] = 0
-            infos["_" + name] = np.ones(self.num_envs, np.bool_) if rows is None else rows.copy()
         return infos
 
     def _add_outcome(
@@ -343,10 +361,10 @@ def seeds_of(seed: Any, n_episodes: int) -> list[int | None]:
     Raises:
         ValueError: no integer, no list of integers and None, or a list of another length.
     """
-    expected = f"seed: expected None, one integer or {n_episodes} of them (num_envs)"
+    expected = f"seed: expected one integer or {n_episodes} of them (num_envs)"
     if seed is None:
         return [None] * n_episodes
-    if isinstance(seed, Integral) and not isinstance(seed, bool):
+    if isinstance(seed, int | np.integer) and not isinstance(seed, bool):
         return [int(seed) + k for k in range(n_episodes)]
     if not isinstance(seed, (Sequence, np.ndarray)) or isinstance(seed, (str, bytes)) or np.ndim(seed) == 0:
         raise ValueError(f"{expected}, got {type(seed).__name__} {seed!r}")

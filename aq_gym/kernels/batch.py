@@ -54,13 +54,15 @@ def acceptable(p, episode, actions):
 
 @outer
 def decide(p, relation, prior, episode, device, path, maps, rows, actions, rewards, ended, forced, mask):
-    """One decision in the episodes in ``rows``, what came of it, and the masks of the next."""
-    executed = np.empty(actions.shape[0], np.int64)
+    """One decision in the episodes in ``rows``, what came of it, and the next masks; the largest of ``ended``."""
+    most, executed = 0, np.empty(actions.shape[0], np.int64)
     dynamics.decide(p, relation, prior, episode, device, path, maps, rows, actions, executed, rewards)
     for k in rows:
         forced[k] = executed[k] != actions[k]
         ended[k] = 2 if episode[k].slot > p.horizon else 1 if episode[k].turn == 0 else 0
+        most = max(most, ended[k])
     dynamics.write_masks(p, episode, device, rows, mask)
+    return most
 
 
 @compiled
@@ -68,16 +70,19 @@ def step_full(
     numbers, relation, prior, traits, episode, device, path, maps,
     actions, rewards, ended, forced, mask, observation,
 ):  # fmt: skip
-    """One decision in every episode that is not over, and its ``full`` observation. False: an action is none."""
-    p, k, n = numbers[0], 0, actions.shape[0]
+    """One decision in every episode that is not over, and its ``full`` observation. Returns the
+    largest of ``ended``, or -1 if an action is neither 0 nor 1; then nothing is done.
+    """
+    p, k, n, most = numbers[0], 0, actions.shape[0], 0
     if not acceptable(p, episode, actions):
-        return False
+        return -1
     supposed = np.empty((min(n, SIDE_BY_SIDE), 2, maps.shape[2]))
     while k < n:
         rows, k = running(p, episode, k, n)
-        decide(p, relation, prior, episode, device, path, maps, rows, actions, rewards, ended, forced, mask)
+        found = decide(p, relation, prior, episode, device, path, maps, rows, actions, rewards, ended, forced, mask)
+        most = max(most, found)
         observe_full(p, relation, prior, traits, episode, device, maps, rows, supposed, observation)
-    return True
+    return most
 
 
 @compiled
@@ -85,16 +90,19 @@ def step_compact(
     numbers, relation, prior, traits, episode, device, path, maps,
     actions, rewards, ended, forced, mask, observation,
 ):  # fmt: skip
-    """One decision in every episode that is not over, and its ``compact`` observation. False: an action is none."""
-    p, k, n = numbers[0], 0, actions.shape[0]
+    """One decision in every episode that is not over, and its ``compact`` observation. Returns the
+    largest of ``ended``, or -1 if an action is neither 0 nor 1; then nothing is done.
+    """
+    p, k, n, most = numbers[0], 0, actions.shape[0], 0
     if not acceptable(p, episode, actions):
-        return False
+        return -1
     supposed = np.empty((min(n, SIDE_BY_SIDE), 2, maps.shape[2]))
     while k < n:
         rows, k = running(p, episode, k, n)
-        decide(p, relation, prior, episode, device, path, maps, rows, actions, rewards, ended, forced, mask)
+        found = decide(p, relation, prior, episode, device, path, maps, rows, actions, rewards, ended, forced, mask)
+        most = max(most, found)
         observe_compact(p, relation, prior, traits, episode, device, maps, rows, supposed, observation)
-    return True
+    return most
 
 
 @compiled
@@ -102,16 +110,19 @@ def step_per_device(
     numbers, relation, prior, traits, episode, device, path, maps,
     actions, rewards, ended, forced, mask, observation,
 ):  # fmt: skip
-    """One decision in every episode that is not over, and its ``per_device`` observation. False: an action is none."""
-    p, k, n = numbers[0], 0, actions.shape[0]
+    """One decision in every episode that is not over, and its ``per_device`` observation. Returns the
+    largest of ``ended``, or -1 if an action is neither 0 nor 1; then nothing is done.
+    """
+    p, k, n, most = numbers[0], 0, actions.shape[0], 0
     if not acceptable(p, episode, actions):
-        return False
+        return -1
     supposed = np.empty((min(n, SIDE_BY_SIDE), 2, maps.shape[2]))
     while k < n:
         rows, k = running(p, episode, k, n)
-        decide(p, relation, prior, episode, device, path, maps, rows, actions, rewards, ended, forced, mask)
+        found = decide(p, relation, prior, episode, device, path, maps, rows, actions, rewards, ended, forced, mask)
+        most = max(most, found)
         observe_per_device(p, relation, prior, traits, episode, device, maps, rows, supposed, observation)
-    return True
+    return most
 
 
 @compiled
@@ -120,7 +131,7 @@ def step_joint(
     actions, rewards, ended, forced, mask, observation,
 ):  # fmt: skip
     """The joint view's: actions, ``forced`` and ``mask`` are (K, M), and a slot ends in every step."""
-    p, k, n, executed = numbers[0], 0, actions.shape[0], np.empty_like(actions)
+    most, p, k, n, executed = 0, numbers[0], 0, actions.shape[0], np.empty_like(actions)
     supposed = np.empty((min(n, SIDE_BY_SIDE), 2, maps.shape[2]))
     while k < n:
         rows, k = running(p, episode, k, n)
@@ -129,9 +140,10 @@ def step_joint(
             for m in range(device.shape[1]):
                 forced[i, m] = executed[i, m] != actions[i, m]
             ended[i] = 2 if episode[i].slot > p.horizon else 1
+            most = max(most, ended[i])
         dynamics.write_joint_masks(p, episode, device, rows, mask)
         observe_joint(p, relation, prior, traits, episode, device, maps, rows, supposed, observation)
-    return True
+    return most
 
 
 @compiled

@@ -88,7 +88,7 @@ def state_of(problem: Problem, n_episodes: int) -> State:
 def _records(shape: tuple[int, ...], kind: np.dtype[np.void]) -> NDArray[np.void]:
     """Zeros; where nothing is compiled, as a record array, whose fields are attributes as they are in compiled code."""
     array = np.zeros(shape, kind)
-    return array.view(np.recarray) if numba.config.DISABLE_JIT else array
+    return array.view(np.recarray) if getattr(numba.config, "DISABLE_JIT", 0) else array
 
 
 def _memory() -> int:

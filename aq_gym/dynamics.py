@@ -4,9 +4,8 @@ Plain functions over named arrays, compiled by Numba; with ``NUMBA_DISABLE_JIT=1
 Python and return the same bytes. Every view (single, sequential, joint, vector, PettingZoo) is a batch of K episodes
 that `aq_gym.kernels.batch` leads through them. MODEL.md holds the equations.
 
-In all functions p is a problem's `PARAMETERS`, e an episode's `EPISODE`, d a device's `DEVICE`; the arrays are those of
-`Parameters` and `State`, and ``rows`` are the episodes at hand. A new field of the state is one line: in `EPISODE`, in
-`DEVICE`, or, if it has a shape of its own, in `State`.
+Everywhere p is a problem's `PARAMETERS`, e an episode's `EPISODE`, d a device's `DEVICE`, and ``rows`` are the episodes
+at hand. A new field of the state is one line in `EPISODE` or `DEVICE`; or in `State`, if its shape is another.
 """
 
 from __future__ import annotations

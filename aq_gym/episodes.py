@@ -2,72 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cached_property
 from hashlib import blake2b
-from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from aq_gym.dynamics import State
+from aq_gym.episode_state import EpisodeState
 from aq_gym.kernels import batch
 from aq_gym.kernels.branches import branch
 from aq_gym.kernels.chain import cumulative, draw_paths
-from aq_gym.kernels.network import SmallNetwork, play
+from aq_gym.kernels.network import play
 from aq_gym.kernels.parameters import parameters_of, state_of
-from aq_gym.observation import COMPACT_FEATURES, DEVICE_FEATURES, ObservationLayout
+from aq_gym.layers import Counterfactuals, Layers, small_network
+from aq_gym.observation import ObservationLayout
 from aq_gym.problem import Problem
 
 __all__ = ["Counterfactuals", "EpisodeState", "Episodes", "Layers", "cumulative"]
-
-_NO_WIDTHS, _NO_WEIGHTS = np.zeros(0, np.int64), np.zeros(0, np.float32)
-
-
-class Layers(NamedTuple):
-    """The numbers of a small ReLU network, for compiled play. A positive output means on.
-
-    With an encoder the network reads the ``per_device`` observation: every device's row passes through the encoder,
-    and the mean of what comes out (after the ReLU) joins the 32 compact numbers as the network's inputs.
-    """
-
-    widths: NDArray[np.int64]  # of the layers, inputs first, 1 last
-    weights: NDArray[np.float32]  # layer after layer, (inputs, outputs) row by row and then the biases
-    encoder_widths: NDArray[np.int64] = _NO_WIDTHS
-    encoder_weights: NDArray[np.float32] = _NO_WEIGHTS
-
-
-class Counterfactuals(NamedTuple):
-    """What `Episodes.branch` found at n decisions in each of K episodes."""
-
-    observations: NDArray[np.float32]  # (K, n, size), zeros where the action was forced or the episode over
-    gains: NDArray[np.float64]  # (K, n, stretches) slot errors that sensing saves [µg/m³], or NaN; 0 after the end
-    tails: NDArray[np.float32]  # (K, n, cuts, 2, size) observations at each cut after off and after on, or zeros
-    cut: NDArray[np.bool_]  # (K, n, cuts) whether the cut was reached before both plays met or ended
-
-
-@dataclass(frozen=True, eq=False)
-class EpisodeState:
-    """A copy of the state of K episodes, to be restored, branched or stored.
-
-    The levels of the whole episode are part of it, so a restored state meets the weather that the original would have
-    met; ``generators`` holds the state of each episode's random generator, so that later episodes are the same too.
-    ``problem`` is the digest of the problem and view that it belongs to.
-    """
-
-    arrays: State
-    generators: tuple[Mapping[str, Any], ...]
-    problem: str
-
-    def __len__(self) -> int:
-        return len(self.arrays.episode)
-
-    def __getitem__(self, rows: int | slice | NDArray[np.int64]) -> EpisodeState:
-        """The states of some episodes; an integer gives a batch of one."""
-        chosen = np.atleast_1d(np.arange(len(self))[rows])
-        generators = tuple(self.generators[i] for i in chosen)
-        return EpisodeState(State._make(x[chosen] for x in self.arrays), generators, self.problem)
 
 
 class Episodes:
@@ -202,7 +155,7 @@ class Episodes:
         Raises:
             ValueError: layers or scores of a wrong shape, or a batch that has another observation.
         """
-        network = self._network(layers)
+        network = small_network(layers, self.layout)
         scores = np.empty((len(self), 0), np.float32) if scores is None else scores
         if scores.ndim != 2 or len(scores) != len(self) or scores.dtype != np.float32:
             raise ValueError(f"scores: expected ({len(self)}, n) float32, got {scores.shape} {scores.dtype}")
@@ -231,7 +184,7 @@ class Episodes:
             ValueError: layers, points or cuts of a wrong shape or order, a batch that has another observation, or
                 episodes that have not begun.
         """
-        network = self._network(layers)
+        network = small_network(layers, self.layout)
         if points.ndim != 2 or len(points) != len(self) or (np.diff(points, axis=1, prepend=0) < 0).any():
             raise ValueError(f"points: expected ({len(self)}, n) numbers from 0, never decreasing, got {points}")
         if (self.slot == 0).any():
@@ -246,26 +199,6 @@ class Episodes:
         others = state_of(self.problem, points.shape[1])
         branch(*self.arguments, *others, network, points, at, alone, features, gains, tails, reached)
         return Counterfactuals(features, gains, tails, reached)
-
-    def _network(self, layers: Layers) -> SmallNetwork:
-        encoder, kind = layers.encoder_widths, "per_device" if len(layers.encoder_widths) else "compact"
-        inputs = len(COMPACT_FEATURES) + (int(encoder[-1]) if len(encoder) else 0)
-        sizes = [int(((x[:-1] + 1) * x[1:]).sum()) for x in (layers.widths, encoder)]
-        if (
-            self.layout.kind != kind
-            or layers.widths[0] != inputs
-            or layers.widths[-1] != 1
-            or (len(encoder) and encoder[0] != len(DEVICE_FEATURES))
-            or [len(layers.weights), len(layers.encoder_weights)] != sizes
-        ):
-            raise ValueError(
-                f"layers: expected {inputs} inputs, 1 output, {sizes[0]} weights and {sizes[1]} of the encoder, on an "
-                f"Episodes batch of {kind!r} observations; got widths {layers.widths.tolist()}, encoder "
-                f"{encoder.tolist()}, {len(layers.weights)} and {len(layers.encoder_weights)} weights, "
-                f"{self.layout.kind!r} observations"
-            )
-        widest = max(int(layers.widths.max()), int(encoder.max(initial=0)))
-        return SmallNetwork(*layers, np.empty(inputs, np.float32), np.empty((2, widest), np.float32))
 
     @property
     def slot(self) -> NDArray[np.int64]:

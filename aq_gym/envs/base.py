@@ -12,6 +12,7 @@ from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
 from aq_gym import inference
+from aq_gym.envs.arguments import check_mode, imposed_levels
 from aq_gym.episodes import Episodes, EpisodeState
 from aq_gym.network import SensorNetwork
 from aq_gym.observation import Number
@@ -205,17 +206,6 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
         return scene_of(self._episodes, 0)
 
 
-def check_mode(render_mode: str | None) -> str | None:
-    """The render mode, if there is one of that name; what it needs is looked for by `render`.
-
-    Raises:
-        ValueError: unknown mode.
-    """
-    if render_mode is not None and render_mode not in RENDER_MODES:
-        raise ValueError(f"render_mode: expected one of {', '.join(RENDER_MODES)}, got {render_mode!r}")
-    return render_mode
-
-
 def infer_map(episodes: Episodes) -> inference.Map:
     """The map of every episode, four (K, N) arrays."""
     return episodes.problem.infer(episodes.delay, episodes.record, episodes.level)
@@ -235,37 +225,3 @@ def scene_of(episodes: Episodes, k: int) -> Scene:
         map=infer_map(episodes).row(k),
         past_error=float(episodes.total_error[k]) / (slot - 1) if slot > 1 else None,
     )
-
-
-def imposed_levels(options: dict[str, Any] | None, problem: Problem, n_episodes: int) -> NDArray[np.int64] | None:
-    """The level indices that `reset`'s options impose, (n_episodes, T + 1), or None.
-
-    Raises:
-        ValueError: an unknown option, or levels of a wrong shape, type or range.
-    """
-    if not options:
-        return None
-    unknown = set(options) - {"levels"}
-    if unknown:
-        raise ValueError(
-            f"options: unknown {', '.join(sorted(map(repr, unknown)))}; known: 'levels', a path of level indices"
-        )
-    length, top = problem.horizon + 1, problem.network.n_levels - 1
-    try:
-        path = np.asarray(options["levels"])
-    except ValueError as error:
-        raise ValueError(f"options['levels']: expected {length} level indices, got a ragged list") from error
-    if path.dtype.kind not in "iu":
-        raise ValueError(f"options['levels']: expected integer indices into the {top + 1} levels, got {path.dtype}")
-    shapes = {(length,)} if n_episodes == 1 else {(length,), (n_episodes, length)}
-    if path.shape not in shapes:
-        raise ValueError(
-            f"options['levels']: expected {length} indices (slots 0 to {length - 1})"
-            + (f", or ({n_episodes}, {length})" if n_episodes > 1 else "")
-            + f", got shape {path.shape}"
-        )
-    outside = np.argwhere((path < 0) | (path > top))
-    if len(outside):
-        where = tuple(outside[0])
-        raise ValueError(f"options['levels']{list(map(int, where))}: index {path[where]} is outside 0..{top}")
-    return np.broadcast_to(path.astype(np.int64), (n_episodes, length))

@@ -12,7 +12,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from aq_gym.envs.vector import MultiDeviceVectorEnv, Step, reset_rows, seeds_of
+from aq_gym.envs.arguments import reset_rows, seeds_of
+from aq_gym.envs.vector import MultiDeviceVectorEnv, Step
 from aq_gym.observation import COMPACT_FEATURES, DEVICE_FEATURES
 from aq_gym.problem import Problem
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Any
 
 import gymnasium as gym
@@ -19,7 +18,9 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from aq_gym import inference
-from aq_gym.envs.base import check_mode, imposed_levels, infer_map, scene_of
+from aq_gym.envs.arguments import autoreset_mode_of, check_mode, imposed_levels, mask_of, reset_rows, seeds_of
+from aq_gym.envs.base import infer_map, scene_of
+from aq_gym.envs.infos import add_outcome, raw_state
 from aq_gym.envs.joint_devices import checked_actions, joint_action_masks
 from aq_gym.envs.single_device import single_location
 from aq_gym.episodes import Episodes, EpisodeState
@@ -76,7 +77,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         )
         self.num_envs = num_envs
         self.render_mode = check_mode(render_mode)
-        self.autoreset_mode = _autoreset_mode(autoreset_mode)
+        self.autoreset_mode = autoreset_mode_of(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self._episodes = Episodes(self.problem, num_envs, joint=self._joint, observation=observation)
         layout = self._episodes.layout
@@ -147,7 +148,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         self._begun[rows] = True
         self._over[rows] = False
         self._ready, self._waiting = True, bool(self._over.any())
-        return observation, self._raw_state(self._episodes.action_mask(), _mask(rows, k))
+        return observation, raw_state(self._episodes.state, self._episodes.action_mask(), mask_of(rows, k))
 
     def _begin(
         self, rows: NDArray[np.int64], observation: NDArray[np.float32], imposed: NDArray[np.int64] | None
@@ -183,15 +184,15 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
             self.check_step(actions)  # says which action is refused
         terminated = ended == 2
         if self.autoreset_mode == AutoresetMode.SAME_STEP and most == 2:
-            infos = self._finish_and_begin(terminated, over, ended > 0, forced, observation)
+            infos = self._finish_and_begin(over, ended, forced, observation)
             self._over, self._waiting = np.zeros(k, np.bool_), False
         else:
             if waiting:
                 self._begin(np.flatnonzero(over), observation, None)
                 mask = episodes.action_mask()
-            infos = self._raw_state(mask)
+            infos = raw_state(self._episodes.state, mask)
             if waiting or most:
-                self._add_outcome(infos, ~over, ended > 0, terminated, forced)
+                add_outcome(infos, episodes, ~over, ended, forced)
             else:
                 infos["forced"], infos["_forced"] = forced, np.ones(k, np.bool_)
             self._over, self._waiting = terminated.copy(), most == 2
@@ -215,72 +216,24 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
 
     def _finish_and_begin(
         self,
-        terminated: NDArray[np.bool_],
         over: NDArray[np.bool_],
-        closed: NDArray[np.bool_],
+        ended: NDArray[np.int8],
         forced: NDArray[np.bool_],
         observation: NDArray[np.float32],
     ) -> dict[str, Any]:
-        none = np.zeros_like(terminated)
-        final_info = self._raw_state(self._episodes.action_mask(), terminated)
-        self._add_outcome(final_info, terminated, terminated, terminated, forced)
+        """Begin anew what is over, and put what was last known of it aside, as Gymnasium does."""
+        episodes, terminated = self._episodes, ended == 2
+        final_info = raw_state(episodes.state, episodes.action_mask(), terminated)
+        add_outcome(final_info, episodes, terminated, np.where(terminated, ended, 0), forced)
         final_obs: NDArray[Any] = np.full(self.num_envs, None, dtype=object)
         for k in np.flatnonzero(terminated):
             final_obs[k] = observation[k].copy()
         self._begin(np.flatnonzero(terminated | over), observation, None)
-        infos = self._raw_state(self._episodes.action_mask())
-        self._add_outcome(infos, ~(terminated | over), closed & ~terminated, none, forced)
+        infos = raw_state(episodes.state, episodes.action_mask())
+        add_outcome(infos, episodes, ~(terminated | over), np.where(terminated, 0, ended), forced)
         infos["final_obs"], infos["_final_obs"] = final_obs, terminated.copy()
         infos["final_info"], infos["_final_info"] = final_info, terminated.copy()
         return infos
-
-    def _raw_state(self, mask: NDArray[np.int8], rows: NDArray[np.bool_] | None = None) -> dict[str, Any]:
-        """The raw state of all episodes, or of those in ``rows`` (K,) and zero elsewhere."""
-        episode, device = self._episodes.state.episode, self._episodes.state.device
-        known = np.ones((8, self.num_envs), np.bool_)
-        infos: dict[str, Any] = {
-            "action_mask": mask,
-            "_action_mask": known[0],
-            "slot": episode["slot"].copy(),
-            "_slot": known[1],
-            "turn": episode["turn"].copy(),
-            "_turn": known[2],
-            "energy": device["energy"].copy(),
-            "_energy": known[3],
-            "delay": device["delay"].copy(),
-            "_delay": known[4],
-            "record": device["record"].copy(),
-            "_record": known[5],
-            "level": episode["level"].copy(),
-            "_level": known[6],
-            "capped": episode["capped"].copy(),
-            "_capped": known[7],
-        }
-        if rows is not None:
-            known[:] = rows
-            for name in [name for name in infos if name[0] != "_"]:
-                infos[name][~rows] = 0
-        return infos
-
-    def _add_outcome(
-        self,
-        infos: dict[str, Any],
-        decided: NDArray[np.bool_],
-        closed: NDArray[np.bool_],
-        terminated: NDArray[np.bool_],
-        forced: NDArray[np.bool_],
-    ) -> None:
-        """Add what came of the decisions: where one was made, where a slot ended, and where an episode did."""
-        if decided.any():
-            infos["forced"] = forced & (decided[:, None] if self._joint else decided)
-            infos["_forced"] = decided.copy()
-        if closed.any():
-            infos["joint_error"] = np.where(closed, self._episodes.slot_error, 0.0)
-            infos["_joint_error"] = closed.copy()
-        if terminated.any():
-            average = self._episodes.total_error / self.problem.horizon
-            infos["average_joint_error"] = np.where(terminated, average, 0.0)
-            infos["_average_joint_error"] = terminated.copy()
 
     def action_masks(self) -> NDArray[np.bool_]:
         """(K, 2) bool, or (K, 2M) in the joint view: the allowed actions."""
@@ -344,51 +297,3 @@ class JointDevicesVectorEnv(MultiDeviceVectorEnv):
     """K joint views (`JointDevicesEnv`); actions are (K, M)."""
 
     _joint = True
-
-
-def _autoreset_mode(mode: str | AutoresetMode) -> AutoresetMode:
-    if isinstance(mode, AutoresetMode):
-        return mode
-    for known in AutoresetMode:
-        if mode in (known.value, known.name):
-            return known
-    raise ValueError(f"autoreset_mode: expected one of {', '.join(m.value for m in AutoresetMode)}, got {mode!r}")
-
-
-def seeds_of(seed: Any, n_episodes: int) -> list[int | None]:
-    """The seed of each episode: s + k of an integer s, else those in the list.
-
-    Raises:
-        ValueError: no integer, no list of integers and None, or a list of another length.
-    """
-    expected = f"seed: expected one integer or {n_episodes} of them (num_envs)"
-    if seed is None:
-        return [None] * n_episodes
-    if isinstance(seed, int | np.integer) and not isinstance(seed, bool):
-        return [int(seed) + k for k in range(n_episodes)]
-    if not isinstance(seed, (Sequence, np.ndarray)) or isinstance(seed, (str, bytes)) or np.ndim(seed) == 0:
-        raise ValueError(f"{expected}, got {type(seed).__name__} {seed!r}")
-    if len(seed) != n_episodes:
-        raise ValueError(f"{expected}, got {len(seed)}")
-    for k, each in enumerate(seed):
-        if each is not None and (isinstance(each, bool) or not isinstance(each, Integral)):
-            raise ValueError(f"{expected}; seed[{k}] is {type(each).__name__} {each!r}")
-    return [None if each is None else int(each) for each in seed]
-
-
-def reset_rows(mask: Any, n_episodes: int) -> NDArray[np.int64]:
-    """Which episodes a ``reset_mask`` names; ValueError if it is none, or names none."""
-    if mask is None:
-        return np.arange(n_episodes)
-    is_mask = isinstance(mask, np.ndarray) and mask.shape == (n_episodes,) and mask.dtype == np.bool_
-    if not is_mask or not mask.any():
-        raise ValueError(
-            f"options['reset_mask']: expected a bool array of shape ({n_episodes},) with a True in it, got {mask!r}"
-        )
-    return np.flatnonzero(mask)
-
-
-def _mask(rows: NDArray[np.int64], n_episodes: int) -> NDArray[np.bool_]:
-    mask = np.zeros(n_episodes, np.bool_)
-    mask[rows] = True
-    return mask

@@ -1,0 +1,61 @@
+"""What a vector environment's infos hold: ordinary dicts of fresh arrays, each with a mask beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aq_gym.dynamics import State
+from aq_gym.episodes import Episodes
+
+
+def raw_state(state: State, mask: NDArray[np.int8], rows: NDArray[np.bool_] | None = None) -> dict[str, Any]:
+    """The raw state of all episodes, or of those in ``rows`` (K,) and zero elsewhere."""
+    episode, device = state.episode, state.device
+    known = np.ones((8, len(episode)), np.bool_)
+    infos: dict[str, Any] = {
+        "action_mask": mask,
+        "_action_mask": known[0],
+        "slot": episode["slot"].copy(),
+        "_slot": known[1],
+        "turn": episode["turn"].copy(),
+        "_turn": known[2],
+        "energy": device["energy"].copy(),
+        "_energy": known[3],
+        "delay": device["delay"].copy(),
+        "_delay": known[4],
+        "record": device["record"].copy(),
+        "_record": known[5],
+        "level": episode["level"].copy(),
+        "_level": known[6],
+        "capped": episode["capped"].copy(),
+        "_capped": known[7],
+    }
+    if rows is not None:
+        known[:] = rows
+        for name in [name for name in infos if name[0] != "_"]:
+            infos[name][~rows] = 0
+    return infos
+
+
+def add_outcome(
+    infos: dict[str, Any],
+    episodes: Episodes,
+    decided: NDArray[np.bool_],
+    ended: NDArray[np.int8],
+    forced: NDArray[np.bool_],
+) -> None:
+    """Add what came of the decisions: where one was made, where a slot ended, and where an episode did."""
+    closed, terminated = ended > 0, ended == 2
+    if decided.any():
+        infos["forced"] = forced & (decided[:, None] if episodes.joint else decided)
+        infos["_forced"] = decided.copy()
+    if closed.any():
+        infos["joint_error"] = np.where(closed, episodes.slot_error, 0.0)
+        infos["_joint_error"] = closed.copy()
+    if terminated.any():
+        average = episodes.total_error / episodes.problem.horizon
+        infos["average_joint_error"] = np.where(terminated, average, 0.0)
+        infos["_average_joint_error"] = terminated.copy()

@@ -38,14 +38,14 @@ def forward(widths, weights, inputs, layers):
     for n in range(widths.shape[0] - 1):
         source, target = layers[n % 2], layers[(n + 1) % 2]
         n_in, n_out = widths[n], widths[n + 1]
+        matrix = weights[at : at + n_in * n_out].reshape((n_in, n_out))
         for o in range(n_out):
             target[o] = weights[at + n_in * n_out + o]
         for i in range(n_in):
             value = source[i]
             if value != 0.0:
-                row = weights[at + i * n_out : at + (i + 1) * n_out]
                 for o in range(n_out):
-                    target[o] += value * row[o]
+                    target[o] += value * matrix[i, o]
         if n + 2 < widths.shape[0]:
             for o in range(n_out):
                 target[o] = max(target[o], np.float32(0.0))

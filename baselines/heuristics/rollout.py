@@ -83,7 +83,7 @@ class Rollout:
             episodes = self._free.pop()
         except IndexError:
             episodes = Episodes(problem, 2 * n, observation=self._kind)
-        episodes.score[:] = 0.0
+        episodes.total_error[:] = 0.0
         unread = episodes.place(slot, turn, energy, delay, record, level)
         left = problem.horizon - int(slot)
         levels = np.asarray(problem.network.levels)

@@ -28,15 +28,25 @@ def resolve_network(network: SensorNetwork | str | os.PathLike[str], n_levels: i
         FileNotFoundError: a path where no file is.
     """
     resolved = network if isinstance(network, SensorNetwork) else SensorNetwork.load(network)
-    return resolved if n_levels is None else resolved.coarsen(_integer("n_levels", n_levels, 1))
+    return resolved if n_levels is None else resolved.coarsen(check_integer("n_levels", n_levels, 1))
 
 
-def _integer(name: str, value: object, minimum: int) -> int:
+_LARGEST = 10_000_000  # slots, sensings, episodes
+
+
+def check_integer(name: str, value: object, minimum: int) -> int:
+    """An integer of at least ``minimum`` and of a size that a machine can hold.
+
+    Raises:
+        ValueError: anything else; the message names the argument.
+    """
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise ValueError(f"{name}: expected an integer of at least {minimum}, got {type(value).__name__} {value!r}")
     number = int(value)
     if number < minimum:
         raise ValueError(f"{name}: expected an integer of at least {minimum}, got {number}")
+    if number > _LARGEST:
+        raise ValueError(f"{name}: expected an integer of at most {_LARGEST:,}, got {number}")
     return number
 
 
@@ -104,9 +114,9 @@ class Problem:
                 names the argument and what would be right.
         """
         resolved = resolve_network(network, n_levels)
-        horizon = _integer("horizon", horizon, 1)
-        energy_budget = _integer("energy_budget", energy_budget, 1)
-        max_sleep = _integer("max_sleep", max_sleep, 1)
+        horizon = check_integer("horizon", horizon, 1)
+        energy_budget = check_integer("energy_budget", energy_budget, 1)
+        max_sleep = check_integer("max_sleep", max_sleep, 1)
         if not isinstance(fuse_measured, bool):
             raise ValueError(f"fuse_measured: expected True or False, got {fuse_measured!r}")
         equations.check_inference(resolved, inference, level_noise)
@@ -120,11 +130,32 @@ class Problem:
             )
         if inference == "level-aware":
             _check_variogram(resolved, locations)
+        else:
+            _check_range(resolved, max_sleep)
         return cls(resolved, locations, horizon, energy_budget, max_sleep, fuse_measured, inference, float(level_noise))
 
     def infer(self, delay: ArrayLike, record: ArrayLike, level: ArrayLike) -> equations.Map:
         """The map of (..., M) delays [slots] and records [µg/m³] at (...) levels [µg/m³]; see `inference.infer`."""
         return equations.infer(self.network, self.devices, delay, record, level, **self.options)
+
+
+def _check_range(network: SensorNetwork, max_sleep: int) -> None:
+    """Refuse what sums of precisions in floating point cannot hold: single terms that outweigh all others.
+
+    In units of the level a reading's precision is at most 1/c of the sharpest record at the highest level, and at least
+    1/c of the oldest at the lowest; a fresh one's is 1/δ².
+    """
+    low, top, delta2 = float(network.levels[0]), float(network.levels[-1]), network.measurement_variance
+    drift = network.temporal_variance / delta2
+    with np.errstate(over="ignore"):
+        sharpest = np.float64(top) ** 2 / max(low**2 + drift, np.finfo(float).tiny)
+        vaguest = (np.float64(top) ** 2 + max_sleep * drift) / max(low**2, np.finfo(float).tiny)
+    if not (sharpest < 1e7 and vaguest < 1e13):
+        raise ValueError(
+            f"network: {network.name!r} has levels from {low:g} to {top:g} µg/m³ and variances δ² {delta2:g}, "
+            f"σ² {network.temporal_variance:g}, too far apart to be computed with; expected levels and standard "
+            "deviations of readings within some three orders of magnitude"
+        )
 
 
 def _check_variogram(network: SensorNetwork, devices: Sequence[int]) -> None:

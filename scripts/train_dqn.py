@@ -5,9 +5,10 @@
     tensorboard --logdir runs/dqn
 
 Settings are data: baselines/dqn_recipes.json names a configuration of agents/configurations for each id. The folder
-receives checkpoint.safetensors, policy.safetensors and TensorBoard's events. Ctrl-C stops early and keeps what was
-learned; --resume continues, with the same result as if nothing had happened. Play the policy with
-`python -m scripts.evaluate --dqn FOLDER`.
+receives checkpoint.safetensors, policy.safetensors and TensorBoard's events. --seconds limits training, the tuning of
+its guide and validation together; compiling comes before. Ctrl-C (or SIGTERM) stops early and keeps what was learned;
+--resume continues, with the same result as if nothing had happened. What is left is never worse on the validation
+episodes than the guide. Play the policy with `python -m scripts.evaluate --dqn FOLDER`.
 """
 
 from __future__ import annotations
@@ -19,17 +20,23 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from agents import DQNConfig, GreedyPolicy
-from baselines.dqn import CHECKPOINT, Step, Training, recipe, train
-from scripts.door import enter, json_object
+from baselines.learners.dqn import Training
+from baselines.learners.progress import Step
+from baselines.learners.recipes import recipe
+from baselines.learners.resumption import CHECKPOINT
+from baselines.learners.run import train
+from baselines.learners.training import TaskTraining
+from scripts.command import check_arguments, enter, json_object, positive_seconds
 from scripts.fit_network import commit
 
 
 def configure(args: argparse.Namespace) -> DQNConfig:
-    """The id's recipe with what the command line overrides."""
-    chosen = recipe(args.env)
+    """The id's recipe for so many seconds, with what the command line overrides."""
+    chosen = recipe(args.env, args.seconds)
     name = args.config or chosen["config"]
     settings = {} if args.config else dict(chosen["settings"])
     if args.decisions is not None:
@@ -39,10 +46,10 @@ def configure(args: argparse.Namespace) -> DQNConfig:
     return DQNConfig.named(name, **{**settings, **args.overrides})
 
 
-def follow(training: Training, name: str, unit: str, seconds: float, *, quiet: bool) -> GreedyPolicy:
+def follow(training: TaskTraining, name: str, unit: str, seconds: float, *, quiet: bool) -> GreedyPolicy:
     """Run a training beside a progress bar."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=quiet) as bar:
+    with Progress(*columns, disable=quiet, console=Console(stderr=True)) as bar:
         task = bar.add_task(name, total=1.0)
         last = [math.nan]
 
@@ -55,20 +62,35 @@ def follow(training: Training, name: str, unit: str, seconds: float, *, quiet: b
         return train(training, seconds=seconds, watch=watch)
 
 
+def check_unused(folder: Path) -> None:
+    """Refuse a folder that holds a training, where none is to be resumed."""
+    if (folder / CHECKPOINT).exists():
+        raise ValueError(f"{folder} holds a checkpoint: --resume continues it, --folder names another place")
+
+
+def report(training: TaskTraining, unit: str) -> str:
+    """What came of a training, and what its seconds were spent on."""
+    agent = training.agent
+    guide = (
+        "; nothing learned so far does better than its guide, which is what was written" if training.is_guide else ""
+    )
+    return (
+        f"{training.validate():.3f} {unit} {training.validated}{guide}; {agent.decisions:,} decisions and "
+        f"{agent.pairs:,} pairs in {training.clock}; written to {training.folder}"
+    )
+
+
 def main(args: argparse.Namespace) -> GreedyPolicy:
     name = args.env.rpartition("/")[2]
     folder = args.folder or Path("runs") / "dqn" / f"{name}-seed{args.seed}"
-    if not args.resume and (folder / CHECKPOINT).exists():
-        raise SystemExit(f"{folder} holds a checkpoint: --resume continues it, --folder names another place")
+    if not args.resume:
+        check_unused(folder)
+    check_arguments("--env-kwargs", args.env_kwargs, Training.__init__)
     note = {"command": shlex.join(["python", "-m", "scripts.train_dqn", *args.given]), "commit": commit()}
     more = {"resume": args.resume, "note": note, "reference": not args.no_reference}
     training = Training(args.env, configure(args), args.seed, folder, **more, **args.env_kwargs)
     policy = follow(training, f"dqn {name}", "µg/m³", args.seconds, quiet=args.quiet)
-    print(
-        f"dqn on {args.env}: {training.validate():.3f} µg/m³ {training.validated}; "
-        f"{training.agent.decisions:,} decisions and {training.agent.pairs:,} pairs in {training.seconds:.0f} s; "
-        f"written to {folder}"
-    )
+    print(f"dqn on {args.env}: {report(training, 'µg/m³')}")
     return policy
 
 
@@ -80,7 +102,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--decisions", type=int, help="how many to learn from (default: the recipe's); its improvements follow"
     )
     parser.add_argument("--improvements", type=int, help="steps of policy iteration on counterfactual pairs afterwards")
-    parser.add_argument("--seconds", type=float, default=math.inf, help="stop after so many seconds of training")
+    parser.add_argument("--seconds", type=positive_seconds, default=math.inf, help="stop after so many (see above)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help="default runs/dqn/ID-seedSEED")
     parser.add_argument("--resume", action="store_true", help="continue from the folder's checkpoint")

@@ -4,8 +4,9 @@
     python -m scripts.train_generalist --resume --improvements 24
     python -m scripts.zero_shot --agent runs/generalist    # what it does on instances that it never saw
 
-Settings are data: baselines/generalist_recipe.json. Ctrl-C stops early and keeps what was learned; --resume continues,
-with the same result as if nothing had happened. The pairs of six steps are kept: about a gigabyte of memory, twice that
+Settings are data: baselines/generalist_recipe.json. --seconds limits training and validation together; compiling comes
+before. Ctrl-C (or SIGTERM) stops early and keeps what was learned; --resume continues, with the same result as if
+nothing had happened. The pairs of six steps are kept: about a gigabyte of memory, twice that
 while they are fitted, and as much for the checkpoint.
 """
 
@@ -19,34 +20,30 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agents import GreedyPolicy
-from baselines.dqn import CHECKPOINT
-from baselines.generalist import GeneralistTraining, recipe
-from scripts.door import enter, json_object
+from baselines.learners.generalist import GeneralistTraining, recipe
+from scripts.command import enter, json_object, positive_seconds
 from scripts.fit_network import commit
-from scripts.train_dqn import follow
+from scripts.train_dqn import check_unused, follow, report
 
 
 def main(args: argparse.Namespace) -> GreedyPolicy:
-    if not args.resume and (args.folder / CHECKPOINT).exists():
-        raise SystemExit(f"{args.folder} holds a checkpoint: --resume continues it, --folder names another place")
+    if not args.resume:
+        check_unused(args.folder)
     settings = dict(args.overrides)
     if args.improvements is not None:
         settings["improvements"] = args.improvements
     note = {"command": shlex.join(["python", "-m", "scripts.train_generalist", *args.given]), "commit": commit()}
     config = recipe().replace(**settings)
     training = GeneralistTraining(config, args.seed, args.folder, resume=args.resume, note=note)
-    policy = follow(training, "generalist", "of greedy's", args.seconds, quiet=args.quiet)
-    print(
-        f"generalist: {training.validate():.4f} {training.validated}; {training.agent.pairs:,} pairs in "
-        f"{training.seconds:.0f} s; written to {args.folder}"
-    )
+    policy = follow(training, "generalist", "of greedy sensing", args.seconds, quiet=args.quiet)
+    print(f"generalist: {report(training, 'of greedy sensing')}")
     return policy
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--improvements", type=int, help="steps of policy iteration (default: the recipe's)")
-    parser.add_argument("--seconds", type=float, default=math.inf, help="stop after so many seconds of training")
+    parser.add_argument("--seconds", type=positive_seconds, default=math.inf, help="stop after so many (see above)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=Path("runs") / "generalist")
     parser.add_argument("--resume", action="store_true", help="continue from the folder's checkpoint")

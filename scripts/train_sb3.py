@@ -5,7 +5,8 @@
     tensorboard --logdir runs/sb3
 
 Settings are data: baselines/sb3_hyperparameters.json. The folder receives the policy that was best on the validation
-episodes (model.zip, vecnormalize.pkl, card.json) and TensorBoard's events; Ctrl-C stops early and keeps the best.
+episodes (model.zip, vecnormalize.pkl, card.json) and TensorBoard's events. --seconds limits training and validation
+together; compiling comes before. Ctrl-C (or SIGTERM) stops early and keeps the best.
 Play it with `python -m scripts.evaluate --sb3 FOLDER`.
 """
 
@@ -18,14 +19,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from baselines.sb3 import ALGORITHMS, train
-from scripts.door import enter, json_object
+from baselines.learners.sb3_policy import ALGORITHMS
+from baselines.learners.sb3_training import train
+from scripts.command import check_arguments, enter, json_object, positive_seconds
 from scripts.fit_network import commit
 
 
 def main(args: argparse.Namespace) -> None:
     name = args.env.rpartition("/")[2]
     folder = args.folder or Path("runs") / "sb3" / f"{args.algorithm}-{name}-seed{args.seed}"
+    check_arguments("--env-kwargs", args.env_kwargs, train)
     policy = train(
         args.algorithm,
         args.env,
@@ -39,10 +42,12 @@ def main(args: argparse.Namespace) -> None:
         **args.env_kwargs,
     )
     card = policy.card
+    training, validation, compiling = (card[f"{kind}_seconds"] for kind in ("training", "validation", "compiling"))
     print(
         f"{args.algorithm} on {args.env}: {card['validation_error']:.3f} µg/m³ on {card['validation_episodes']} "
-        f"validation episodes; {card['decisions']:,} decisions in {card['training_seconds']:.0f} s, best after "
-        f"{card['best_after']:,}; written to {folder}"
+        f"validation episodes; {card['decisions']:,} decisions in {training:.1f} s of training, "
+        f"{validation:.1f} s of validation (and {compiling:.1f} s of compiling before), "
+        f"best after {card['best_after']:,}; written to {folder}"
     )
 
 
@@ -51,7 +56,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--env", default="aq_gym/MultiDevice-v0", help="id (default aq_gym/MultiDevice-v0)")
     parser.add_argument("--algorithm", choices=ALGORITHMS, default="ppo")
     parser.add_argument("--steps", type=int, help="decisions (default: that of the settings)")
-    parser.add_argument("--seconds", type=float, default=math.inf, help="stop after so many seconds of training")
+    parser.add_argument("--seconds", type=positive_seconds, default=math.inf, help="stop after so many (see above)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help="default runs/sb3/ALGORITHM-ID-seedSEED")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Tune greedy sensing for the registered ids, into baselines/greedy.json.
+"""Tune greedy sensing for the registered ids, into baselines/heuristics/greedy.json.
 
     python -m scripts.tune_greedy                                   # all ids, about half an hour on two cores
     python -m scripts.tune_greedy --ids MultiDevice-v0 --episodes 1000
@@ -10,13 +10,13 @@ JointDevices-v0 is MultiDevice-v0's problem and uses its numbers.
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from aq_gym.registration import ENTRIES
-from baselines.greedy import TUNED, entry_problem, tune
+from baselines.heuristics.greedy import TUNED, tune
+from baselines.heuristics.problems import entry_problem, read_tuned
 from baselines.playing import FIRST_TUNING_SEED
 from scripts.door import enter
 from scripts.files import write_json
@@ -29,11 +29,11 @@ LEAST, MOST = 16, 2000
 
 def main(args: argparse.Namespace) -> None:
     made_by = commit()  # before the output itself changes the tree
-    written = json.loads(args.output.read_text(encoding="utf-8"))["ids"] if args.output.exists() else {}
+    written = read_tuned(args.output)
     for name in args.ids:
         problem = entry_problem(name)
         length = problem.horizon * problem.n_devices
-        episodes = args.episodes or max(LEAST, min(MOST, DECISIONS // length))
+        episodes = max(LEAST, min(MOST, DECISIONS // length)) if args.episodes is None else args.episodes
         print(f"{name}: {episodes} episodes")
         greedy, error = tune(problem, episodes, args.seed, report=lambda line: print("   ", line, flush=True))
         written[name] = {

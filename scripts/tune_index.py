@@ -1,4 +1,4 @@
-"""Tune the index policy for the registered ids by the cross-entropy method, into baselines/index.json.
+"""Tune the index policy for the registered ids by the cross-entropy method, into baselines/heuristics/index.json.
 
     python -m scripts.tune_index                                        # all ids, about an hour and a half on a core
     python -m scripts.tune_index --ids MultiDevice-v0 --generations 40  # that one, with more
@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from aq_gym.registration import ENTRIES
-from baselines.greedy import entry_problem
-from baselines.index import TUNED, Budget, shifted, tune
+from baselines.heuristics.index_tuning import TUNED, Budget, shifted, tune
+from baselines.heuristics.problems import entry_problem, read_tuned
 from baselines.playing import FIRST_TUNING_SEED
 from scripts.door import enter
 from scripts.files import write_json
@@ -45,11 +44,11 @@ STARTS = {  # whose coefficients are tried first, and by what their constant is 
 
 def main(args: argparse.Namespace) -> None:
     made_by = commit()  # before the output itself changes the tree
-    written = json.loads(args.output.read_text(encoding="utf-8"))["ids"] if args.output.exists() else {}
+    written = read_tuned(args.output)
     for name in args.ids:
         problem = entry_problem(name)
-        changed = {key: value for key in ("generations", "population", "episodes") if (value := getattr(args, key))}
-        budget = dataclasses.replace(BUDGETS[name], **changed)
+        given = {key: getattr(args, key) for key in ("generations", "population", "episodes")}
+        budget = dataclasses.replace(BUDGETS[name], **{key: x for key, x in given.items() if x is not None})
         origin, shifts = STARTS.get(name, (None, ()))
         starts = shifted(problem, written[origin], shifts) if origin in written else []
         print(f"{name}: {budget}")

@@ -11,14 +11,13 @@ import numpy as np
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
-from aq_gym import inference, kernels
+from aq_gym import inference
+from aq_gym.envs.arguments import check_mode, imposed_levels
 from aq_gym.episodes import Episodes, EpisodeState
 from aq_gym.network import SensorNetwork
 from aq_gym.observation import Number
 from aq_gym.problem import Problem
-from aq_gym.rendering import RENDER_MODES, Scene, check_render_mode, render
-
-_FLOAT32 = np.dtype(np.float32)  # sooner understood than the type
+from aq_gym.rendering import RENDER_MODES, Scene, render
 
 
 class SensingEnv(gym.Env[NDArray[np.float32], Any]):
@@ -52,17 +51,12 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
             inference=inference,
             level_noise=level_noise,
         )
-        self.render_mode = check_render_mode(render_mode)
+        self.render_mode = check_mode(render_mode)
         self._episodes = Episodes(self.problem, 1, joint=self._joint, observation=observation)
         self._rows = np.zeros(1, np.int64)
         layout = self._episodes.layout
         self.observation_space = gym.spaces.Box(layout.low, layout.high, dtype=np.float32)
-        self._shape = 1, layout.size
-        self._actions = np.zeros((1, self.problem.n_devices) if self._joint else (1,), np.int64)
-        self._rewards = np.zeros(1)
-        # What `Episodes.decide` hands to the kernel, written down once; the observation goes into the fifth place.
-        given = 1, self._actions, self._rewards, np.zeros(1, np.int8), None, self._episodes.untold
-        self._given: list[Any] = [*given, *self._episodes.arguments]
+        self._rewards, self._ended = np.zeros(1), np.zeros(1, np.int8)
         self._begun = self._over = False
 
     def reset(
@@ -80,35 +74,34 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
         Raises:
             ValueError: an unknown option, or levels of a wrong length, type or range.
         """
-        super().reset(seed=seed)
         imposed = imposed_levels(options, self.problem, 1)
+        super().reset(seed=seed)
         path = self._draw_path(self.np_random.random((1, self.problem.horizon + 1)))
         observation = self._episodes.blank()
         self._episodes.begin(self._rows, path if imposed is None else imposed, observation)
         self._begun, self._over = True, False
-        return observation[0], self._raw_state()
+        return observation[0], self._raw_state(self._episodes.action_mask()[0])
 
     def _draw_path(self, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
         """(R, T + 1) level indices from as many uniform numbers."""
         return self._episodes.draw_path(uniforms)
 
-    def _step(self) -> tuple[NDArray[np.float32], SupportsFloat, bool, bool, dict[str, Any]] | None:
-        """One step with ``_actions``; None, and nothing done, if one is neither 0 nor 1 (sequential view only)."""
-        given, episodes = self._given, self._episodes
-        given[4] = observation = np.empty(self._shape, _FLOAT32)
-        ended: int = episodes.direct(*given)
-        if ended < 0:
-            return None
-        info = self._raw_state()
-        forced = episodes.forced
-        info["forced"] = forced[0].copy() if self._joint else forced.item()
-        if ended:
-            score = episodes.first[4]
-            info["joint_error"] = score.item(kernels.LAST)
-            if ended == 2:
-                self._over = True
-                info["average_joint_error"] = score.item(kernels.TOTAL) / self.problem.horizon
-        return observation[0], self._rewards.item(), self._over, False, info
+    def _step(
+        self, actions: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], SupportsFloat, bool, bool, dict[str, Any]]:
+        """One step with actions that were checked, of a batch of one."""
+        episodes, rewards, ended = self._episodes, self._rewards, self._ended
+        observation, mask = episodes.blank(), np.empty(episodes.mask_shape, np.int8)
+        forced = np.empty(episodes.shape, np.bool_)
+        end = episodes.step(*episodes.arguments, actions, rewards, ended, forced, mask, observation)
+        info = self._raw_state(mask[0])
+        info["forced"] = forced[0] if self._joint else forced.item()
+        if end:
+            info["joint_error"] = float(episodes.slot_error[0])
+        if end == 2:
+            self._over = True
+            info["average_joint_error"] = float(episodes.total_error[0]) / self.problem.horizon
+        return observation[0], rewards.item(), self._over, False, info
 
     def _require_running(self) -> None:
         if not self._begun:
@@ -118,17 +111,18 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
                 f"step was called after the end of the episode (slot {self.problem.horizon}): call reset()"
             )
 
-    def _raw_state(self) -> dict[str, Any]:
-        clock, energy, delay, record, _, mask, level = self._episodes.first
-        slot, turn, capped = clock.tolist()
+    def _raw_state(self, mask: NDArray[np.int8]) -> dict[str, Any]:
+        state = self._episodes.state
+        slot, turn, capped, level, *_ = state.episode[0].item()
+        device = state.device[0]
         return {
-            "action_mask": mask.copy(),
+            "action_mask": mask,
             "slot": slot,
             "turn": turn,
-            "energy": energy.copy(),
-            "delay": delay.copy(),
-            "record": record.copy(),
-            "level": level.item(),
+            "energy": device["energy"].copy(),
+            "delay": device["delay"].copy(),
+            "record": device["record"].copy(),
+            "level": level,
             "capped": capped,
         }
 
@@ -231,37 +225,3 @@ def scene_of(episodes: Episodes, k: int) -> Scene:
         map=infer_map(episodes).row(k),
         past_error=float(episodes.total_error[k]) / (slot - 1) if slot > 1 else None,
     )
-
-
-def imposed_levels(options: dict[str, Any] | None, problem: Problem, n_episodes: int) -> NDArray[np.int64] | None:
-    """The level indices that `reset`'s options impose, (n_episodes, T + 1), or None.
-
-    Raises:
-        ValueError: an unknown option, or levels of a wrong shape, type or range.
-    """
-    if not options:
-        return None
-    unknown = set(options) - {"levels"}
-    if unknown:
-        raise ValueError(
-            f"options: unknown {', '.join(sorted(map(repr, unknown)))}; known: 'levels', a path of level indices"
-        )
-    length, top = problem.horizon + 1, problem.network.n_levels - 1
-    try:
-        path = np.asarray(options["levels"])
-    except ValueError as error:
-        raise ValueError(f"options['levels']: expected {length} level indices, got a ragged list") from error
-    if path.dtype.kind not in "iu":
-        raise ValueError(f"options['levels']: expected integer indices into the {top + 1} levels, got {path.dtype}")
-    shapes = {(length,)} if n_episodes == 1 else {(length,), (n_episodes, length)}
-    if path.shape not in shapes:
-        raise ValueError(
-            f"options['levels']: expected {length} indices (slots 0 to {length - 1})"
-            + (f", or ({n_episodes}, {length})" if n_episodes > 1 else "")
-            + f", got shape {path.shape}"
-        )
-    outside = np.argwhere((path < 0) | (path > top))
-    if len(outside):
-        where = tuple(outside[0])
-        raise ValueError(f"options['levels']{list(map(int, where))}: index {path[where]} is outside 0..{top}")
-    return np.broadcast_to(path.astype(np.int64), (n_episodes, length))

@@ -95,10 +95,7 @@ class JointDevicesEnv(SensingEnv):
             gymnasium.error.ResetNeeded: before `reset`, or after the end.
         """
         self._require_running()
-        self._actions[0] = checked_actions(action, (self.problem.n_devices,))
-        step = self._step()
-        assert step is not None  # the actions were checked
-        return step
+        return self._step(checked_actions(action, (self.problem.n_devices,))[None])
 
     def action_masks(self) -> NDArray[np.bool_]:
         """(2M,) bool, off and on of each device, as MaskablePPO wants it for ``MultiBinary``."""
@@ -112,19 +109,18 @@ def joint_action_masks(mask: NDArray[np.int8]) -> NDArray[np.bool_]:
 
 
 def checked_actions(actions: Any, shape: tuple[int, ...]) -> NDArray[np.int64]:
-    """An integer array of zeros and ones of that shape, row by row in memory as the kernels expect it.
+    """A fresh integer array of zeros and ones of that shape; 0.0, 1.0, False and True are taken for them.
 
     Raises:
         ValueError: another shape, type or value, with the place.
     """
+    expected = f"actions: expected 0 (off) or 1 (on), of shape {shape}"
     try:
         array = np.asarray(actions)
     except ValueError as error:
-        raise ValueError(f"actions: expected integers 0 (off) or 1 (on) of shape {shape}, got a ragged list") from error
-    if array.shape != shape or array.dtype.kind not in "iu":
-        raise ValueError(
-            f"actions: expected integers 0 (off) or 1 (on) of shape {shape}, got {array.dtype} of shape {array.shape}"
-        )
+        raise ValueError(f"{expected}, got a ragged list") from error
+    if array.shape != shape or array.dtype.kind not in "biuf":
+        raise ValueError(f"{expected}, got {array.dtype} of shape {array.shape}")
     wrong = np.argwhere((array != 0) & (array != 1))
     if len(wrong):
         where = tuple(wrong[0])

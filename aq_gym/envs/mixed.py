@@ -12,7 +12,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from aq_gym.envs.vector import MultiDeviceVectorEnv, Step, reset_rows
+from aq_gym.envs.arguments import reset_rows, seeds_of
+from aq_gym.envs.vector import MultiDeviceVectorEnv, Step
 from aq_gym.observation import COMPACT_FEATURES, DEVICE_FEATURES
 from aq_gym.problem import Problem
 
@@ -81,11 +82,7 @@ class MixedInstancesVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], 
             ValueError: an option other than ``reset_mask``, or a wrong number of seeds.
         """
         k = self.num_envs
-        seeds = (
-            [None if seed is None else seed + i for i in range(k)] if seed is None or isinstance(seed, int) else seed
-        )
-        if len(seeds) != k:
-            raise ValueError(f"seed: expected one integer or {k} of them (num_envs), got {len(seeds)}")
+        seeds = seeds_of(seed, k)
         options = dict(options or {})
         mask = options.pop("reset_mask", None)
         if options:
@@ -103,9 +100,7 @@ class MixedInstancesVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], 
                 observations.append(env._episodes.observe())
                 infos.append({})
                 continue
-            observation, info = env.reset(
-                seed=list(seeds[at]), options=None if chosen is None else {"reset_mask": chosen}
-            )
+            observation, info = env.reset(seed=seeds[at], options=None if chosen is None else {"reset_mask": chosen})
             observations.append(observation)
             infos.append(info)
         return self._padded(observations), self._merged(infos)

@@ -127,6 +127,7 @@ class MultiDeviceEnv(SensingEnv):
         how = fuse_measured, observation, render_mode, inference, level_noise
         super().__init__(network, devices, horizon, energy_budget, max_sleep, n_levels, *how)
         self.action_space = gym.spaces.Discrete(2)
+        self._actions = np.zeros(1, np.int64)
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], SupportsFloat, bool, bool, dict[str, Any]]:
         """The device whose turn it is decides.
@@ -143,8 +144,7 @@ class MultiDeviceEnv(SensingEnv):
         """
         if self._over or not self._begun:
             self._require_running()
-        known = type(action)
-        self._actions[0] = (
-            action if known is np.int64 or (known is int and 0 <= action <= 1) else checked_action(action)
-        )
-        return self._step() or self.step(checked_action(action))
+        kind = type(action)
+        value = int(action) if kind is int or kind is np.int64 else checked_action(action)
+        self._actions[0] = value if 0 <= value <= 1 else checked_action(action)
+        return self._step(self._actions)

@@ -47,7 +47,8 @@ class DevicesAECEnv(AECEnv):  # type: ignore[misc]
 
     ## Info
     ``infos[agent]``: as in `MultiDeviceEnv`, but ``action_mask`` (2,) int8 is the agent's own, valid at its next
-    decision, and ``forced`` (from the agent's first decision on) says whether its last decision was replaced.
+    decision; ``forced`` says whether its last decision was replaced. The keys are always the same: ``joint_error`` is
+    of the last slot that ended, ``average_joint_error`` of the episode, each 0 before there is one.
 
     ## Units
     Concentrations and errors in µg/m³, time in slots of 10 minutes, energy in sensings.
@@ -74,6 +75,7 @@ class DevicesAECEnv(AECEnv):  # type: ignore[misc]
         self.render_mode = self.sequential.render_mode
         self.possible_agents = [f"device_{m}" for m in range(self.sequential.problem.n_devices)]
         self.agents: list[str] = []
+        self._observation: NDArray[np.float32] | None = None
         box = self.sequential.observation_space
         self.observation_spaces = {
             agent: gym.spaces.Box(box.low, box.high, dtype=np.float32)  # type: ignore[attr-defined]
@@ -108,7 +110,8 @@ class DevicesAECEnv(AECEnv):  # type: ignore[misc]
         self._cumulative_rewards = dict.fromkeys(self.agents, 0.0)
         self.terminations = dict.fromkeys(self.agents, False)
         self.truncations = dict.fromkeys(self.agents, False)
-        self._forced: dict[str, bool] = {}
+        self._forced = dict.fromkeys(self.agents, False)
+        self._errors = {"joint_error": 0.0, "average_joint_error": 0.0}
         self._skip_agent_selection = None
         self._write_infos(info)
 
@@ -127,6 +130,7 @@ class DevicesAECEnv(AECEnv):  # type: ignore[misc]
             return
         self._observation, reward, terminated, _, info = self.sequential.step(action)
         self._forced[agent] = info.pop("forced")
+        self._errors |= {name: info.pop(name) for name in self._errors if name in info}
         self._cumulative_rewards[agent] = 0.0
         self._clear_rewards()
         self.rewards[agent] = float(reward)
@@ -144,17 +148,42 @@ class DevicesAECEnv(AECEnv):  # type: ignore[misc]
         masks = np.stack([~must, alive], axis=1).astype(np.int8)
         if info["slot"] > self.sequential.problem.horizon:
             masks[:] = info["action_mask"]
-        self.infos = {agent: {**info, "action_mask": masks[m].copy()} for m, agent in enumerate(self.agents)}
-        for agent, forced in self._forced.items():
-            self.infos[agent]["forced"] = forced
+        shared = {**info, **self._errors}
+        self.infos = {
+            agent: {**shared, "action_mask": masks[m].copy(), "forced": self._forced[agent]}
+            for m, agent in enumerate(self.agents)
+        }
 
     def observe(self, agent: str) -> NDArray[np.float32]:
-        """The present observation, (2N + 6M + 4,), the same for every agent; a fresh array."""
-        return self._observation.copy()
+        """The present observation, (2N + 6M + 4,), the same for every agent; a fresh array.
+
+        Raises:
+            ValueError: no such agent.
+            gymnasium.error.ResetNeeded: before the first reset.
+        """
+        if agent not in self.possible_agents:
+            raise ValueError(f"agent: expected one of {', '.join(self.possible_agents)}, got {agent!r}")
+        return self.state()
 
     def state(self) -> NDArray[np.float32]:
-        """The whole state as the agents see it: the present observation, a fresh array."""
+        """The whole state as the agents see it: the present observation, a fresh array.
+
+        Raises:
+            gymnasium.error.ResetNeeded: before the first reset.
+        """
+        if self._observation is None:
+            raise ResetNeeded("an observation was asked for before reset: call reset() to start an episode")
         return self._observation.copy()
+
+    def last(self, observe: bool = True) -> tuple[NDArray[np.float32] | None, float, bool, bool, dict[str, Any]]:
+        """What the selected agent has observed and received since its previous decision; see PettingZoo.
+
+        Raises:
+            gymnasium.error.ResetNeeded: before the first reset.
+        """
+        if self._observation is None:
+            raise ResetNeeded("last was called before reset: call reset() to start an episode")
+        return super().last(observe)  # type: ignore[no-any-return]
 
     def render(self) -> Any:
         """As `MultiDeviceEnv.render`."""

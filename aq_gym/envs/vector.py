@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from sys import getrefcount
 from typing import Any
 
 import gymnasium as gym
@@ -19,29 +18,16 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from aq_gym import inference
-from aq_gym.envs.base import imposed_levels, infer_map, scene_of
-from aq_gym.envs.infos import STATE, UnreadInfos, blank_of, unread
+from aq_gym.envs.arguments import autoreset_mode_of, check_mode, imposed_levels, mask_of, reset_rows, seeds_of
+from aq_gym.envs.base import infer_map, scene_of
+from aq_gym.envs.infos import add_outcome, raw_state
 from aq_gym.envs.joint_devices import checked_actions, joint_action_masks
 from aq_gym.envs.single_device import single_location
-from aq_gym.episodes import Episodes, EpisodeState, Streams, streams
+from aq_gym.episodes import Episodes, EpisodeState
 from aq_gym.network import SensorNetwork
-from aq_gym.problem import Problem
-from aq_gym.rendering import RENDER_MODES, check_render_mode, render
+from aq_gym.problem import Problem, check_integer
+from aq_gym.rendering import RENDER_MODES, render
 
-_FLOAT32, _INT64, _BOOL = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.bool_)  # sooner understood than types
-_empty, _zeros, _ndarray = np.empty, np.zeros, np.ndarray  # sooner found
-
-
-_SHARED = "_all", "_blank", "_older", "_newer", "_older_told", "_newer_told", "_older_rows", "_newer_rows", "_source"
-
-
-def _sole() -> int:
-    array = np.empty(0)
-    return getrefcount(array)
-
-
-_SOLE = _sole()  # what `getrefcount` says of an array that only a local variable holds
-_KNOWN = _SOLE + 1  # and an attribute
 Step = tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
 
 
@@ -51,8 +37,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
     - ``num_envs=1``: K, how many episodes.
     - ``autoreset_mode="NextStep"``: or ``"SameStep"``, ``"Disabled"`` (Gymnasium's names, or `AutoresetMode`).
 
-    Infos are Gymnasium's vector infos: every key with a leading axis K and a mask ``_key`` beside it (in `step`'s
-    read-only where it is all true). Their arrays are made when an info is first read, of a copy of the state. Under
+    Infos are Gymnasium's vector infos: every key with a leading axis K and a mask ``_key`` beside it. Under
     ``SameStep`` the last slot's ``joint_error`` and the episode's ``average_joint_error`` are in ``final_info``.
 
     Raises:
@@ -78,8 +63,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         inference: str = "paper",
         level_noise: float = 0.0,
     ) -> None:
-        if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
-            raise ValueError(f"num_envs: expected an integer of at least 1, got {num_envs!r}")
+        num_envs = check_integer("num_envs", num_envs, 1)
         self.problem = Problem.create(
             network,
             devices,
@@ -92,8 +76,8 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
             level_noise=level_noise,
         )
         self.num_envs = num_envs
-        self.render_mode = check_render_mode(render_mode)
-        self.autoreset_mode = _autoreset_mode(autoreset_mode)
+        self.render_mode = check_mode(render_mode)
+        self.autoreset_mode = autoreset_mode_of(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self._episodes = Episodes(self.problem, num_envs, joint=self._joint, observation=observation)
         layout = self._episodes.layout
@@ -108,29 +92,6 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         self._begun = np.zeros(num_envs, np.bool_)
         self._over = np.zeros(num_envs, np.bool_)
         self._ready = self._waiting = False  # all have begun; some are over
-        self._observation_shape = (num_envs, layout.size)
-        self._ended = np.zeros(num_envs, np.int8)
-        self._share()
-
-    def _share(self) -> None:
-        """The mask of what an info tells of all episodes, in every info, and what `step` may write into again."""
-        self._all = np.ones(self.num_envs, np.bool_)
-        self._all.flags.writeable = False
-        self._blank = blank_of(self._all)
-        self._older: Any = None  # observations of the last steps but one, and of the last
-        self._newer: Any = None
-        self._older_told: Any = None  # infos, and the rows that these are made of as long as they are unread
-        self._newer_told: Any = None
-        self._older_rows: Any = None
-        self._newer_rows: Any = None
-        self._source: Streams | None = None  # of the generators
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in _SHARED}
-
-    def __setstate__(self, kept: dict[str, Any]) -> None:
-        vars(self).update(kept)
-        self._share()  # copies can be written to
 
     @property  # type: ignore[misc]
     def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
@@ -149,9 +110,8 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
             drawn = [seeding.np_random() for _ in range(self.num_envs)]
             self._generators, self._seeds = [g for g, _ in drawn], [s for _, s in drawn]
         fresh = {k: seeding.np_random(seeds[k]) for k in rows if seeds[k] is not None}  # all or none
-        if fresh:
-            # A shallow copy keeps the generators that it had; its episodes are the same.
-            self._generators, self._seeds, self._source = list(self._generators), list(self._seeds), None
+        if fresh:  # lists of its own, since a shallow copy has the same
+            self._generators, self._seeds = list(self._generators), list(self._seeds)
         for k, (generator, seed) in fresh.items():
             self._generators[k], self._seeds[k] = generator, seed
 
@@ -172,12 +132,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
             ValueError: an unknown option, a wrong number of seeds, levels or masks of a wrong shape, type or range.
         """
         k = self.num_envs
-        if seed is None or isinstance(seed, int):
-            seeds: list[int | None] = [None if seed is None else seed + i for i in range(k)]
-        else:
-            seeds = list(seed)
-        if len(seeds) != k:
-            raise ValueError(f"seed: expected one integer or {k} of them (num_envs), got {len(seeds)}")
+        seeds = seeds_of(seed, k)
         options = dict(options or {})
         rows = reset_rows(options.pop("reset_mask", None), k)
         imposed = imposed_levels(options, self.problem, k)
@@ -193,16 +148,11 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         self._begun[rows] = True
         self._over[rows] = False
         self._ready, self._waiting = True, bool(self._over.any())
-        return observation, self._raw_state(_mask(rows, k))
+        return observation, raw_state(self._episodes.state, self._episodes.action_mask(), mask_of(rows, k))
 
     def _begin(
         self, rows: NDArray[np.int64], observation: NDArray[np.float32], imposed: NDArray[np.int64] | None
     ) -> None:
-        if imposed is None and type(self)._draw_path is MultiDeviceVectorEnv._draw_path:  # else it tells them
-            if self._source is None:
-                self._source = streams(self._generators)
-            self._episodes.begin_drawn(rows, self._source, observation)
-            return
         path = self._draw_path(np.stack([self._generators[k].random(self.problem.horizon + 1) for k in rows]))
         self._episodes.begin(rows, path if imposed is None else imposed[rows], observation)
 
@@ -223,49 +173,28 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
             ValueError: an action is neither 0 nor 1.
             gymnasium.error.ResetNeeded: before `reset`, or after the end of an episode if autoreset is disabled.
         """
-        usual = type(actions) is _ndarray and actions.dtype is _INT64 and actions.shape == self._action_shape
-        strict = 1
-        if not (usual and actions.flags.carray) or self._waiting or not self._ready or self._joint:
-            actions, strict = self.check_step(actions), 0  # the kernels are compiled for such arrays
-        k, episodes, ended = self.num_envs, self._episodes, self._ended
-        # Memory that nobody has kept is written to again: it is still in the cache. Who learns keeps that of one step.
-        observation, told, rows = self._newer, self._newer_told, self._newer_rows
-        if getrefcount(observation) > _KNOWN:
-            observation, self._older = self._older, observation
-            if getrefcount(observation) > _SOLE:
-                observation = _empty(self._observation_shape, _FLOAT32)
-            self._newer = observation
-        held = getrefcount(told) > _KNOWN
-        if held:
-            self._newer_told, self._older_told = self._older_told, told
-            self._newer_rows, self._older_rows = self._older_rows, rows
-            told, rows = self._newer_told, self._newer_rows
-            held = getrefcount(told) > _KNOWN
-        if held or told.__class__ is not UnreadInfos:
-            told = self._newer_told = None  # with it go the views of its rows
-            if held or getrefcount(rows) > _KNOWN:
-                rows = self._newer_rows = episodes.blank_rows()
-            told = self._newer_told = unread()
-        rewards = _zeros(k)
-        most = episodes.direct(strict, actions, rewards, ended, observation, rows, *episodes.arguments)
+        k, episodes, over, waiting = self.num_envs, self._episodes, self._over, self._waiting
+        usual = type(actions) is np.ndarray and actions.dtype == np.int64 and actions.shape == self._action_shape
+        if not usual or waiting or not self._ready or self._joint or not actions.flags.carray:
+            actions = self.check_step(actions)
+        observation, mask = episodes.blank(), np.empty(episodes.mask_shape, np.int8)
+        rewards, ended, forced = np.zeros(k), np.zeros(k, np.int8), np.zeros(episodes.shape, np.bool_)
+        most = episodes.step(*episodes.arguments, actions, rewards, ended, forced, mask, observation)
         if most < 0:
-            checked_actions(actions, self._action_shape)  # tells which is wrong
-            raise AssertionError("an action that the kernel refuses was not refused here")
-        if most < 2 and not self._waiting:
-            told.source = episodes.row, rows, self._blank, ended.astype(_BOOL) if most else None
-            return observation, rewards, _zeros(k, _BOOL), _zeros(k, _BOOL), told
-        over, forced = self._over, episodes.forced.copy()
-        closed = ended.astype(_BOOL) if most else np.zeros(k, np.bool_)
-        terminated = ended == 2 if most == 2 else np.zeros(k, np.bool_)
-
+            self.check_step(actions)  # says which action is refused
+        terminated = ended == 2
         if self.autoreset_mode == AutoresetMode.SAME_STEP and most == 2:
-            infos = self._finish_and_begin(terminated, over, closed, forced, observation)
+            infos = self._finish_and_begin(over, ended, forced, observation)
             self._over, self._waiting = np.zeros(k, np.bool_), False
         else:
-            if self._waiting:
+            if waiting:
                 self._begin(np.flatnonzero(over), observation, None)
-            infos = self._raw_state()
-            self._add_outcome(infos, ~over if self._waiting else None, closed, terminated, forced, most)
+                mask = episodes.action_mask()
+            infos = raw_state(self._episodes.state, mask)
+            if waiting or most:
+                add_outcome(infos, episodes, ~over, ended, forced)
+            else:
+                infos["forced"], infos["_forced"] = forced, np.ones(k, np.bool_)
             self._over, self._waiting = terminated.copy(), most == 2
         return observation, rewards, terminated, np.zeros(k, np.bool_), infos
 
@@ -287,65 +216,24 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
 
     def _finish_and_begin(
         self,
-        terminated: NDArray[np.bool_],
         over: NDArray[np.bool_],
-        closed: NDArray[np.bool_],
+        ended: NDArray[np.int8],
         forced: NDArray[np.bool_],
         observation: NDArray[np.float32],
     ) -> dict[str, Any]:
-        final_info = self._raw_state(terminated)
-        self._add_outcome(final_info, terminated.copy(), terminated.copy(), terminated, forced, 2)
+        """Begin anew what is over, and put what was last known of it aside, as Gymnasium does."""
+        episodes, terminated = self._episodes, ended == 2
+        final_info = raw_state(episodes.state, episodes.action_mask(), terminated)
+        add_outcome(final_info, episodes, terminated, np.where(terminated, ended, 0), forced)
         final_obs: NDArray[Any] = np.full(self.num_envs, None, dtype=object)
         for k in np.flatnonzero(terminated):
             final_obs[k] = observation[k].copy()
         self._begin(np.flatnonzero(terminated | over), observation, None)
-        infos = self._raw_state()
-        closed = closed & ~terminated
-        self._add_outcome(
-            infos, ~(terminated | over), closed, np.zeros_like(terminated), forced, 1 if closed.any() else 0
-        )
+        infos = raw_state(episodes.state, episodes.action_mask())
+        add_outcome(infos, episodes, ~(terminated | over), np.where(terminated, 0, ended), forced)
         infos["final_obs"], infos["_final_obs"] = final_obs, terminated.copy()
         infos["final_info"], infos["_final_info"] = final_info, terminated.copy()
         return infos
-
-    def _raw_state(self, mask: NDArray[np.bool_] | None = None) -> dict[str, Any]:
-        """The raw state of all episodes, or of those in ``mask`` and zero elsewhere."""
-        told, infos = self._episodes.rows.copy(), {}
-        for key in STATE:
-            infos[key], infos["_" + key] = told[key], self._all
-            if mask is not None:
-                infos[key][~mask] = 0
-                infos["_" + key] = mask.copy()
-        return infos
-
-    def _add_outcome(
-        self,
-        infos: dict[str, Any],
-        decided: NDArray[np.bool_] | None,
-        closed: NDArray[np.bool_],
-        terminated: NDArray[np.bool_],
-        forced: NDArray[np.bool_],
-        most: int,
-    ) -> None:
-        """Add what came of the decisions: of all episodes if ``decided`` is None.
-
-        ``most`` is 2 if an episode ended, 1 if but a slot did, else 0.
-        """
-        if decided is None:
-            infos["forced"], infos["_forced"] = forced, self._all
-        elif decided.any():
-            infos["forced"], infos["_forced"] = forced & (decided[:, None] if self._joint else decided), decided
-        if most:
-            infos["joint_error"], infos["_joint_error"] = self._slot_errors(closed), closed
-        if most == 2:
-            average = np.where(terminated, self._episodes.total_error / self.problem.horizon, 0.0)
-            infos["average_joint_error"], infos["_average_joint_error"] = average, terminated.copy()
-
-    def _slot_errors(self, closed: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Of the slot that has just ended, zero elsewhere."""
-        errors = np.zeros(self.num_envs)
-        np.copyto(errors, self._episodes.slot_error, where=closed)  # sooner done than `np.where`
-        return errors
 
     def action_masks(self) -> NDArray[np.bool_]:
         """(K, 2) bool, or (K, 2M) in the joint view: the allowed actions."""
@@ -409,30 +297,3 @@ class JointDevicesVectorEnv(MultiDeviceVectorEnv):
     """K joint views (`JointDevicesEnv`); actions are (K, M)."""
 
     _joint = True
-
-
-def _autoreset_mode(mode: str | AutoresetMode) -> AutoresetMode:
-    if isinstance(mode, AutoresetMode):
-        return mode
-    for known in AutoresetMode:
-        if mode in (known.value, known.name):
-            return known
-    raise ValueError(f"autoreset_mode: expected one of {', '.join(m.value for m in AutoresetMode)}, got {mode!r}")
-
-
-def reset_rows(mask: Any, n_episodes: int) -> NDArray[np.int64]:
-    """Which episodes a ``reset_mask`` names; ValueError if it is none, or names none."""
-    if mask is None:
-        return np.arange(n_episodes)
-    is_mask = isinstance(mask, np.ndarray) and mask.shape == (n_episodes,) and mask.dtype == np.bool_
-    if not is_mask or not mask.any():
-        raise ValueError(
-            f"options['reset_mask']: expected a bool array of shape ({n_episodes},) with a True in it, got {mask!r}"
-        )
-    return np.flatnonzero(mask)
-
-
-def _mask(rows: NDArray[np.int64], n_episodes: int) -> NDArray[np.bool_]:
-    mask = np.zeros(n_episodes, np.bool_)
-    mask[rows] = True
-    return mask

@@ -42,12 +42,9 @@ def _index(problem: Problem) -> Any:
 
 
 def _optimal(problem: Problem) -> Any:
-    from baselines.dynamic_programming import solve, solve_joint
+    from baselines.exact.optimal import optimal_policy
 
-    numbers = (problem.horizon, problem.energy_budget, problem.max_sleep)
-    if problem.n_devices == 1:
-        return solve(problem.network, problem.devices[0], *numbers, **problem.options)
-    return solve_joint(problem.network, problem.devices, *numbers, **problem.options)
+    return optimal_policy(problem)
 
 
 def _pretrained(problem: Problem) -> Any:

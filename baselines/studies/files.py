@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from aq_gym.network import write_atomically
+from aq_gym.files import write_atomically
 
 
 def write_text(path: Path, text: str) -> None:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from aq_gym.datasets import sha256_of
-from baselines.paired_rollouts import available_cores
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("aq_gym", "agents", "baselines", "scripts")
 PACKAGES = ("numpy", "numba", "torch", "gymnasium", "stable_baselines3")
+_SUFFIXES = {".py", ".json", ".npz", ".csv"}
 
 
 def commit() -> str | None:
@@ -35,9 +35,6 @@ def sources() -> str:
     return digest.hexdigest()
 
 
-_SUFFIXES = {".py", ".json", ".npz", ".csv"}
-
-
 def processor() -> str:
     """The processor's model, as the operating system calls it."""
     cpuinfo = Path("/proc/cpuinfo")
@@ -52,11 +49,16 @@ def processor() -> str:
 
 
 def memory() -> float | None:
-    """Main memory [GiB]; None where the operating system does not tell."""
+    """Main memory [GiB]; None where the operating system does not say."""
     try:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
     except (AttributeError, ValueError, OSError):
         return None
+
+
+def cores() -> int:
+    """How many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _version(package: str) -> str | None:
@@ -67,7 +69,7 @@ def _version(package: str) -> str | None:
 
 
 def provenance() -> dict[str, Any]:
-    """All of it, one value a column of a CSV file; None where it cannot be told."""
+    """All of it, one value a column of a CSV file; None where it is unknown."""
     described, lock = commit(), ROOT / "requirements.lock"
     return {
         "commit": None if described is None else described.removesuffix("-dirty"),
@@ -75,7 +77,7 @@ def provenance() -> dict[str, Any]:
         "sources_sha256": sources(),
         "requirements_lock_sha256": sha256_of(lock) if lock.is_file() else None,
         "cpu": processor(),
-        "cores": available_cores(),
+        "cores": cores(),
         "memory_gib": memory(),
         "platform": platform.platform(),
         "python": platform.python_version(),
@@ -87,5 +89,5 @@ def signature(command: str) -> str:
     """A line on what printed a page: the command, the commit and the machine."""
     known = provenance()
     made = f"{known['commit']}{' with changes' if known['dirty'] else ''}"
-    cores = f"{known['cores']} core{'' if known['cores'] == 1 else 's'}"
-    return f"`{command}`, commit {made}, {cores} ({known['cpu']})."
+    count = f"{known['cores']} core{'' if known['cores'] == 1 else 's'}"
+    return f"`{command}`, commit {made}, {count} ({known['cpu']})."

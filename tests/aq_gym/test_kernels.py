@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from aq_gym import SensorNetwork, kernels
+from aq_gym import SensorNetwork
 from aq_gym.envs.joint_devices import JointDevicesEnv
 from aq_gym.envs.multi_device import MultiDeviceEnv
 from aq_gym.envs.vector import MultiDeviceVectorEnv
@@ -344,13 +344,3 @@ def test_branch_is_what_a_saved_state_would_tell(batch: MultiDeviceVectorEnv) ->
             want[k, i] = (outcome[0] - outcome[1]) * 12 if masks[k].all() else np.nan
     assert np.isnan(want).any() and not np.isnan(want).all()
     np.testing.assert_allclose(gains, want, rtol=0, atol=1e-9)
-
-
-@pytest.mark.parametrize("divides", [False, True])
-def test_either_way_to_divide_is_precise(monkeypatch: pytest.MonkeyPatch, divides: bool) -> None:
-    monkeypatch.setattr(kernels, "_DIVIDES", divides)
-    reciprocal, relative_error = kernels._reciprocal.py_func, kernels._relative_error.py_func
-    for x in np.logspace(-9, 12, 50):
-        assert reciprocal(x) == pytest.approx(1.0 / x, rel=1e-13)
-        for first in (0.0, -0.3, 1.0, 50.0):
-            assert relative_error(x, first) == pytest.approx(np.sqrt(x + first * first) / x, rel=1e-13)

@@ -10,7 +10,7 @@ from gymnasium.error import ResetNeeded
 
 from agents import DQN, DQNConfig
 from aq_gym.problem import Problem
-from baselines.control_variate import ReferenceReward
+from baselines.learners.reference_reward import ReferenceReward
 from baselines.playing import native_batch, play_problem
 from baselines.policies import Staggered, Synchronised
 

@@ -19,24 +19,17 @@ from safetensors.torch import load_file
 
 from agents import CheckpointError, DQNConfig
 from aq_gym import reference_scores
-from baselines.dqn import (
-    CHECKPOINT,
-    POLICY,
-    RECIPES,
-    VALIDATION_DECISIONS,
-    Step,
-    Training,
-    load_pretrained,
-    load_trained,
-    pretrained_ids,
-    recipe,
-    train,
-)
 from baselines.evaluation import build_policy
 from baselines.index import index_policy
+from baselines.learners.dqn import Training
+from baselines.learners.progress import Step
+from baselines.learners.recipes import RECIPES, recipe
+from baselines.learners.resumption import CHECKPOINT, POLICY
+from baselines.learners.run import train
+from baselines.learners.shipped import load_pretrained, load_trained, pretrained_ids
+from baselines.learners.validation import Validation, quick_to_evaluate
 from baselines.playing import play_problem, problem_of
 from baselines.policies import Random, Staggered
-from baselines.validation import Validation, quick_to_evaluate
 
 KWARGS: dict[str, Any] = {"devices": [0, 15], "horizon": 8, "energy_budget": 2, "max_sleep": 5, "n_levels": 4}
 ROUND = 16 * 8 * 2  # decisions
@@ -198,20 +191,24 @@ def test_steps_tell_where_training_stands(tmp_path: Path) -> None:
     assert min(s.validation_error for s in steps if s.validation_error is not None) == run.validate()
 
 
-def test_seconds_are_those_of_training_in_all(finished: Path, tmp_path: Path) -> None:
-    run = training(tmp_path)
+def test_a_limit_holds_for_a_training_and_its_resumptions_together(tmp_path: Path) -> None:
+    config = TINY.replace(improvements=0)
+    run = training(tmp_path / "parts", config)
     policy = train(run, seconds=0.0)
-    assert run.agent.decisions == ROUND, "it ends with the step in which they pass"
-    first = load_trained(tmp_path).training_seconds
+    assert run.agent.decisions == ROUND, "one round is played whatever the limit"
+    first = load_trained(tmp_path / "parts").training_seconds
     assert policy.training_seconds == run.seconds == first > 0
-    again = training(tmp_path, resume=True)
+    again = training(tmp_path / "parts", config, resume=True)
     assert again.seconds == first
     train(again, seconds=first)
-    assert again.agent.decisions == 2 * ROUND
-    last = training(tmp_path, resume=True)
+    assert again.agent.decisions == ROUND, "nothing is left of the limit"
+    last = training(tmp_path / "parts", config, resume=True)
     train(last)
-    assert load_trained(tmp_path).training_seconds == last.seconds > again.seconds > first
-    assert_same(finished, tmp_path)
+    assert load_trained(tmp_path / "parts").training_seconds == last.seconds > again.seconds == first
+    train(training(tmp_path / "whole", config))
+    one, other = (load_file(tmp_path / name / CHECKPOINT) for name in ("parts", "whole"))
+    for name, value in one.items():
+        assert name.startswith("best.") or torch.equal(value, other[name]), name  # a limit adds validations
 
 
 def test_what_is_left_can_be_played(finished: Path) -> None:
@@ -263,7 +260,7 @@ def test_a_finished_run_can_be_prolonged(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("settings", [{"input_scaling": "robust"}, {"duelling": False}])
 def test_improvements_that_could_not_be_played_are_refused_at_once(settings: dict[str, Any]) -> None:
-    with pytest.raises(TypeError, match="only a duelling network"):
+    with pytest.raises(ValueError, match="only a duelling network"):
         training(None, TINY.replace(**settings))
     training(None, TINY.replace(**settings, improvements=0))
 
@@ -373,7 +370,7 @@ def test_learns_to_beat_random_and_staggered() -> None:
 def test_guided_training_resumes_where_it_was(tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train(training(whole, GUIDED))
-    train(training(parts, GUIDED), seconds=1e-9)
+    train(training(parts, GUIDED), watch=interrupt_after(2))
     run = training(parts, GUIDED, resume=True)
     assert 0 < run.agent.decisions < GUIDED.total_decisions
     train(run)
@@ -381,7 +378,7 @@ def test_guided_training_resumes_where_it_was(tmp_path: Path) -> None:
 
 
 def test_long_problems_are_validated_on_512_episodes_and_short_ones_on_more() -> None:
-    assert training(None, validation_episodes=None).validation_episodes == VALIDATION_DECISIONS // 16
+    assert training(None, validation_episodes=None).validation_episodes == 150_000 // 16
     long = Training("MultiDevice-v0", TINY, 0, None)
     assert long.validation_episodes == 512
 
@@ -412,7 +409,7 @@ def test_other_problems_have_no_shipped_agent() -> None:
 @pytest.mark.parametrize("env_id", ["SingleDevice-v0", "TwoDevices-v0"])
 def test_disagreement_with_the_exact_action_values(env_id: str) -> None:
     watched = Validation(problem_of(env_id), 16, solvable=True)
-    gaps = watched._met("compact")[1]
+    gaps = watched._optimal_states("compact")[1]
     assert len(gaps) > 2000 and 0.1 < np.mean(gaps > 0) < 0.9
 
     class Told:

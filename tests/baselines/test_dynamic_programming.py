@@ -15,8 +15,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from aq_gym import SensorNetwork
-from baselines import dynamic_programming
 from baselines.dynamic_programming import JointSolution, Solution, evaluate_exactly, solve, solve_joint
+from baselines.exact import one_device
 
 SINGLE = (0, 60, 10, 12)
 TWO = ([0, 15], 24, 4, 8)
@@ -390,9 +390,9 @@ def test_last_slot_is_worth_its_error(pku: SensorNetwork, single: Solution) -> N
     np.testing.assert_allclose(single.action_values(60, 3, 4, 25.0, 35.0), [-asleep, -awake], rtol=1e-12)
 
 
-@pytest.mark.parametrize("table_bytes", [0, dynamic_programming.MAX_DECISION_BYTES])
+@pytest.mark.parametrize("table_bytes", [0, one_device.MAX_DECISION_BYTES])
 def test_act_takes_the_better_action(pku: SensorNetwork, monkeypatch: pytest.MonkeyPatch, table_bytes: int) -> None:
-    monkeypatch.setattr(dynamic_programming, "MAX_DECISION_BYTES", table_bytes)
+    monkeypatch.setattr(one_device, "MAX_DECISION_BYTES", table_bytes)
     solution = solve(pku, 4, 30, 5, 9)
     slot, energy, delay, record, level = random_states(pku, solution, 20_000)
     values = solution.action_values(slot, energy[:, 0], delay[:, 0], record[:, 0], level)

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from aq_gym.problem import Problem
-from baselines import index
 from baselines.evaluation import build_policy, play
-from baselines.greedy import Greedy, entry_problem
-from baselines.index import NAMES, TUNED, Budget, Index, Simulator, index_policy, tune
+from baselines.heuristics import index_tuning
+from baselines.heuristics.greedy import Greedy
+from baselines.heuristics.index import NAMES, Index, Simulator
+from baselines.heuristics.index_tuning import TUNED, Budget, index_policy, tune
+from baselines.heuristics.problems import entry_problem
 from baselines.playing import FIRST_TUNING_SEED, play_problem
-from scripts import tune_index
+from scripts import tune_greedy, tune_index
 
 MULTI = entry_problem("MultiDevice-v0")
 SMALL = Problem.create("pku2018", (0, 15), 24, 4, 8, n_levels=6)
@@ -164,7 +166,7 @@ def test_the_committed_policies_are_strong(name: str, share: float) -> None:
 
 
 def test_an_instance_without_coefficients_is_tuned_on_the_spot(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "QUICK_DECISIONS", 1_000_000)
+    monkeypatch.setattr(index_tuning, "QUICK_DECISIONS", 1_000_000)
     problem = Problem.create("pku2018", (3, 9, 21), 30, 5, 10)
     policy, seconds = build_policy("index", problem)
     assert policy.problem is problem and seconds == policy.training_seconds > 0
@@ -183,3 +185,34 @@ def test_the_script_keeps_other_ids(tmp_path: Path) -> None:
     assert ids["City-v0"] == {"kept": True}
     assert ids["TwoDevices-v0"]["budget"] == {"generations": 2, "population": 8, "episodes": 20, "step": 0.5}
     assert list(tmp_path.iterdir()) == [output]
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"ids": 3}', '{"ids": {"a": 1}}', "\x00", "[" * 100_000])
+def test_a_foreign_file_of_numbers_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "index.json"
+    path.write_text(text)
+    for script in (tune_index, tune_greedy):
+        with pytest.raises(ValueError, match=r"index\.json: expected a JSON object"):
+            script.main(script.parse(["--ids", "TwoDevices-v0", "--output", str(path)]))
+    assert path.read_text() == text
+
+
+def test_numbers_without_a_field_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_tuning, "_tuned", lambda: {"TwoDevices-v0": {"constant": 1.0}})
+    with pytest.raises(ValueError, match=r"TwoDevices-v0: coefficients is missing"):
+        index_policy(SMALL)
+    with pytest.raises(ValueError, match="constant: expected a finite number, got 'a'"):
+        Index(SMALL, "a", {})  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="coefficients: scarcity: expected a finite number"):
+        Index(SMALL, 0.0, {"scarcity": None})  # type: ignore[dict-item]
+    with pytest.raises(ValueError, match="seed: expected an integer of at least 0"):
+        tune(SMALL, TINY, seed=-1)
+    with pytest.raises(ValueError, match="no number is called scarcety"):
+        tune(SMALL, TINY, features=["scarcety"])
+
+
+def test_a_budget_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="generations: expected an integer of at least 1, got 0"):
+        tune_index.main(tune_index.parse(["--ids", "TwoDevices-v0", "--generations", "0"]))
+    with pytest.raises(ValueError, match="episodes: expected an integer of at least 1, got 0"):
+        tune_greedy.main(tune_greedy.parse(["--ids", "TwoDevices-v0", "--episodes", "0"]))

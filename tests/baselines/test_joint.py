@@ -11,8 +11,8 @@ import pytest
 import aq_gym  # noqa: F401
 from aq_gym.problem import Problem
 from baselines import InTurn, load_generalist, load_pretrained, play_problem
-from baselines.index import Index
-from baselines.policies import Random, Staggered
+from baselines.heuristics.index import Index
+from baselines.heuristics.simple import Random, Staggered
 
 PROBLEM = Problem.create("pku2018", [0, 10, 20], 12, 3, 6)
 

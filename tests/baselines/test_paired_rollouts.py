@@ -16,7 +16,8 @@ from aq_gym.episodes import Episodes
 from aq_gym.observation import COMPACT_FEATURES
 from aq_gym.problem import Problem
 from baselines.index import best_threshold
-from baselines.paired_rollouts import PairCollector, pack
+from baselines.learners.compiled import pack
+from baselines.learners.pairs import PairCollector, _doubtful
 from baselines.playing import play_problem
 from baselines.policies import Staggered
 
@@ -242,10 +243,10 @@ def test_scores_are_the_networks_at_free_decisions(problem: Problem, observation
 
 
 def test_most_points_are_where_the_policy_is_in_doubt(problem: Problem) -> None:
-    collect, rng = PairCollector(problem, points=6), np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     scores = rng.normal(size=(2_000, 48)).astype(np.float32)
     scores[:, ::7] = np.nan
-    points = collect._doubtful(scores, rng)
+    points = _doubtful(scores, 6, rng)
     assert (np.diff(points, axis=1) > 0).all() and points.shape == (2_000, 6)
     found = np.take_along_axis(scores, points, axis=1)
     assert not np.isnan(found).any()

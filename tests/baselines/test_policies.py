@@ -10,9 +10,10 @@ import pytest
 
 from aq_gym.problem import Problem
 from aq_gym.registration import ENTRIES
-from baselines.greedy import TUNED, Greedy, entry_problem, same_problem, tune, tuned_greedy
+from baselines.heuristics.greedy import TUNED, Greedy, tune, tuned_greedy
+from baselines.heuristics.problems import entry_problem, same_problem
+from baselines.heuristics.simple import Random, Staggered, Synchronised, Uniform
 from baselines.playing import FIRST_TUNING_SEED, play_problem
-from baselines.policies import Random, Staggered, Synchronised, Uniform
 
 MULTI = entry_problem("MultiDevice-v0")
 

@@ -10,9 +10,9 @@ import pytest
 
 from aq_gym.problem import Problem
 from baselines.dynamic_programming import solve
-from baselines.index import Index
+from baselines.heuristics.index import Index
+from baselines.heuristics.rollout import Rollout
 from baselines.playing import play_problem
-from baselines.rollout import Rollout
 
 SMALL: dict[str, Any] = {"network": "pku2018", "devices": [0], "horizon": 12, "energy_budget": 3, "max_sleep": 5}
 NUMBERS = (12, 3, 5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,11 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
 
 from baselines import play_problem
+from baselines.learners.sb3_env import SB3VecEnv
+from baselines.learners.sb3_policy import ALGORITHMS, CARD, MODEL, SB3Policy
+from baselines.learners.sb3_settings import hyperparameters, overridden
+from baselines.learners.sb3_training import _Watcher, train
 from baselines.playing import FIRST_TUNING_SEED
-from baselines.sb3 import ALGORITHMS, CARD, MODEL, SB3Policy, SB3VecEnv, hyperparameters, train
 
 pytestmark = pytest.mark.xdist_group("sb3")
 Capture = pytest.CaptureFixture[str]
@@ -154,7 +158,9 @@ def test_joint_ids(tmp_path: Path) -> None:
     problem = SB3VecEnv("JointDevices-v0", 1, **TINY).native.problem
     assert play_problem(policy, problem, 4, 0).forced == 0
     with pytest.raises(ValueError, match="dqn cannot decide for all devices"):
-        train("dqn", "JointDevices-v0", tmp_path, **options, **TINY)
+        train("dqn", "JointDevices-v0", tmp_path / "dqn", **options, **TINY)
+    trained = train("ppo", "JointDevices-v0", tmp_path / "ppo", overrides=SMALL["ppo"], **options, **TINY)
+    assert play_problem(trained, problem, 4, 0).decisions == 4 * 8 * 5
 
 
 def test_sb3s_evaluation_agrees_with_ours(tmp_path: Path) -> None:
@@ -176,7 +182,7 @@ def test_ctrl_c_keeps_the_best_so_far(tmp_path: Path, monkeypatch: pytest.Monkey
             raise KeyboardInterrupt
         return True
 
-    monkeypatch.setattr("baselines.sb3._Validation._on_step", press)
+    monkeypatch.setattr(_Watcher, "_on_step", press)
     options: dict[str, Any] = {"steps": 1000, "validation_episodes": 4, "progress": False, "overrides": SMALL["ppo"]}
     policy = train("ppo", "TwoDevices-v0", tmp_path, **options, **TINY)
     assert (
@@ -184,6 +190,32 @@ def test_ctrl_c_keeps_the_best_so_far(tmp_path: Path, monkeypatch: pytest.Monkey
         and "interrupted after 100 decisions" in capsys.readouterr().out
     )
     assert not list(tmp_path.glob("partial-*"))
+
+
+def test_a_used_folder_is_refused_and_damage_is_named(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"validations": 1, "validation_episodes": 4, "progress": False, "seed": 123_456_789}
+    train("ppo", "TwoDevices-v0", tmp_path, steps=160, overrides=SMALL["ppo"], **options, **TINY)
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("*.*")}
+    with pytest.raises(ValueError, match="holds a training: --folder names another place"):
+        train("ppo", "TwoDevices-v0", tmp_path, steps=160, overrides=SMALL["ppo"], **options, **TINY)
+    assert before == {path.name: path.read_bytes() for path in tmp_path.glob("*.*")}
+    (tmp_path / MODEL).write_bytes(before[MODEL][:-100])
+    with pytest.raises(ValueError, match=r"model\.zip or vecnormalize\.pkl is damaged"):
+        SB3Policy.load(tmp_path)
+    (tmp_path / CARD).write_text("[1]")
+    with pytest.raises(ValueError, match=r"card\.json: damaged"):
+        SB3Policy.load(tmp_path)
+
+
+def test_a_failed_save_names_the_file_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    options: dict[str, Any] = {"validations": 1, "validation_episodes": 4, "progress": False}
+    with pytest.raises(OSError, match=r"could not be written.*model\.zip"):
+        train("ppo", "TwoDevices-v0", tmp_path, steps=160, overrides=SMALL["ppo"], **options, **TINY)
+    assert not [path for path in tmp_path.iterdir() if "model" in path.name or "card" in path.name]
 
 
 def test_time_limit(tmp_path: Path) -> None:
@@ -204,7 +236,22 @@ def test_refusals(tmp_path: Path) -> None:
         train("ppo", "TwoDevices-v0", tmp_path, overrides={"gama": 1})
     with pytest.raises(ValueError, match=r"overrides\['model'\]: expected dict like .*, got 3"):
         train("ppo", "TwoDevices-v0", tmp_path, overrides={"model": 3})
-    with pytest.raises(FileNotFoundError, match=r"card\.json is missing"):
+    for model, expected in (
+        ({"foo": 1}, "ppo takes no 'foo'; it takes learning_rate"),
+        ({"gamma": 2.0}, "'gamma'.*from 0 to 1, got 2.0"),
+        ({"n_steps": 0}, "'n_steps'.*at least 1, got 0"),
+        ({"learning_rate": math.nan}, "'learning_rate'.*finite"),
+        ({"batch_size": "many"}, "'batch_size'.*integer"),
+    ):
+        with pytest.raises(ValueError, match=expected):
+            overridden("ppo", {"model": model})
+    with pytest.raises(ValueError, match=r"overrides\['n_envs'\].*at least 1"):
+        overridden("ppo", {"n_envs": 0})
+    with pytest.raises(ValueError, match="does not work with these settings"):
+        train("ppo", "TwoDevices-v0", tmp_path, overrides={"policy_kwargs": {"shape": 3}}, **TINY)
+    with pytest.raises(ValueError, match="seed: expected an integer of at least 0, got -1"):
+        train("ppo", "TwoDevices-v0", tmp_path, seed=-1, **TINY)
+    with pytest.raises(FileNotFoundError, match=r"card\.json is missing: expected a folder that scripts.train_sb3"):
         SB3Policy.load(tmp_path)
     assert not (tmp_path / MODEL).exists()
 

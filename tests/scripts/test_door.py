@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from scripts.door import TRACEBACK, enter, json_object
+from scripts.command import TRACEBACK, check_arguments, enter, json_object, positive_seconds
 
 
 def parse(arguments: object) -> argparse.Namespace:
     return argparse.Namespace()
 
 
-@pytest.mark.parametrize("error", [ValueError("horizon: expected more"), FileNotFoundError("/x: no such file")])
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """A command leaves its signals' handlers behind: its process ends."""
+    before = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
+    yield
+    for number, handler in before:
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("horizon: expected more"), FileNotFoundError("/x: no such file"), OverflowError("too large")]
+)
 def test_a_line_and_status_2(
     error: Exception, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -28,6 +45,54 @@ def test_a_line_and_status_2(
     monkeypatch.setenv(TRACEBACK, "1")
     with pytest.raises(type(error)):
         enter(main, parse)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+        (BrokenPipeError(), 141, ""),
+        (MemoryError("Unable to allocate"), 2, "error: not enough memory"),
+        (ValueError("two\n  lines"), 2, "error: two lines\n"),
+    ],
+)
+def test_other_ends(
+    error: BaseException, status: int, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def main(args: argparse.Namespace) -> None:
+        raise error
+
+    monkeypatch.delenv(TRACEBACK, raising=False)
+    with pytest.raises(SystemExit) as end:
+        enter(main, parse)
+    assert end.value.code == status and capsys.readouterr().err.startswith(said)
+
+
+def test_sigterm_ends_like_ctrl_c(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        enter(lambda args: os.kill(os.getpid(), signal.SIGTERM), parse)
+    assert end.value.code == 130 and capsys.readouterr().err == "interrupted\n"
+
+
+@pytest.mark.parametrize("stdout", ["closed", "full"])
+def test_results_that_nobody_can_read_are_no_traceback(stdout: str, root: Path) -> None:
+    code = "from scripts.command import enter; enter(lambda args: print('x' * 100_000), lambda given: None)"
+    reader, writer = os.pipe()
+    os.close(reader)
+    target = os.fdopen(writer, "w") if stdout == "closed" else open("/dev/full", "w")  # noqa: SIM115
+    with target:
+        run = subprocess.run([sys.executable, "-c", code], stdout=target, stderr=subprocess.PIPE, text=True, cwd=root)
+    assert run.returncode == {"closed": 141, "full": 2}[stdout]
+    assert "Traceback" not in run.stderr and "Exception ignored" not in run.stderr
+
+
+def test_arguments() -> None:
+    assert positive_seconds("2.5") == 2.5 and positive_seconds("inf") == float("inf")
+    for text in ("-1", "nan", "soon"):
+        with pytest.raises(argparse.ArgumentTypeError, match="number of seconds, at least 0"):
+            positive_seconds(text)
+    with pytest.raises(ValueError, match="--env-kwargs: seed is no argument of an environment"):
+        check_arguments("--env-kwargs", {"horizon": 3, "seed": 1}, lambda env_id, seed: None)
 
 
 def test_our_own_mistakes_keep_their_traceback() -> None:

@@ -14,18 +14,18 @@ import pytest
 from agents import DQNConfig
 from aq_gym.placement import Fitness
 from baselines.dynamic_programming import solve
+from baselines.studies.speed import against, growth, learning, placement, report, solvers, start_up
+from baselines.studies.speed.comparison import Comparison, for_seconds, timed
 from scripts import measure_speed
-from scripts.speed import environments, growth, learning, placement, solvers
-from scripts.speed.contest import Contest, for_seconds, timed
 
 
-def test_a_contest_is_settled_within_each_turn() -> None:
+def test_ratios_are_taken_within_each_turn() -> None:
     ours, theirs = iter([2.0, 30.0, 4.0]), iter([1.0, 10.0, 1.0])
-    found = Contest("a", "b/s", lambda: next(ours), "c", lambda: next(theirs), 2.5).run(3)
+    found = Comparison("a", "b/s", lambda: next(ours), "c", lambda: next(theirs), 2.5).run(3)
     assert (found["ratio"], found["least"], found["most"]) == (3.0, 2.0, 4.0)
     assert (found["ours"], found["theirs"], found["rounds"]) == (4.0, 1.0, 3)
-    assert measure_speed.row(found)["met"] == "yes"
-    assert measure_speed.row(found | {"goal": 3.5})["met"] == "no"
+    assert report.row(found)["reached"] == "yes"
+    assert report.row(found | {"goal": 3.5})["reached"] == "no"
 
 
 def test_rates_count_all_the_work() -> None:
@@ -50,10 +50,10 @@ def test_quantecon_agrees_with_ours() -> None:
 
 
 def test_the_numpy_fitness_agrees_with_ours() -> None:
-    told = placement.instance()
+    given = placement.instance()
     sets = np.array([[0, 6, 12, 18, 24], [1, 2, 3, 4, 29]])
-    want = [placement.numpy_fitness(*told, places) for places in sets]
-    np.testing.assert_allclose(Fitness(*told, threads=1)(sets), want, rtol=1e-12)
+    want = [placement.numpy_fitness(*given, places) for places in sets]
+    np.testing.assert_allclose(Fitness(*given, threads=1)(sets), want, rtol=1e-12)
 
 
 def test_pymoo_searches_with_that_fitness() -> None:
@@ -71,21 +71,21 @@ def test_exponents_are_fitted_to_the_largest_sizes() -> None:
 def test_writes_every_measurement(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def few() -> Iterator[Contest]:
-        yield Contest("solved", "1/s", lambda: 4.0, "peer", lambda: 2.0)
+    def few() -> Iterator[Comparison]:
+        yield Comparison("solved", "1/s", lambda: 4.0, "peer", lambda: 2.0)
 
     def large() -> list[dict[str, Any]]:
         return [{"what": "large", "seconds": 1.0, "gib": 0.1}]
 
     def curve(seconds: float) -> Iterator[growth.Curve]:
-        yield growth.Curve("batch", "s", (1, 2, 4), lambda k: environments.kernel(k, seconds)() ** -1)
+        yield growth.Curve("batch", "s", (1, 2, 4), lambda k: growth._decision(k, seconds))
 
-    monkeypatch.setattr(measure_speed, "start_up", lambda: [0.02, 3.0, 0.4])  # compiling anew takes seconds
-    monkeypatch.setattr(solvers, "contests", few)
-    monkeypatch.setattr(measure_speed, "measure_large", large)
+    monkeypatch.setattr(start_up, "start_up", lambda: [0.02, 3.0, 0.4])  # compiling anew takes seconds
+    monkeypatch.setattr(solvers, "comparisons", few)
+    monkeypatch.setattr(report, "measure_large", large)
     monkeypatch.setattr(growth, "curves", curve)
-    monkeypatch.setattr(learning, "contests", lambda decisions, seconds, seeds: iter(()))
-    monkeypatch.setattr(placement, "contests", few)
+    monkeypatch.setattr(learning, "comparisons", lambda decisions, seconds, seeds: iter(()))
+    monkeypatch.setattr(placement, "comparisons", few)
     output, page = tmp_path / "new" / "speed.csv", tmp_path / "speed.md"
     tiny = ["--rounds=1", "--seconds=0", "--start-rounds=1", f"--output={output}", f"--markdown={page}"]
     measure_speed.main(measure_speed.parse(tiny))
@@ -116,9 +116,9 @@ def test_a_race_to_the_same_error(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     monkeypatch.setattr(learning, "recipe", lambda env_id, seconds=0.0: {"config": "default", "settings": settings})
     monkeypatch.setattr(learning, "VALIDATION_EPISODES", 4)
     monkeypatch.setattr(learning, "EVALUATION_EPISODES", 4)
-    contest = learning.reach(0.3, [0])  # of PPO: it has hardly begun, and any sensible policy is as good
-    found = contest.run(5)
-    assert (found["rounds"], contest.goal) == (1, 10.0)
+    race = learning.reach(0.3, [0])  # of PPO: it has hardly begun, and any sensible policy is as good
+    found = race.run(5)
+    assert (found["rounds"], race.goal) == (1, 10.0)
     assert found["theirs"] > 0 and found["ours"] >= 0
     assert "4 evaluation episodes" in capsys.readouterr().out
 
@@ -133,5 +133,32 @@ def test_a_dqn_is_stopped_where_it_is_good_enough(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.slow
 def test_both_learners_run() -> None:
-    for contest in learning.contests(200):
-        assert contest.run(1)["ratio"] > 0
+    for comparison in learning.comparisons(200):
+        assert comparison.run(1)["ratio"] > 0
+
+
+def test_a_checkout_is_measured_beside_another(
+    tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start_up, "FIRST_USE", "import aq_gym")  # the real one compiles for seconds
+    output = tmp_path / "speed.csv"
+    given = ["--against", str(root), "--rounds=1", "--seconds=0", "--start-rounds=1", "--output", str(output)]
+    measure_speed.main(measure_speed.parse([*given, "--measurements", "gym.make"]))
+    with output.open(newline="") as file:
+        rows = {row["what"]: row for row in csv.DictReader(file)}
+    assert list(rows) == ["gym.make", *start_up.WHAT]
+    assert all(float(row["new"]) > 0 and 0.01 < float(row["ratio"]) < 100 for row in rows.values())
+    assert "above 1 the new one is faster" in capsys.readouterr().out
+
+
+def test_ratios_against_are_above_one_where_new_is_faster() -> None:
+    rates, seconds = np.array([[30.0, 10.0], [20.0, 10.0], [10.0, 10.0]]), np.array([[0.5, 2.0]])
+    found = against._row("a", "b/s", rates)
+    assert (found["ratio"], found["least"], found["most"]) == (2.0, 1.0, 3.0)
+    assert against._row("a", "s", seconds)["ratio"] == 4.0
+    assert report.against_row({"what": "a", "reason": "lacks it"})["unit"] == "lacks it"
+
+
+def test_a_folder_without_a_checkout_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is no checkout of this project"):
+        list(against.compare(tmp_path, ["gym.make"], 1, 0.0, 0))

@@ -88,9 +88,9 @@ def test_nonsense_is_refused() -> None:
     env.reset(seed=0)
     with pytest.raises(ValueError, match=r"action"):
         env.step([0])
-    before = [part.get_state().arrays.clock.tolist() for part in env.envs]
+    before = [part.get_state().arrays.episode.tolist() for part in env.envs]
     with pytest.raises(ValueError, match=r"action"):
         env.step([0, 1, 2])
-    assert [part.get_state().arrays.clock.tolist() for part in env.envs] == before, "none of them moved"
+    assert [part.get_state().arrays.episode.tolist() for part in env.envs] == before, "none of them moved"
     with pytest.raises(ResetNeeded, match="reset_mask leaves episode 1 out"):
         MixedInstancesVectorEnv(PROBLEMS).reset(options={"reset_mask": np.array([True, False, True])})

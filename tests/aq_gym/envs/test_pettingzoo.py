@@ -67,7 +67,7 @@ def test_the_same_decisions_earn_the_same(seed: int) -> None:
             np.testing.assert_array_equal(told["action_mask"], info["action_mask"])
             assert told["action_mask"].dtype == np.int8
             assert (terminated, truncated) == (False, False)
-            assert told.get("forced") == forced.get(agent)
+            assert told.get("forced") == forced.get(agent, False)
             assert told["level"] == info["level"]
             earned[agent] += reward
             action = int(rng.integers(2))
@@ -175,3 +175,25 @@ def test_observations_are_copies() -> None:
     env.observe("device_0")[:] = 9
     env.state()[:] = 9
     np.testing.assert_array_equal(env.observe("device_2"), want)
+
+
+def test_before_the_first_reset_every_question_says_so() -> None:
+    aec = view.env(devices=[0, 3], horizon=3, energy_budget=2, max_sleep=4)
+    for ask in (aec.last, aec.state, lambda: aec.observe("device_0"), lambda: aec.step(0)):
+        with pytest.raises(ResetNeeded, match="reset"):
+            ask()
+    aec.reset(seed=0)
+    with pytest.raises(ValueError, match=r"agent: expected one of device_0, device_1, got 'device_9'"):
+        aec.observe("device_9")
+
+
+def test_an_agents_info_has_the_same_keys_all_along() -> None:
+    """TorchRL's wrapper cannot take others."""
+    aec = view.env(devices=[0, 3], horizon=3, energy_budget=2, max_sleep=4)
+    aec.reset(seed=0)
+    first = set(aec.infos["device_0"])
+    assert {"forced", "joint_error", "average_joint_error", "action_mask"} <= first
+    while not any(aec.terminations.values()):
+        aec.step(0)
+        assert all(set(aec.infos[agent]) == first for agent in aec.agents)
+    assert aec.infos["device_1"]["average_joint_error"] > 0

@@ -16,7 +16,7 @@ Rate = Callable[[], float]
 
 
 @dataclass(frozen=True)
-class Contest:
+class Comparison:
     """Our way and another's. ``goal``: the least ratio of the rates that we want."""
 
     what: str

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import NamedTuple
+from io import BytesIO
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from baselines.dynamic_programming import solve
-from scripts.files import pyplot, save_figure
-from scripts.speed.contest import Rate
-from scripts.speed.environments import kernel
-from scripts.speed.solvers import banded
+from baselines.studies.speed.environments import MULTI, vector
+from baselines.studies.speed.solvers import banded
 
 
 class Curve(NamedTuple):
@@ -27,8 +26,9 @@ class Curve(NamedTuple):
     tail: int = 3  # largest sizes that the exponent is fitted to
 
 
-def _inverse(rate: Rate) -> float:
-    return 1.0 / rate()
+def _decision(count: int, seconds: float, **kwargs: Any) -> float:
+    """Seconds of a decision in a batch."""
+    return 1.0 / vector(MULTI, "vector_entry_point", count, seconds, **kwargs)()
 
 
 def _solving(levels: int, horizon: int = 72, budget: int = 12, sleep: int = 12) -> float:
@@ -48,15 +48,15 @@ def curves(seconds: float) -> Iterator[Curve]:
         "locations N",
         "s per decision",
         (30, 100, 300, 1000, 3000),
-        lambda n: _inverse(kernel(16, seconds, network=city(n), devices=tuple(range(5)))),
+        lambda n: _decision(16, seconds, network=city(n), devices=list(range(5))),
     )
     yield Curve(
         "devices M",
         "s per decision",
         (5, 10, 30, 100, 300),
-        lambda m: _inverse(kernel(16, seconds, network=city(300), devices=tuple(range(m)), horizon=12)),
+        lambda m: _decision(16, seconds, network=city(300), devices=list(range(m)), horizon=12),
     )
-    yield Curve("batch", "s per decision", (1, 4, 16, 64, 256, 1024, 4096, 16384), lambda k: _inverse(kernel(k, 0.0)))
+    yield Curve("batch", "s per decision", (1, 4, 16, 64, 256, 1024, 4096, 16384), lambda k: _decision(k, 0.0))
     yield Curve("levels E", "s", (10, 20, 40, 80), lambda n: _solving(n))
     yield Curve("slots T", "s", (36, 72, 144, 288), lambda t: _solving(30, horizon=t, budget=-(-t // 12)))
     yield Curve("sensings B", "s", (12, 24, 48, 96), lambda b: _solving(30, budget=b))
@@ -72,18 +72,20 @@ def measure(curve: Curve, rounds: int) -> tuple[pd.DataFrame, float]:
     return table.assign(exponent=exponent, rounds=rounds), exponent
 
 
-def draw(path: Path, table: pd.DataFrame) -> None:
-    """One panel a curve, both axes logarithmic."""
-    plt = pyplot()
+def draw(table: pd.DataFrame) -> bytes:
+    """A PNG with one panel a curve, both axes logarithmic."""
     names = list(dict.fromkeys(table["curve"]))
-    figure, axes = plt.subplots(2, -(-len(names) // 2), figsize=(14, 6), constrained_layout=True)
-    for axis, name in zip(axes.flat, names, strict=False):
+    figure = Figure(figsize=(14, 6), constrained_layout=True)
+    axes = figure.subplots(2, -(-len(names) // 2), squeeze=False).flat
+    for axis, name in zip(axes, names, strict=False):
         rows = table[table["curve"] == name]
         axis.loglog(rows["size"], rows["cost"], "o-")
         axis.set(xlabel=name, ylabel=rows["unit"].iloc[0], title=f"grows as the power {rows['exponent'].iloc[0]:.2f}")
         axis.set_xticks(rows["size"], [f"{size:,}" for size in rows["size"]], rotation=45)
         axis.minorticks_off()
         axis.grid(alpha=0.3)
-    for axis in axes.flat[len(names) :]:
+    for axis in axes[len(names) :]:
         axis.set_visible(False)
-    save_figure(path, figure)
+    picture = BytesIO()
+    figure.savefig(picture, format="png", dpi=130)
+    return picture.getvalue()

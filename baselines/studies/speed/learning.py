@@ -16,15 +16,15 @@ from agents import DQNConfig
 from baselines import sb3
 from baselines.dqn import Guide, Training, recipe, train
 from baselines.evaluation import evaluate
-from baselines.greedy import entry_problem
-from scripts.speed.contest import Contest, Rate, named
+from baselines.heuristics.problems import entry_problem
+from baselines.studies.speed.comparison import Comparison, Rate, named
 
 ENV, BATCH, EVERY = "MultiDevice-v0", 32, 4  # SB3's defaults: a minibatch of 32 every fourth decision
 N_ENVIRONMENTS = 64
 BEST, ROLLOUTS = "ppo", 2  # the best of SB3's agents on that id; it is validated after so many of its rollouts
 VALIDATION_EPISODES, EVALUATION_EPISODES = 512, 4_000
 OURS = 0.05  # of the other's time, for which our recipe is asked
-SHARES = (0.25, 0.5, 1.0)  # of the other's time: which errors to tell the times of
+SHARES = (0.25, 0.5, 1.0)  # of the other's time: for which errors the times are printed
 
 
 def ours(decisions: int) -> Rate:
@@ -164,7 +164,7 @@ def _interval(row: dict[str, Any], name: str, form: str) -> str:
     return f"{row[name]:{form}} [{row[f'{name}_low']:{form}}, {row[f'{name}_high']:{form}}]"
 
 
-def reach(seconds: float, seeds: Sequence[int]) -> Contest:
+def reach(seconds: float, seeds: Sequence[int]) -> Comparison:
     """Who is sooner as good: trainings a second up to the least validated error of SB3's best agent.
 
     One race a seed, run here: the error is known only then. What both sides compile is compiled before. Ours has the
@@ -176,7 +176,7 @@ def reach(seconds: float, seeds: Sequence[int]) -> Contest:
     train_ours(config.replace(improvements=2, pairs=64, pair_updates=2, value_updates=2), 0, math.inf, 0.0)
     races = [race(config, seed, seconds) for seed in seeds]
     errors = " and ".join(f"{x.error:.2f}" for x in races)
-    return Contest(
+    return Comparison(
         f"training on {ENV} to the least joint error of the peer in {seconds:g} s: {errors} µg/m³; one round a seed",
         "times/s",
         iter([1.0 / x.ours for x in races]).__next__,
@@ -187,15 +187,15 @@ def reach(seconds: float, seeds: Sequence[int]) -> Contest:
     )
 
 
-def contests(decisions: int, seconds: float = 0.0, seeds: Sequence[int] = (0,)) -> Iterator[Contest]:
+def comparisons(decisions: int, seconds: float = 0.0, seeds: Sequence[int] = (0,)) -> Iterator[Comparison]:
     """Decisions of training a second; and with ``seconds`` of the peer's training, the time to the same error."""
-    yield Contest(
+    yield Comparison(
         f"DQN training on {ENV}, batch {BATCH}, an update every {EVERY} decisions",
         "decisions/s",
         ours(decisions * 4),
         f"{named('stable-baselines3')} DQN",
         theirs(decisions),
-        3.0,
+        2.0,
     )
     if seconds:
         yield reach(seconds, seeds)

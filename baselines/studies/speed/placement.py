@@ -13,7 +13,7 @@ from aq_gym import SensorNetwork, inference
 from aq_gym.placement import Fitness, level_path
 from aq_gym.placement.search import random_sets
 from aq_gym.schedules import staggered
-from scripts.speed.contest import Contest, Rate, named, peer, timed
+from baselines.studies.speed.comparison import Comparison, Rate, named, peer, timed
 
 DEVICES, SLOTS = 5, 1_000
 
@@ -33,7 +33,7 @@ def numpy_fitness(network: SensorNetwork, schedule: NDArray[np.bool_], path: NDA
     return float(inference.joint_error(network, np.sort(places), delay, record, path[1:]).mean())
 
 
-def pymoo_rate(told: tuple[Any, ...], evaluations: int) -> Rate:
+def pymoo_rate(given: tuple[Any, ...], evaluations: int) -> Rate:
     """Evaluations a second of pymoo's genetic algorithm."""
     from pymoo.algorithms.soo.nonconvex.ga import GA
     from pymoo.core.problem import ElementwiseProblem
@@ -45,13 +45,13 @@ def pymoo_rate(told: tuple[Any, ...], evaluations: int) -> Rate:
 
     class Sets(ElementwiseProblem):  # type: ignore[misc]
         def __init__(self) -> None:
-            super().__init__(n_var=DEVICES, n_obj=1, xl=0, xu=told[0].n_locations - 1, vtype=int)
+            super().__init__(n_var=DEVICES, n_obj=1, xl=0, xu=given[0].n_locations - 1, vtype=int)
 
         def _evaluate(self, x: Any, out: dict[str, Any]) -> None:
             places = np.unique(np.asarray(x, dtype=np.int64))
             out["F"] = 1e6  # a location twice
             if places.size == DEVICES:
-                out["F"] = numpy_fitness(*told, places)
+                out["F"] = numpy_fitness(*given, places)
                 evaluated.append(out["F"])
 
     evaluated: list[float] = []
@@ -71,20 +71,20 @@ def pymoo_rate(told: tuple[Any, ...], evaluations: int) -> Rate:
     return rate
 
 
-def contests() -> Iterator[Contest]:
+def comparisons() -> Iterator[Comparison]:
     """Evaluations of sets a second, on one thread."""
-    told = instance()
-    network, schedule, path = told
+    given = instance()
+    network, schedule, path = given
     fitness = Fitness(network, schedule, path, threads=1)
     sets = random_sets(network.n_locations, DEVICES, 2_000, np.random.default_rng(0))
-    if abs(fitness(sets[:1])[0] - numpy_fitness(*told, sets[0])) > 1e-9:
+    if abs(fitness(sets[:1])[0] - numpy_fitness(*given, sets[0])) > 1e-9:
         raise AssertionError("our fitness and NumPy's differ")
     if peer("pymoo"):
-        yield Contest(
+        yield Comparison(
             f"placement, N=30 M={DEVICES} T={SLOTS:,}",
             "evaluations/s",
             timed(lambda: fitness(sets), len(sets)),
             f"{named('pymoo')} GA, fitness in NumPy",
-            pymoo_rate(told, 200),
-            50.0,
+            pymoo_rate(given, 200),
+            40.0,
         )

@@ -1,0 +1,113 @@
+"""What `make`, `reset` and their options may be given: checked before anything is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
+
+from aq_gym.problem import Problem
+from aq_gym.rendering import RENDER_MODES
+
+
+def check_mode(render_mode: str | None) -> str | None:
+    """The render mode, if there is one of that name; what it needs is looked for by `render`.
+
+    Raises:
+        ValueError: unknown mode.
+    """
+    if render_mode is not None and render_mode not in RENDER_MODES:
+        raise ValueError(f"render_mode: expected one of {', '.join(RENDER_MODES)}, got {render_mode!r}")
+    return render_mode
+
+
+def autoreset_mode_of(mode: str | AutoresetMode) -> AutoresetMode:
+    """The autoreset mode of a name.
+
+    Raises:
+        ValueError: none of Gymnasium's.
+    """
+    if isinstance(mode, AutoresetMode):
+        return mode
+    for known in AutoresetMode:
+        if mode in (known.value, known.name):
+            return known
+    raise ValueError(f"autoreset_mode: expected one of {', '.join(m.value for m in AutoresetMode)}, got {mode!r}")
+
+
+def seeds_of(seed: Any, n_episodes: int) -> list[int | None]:
+    """The seed of each episode: s + k of an integer s, else those in the list.
+
+    Raises:
+        ValueError: no integer, no list of integers and None, or a list of another length.
+    """
+    expected = f"seed: expected one integer or {n_episodes} of them (num_envs)"
+    if seed is None:
+        return [None] * n_episodes
+    if isinstance(seed, int | np.integer) and not isinstance(seed, bool):
+        return [int(seed) + k for k in range(n_episodes)]
+    if not isinstance(seed, (Sequence, np.ndarray)) or isinstance(seed, (str, bytes)) or np.ndim(seed) == 0:
+        raise ValueError(f"{expected}, got {type(seed).__name__} {seed!r}")
+    if len(seed) != n_episodes:
+        raise ValueError(f"{expected}, got {len(seed)}")
+    for k, each in enumerate(seed):
+        if each is not None and (isinstance(each, bool) or not isinstance(each, Integral)):
+            raise ValueError(f"{expected}; seed[{k}] is {type(each).__name__} {each!r}")
+    return [None if each is None else int(each) for each in seed]
+
+
+def reset_rows(mask: Any, n_episodes: int) -> NDArray[np.int64]:
+    """Which episodes a ``reset_mask`` names; ValueError if it is none, or names none."""
+    if mask is None:
+        return np.arange(n_episodes)
+    is_mask = isinstance(mask, np.ndarray) and mask.shape == (n_episodes,) and mask.dtype == np.bool_
+    if not is_mask or not mask.any():
+        raise ValueError(
+            f"options['reset_mask']: expected a bool array of shape ({n_episodes},) with a True in it, got {mask!r}"
+        )
+    return np.flatnonzero(mask)
+
+
+def mask_of(rows: NDArray[np.int64], n_episodes: int) -> NDArray[np.bool_]:
+    """(K,) whether an episode is among the rows."""
+    mask = np.zeros(n_episodes, np.bool_)
+    mask[rows] = True
+    return mask
+
+
+def imposed_levels(options: dict[str, Any] | None, problem: Problem, n_episodes: int) -> NDArray[np.int64] | None:
+    """The level indices that `reset`'s options impose, (n_episodes, T + 1), or None.
+
+    Raises:
+        ValueError: an unknown option, or levels of a wrong shape, type or range.
+    """
+    if not options:
+        return None
+    unknown = set(options) - {"levels"}
+    if unknown:
+        raise ValueError(
+            f"options: unknown {', '.join(sorted(map(repr, unknown)))}; known: 'levels', a path of level indices"
+        )
+    length, top = problem.horizon + 1, problem.network.n_levels - 1
+    try:
+        path = np.asarray(options["levels"])
+    except ValueError as error:
+        raise ValueError(f"options['levels']: expected {length} level indices, got a ragged list") from error
+    if path.dtype.kind not in "iu":
+        raise ValueError(f"options['levels']: expected integer indices into the {top + 1} levels, got {path.dtype}")
+    shapes = {(length,)} if n_episodes == 1 else {(length,), (n_episodes, length)}
+    if path.shape not in shapes:
+        raise ValueError(
+            f"options['levels']: expected {length} indices (slots 0 to {length - 1})"
+            + (f", or ({n_episodes}, {length})" if n_episodes > 1 else "")
+            + f", got shape {path.shape}"
+        )
+    outside = np.argwhere((path < 0) | (path > top))
+    if len(outside):
+        where = tuple(outside[0])
+        raise ValueError(f"options['levels']{list(map(int, where))}: index {path[where]} is outside 0..{top}")
+    return np.broadcast_to(path.astype(np.int64), (n_episodes, length))

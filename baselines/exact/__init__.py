@@ -1,0 +1,7 @@
+"""Exact dynamic programming: optimal policies, and the exact error of any policy, where the instance allows it.
+
+Values are undiscounted sums of rewards [µg/m³], hence minus slots times the error. The files, from the bottom up:
+`compiled` (numba and threads), `states` (checks of states), `errors` (the cost of a slot, as tables), `chain` (one slot
+of optimal stopping, backwards in time), `single_induction` and `one_device`, `layout`, `joint_induction` and
+`several_devices`, and `evaluation`.
+"""

@@ -1,0 +1,38 @@
+"""How the exact solvers are compiled and spread over threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numba
+import numpy as np
+
+_FASTMATH = {"contract", "reassoc", "nsz", "arcp"}  # not "nnan" or "ninf": -inf marks forbidden actions
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """`numba.njit` without the interpreter's lock, cached on disk where a folder can be written."""
+    options: dict[str, Any] = {"nogil": True, "fastmath": _FASTMATH, "error_model": "numpy"}
+    try:
+        return numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # no folder for the cache
+        return numba.njit(**options)(function)
+
+
+def n_threads() -> int:
+    """How many threads numba may use."""
+    return int(vars(numba.config)["NUMBA_NUM_THREADS"])
+
+
+def in_threads(work: Callable[[int, int], Any], count: int, least: int = 1) -> None:
+    """Call `work(begin, end)` on parts of range(count), side by side; a part has about `least` items or more."""
+    threads = n_threads()
+    parts = 1 if threads == 1 else min(4 * threads, -(-count // least))
+    if parts <= 1:
+        work(0, count)
+        return
+    edges = np.linspace(0, count, parts + 1).astype(np.int64).tolist()
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, edges[:-1], edges[1:]))  # list: raises what a thread raised

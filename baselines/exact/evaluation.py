@@ -1,0 +1,191 @@
+"""The exact error of any policy: the distribution of the states that it reaches, decision by decision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aq_gym.episodes import Episodes
+from aq_gym.problem import Problem
+from baselines.exact.errors import cell_errors, delay_and_record, n_cells
+from baselines.exact.several_devices import MAX_BYTES, check_bytes
+from baselines.exact.states import FloatArray, IntArray, digits
+
+if TYPE_CHECKING:
+    from aq_gym.network import SensorNetwork
+    from aq_gym.policy import Policy
+
+_SIDE_BY_SIDE = 2048  # states that are observed together
+
+
+class Limits(NamedTuple):
+    """How an exact evaluation is done.
+
+    Attributes:
+        batch: states per call of `act`.
+        negligible: states of at most this probability are dropped and the rest scaled up; the result is off by at most
+            the dropped probability times the largest error. 0 keeps all.
+        max_bytes: refuse instances that need more memory [bytes].
+    """
+
+    batch: int = 32_768
+    negligible: float = 0.0
+    max_bytes: int = MAX_BYTES
+
+
+def evaluate_exactly(
+    policy: Policy,
+    network: SensorNetwork | str | Path,
+    devices: Sequence[int] | int,
+    horizon: int,
+    energy_budget: int,
+    max_sleep: int,
+    *,
+    observation: str = "full",
+    **options: Any,
+) -> float:
+    """A policy's exact expected average joint error [µg/m³], in the sequential view.
+
+    The policy must be deterministic and without memory: `act` is called once for every reached state, in batches with
+    an info as the vector environment gives it, and its answer stands for all visits. Illegal actions are replaced by
+    the forced ones.
+
+    Args:
+        policy: what to evaluate.
+        network: the fitted parameters, or a name or path of them.
+        devices: location(s) of the devices, in the order in which they decide.
+        horizon: T, slots.
+        energy_budget: B, sensings per device.
+        max_sleep: D, slots.
+        observation: what a policy reads that does not say so by an attribute ``observation``. One with a false
+            attribute ``needs_observation`` gets None, which is faster.
+        options: the fields of `Limits` (``batch``, ``negligible``, ``max_bytes``), and how maps are inferred, as in the
+            environments (``fuse_measured``, ``inference``, ``level_noise``).
+
+    Raises:
+        TypeError: an option that there is not.
+        ValueError: an argument of the wrong type or out of range, an instance that is too large, or an answer of `act`
+            that is no batch of actions.
+    """
+    limits = Limits(**{name: options.pop(name) for name in Limits._fields if name in options})
+    problem = Problem.create(network, devices, horizon, energy_budget, max_sleep, **options)
+    observe = None
+    if getattr(policy, "needs_observation", True):
+        observe = _Observer(problem, getattr(policy, "observation", None) or observation)
+    size = _States.of(problem).n_rows * problem.network.n_levels
+    check_bytes(problem, 6 * size, limits.max_bytes, "evaluate_exactly")
+    states, total = _States.of(problem), 0.0
+    errors, probability = cell_errors(problem), states.first()
+    for t in range(1, problem.horizon + 1):
+        for m in range(problem.n_devices):
+            k = np.flatnonzero(probability > limits.negligible)
+            weight = probability[k] * (probability.sum() / probability[k].sum())
+            info = states.info(k, t, m)
+            may_sense = info["action_mask"][:, 1] == 1
+            on = np.where(info["action_mask"][:, 0] == 0, 1, _ask(policy, info, observe, limits.batch) * may_sense)
+            probability = np.bincount(states.decided(k, m, on), weights=weight, minlength=size)
+        k = np.flatnonzero(probability)
+        total += float(probability[k] @ errors[states.error_row(k), k % problem.network.n_levels])
+        slept = np.bincount(states.slept(k), weights=probability[k], minlength=size)
+        probability = (slept.reshape(-1, problem.network.n_levels) @ problem.network.transition).ravel()
+    return total / problem.horizon
+
+
+class _States(NamedTuple):
+    """All states of a slot, numbered: the devices' energies and cells as digits, and then the level."""
+
+    problem: Problem
+    cells: int  # C, of a device
+    base: int  # (B + 1) C, states of a device
+    place: IntArray  # (M,) what a device's state counts
+    n_rows: int  # base^M
+
+    @classmethod
+    def of(cls, problem: Problem) -> _States:
+        cells = n_cells(problem)
+        base = (problem.energy_budget + 1) * cells
+        place = base ** np.arange(problem.n_devices - 1, -1, -1)
+        return cls(problem, cells, base, place, base**problem.n_devices)
+
+    def parts(self, k: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+        """Energies (n, M), cells (n, M) and levels (n,) of states k (n,)."""
+        n_levels = self.problem.network.n_levels
+        own = digits(k // n_levels, self.base, self.problem.n_devices)
+        return own // self.cells, own % self.cells, k % n_levels
+
+    def first(self) -> FloatArray:
+        """Probabilities of slot 1: all devices sensed in slot 0."""
+        network = self.problem.network
+        probability = np.zeros((self.n_rows, network.n_levels))
+        rows = self.place.sum() * (self.problem.energy_budget * self.cells + np.arange(network.n_levels))
+        probability[rows] = network.start[:, None] * network.transition
+        return probability.ravel()
+
+    def info(self, k: IntArray, t: int, m: int) -> dict[str, NDArray[Any]]:
+        """What the vector environment would say of states k in slot t when device m decides."""
+        energy, cell, e = self.parts(k)
+        level = self.problem.network.levels[e]
+        delay, record = delay_and_record(self.problem, cell, level)
+        may_sense = energy[:, m] > 0
+        may_sleep = ~may_sense | (delay[:, m] < self.problem.max_sleep)
+        return {
+            "slot": np.full(k.size, t),
+            "turn": np.full(k.size, m),
+            "energy": energy,
+            "delay": delay,
+            "record": record,
+            "level": level,
+            "action_mask": np.stack([may_sleep, may_sense], axis=1).astype(np.int8),
+        }
+
+    def decided(self, k: IntArray, m: int, on: IntArray) -> IntArray:
+        """The states after device m's decisions."""
+        _, cell, _ = self.parts(k)
+        spent = self.cells - 1 - cell[:, m] - self.cells  # to the fresh cell, with one sensing less
+        return k + on * spent * self.place[m] * self.problem.network.n_levels
+
+    def slept(self, k: IntArray) -> IntArray:
+        """The states one slot later, at the same level."""
+        n_levels = self.problem.network.n_levels
+        energy, cell, e = self.parts(k)
+        older = np.where(cell + n_levels < self.cells - 1, cell + n_levels, cell)
+        cell = np.where(cell == self.cells - 1, e[:, None], older)  # sensed now: delay 1, record e
+        return ((energy * self.cells + cell) @ self.place) * n_levels + e
+
+    def error_row(self, k: IntArray) -> IntArray:
+        """Rows of the table of errors."""
+        return self.parts(k)[1] @ self.cells ** np.arange(self.problem.n_devices - 1, -1, -1)
+
+
+class _Observer:
+    """Observations of any states, from the environments' own dynamics."""
+
+    def __init__(self, problem: Problem, kind: str) -> None:
+        self._episodes = Episodes(problem, _SIDE_BY_SIDE, observation=kind)
+
+    def __call__(self, info: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
+        n, parts = len(self._episodes), []
+        for begin in range(0, info["slot"].size, n):
+            rows = np.minimum(np.arange(begin, begin + n), info["slot"].size - 1)  # the last batch is filled up
+            state = [info[name][rows] for name in ("slot", "turn", "energy", "delay", "record", "level")]
+            parts.append(self._episodes.place(*state))
+        return np.concatenate(parts)[: info["slot"].size]
+
+
+def _ask(policy: Policy, info: dict[str, NDArray[Any]], observe: _Observer | None, batch: int) -> IntArray:
+    """Actions of the policy in all states of `info`, (K,) in {0, 1}."""
+    n_states = info["slot"].size
+    actions = np.empty(n_states, dtype=np.int64)
+    for begin in range(0, n_states, batch):
+        part = {name: x[begin : begin + batch] for name, x in info.items()}
+        size = part["slot"].size
+        seen: Any = None if observe is None else observe(part)
+        answer = np.asarray(policy.act(seen, part))
+        if answer.shape != (size,) or not np.isin(answer, (0, 1)).all():
+            raise ValueError(f"policy: act must return ({size},) actions in {{0, 1}}, got {answer.shape}: {answer!r}")
+        actions[begin : begin + batch] = answer
+    return actions

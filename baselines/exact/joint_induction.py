@@ -1,0 +1,160 @@
+"""Several devices: the backward induction, compiled.
+
+As for one device, the slots in which all devices sleep form problems of optimal stopping: someone senses, or nobody.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from aq_gym.problem import Problem
+from baselines.exact.chain import Chain, clear, columns, copy_all, in_blocks, new_room, sleep, sleep_all, wake_all
+from baselines.exact.compiled import compiled, in_threads
+from baselines.exact.errors import cell_errors
+from baselines.exact.layout import Layout, allowed, error_row, layout_of, sensed_row, write_digits
+from baselines.exact.states import FloatArray, IntArray, digits
+
+
+class Tables(NamedTuple):
+    """What the induction reads and fills; C = D E + 1 cells, values in µg/m³."""
+
+    layout: Layout
+    chain: Chain
+    errors: FloatArray  # (C^M, E)
+    exhausted: FloatArray  # (E^M, E, T + 2) by the records: nobody has energy, all delays are the longest
+    sensing: FloatArray  # (rows, E, T + 1) all have decided and one at least has sensed, the slot's error included
+
+
+@compiled
+def _begin(tables, energy, records, shift, begin, end, out):  # type: ignore[no-untyped-def]
+    """Values where a device must sense, before one does; or, if none has energy, where nothing changes any more."""
+    if energy.sum() == 0:
+        copy_all(tables.exhausted[records], shift, begin, end, out)
+        return
+    for e in range(out.shape[0]):
+        for i in range(begin, end):
+            out[e, i] = -np.inf
+
+
+@compiled
+def _wake(layout, sensing, energy, cell, shift, span, out):  # type: ignore[no-untyped-def]
+    """Raise the columns span[0]..span[1] - 1 to the maximum with the values of all choices in which someone senses."""
+    for on in range(1, 1 << energy.shape[0]):
+        if allowed(layout, on, energy, cell):
+            wake_all(sensing[sensed_row(layout, on, energy, cell)], shift, span[0], span[1], out)
+
+
+@compiled
+def _between(tables, energy, delay, record, origin, room):  # type: ignore[no-untyped-def]
+    """Row 1 of room: values in slots in which the delays are one more than `delay`, which they were in origin + column.
+
+    energy, delay (0 for a device that has just sensed), record: (M,). room: as by `new_room`.
+    """
+    layout, chain, errors, sensing = tables.layout, tables.chain, tables.errors, tables.sensing
+    horizon = sensing.shape[2] - 1
+    cell, length = np.empty_like(energy), layout.max_sleep  # length: slots until a device must sense
+    for m in range(energy.shape[0]):
+        if energy[m] > 0:
+            length = min(length, max(1, layout.max_sleep - delay[m]))
+    clear(room)
+    for d in range(length, 0, -1):
+        begin, end = columns(origin, room.shape[2], d, horizon)
+        records, near, far = 0, room[d % 2], room[(d + 1) % 2]
+        for m in range(energy.shape[0]):
+            cell[m] = (min(delay[m] + d, layout.max_sleep) - 1) * layout.n_levels + record[m]
+            records = records * layout.n_levels + record[m]
+        if d == length:
+            _begin(tables, energy, records, origin + d, begin, end, near[: layout.n_levels])
+        else:
+            sleep_all(chain, far, errors[error_row(layout, cell)], begin, end, near)
+        _wake(layout, sensing, energy, cell, origin + d, (begin, end), near)
+
+
+@compiled
+def _common_level(layout, energy, delay, record):  # type: ignore[no-untyped-def]
+    """The level of a slot in which the devices of delay 0 have sensed and the others slept; -1 if there is none."""
+    e = -1
+    for m in range(delay.shape[0]):
+        if delay[m] == 0:
+            if energy[m] == layout.energies - 1 or (e >= 0 and e != record[m]):
+                return -1
+            e = record[m]
+        elif delay[m] == layout.max_sleep and energy[m] > 0:
+            return -1
+    return e
+
+
+@compiled
+def _fill(tables, delays, rank, begin, end):  # type: ignore[no-untyped-def]
+    """`sensing` for one choice of the energies left and the choices of records begin..end - 1.
+
+    delays (n, M): in slots in which one device at least has sensed, which has delay 0.
+    """
+    layout, horizon = tables.layout, tables.sensing.shape[2] - 1
+    n_devices, fresh, origin = delays.shape[1], layout.max_sleep * layout.n_levels, np.int64(1)
+    energy, record, cell = np.empty(n_devices, np.int64), np.empty(n_devices, np.int64), np.empty(n_devices, np.int64)
+    room = new_room(layout.n_levels, horizon)
+    write_digits(rank, layout.energies, energy)
+    for choice in range(begin, end):
+        write_digits(choice, layout.n_levels, record)
+        for k in range(delays.shape[0]):
+            e = _common_level(layout, energy, delays[k], record)
+            if e < 0:
+                continue
+            _between(tables, energy, delays[k], record, origin, room)
+            for m in range(n_devices):
+                cell[m] = (delays[k, m] - 1) * layout.n_levels + record[m] if delays[k, m] else fresh
+            row = sensed_row(layout, 0, energy, cell)
+            sleep(tables.chain, room[1], tables.errors[error_row(layout, cell), e], e, origin - 1, horizon, room[0])
+            for t in range(1, horizon + 1):
+                tables.sensing[row, e, t] = room[0, e, t - 1]
+
+
+@compiled
+def _look_ahead(tables, states, out, begin, end):  # type: ignore[no-untyped-def]
+    """out[k] (E,): values of the next slot, by its level, after state k of begin..end - 1.
+
+    states (n, 1 + 3 M): the slot, and each device's energy, delay (0 if it has sensed) and record.
+    """
+    n_levels, n_devices = tables.layout.n_levels, tables.layout.part.shape[0]
+    room = new_room(n_levels, 1)
+    for k in range(begin, end):
+        rest = states[k, 1:]
+        energy, delay = rest[:n_devices], rest[n_devices : 2 * n_devices]
+        _between(tables, energy, delay, rest[2 * n_devices :], states[k, 0], room)
+        for e in range(n_levels):
+            out[k, e] = room[1, e, 0]
+
+
+def n_numbers(problem: Problem) -> int:
+    """How many numbers the tables hold, those of the errors apart."""
+    n_levels, horizon = problem.network.n_levels, problem.horizon
+    return layout_of(problem)[1] * n_levels * (horizon + 1) + n_levels ** (problem.n_devices + 1) * (horizon + 2)
+
+
+def induce(problem: Problem) -> Tables:
+    """The tables of a problem, filled."""
+    (layout, rows), network, count = layout_of(problem), problem.network, problem.n_devices
+    n_levels, n_records, horizon = network.n_levels, network.n_levels**count, problem.horizon
+    errors = cell_errors(problem)
+    oldest = digits(np.arange(n_records), n_levels, count) + (problem.max_sleep - 1) * n_levels
+    exhausted = np.zeros((n_records, n_levels, horizon + 2))
+    for t in range(horizon, 0, -1):
+        exhausted[:, :, t] = exhausted[:, :, t + 1] @ network.transition.T - errors[oldest @ layout.place[count]]
+    tables = Tables(layout, in_blocks(network.transition), errors, exhausted, np.empty((rows, n_levels, horizon + 1)))
+    delays = digits(np.arange((problem.max_sleep + 1) ** count), problem.max_sleep + 1, count)
+    delays = delays[delays.min(axis=1) == 0]
+    least = -(-(1 << 20) // (len(delays) * problem.max_sleep * n_levels * horizon))  # choices worth a thread
+    for rank in range(layout.energies**count - 1):  # the least energies first; who has sensed has not all of it
+        in_threads(partial(_fill, tables, delays, rank), n_records, least)
+    return tables
+
+
+def look_ahead(tables: Tables, states: IntArray) -> FloatArray:
+    """(n, E) values of the next slot, by its level, after each state; see `_look_ahead`."""
+    out = np.empty((len(states), tables.layout.n_levels))
+    in_threads(partial(_look_ahead, tables, states, out), len(states), 256)
+    return out

@@ -1,0 +1,70 @@
+"""Checks of the states that a user asks about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+Info = Mapping[str, Any]
+
+_LEVEL_TOLERANCE = 1e-6  # relative: a level that was stored as float32 still matches
+
+
+def level_index(levels: FloatArray, values: ArrayLike, name: str) -> IntArray:
+    """Indices of `values` [µg/m³] among the network's levels, any shape.
+
+    Raises:
+        ValueError: a value is no level of the network.
+    """
+    array = np.asarray(values)
+    if array.dtype.kind not in "iuf":
+        raise ValueError(f"{name}: expected levels in µg/m³, got {array.dtype} {values!r}")
+    index = np.searchsorted((levels[1:] + levels[:-1]) / 2, array)
+    off = ~(np.abs(levels[index] - array) <= _LEVEL_TOLERANCE * levels[index])
+    if off.any():
+        value, nearest = array[off].flat[0], levels[index][off].flat[0]
+        raise ValueError(
+            f"{name}: {value} µg/m³ is not one of the network's {levels.size} levels "
+            f"({levels[0]:g} to {levels[-1]:g}); the nearest is {nearest!r}"
+        )
+    return np.asarray(index, dtype=np.int64)
+
+
+def whole(name: str, values: ArrayLike, low: int, high: int) -> IntArray:
+    """`values` as integers, any shape.
+
+    Raises:
+        ValueError: a value is no integer or outside low..high.
+    """
+    array = np.asarray(values)
+    if array.dtype.kind not in "iuf" or (array.dtype.kind == "f" and (array != np.floor(array)).any()):
+        raise ValueError(f"{name}: expected integers in {low}..{high}, got {values!r}")
+    outside = (array < low) | (array > high)
+    if outside.any():
+        raise ValueError(f"{name}: {array[outside].flat[0]} is outside {low}..{high}")
+    return array.astype(np.int64)
+
+
+def read_info(info: Info, *names: str) -> list[NDArray[Any]]:
+    """Arrays of those names.
+
+    Raises:
+        ValueError: some are missing.
+    """
+    missing = [name for name in names if name not in info]
+    if missing:
+        raise ValueError(
+            f"info: {', '.join(missing)} missing; expected the info of an aq_gym environment's reset or step"
+        )
+    return [np.asarray(info[name]) for name in names]
+
+
+def digits(index: IntArray, base: int, count: int) -> IntArray:
+    """(n,) -> (n, count): `index` written in `base`, the most significant digit first."""
+    powers = base ** np.arange(count - 1, -1, -1, dtype=np.int64)
+    return np.asarray(index[:, None] // powers % base)

@@ -1,0 +1,1 @@
+"""Policies that need no learning: random, uniform and greedy sensing, the tuned index policy, and rollout."""

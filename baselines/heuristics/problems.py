@@ -1,0 +1,83 @@
+"""The problems of the registered ids, and the numbers that were tuned for them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from functools import lru_cache
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+from aq_gym.problem import Problem
+from aq_gym.registration import ENTRIES
+
+
+@lru_cache(maxsize=16)
+def entry_problem(name: str) -> Problem:
+    """The problem of a registered id, given without ``aq_gym/``.
+
+    Raises:
+        ValueError: no such id; the message lists the known ones.
+    """
+    entries = {entry.name: entry for entry in ENTRIES}
+    if name not in entries:
+        raise ValueError(f"name: expected one of {', '.join(entries)}, got {name!r}")
+    kwargs = dict(entries[name].kwargs)
+    devices = kwargs.pop("devices", None)
+    return Problem.create(devices=kwargs.pop("device") if devices is None else devices, **kwargs)
+
+
+def same_problem(a: Problem, b: Problem) -> bool:
+    """Whether two problems are equal by value."""
+    names = ("devices", "horizon", "energy_budget", "max_sleep", "options")
+    if any(getattr(a, name) != getattr(b, name) for name in names):
+        return False
+    if a.network == b.network:
+        return True
+    if a.inference != "paper":
+        return False
+    one, other = (dataclasses.replace(x.network, level_model=None) for x in (a, b))  # which the paper does not read
+    return one == other
+
+
+def finite(name: str, value: Any) -> float:
+    """A finite number.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+        raise ValueError(f"{name}: expected a finite number, got {value!r}")
+    return float(value)
+
+
+def read_tuned(path: Path) -> dict[str, dict[str, Any]]:
+    """Tuned numbers by id, from a file that `scripts.tune_greedy` or `scripts.tune_index` wrote; none without a file.
+
+    Raises:
+        ValueError: the file is no JSON, or has no object ``ids`` of objects.
+    """
+    if not path.exists():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: expected a JSON object of tuned numbers: {error}") from error
+    ids = content.get("ids") if isinstance(content, dict) else None
+    if not isinstance(ids, dict) or not all(isinstance(numbers, dict) for numbers in ids.values()):
+        raise ValueError(f'{path}: expected a JSON object {{"ids": {{ID: {{...}}}}}} of tuned numbers')
+    return ids
+
+
+def field(numbers: Mapping[str, Any], name: str, where: str) -> Any:
+    """An entry of tuned numbers.
+
+    Raises:
+        ValueError: it is missing.
+    """
+    if name not in numbers:
+        raise ValueError(f"{where}: {name} is missing, there are {', '.join(numbers) or 'no entries'}")
+    return numbers[name]

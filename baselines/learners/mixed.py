@@ -1,0 +1,249 @@
+"""Learning on many instances at once: fresh ones for the pairs, fixed ones for validation."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import VectorEnv
+from numpy.typing import NDArray
+
+from agents import DQNConfig, GreedyPolicy, PairedDQN, TensorBoardLogger
+from agents.improvement import Pairs
+from agents.networks import QNetwork
+from agents.rollout import FIRST_TRAINING_SEED
+from aq_gym.envs.mixed import MixedInstancesVectorEnv
+from aq_gym.observation import COMPACT_FEATURES, DEVICE_FEATURES
+from aq_gym.problem import Problem
+from aq_gym.sampler import InstanceSampler
+from baselines.index import Simulator, best_threshold
+from baselines.learners.compiled import available_cores, compiled_error
+from baselines.learners.guide import GUIDE_SEED, Plays
+from baselines.learners.pairs import PairCollector, padded, together
+from baselines.playing import FIRST_TUNING_SEED
+
+GUIDE_DECISIONS = 150_000  # to choose a threshold that one instance's play starts from
+POINTS = 24  # pairs of an episode
+VALIDATION_SEED = FIRST_TUNING_SEED  # of the sampler of validation instances, and of their first episode
+_SHARE = 0.05  # of a time limit that one validation may take
+_CHOICE = 20.0  # seconds of a limit for which greedy sensing is tuned on an instance as well as without one
+
+Sampler = Callable[[int], InstanceSampler]
+
+
+class MixedPairCollector:
+    """Plays pairs on fresh instances each time; the pairs do not depend on the number of threads.
+
+    Args:
+        sampler: from a seed to what draws the instances.
+        instances: how many share the pairs.
+        cut: an instance's pairs are cut off (`PairCollector`) after T over this number; 0: never.
+        alone, alone_first: as for `PairCollector`.
+        threads: None: as many as there are cores, at most eight.
+    """
+
+    def __init__(
+        self,
+        sampler: Sampler,
+        instances: int = 64,
+        *,
+        cut: int = 0,
+        alone: bool = False,
+        alone_first: bool = False,
+        threads: int | None = None,
+    ) -> None:
+        self._sampler, self._instances, self._cut, self._alone = sampler, instances, cut, alone
+        self._alone_first = alone_first
+        self._threads = threads or min(8, available_cores())
+
+    def __call__(
+        self, network: QNetwork | None, n_pairs: int, rng: np.random.Generator, until: float = math.inf
+    ) -> Pairs:
+        """Play pairs under the network's policy, or under greedy sensing with each instance's best threshold.
+
+        The scales contain each instance's spread too, so that all weigh the same. A cut is observed as the 32 compact
+        numbers and the mean row: they predict the rest of a gain as well as all rows do, and cost a tenth.
+        """
+        sampler = self._sampler(int(rng.integers(FIRST_TRAINING_SEED, 2 * FIRST_TRAINING_SEED)))
+        problems = [sampler.draw() for _ in range(self._instances)]
+        seeds = rng.integers(2**63, size=len(problems))
+        alone = self._alone or (self._alone_first and network is None)
+        share = -(-n_pairs // len(problems))
+
+        def play(problem: Problem, seed: int) -> Pairs | None:
+            if time.perf_counter() > until and problem is not problems[0]:
+                return None
+            guide = None
+            if network is None:
+                guide = best_threshold(problem, GUIDE_SEED, GUIDE_DECISIONS)
+            side_by_side = min(64, max(8, -(-share // POINTS)))
+            cut = -(-problem.horizon // self._cut) if self._cut else 0
+            shape: dict[str, Any] = {"n_episodes": side_by_side, "points": POINTS, "cut": cut}
+            collector = PairCollector(problem, guide, observation="per_device", **shape)
+            pairs = collector.collect(collector.layers(network), share, np.random.default_rng(seed), alone, until)
+            spread = float((pairs.deltas[:, 0] / pairs.scales).std()) or 1.0
+            return pairs._replace(
+                observations=padded(pairs.observations, sampler.max_devices),
+                scales=pairs.scales * np.float32(spread),
+                tails=_summary(pairs.tails),
+            )
+
+        with ThreadPoolExecutor(self._threads) as pool:
+            parts = list(pool.map(play, problems, seeds))
+        return together([part for part in parts if part is not None])
+
+
+def _summary(observations: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(..., 50) compact numbers and mean row of (..., size) ``per_device`` observations."""
+    compact, rows = np.split(observations, [len(COMPACT_FEATURES)], axis=-1)
+    shape = *rows.shape[:-1], rows.shape[-1] // len(DEVICE_FEATURES), len(DEVICE_FEATURES)
+    return np.concatenate([compact, rows.reshape(shape).mean(axis=-2)], axis=-1)
+
+
+class MixedValidation:
+    """How a policy does on fixed instances that training never draws, relative to greedy sensing on each.
+
+    Args:
+        problems: the instances.
+        episodes: of each.
+    """
+
+    def __init__(self, problems: Sequence[Problem], episodes: int) -> None:
+        self.problems, self.episodes = problems, episodes
+        self._greedy: list[float] | None = None
+
+    def __str__(self) -> str:
+        return f"relative to greedy sensing, on {self.episodes} episodes of each of {len(self.problems)} instances"
+
+    def limit(self, seconds: float) -> None:
+        """Fewer episodes of fewer instances for a short training: a validation is to take a small share of it."""
+        if math.isinf(seconds):
+            return
+        began = time.perf_counter()
+        Simulator(self.problems[0]).errors([best_threshold(self.problems[0], GUIDE_SEED, 1)], 8, VALIDATION_SEED)
+        instances = int(_SHARE * seconds / 4 / (time.perf_counter() - began))  # greedy is tuned on each of them
+        self.problems = self.problems[: max(4, instances)]
+        self.episodes = min(self.episodes, max(8, int(self.episodes * seconds / _CHOICE / len(self.problems))))
+
+    @property
+    def greedy(self) -> list[float]:
+        """Average joint error of greedy sensing with its best threshold on each instance [µg/m³]."""
+        if self._greedy is None:
+            self._greedy = []
+            for problem in self.problems:
+                policy = best_threshold(problem, GUIDE_SEED, 4 * GUIDE_DECISIONS)
+                errors = Simulator(problem).errors([policy], self.episodes, VALIDATION_SEED)
+                self._greedy.append(float(errors.mean()))
+        return self._greedy
+
+    def error(self, policy: GreedyPolicy) -> float:
+        """Mean over the instances of the policy's error over greedy sensing's."""
+        found = [compiled_error(policy, p, self.episodes, VALIDATION_SEED).mean() for p in self.problems]
+        return float(np.mean(np.array(found) / np.array(self.greedy)))
+
+    def scalars(self, error: float) -> dict[str, float]:
+        """What to log, by TensorBoard tag."""
+        return {"eval/relative_error": error}
+
+    def disagreement(self, policy: GreedyPolicy) -> dict[str, float]:
+        """Nothing: no optimum is known."""
+        del policy
+        return {}
+
+    def draw_yardsticks(self, folder: Path, last: int, seconds: float = math.inf) -> None:
+        """The line of greedy sensing."""
+        del seconds
+        with TensorBoardLogger(folder / "greedy") as line:
+            for at in (0, last):
+                line.scalar("eval/relative_error", 1.0, at)
+
+
+class MixedGuide:
+    """Greedy sensing of every instance of a mixed batch, each with its best threshold."""
+
+    def __init__(self, env: MixedInstancesVectorEnv) -> None:
+        began = time.perf_counter()
+        self._policies = [best_threshold(problem, GUIDE_SEED, GUIDE_DECISIONS) for problem in env.problems]
+        self._copies = env.copies
+        self.training_seconds = time.perf_counter() - began
+
+    def __call__(self, observations: NDArray[np.float32], masks: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """(K,) allowed actions of (K, size) observations and (K, 2) masks."""
+        seen = observations[:, : len(COMPACT_FEATURES)].reshape(len(self._policies), self._copies, -1)
+        on = np.concatenate([p.score(rows) > 0 for p, rows in zip(self._policies, seen, strict=True)])
+        return np.where((on & masks[:, 1]) | ~masks[:, 0], 1, 0)
+
+    def to_json(self) -> dict[str, Any]:
+        """No more than its time: thresholds are chosen anew in a moment, and are the same."""
+        return {"seconds": self.training_seconds}
+
+    def as_agent(self, environment: dict[str, Any]) -> PairedDQN | None:
+        """None: a policy of each instance is no policy of all."""
+        del environment
+
+
+class MixedTask:
+    """Learning on instances of a sampler, with the arguments and errors of `GeneralistTraining`."""
+
+    env_id, observation = "generalist", "per_device"
+
+    def __init__(
+        self,
+        config: DQNConfig,
+        sampler: Sampler = InstanceSampler,
+        *,
+        validation_instances: int = 48,
+        episodes: int = 128,
+        instances: int = 64,
+        threads: int | None = None,
+    ) -> None:
+        if config.network != "set":
+            raise ValueError(f"network: the generalist's reads sets, so it must be 'set', got {config.network!r}")
+        if config.pair_step < 1 and config.improve_from == "guide":
+            raise ValueError(
+                "pair_step: below 1 it needs a guide with scores; the generalist's, many policies, has none"
+            )
+        self.config, self._sampler, self._instances, self._threads = config, sampler, instances, threads
+        here, held_out = sampler(0), sampler(VALIDATION_SEED)
+        problems = [here.draw() for _ in range(config.n_environments)]
+        self._mixed = MixedInstancesVectorEnv(problems, max_devices=here.max_devices, autoreset_mode="Disabled")
+        self.env: VectorEnv[Any, Any, Any] = self._mixed
+        self.validation = MixedValidation([held_out.draw() for _ in range(validation_instances)], episodes)
+
+    def make_guide(self, seconds: float, known: dict[str, Any] | None) -> Plays:
+        """See `baselines.learners.task.Task`; each instance's threshold takes little time, whatever the limit."""
+        del seconds, known
+        return MixedGuide(self._mixed)
+
+    def collector(self, guide: Plays | None) -> MixedPairCollector:
+        """See `baselines.learners.task.Task`."""
+        del guide
+        config = self.config
+        how = {"alone": config.pair_alone, "alone_first": config.pair_alone_first}
+        return MixedPairCollector(self._sampler, self._instances, cut=config.pair_cut, **how, threads=self._threads)
+
+    def added(self) -> float:
+        """Nothing."""
+        return 0.0
+
+    def record(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def differences(self, recorded: dict[str, Any]) -> list[str]:
+        """None: the sampler is the program's."""
+        del recorded
+        return []
+
+    def tiny(self, config: DQNConfig) -> MixedTask:
+        """See `baselines.learners.task.Task`."""
+        return MixedTask(config, _tiny_sampler, validation_instances=1, episodes=2, instances=1, threads=1)
+
+
+def _tiny_sampler(seed: int) -> InstanceSampler:
+    return InstanceSampler(seed, n_devices=(2,), horizon=(4, 5), period=(2.0, 2.0))

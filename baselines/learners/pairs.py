@@ -1,0 +1,169 @@
+"""Counterfactual pairs from the compiled kernels: what would sensing have gained, all else equal?"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.improvement import Pairs
+from agents.networks import QNetwork
+from aq_gym.episodes import Episodes, Layers
+from aq_gym.observation import COMPACT_FEATURES, DEVICE_FEATURES
+from aq_gym.problem import Problem
+from baselines.index import WIDTHS, Index
+from baselines.learners.compiled import available_cores, pack
+
+_PIECE = 4, 24  # episodes and pairs of each that are played at once where a time is set
+_SHARES = 8  # parts that may be played side by side, each from a seed of its own
+_DOUBT, _EVERYWHERE = 0.2, 0.1  # the least fifth of the scores counts as near zero; odds of the others beside theirs
+_LEVEL_LOG = [name for name, _, _ in COMPACT_FEATURES].index("level_log")
+
+
+def padded(observations: NDArray[np.float32], n_devices: int) -> NDArray[np.float32]:
+    """(..., size) ``per_device`` observations with absent devices, all zeros, up to ``n_devices``.
+
+    Raises:
+        ValueError: observations of more devices.
+    """
+    size = len(COMPACT_FEATURES) + n_devices * len(DEVICE_FEATURES)
+    missing = size - observations.shape[-1]
+    if missing < 0:
+        raise ValueError(f"n_devices: {n_devices} is too few for observations of {observations.shape[-1]} numbers")
+    return np.pad(observations, [(0, 0)] * (observations.ndim - 1) + [(0, missing)])
+
+
+def together(parts: Sequence[Pairs]) -> Pairs:
+    """All pairs in one, in that order."""
+    return Pairs(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
+class Collector(Protocol):
+    """What plays pairs for `agents.PairedDQN.improve`, `agents.improvement.Collect` with a time to stop."""
+
+    def __call__(
+        self, network: QNetwork | None, n_pairs: int, rng: np.random.Generator, until: float = math.inf
+    ) -> Pairs:
+        """``n_pairs`` pairs under a network's policy (None: the guide's); fewer if the time passes ``until``."""
+        ...
+
+
+class PairCollector:
+    """Plays pairs on one problem, in threads side by side; the pairs do not depend on how many there are.
+
+    Args:
+        problem: what is played.
+        guide: the policy that plays on where no network is given.
+        observation: that the network reads, "compact" or "per_device".
+        n_episodes: played side by side in each thread, on fresh levels.
+        points: decisions an episode at which both actions are tried; most of them where the policy is in doubt.
+        cut: slots after which a pair is cut off for the first time, and after twice as many for good; 0: never.
+        alone: of the devices only the one that decided otherwise reacts, see `Episodes.branch`.
+        alone_first: so where no network is given: noise falls by more than the bias that this brings in.
+        threads: None: as many as there are cores, at most eight.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        guide: Index | None = None,
+        *,
+        observation: str = "compact",
+        n_episodes: int = 64,
+        points: int = 24,
+        cut: int = 0,
+        alone: bool = False,
+        alone_first: bool = False,
+        threads: int | None = None,
+    ) -> None:
+        self.problem, self.guide, self.observation, self._alone = problem, guide, observation, alone
+        self._alone_first = alone_first
+        self._cuts = (cut, 2 * cut) if cut else ()
+        self._n_episodes, self._points = n_episodes, min(points, problem.horizon * problem.n_devices)
+        self._threads = threads or min(_SHARES, available_cores())
+
+    def __call__(
+        self, network: QNetwork | None, n_pairs: int, rng: np.random.Generator, until: float = math.inf
+    ) -> Pairs:
+        """Play pairs under the network's policy, or the guide's; see `Collector`.
+
+        The deltas are in µg/m³, summed over the slots; their noise grows with the level, about as level + 10 µg/m³.
+
+        Raises:
+            CannotBeCompiledError: a network that can't be compiled.
+            ValueError: no free decision was met, or no network and no guide.
+        """
+        layers, alone = self.layers(network), self._alone or (self._alone_first and network is None)
+        share, seeds = -(-n_pairs // _SHARES), rng.integers(2**63, size=_SHARES)
+        began, waves = time.perf_counter(), -(-_SHARES // self._threads)
+
+        def play(number: int) -> Pairs:
+            part = (number // self._threads + 1) / waves  # of the time, when this share's turn ends
+            ends = until if math.isinf(until) else began + part * (until - began)
+            return self.collect(layers, share, np.random.default_rng(seeds[number]), alone, ends)
+
+        with ThreadPoolExecutor(self._threads) as pool:
+            return together(list(pool.map(play, range(_SHARES))))
+
+    def layers(self, network: QNetwork | None) -> Layers:
+        """What plays on, ready for compiled play."""
+        if network is not None:
+            return pack(network)
+        if self.guide is None:
+            raise ValueError("network: None means the guide, but the collector has none")
+        if self.observation == "compact":
+            return Layers(WIDTHS, self.guide.weights)
+        weights = np.insert(self.guide.weights, -1, 0.0)  # the guide reads no rows: a code of one zero
+        silent = np.array([len(DEVICE_FEATURES), 1], np.int64)
+        return Layers(WIDTHS + np.array([1, 0]), weights, silent, np.zeros(len(DEVICE_FEATURES) + 1, np.float32))
+
+    def collect(
+        self, layers: Layers, n_pairs: int, rng: np.random.Generator, alone: bool = False, until: float = math.inf
+    ) -> Pairs:
+        """Play ``n_pairs`` pairs in this thread, see `Pairs`; deltas in µg/m³, summed over the slots of a stretch.
+
+        With a time to stop at, pairs are played a few at a time, at least once.
+
+        Raises:
+            ValueError: no free decision was met.
+        """
+        problem, n, points = self.problem, self._n_episodes, self._points
+        if not math.isinf(until):
+            n, points = min(n, _PIECE[0]), min(points, _PIECE[1])
+        episodes = Episodes(problem, n, observation=self.observation)
+        rows, unread = np.arange(n), episodes.blank()
+        scores = np.empty((n, problem.horizon * problem.n_devices), np.float32)
+        parts: list[Pairs] = []
+        count = 0
+        while count < n_pairs and (not parts or time.perf_counter() < until):
+            path = episodes.draw_path(rng.random((n, problem.horizon + 1)))
+            episodes.begin(rows, path, unread)
+            episodes.play(layers, scores)
+            chosen = _doubtful(scores, points, rng)
+            episodes.begin(rows, path, unread)
+            found = episodes.branch(layers, chosen, self._cuts, alone=alone)
+            free = ~np.isnan(found.gains[..., 0])
+            if not free.any():
+                raise ValueError(
+                    f"no pairs: all {free.size} decisions tried were forced; energy_budget {problem.energy_budget} and "
+                    f"max_sleep {problem.max_sleep} leave nothing to decide in {problem.horizon} slots"
+                )
+            seen = found.observations[free]
+            scales = np.exp(8.0 * seen[:, _LEVEL_LOG]) + np.float32(10.0)
+            parts.append(Pairs(seen, found.gains[free].astype(np.float32), scales, found.tails[free], found.cut[free]))
+            count += len(seen)
+        return Pairs(*(part[:n_pairs] for part in together(parts)))
+
+
+def _doubtful(scores: NDArray[np.float32], points: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """(K, points) decisions without repetition, likelier where the score is near zero; forced if need be."""
+    size = np.abs(scores)
+    near = np.nanquantile(size, _DOUBT) if not np.isnan(size).all() else 1.0
+    weight = _EVERYWHERE + 1.0 / (1.0 + np.square(size / max(near, 1e-12)))
+    keys = np.log(np.nan_to_num(weight, nan=1e-12)) + rng.gumbel(size=scores.shape)
+    return np.sort(np.argpartition(-keys, points - 1, axis=1)[:, :points], axis=1)

@@ -1,0 +1,109 @@
+"""Less noise in the rewards: subtract what a fixed schedule earns under the same levels.
+
+The levels are exogenous, so the error that a schedule which never looks at the devices leaves in a slot is a constant
+of the level path: subtracting it changes no comparison of actions, but most of the spread of returns goes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium.error import ResetNeeded
+from gymnasium.vector import VectorWrapper
+from numpy.typing import NDArray
+
+from aq_gym.envs.vector import JointDevicesVectorEnv, MultiDeviceVectorEnv
+from baselines.playing import native_batch
+from baselines.policies import Staggered, Uniform
+
+
+class ReferenceReward(VectorWrapper[Any, Any, Any, Any, Any]):
+    """Rewards plus the slot's average joint error under a fixed schedule, added as the slot's first device decides.
+
+    A twin in the joint view plays the schedule on the same seeds, hence the same levels. All episodes must stand in
+    the same slot, as they do after a reset of all. ``info["reference_error"]`` (K,) is what was added [µg/m³].
+
+    Args:
+        env: a native vector environment of the sequential view; autoreset must not be needed: reset every episode.
+        schedule: of the same problem.
+
+    Attributes:
+        added: (K,) what was added since the last reset [µg/m³].
+
+    Raises:
+        ValueError: the schedule is of another number of devices or slots.
+    """
+
+    def __init__(self, env: MultiDeviceVectorEnv, schedule: Uniform) -> None:
+        super().__init__(env)
+        problem = env.problem
+        if schedule.schedule.shape != (problem.horizon + 1, problem.n_devices):
+            raise ValueError(
+                f"schedule: expected one of {problem.horizon} slots and {problem.n_devices} device(s), got "
+                f"{len(schedule.schedule) - 1} and {schedule.schedule.shape[1]}"
+            )
+        self.problem, self._actions = problem, schedule.schedule.astype(np.int64)  # (T + 1, M)
+        self.twin = JointDevicesVectorEnv(
+            env.num_envs,
+            problem.network,
+            problem.devices,
+            problem.horizon,
+            problem.energy_budget,
+            problem.max_sleep,
+            **problem.options,
+            autoreset_mode="Disabled",
+        )
+        self._decisions = 0
+        self.added = np.zeros(env.num_envs)
+
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Start both with the same seeds.
+
+        Raises:
+            ValueError: no seed was given: the twin could not meet the same levels; or only some episodes are to start.
+        """
+        if seed is None or (not isinstance(seed, int) and None in seed):
+            raise ValueError("seed: expected an int or one a sub-environment, so that the twin meets the same levels")
+        if options and "reset_mask" in options:
+            raise ValueError("options['reset_mask']: all episodes must stand in the same slot, so reset all of them")
+        started = self.env.reset(seed=seed, options=options)
+        self.twin.reset(seed=seed, options=options)
+        self._decisions, self.added = 0, np.zeros(self.num_envs)
+        return started
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """One decision; the first one of a slot also plays the twin's slot.
+
+        Raises:
+            gymnasium.error.ResetNeeded: before `reset`, or after the end of the episodes.
+            ValueError: an action is neither 0 nor 1.
+        """
+        if self._decisions == self.problem.horizon * self.problem.n_devices:
+            raise ResetNeeded("the episodes are over: reset(seed=...) starts them and the reference anew")
+        observation, reward, terminated, truncated, info = self.env.step(actions)
+        slot, turn = divmod(self._decisions, self.problem.n_devices)
+        self._decisions += 1
+        reference: NDArray[np.float64] = np.zeros(self.num_envs)
+        if turn == 0:
+            decisions = np.broadcast_to(self._actions[slot + 1], (self.num_envs, self.problem.n_devices))
+            reference = -self.twin.step(decisions)[1]
+        self.added += reference
+        info["reference_error"] = reference
+        return observation, reward + reference, terminated, truncated, info
+
+    def close(self, **kwargs: Any) -> None:
+        """Close both."""
+        self.twin.close(**kwargs)
+        self.env.close(**kwargs)
+
+
+def training_env(
+    env_id: str, num_envs: int, observation: str = "compact", *, reference: bool = True, **env_kwargs: Any
+) -> MultiDeviceVectorEnv | ReferenceReward:
+    """The environment in which the DQN learns.
+
+    With a ``reference`` the rewards are those beyond staggered sensing's on the same levels.
+    """
+    env = native_batch(env_id, num_envs, observation=observation, **env_kwargs)
+    return ReferenceReward(env, Staggered(env.problem)) if reference else env

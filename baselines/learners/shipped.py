@@ -1,0 +1,102 @@
+"""Policies that trainings left, and the agents that the repository ships."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agents import GreedyPolicy, load_policy
+from aq_gym.problem import Problem
+from baselines.greedy import entry_problem, same_problem
+from baselines.joint import InTurn
+from baselines.learners.resumption import POLICY
+
+PRETRAINED = Path(__file__).parents[1] / "pretrained"
+GENERALIST = Path(__file__).parents[1] / "generalist.safetensors"
+
+
+def load_trained(folder: str | Path) -> GreedyPolicy:
+    """The policy that a training left in its folder (or an exported file).
+
+    Raises:
+        FileNotFoundError: no such file, or no folder of a training.
+        CheckpointError: a file that is no policy or is damaged.
+    """
+    folder = Path(folder)
+    path = folder / POLICY if folder.is_dir() else folder
+    if not path.is_file():
+        what = f"holds no {POLICY}" if folder.is_dir() else "is no file and no folder"
+        raise FileNotFoundError(
+            f"{folder} {what}: expected a folder that scripts.train_dqn wrote, such as runs/dqn/MultiDevice-v0-seed0"
+        )
+    policy = load_policy(path)
+    policy.training_seconds = float(policy.card.get("training_seconds", float("nan")))
+    return policy
+
+
+def pretrained_ids() -> list[str]:
+    """The ids, without ``aq_gym/``, that an agent is shipped for."""
+    return sorted(path.stem for path in PRETRAINED.glob("*.safetensors"))
+
+
+def load_pretrained(env_id: str) -> GreedyPolicy | InTurn:
+    """The agent that is shipped for an id, with or without the ``aq_gym/``; its ``card`` tells how it was trained.
+
+    JointDevices-v0 is MultiDevice-v0's problem: its agent is that one, asked device by device. MultiDevice-Trace-v0 has
+    the same devices and horizon: its agent is that one too, trained on the level chain of both periods.
+
+    Raises:
+        ValueError: none is shipped for this id; the message lists those that are.
+    """
+    name = env_id.rpartition("/")[2]
+    if name == "JointDevices-v0":
+        return InTurn(load_pretrained("MultiDevice-v0"), entry_problem(name))
+    if name == "MultiDevice-Trace-v0":
+        name = "MultiDevice-v0"
+    if name not in pretrained_ids():
+        raise ValueError(f"env_id: no agent is shipped for {env_id!r}, only for {', '.join(pretrained_ids())}")
+    return load_trained(PRETRAINED / f"{name}.safetensors")
+
+
+def is_shipped(problem: Problem) -> bool:
+    """Whether an agent is shipped that was trained on this very problem."""
+    return any(same_problem(problem, entry_problem(name)) for name in pretrained_ids())
+
+
+def pretrained_policy(problem: Problem) -> GreedyPolicy | InTurn:
+    """The agent that is shipped for a problem.
+
+    Raises:
+        ValueError: none was trained on this very problem.
+    """
+    for name in pretrained_ids():
+        if same_problem(problem, entry_problem(name)):
+            return load_pretrained(name)
+    raise ValueError(
+        f"pretrained: no agent was trained on this problem, only on those of {', '.join(pretrained_ids())}; "
+        "scripts.train_dqn trains one"
+    )
+
+
+def load_generalist() -> GreedyPolicy:
+    """The shipped agent that plays any instance; its ``card`` tells how it was trained.
+
+    Raises:
+        ValueError: none is shipped.
+    """
+    if not GENERALIST.exists():
+        raise ValueError("generalist: no such agent is shipped; scripts.train_generalist trains one")
+    return load_trained(GENERALIST)
+
+
+def generalist_for(problem: Problem) -> GreedyPolicy:
+    """The shipped agent, for a problem of the kind that it was trained on.
+
+    Raises:
+        ValueError: another inference than the paper's, or none is shipped.
+    """
+    if problem.inference != "paper":
+        raise ValueError(
+            f"generalist: was trained with the paper's inference, not with {problem.inference!r}; index is tuned for "
+            "any problem, scripts.train_dqn trains an agent"
+        )
+    return load_generalist()

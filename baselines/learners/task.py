@@ -1,0 +1,158 @@
+"""What our DQN learns on: an environment, how it is validated, a guide to start from, and what plays pairs."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import VectorEnv
+
+from agents import DQNConfig
+from aq_gym.problem import Problem
+from baselines.learners.guide import Guide, Plays
+from baselines.learners.instance import describe_instance, instance_differences
+from baselines.learners.pairs import Collector, PairCollector
+from baselines.learners.recipes import observation_of, recipe, with_segments
+from baselines.learners.reference_reward import training_env
+from baselines.learners.validation import Validation, Watch, quick_to_evaluate, solvable, validation_episodes
+from baselines.playing import native_batch, problem_of
+
+TINY: dict[str, Any] = {"horizon": 4, "energy_budget": 2, "max_sleep": 4}  # episodes that compile what longer ones need
+
+
+def tiny_config(config: DQNConfig) -> DQNConfig:
+    """The same kind of training with as little of everything as there can be."""
+    return config.replace(
+        **dict.fromkeys(("total_decisions", "start_decisions", "start_updates"), 1),
+        **dict.fromkeys(("pairs_kept", "pair_updates", "value_updates"), 1),
+        **{"n_environments": 2, "batch_size": 8, "pairs": 8, "replay_capacity": 64, "pair_step": 1.0},
+        **{name: min(1, getattr(config, name)) for name in ("improvements", "pair_cut")},
+        action_segments=[],
+    )
+
+
+class Task(Protocol):
+    """What a training needs to know of its problem, or problems."""
+
+    env_id: str
+    observation: str  # that the network reads
+    env: VectorEnv[Any, Any, Any]  # to learn in
+    validation: Watch
+    config: DQNConfig  # with what depends on the environment filled in
+
+    def make_guide(self, seconds: float, known: dict[str, Any] | None) -> Plays:
+        """The policy to start from, for a training of so many seconds; ``known`` as `Plays.to_json` gave it."""
+        ...
+
+    def collector(self, guide: Plays | None) -> Collector:
+        """What plays pairs."""
+        ...
+
+    def added(self) -> float:
+        """What was added, for learning alone, to the mean return of the round that was played last."""
+        ...
+
+    def record(self) -> dict[str, Any]:
+        """What a resumption must share beside configuration and seed, as JSON values."""
+        ...
+
+    def differences(self, recorded: dict[str, Any]) -> list[str]:
+        """How a record that a checkpoint holds differs from this task, one phrase each."""
+        ...
+
+    def tiny(self, config: DQNConfig) -> Task:
+        """The same with episodes of a few slots: learning on it compiles all that this one needs."""
+        ...
+
+
+class SensingTask:
+    """Learning on a registered id; the arguments are those of `baselines.learners.training.Training`.
+
+    Raises:
+        ValueError: an id of the joint view, arguments that it refuses, or a configuration that does not fit.
+    """
+
+    def __init__(
+        self,
+        env_id: str,
+        config: DQNConfig,
+        *,
+        episodes: int | None = None,
+        reference: bool = True,
+        guide: str | None = None,
+        threads: int | None = None,
+        env_kwargs: dict[str, Any] | None = None,
+    ) -> None:
+        kwargs = dict(env_kwargs or {})
+        _check_view(env_id, kwargs)
+        self.observation = observation_of(config)
+        if self.observation == "full" and "guide" in (config.start, config.improve_from):
+            raise ValueError(f"start, improve_from: the guide does not read what network={config.network!r} reads")
+        self.env_id, self.reference, self.threads = env_id, reference, threads
+        self.guide_name = recipe(env_id).get("guide", "greedy") if guide is None else guide
+        env = training_env(env_id, config.n_environments, self.observation, reference=reference, **kwargs)
+        self.env: VectorEnv[Any, Any, Any] = env
+        self.problem: Problem = env.problem
+        self.config, self._kwargs = with_segments(config, self.problem), kwargs
+        self.validation = Validation(
+            self.problem,
+            validation_episodes(self.problem) if episodes is None else episodes,
+            solvable=solvable(env_id, kwargs),
+            exact=episodes is None and quick_to_evaluate(self.problem),
+        )
+
+    def make_guide(self, seconds: float, known: dict[str, Any] | None) -> Guide:
+        """See `Task`."""
+        return Guide(self.problem, self.guide_name, seconds=seconds, known=known)
+
+    def collector(self, guide: Plays | None) -> PairCollector:
+        """See `Task`."""
+        points = max(24, self.problem.horizon * self.problem.n_devices // 60)
+        return PairCollector(
+            self.problem,
+            guide.policy if isinstance(guide, Guide) else None,
+            observation=self.observation,
+            n_episodes=max(4, 64 * 24 // points),
+            points=points,
+            cut=self.config.pair_cut,
+            alone=self.config.pair_alone,
+            alone_first=self.config.pair_alone_first,
+            threads=self.threads,
+        )
+
+    def added(self) -> float:
+        """See `Task`."""
+        return float(np.mean(self.env.added)) if self.reference else 0.0  # type: ignore[attr-defined]
+
+    def record(self) -> dict[str, Any]:
+        """See `Task`."""
+        return {"guide": self.guide_name, "reference": self.reference, "instance": describe_instance(self.problem)}
+
+    def differences(self, recorded: dict[str, Any]) -> list[str]:
+        """See `Task`."""
+        here = {"guide": self.guide_name, "reference": self.reference}
+        found = [f"{key} was {recorded[key]!r}, here {x!r}" for key, x in here.items() if recorded.get(key, x) != x]
+        return found + instance_differences(recorded.get("instance", {}), self.problem)
+
+    def tiny(self, config: DQNConfig) -> SensingTask:
+        """See `Task`."""
+        kwargs = {**self._kwargs, **TINY}
+        task = SensingTask(self.env_id, config, episodes=2, reference=self.reference, threads=1, env_kwargs=kwargs)
+        own = self.validation
+        task.validation = Validation(task.problem, 2, solvable=own.solvable, exact=own.exact)
+        return task
+
+
+def _check_view(env_id: str, kwargs: dict[str, Any]) -> None:
+    if "observation" in kwargs:
+        raise ValueError("env_kwargs: observation follows from the network; choose it by the configuration's network")
+    problem_of(env_id, **kwargs)  # refuses what would say how to run the id
+    env = native_batch(env_id, 1, **kwargs)
+    env.close()
+    if isinstance(env.single_action_space, gym.spaces.MultiBinary):
+        raise ValueError(
+            f"env_id: our DQN learns the sequential view, and {env_id} is the joint one: train on "
+            "aq_gym/MultiDevice-v0, the same problem, whose agent plays the joint view too; scripts.train_sb3 "
+            "--algorithm ppo (or maskable_ppo) trains on the joint view itself"
+        )

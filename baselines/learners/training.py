@@ -1,0 +1,241 @@
+"""Training our DQN on a task, step by step: learning rounds, improvements, validation, checkpoints, a time limit."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from agents import GreedyPolicy, PairedDQN, TensorBoardLogger, export, save
+from baselines.learners.clock import VALIDATION_SHARE, Clock, announced_compiling
+from baselines.learners.compiled import pack
+from baselines.learners.files import written
+from baselines.learners.guide import Plays
+from baselines.learners.improving import Improver
+from baselines.learners.progress import Step, share_done
+from baselines.learners.resumption import CHECKPOINT, POLICY, new_agent, resumed
+from baselines.learners.task import Task, tiny_config
+from baselines.playing import check_count
+
+_NO_GUIDE = {"constant": 0.0, "coefficients": {}, "seconds": 0.0}  # for compiling, where none need be tuned
+_compiled: set[tuple[Any, ...]] = set()  # kinds of training that this process has run
+
+
+class TaskTraining:
+    """One training run on a `Task`. What it returns is never worse, in validation, than the guide that it began with.
+
+    Args:
+        task: what is learned; its configuration is the run's.
+        seed: of the run.
+        folder: receives checkpoints, the policy and TensorBoard's events; None: nothing is written.
+        resume: continue from the folder's checkpoint.
+        validations: how many evaluations on the way, about evenly spread.
+        note: what else to write on the policy's card.
+
+    Raises:
+        ValueError: bad arguments, or a checkpoint of another instance, configuration or seed; the message says what
+            differs.
+        FileNotFoundError: nothing to resume.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        seed: int = 0,
+        folder: Path | None = None,
+        *,
+        resume: bool = False,
+        validations: int = 20,
+        note: dict[str, Any] | None = None,
+    ) -> None:
+        self.task, self.env_id, self.folder, self.note = task, task.env_id, folder, note or {}
+        self.env, self.observation, self._validation = task.env, task.observation, task.validation
+        config = task.config
+        self._every = max(1, config.total_decisions // check_count("validations", validations, 1))
+        self.clock, self._guide, self._known_guide, self._earlier = Clock(), None, None, ""
+        self._guide: Plays | None
+        self._known_guide: dict[str, Any] | None
+        self._as_network: PairedDQN | None = None
+        self._guide_error, self._validation_cost = math.inf, 0.0
+        self._tuned = 0.0  # seconds that its guide took to tune, here or when its coefficients were committed
+        self._prepared, self._resumes, self._compiles = False, resume, True
+        if resume:
+            self.agent, notes = resumed(folder, task, seed)
+            self._known_guide, self._earlier = notes.get("guide_policy"), notes.get("validated", "")
+            self._tuned = float((self._known_guide or {}).get("seconds", 0.0))
+            tuning, validation = (float(notes.get(f"{kind}_seconds", 0.0)) for kind in ("tuning", "validation"))
+            training = float(notes.get("training_seconds", 0.0)) - self._tuned
+            self.clock = Clock(training=training, tuning=tuning, validation=validation)
+        else:
+            self.agent = new_agent(task, check_count("seed", seed, 0))
+        if config.improvements:
+            pack(self.agent.average)  # rather refused now than after the last decision
+
+    @property
+    def seconds(self) -> float:
+        """Of training so far, the tuning of the guide counted, validation and compiling not."""
+        return self.clock.spent["training"] + self._tuned
+
+    def prepare(self, seconds: float = math.inf) -> None:
+        """Compile the kernels, then start the clock: tune and validate the guide. `run` does it if nobody did."""
+        if self._prepared:
+            return
+        self._prepared = True
+        config, agent = self.agent.config, self.agent
+        self._compile()
+        self.clock.start(seconds)
+        with self.clock.count("validation"):
+            self._validation.limit(seconds)
+        if "guide" in (config.start, config.improve_from):
+            with self.clock.count("tuning"):
+                self._guide = agent.guide = self.task.make_guide(seconds, self._known_guide)
+            if not self._resumes:
+                self._tuned = self._guide.training_seconds
+            self._as_network = self._guide.as_agent(agent.environment)
+            if self._as_network is not None:
+                self._guide_error = self._error(self._as_network.policy("compact", present=True))
+                self._as_network.best_error = self._guide_error
+        if self._earlier not in ("", self.validated) and agent.best_error < math.inf:
+            agent.best_error = self._error(agent.policy(self.observation))
+
+    def _compile(self) -> None:
+        """Run the same kind of training on episodes of a few slots, so that no clock runs while numba compiles."""
+        config = self.agent.config
+        few = tiny_config(config)
+        kind = type(self.task), self.env_id, self.observation, str(self._validation), str(few)
+        if not self._compiles or kind in _compiled:
+            return
+        _compiled.add(kind)
+        with self.clock.count("compiling"), announced_compiling():
+            tiny = TaskTraining(self.task.tiny(few))
+            tiny._known_guide, tiny._compiles = _NO_GUIDE, False
+            for _ in tiny.run():
+                pass
+
+    def run(self, seconds: float = math.inf) -> Iterator[Step]:
+        """Train to the end, one round or improvement a step; stop whenever you like, `save` keeps what was done.
+
+        Args:
+            seconds: limit of all that this training takes in all, resumed parts included: training, the tuning of the
+                guide and validation, but not compiling. Nothing begins that would end too late, by how long the last
+                such thing took; at least one round is played.
+        """
+        log = TensorBoardLogger(self.folder) if self.folder else None
+        self.prepare(seconds)
+        agent, config = self.agent, self.agent.config
+        improver = Improver(agent, self.task.collector(self._guide))
+        if self.folder and agent.decisions == 0:
+            with self.clock.count("validation"):
+                last = config.total_decisions + config.improvements * config.pairs
+                self._validation.draw_yardsticks(self.folder, last, VALIDATION_SHARE / 2 * seconds)
+        try:
+            yield from self._learn(log)
+            while agent.improvements < config.improvements and agent.decisions >= config.total_decisions:
+                with self.clock.count("training"):
+                    improvement = improver.improve(self.clock.left - self._validation_cost)
+                if improvement is None:
+                    break
+                if log:
+                    log.scalar("train/pair_error", improvement.fit.validation_error, self._axis)
+                    log.scalar("train/pair_spread", improvement.fit.validation_spread, self._axis)
+                    if not math.isnan(improvement.value_error):
+                        log.scalar("train/value_error", improvement.value_error, self._axis)
+                late = self.clock.left - self._validation_cost < improver.cost / 2
+                last = late or agent.improvements == config.improvements
+                error = self._validate_present(log) if last or self._may_validate() else None
+                yield self._step("improving", error)
+        finally:
+            if log:
+                log.close()
+
+    def _learn(self, log: TensorBoardLogger | None) -> Iterator[Step]:
+        agent, total, cost = self.agent, self.agent.config.total_decisions, 0.0
+        while agent.decisions < total and (agent.decisions == 0 or self._fits(cost)):
+            before, began = agent.decisions // self._every, time.perf_counter()
+            with self.clock.count("training"):
+                progress = agent.round(self.env, total)
+            cost = time.perf_counter() - began
+            if log:  # the episodes' own return, without what was added for learning
+                log.log(dataclasses.replace(progress, mean_return=progress.mean_return - self.task.added()))
+            last = agent.decisions >= total or not self._fits(cost)
+            due = agent.decisions // self._every > before and self._may_validate()
+            yield self._step("learning", self._validate_present(log) if last or due else None)
+
+    def _fits(self, cost: float) -> bool:
+        """Whether the limit leaves so many seconds, and those of a last validation."""
+        return self.clock.left >= cost + self._validation_cost
+
+    def _may_validate(self) -> bool:
+        return self.clock.may_validate(self._validation_cost)
+
+    def _step(self, stage: str, error: float | None) -> Step:
+        return Step(stage, share_done(stage, self.agent, self.clock), self._axis, self.seconds, error)
+
+    def save(self) -> None:
+        """Write the checkpoint and the policy as it is now; whole or not at all."""
+        if self.folder is None:
+            return
+        spent = {f"{kind}_seconds": self.clock.spent[kind] for kind in ("tuning", "validation")}
+        card = {**self.note, "env_id": self.env_id, "training_seconds": self.seconds, **spent}
+        card |= {"validated": self.validated, **self.task.record()}
+        card["guide_policy"] = self._guide.to_json() if self._guide else None
+        with written(self.folder / CHECKPOINT):
+            save(self.folder / CHECKPOINT, self.agent, card)
+        guided = self.is_guide
+        card |= {"decisions": self.agent.decisions, "seed": self.agent.seed}
+        card["policy_is"] = "its guide" if guided else "learned"
+        chosen = self._as_network if guided and self._as_network is not None else self.agent
+        with written(self.folder / POLICY):
+            export(self.folder / POLICY, chosen, observation="compact" if guided else self.observation, card=card)
+
+    def policy(self) -> GreedyPolicy:
+        """The greedy policy that was best in validation so far, maybe the guide's, with its ``training_seconds``."""
+        if self.is_guide and self._as_network is not None:
+            policy = self._as_network.policy("compact")
+        else:
+            policy = self.agent.policy(self.observation)
+        policy.training_seconds = self.seconds
+        return policy
+
+    @property
+    def is_guide(self) -> bool:
+        """Whether nothing learned does better than the guide, or none of it has been validated."""
+        return self._guide_error < self.agent.best_error
+
+    @property
+    def _axis(self) -> int:
+        """Decisions on TensorBoard's axis; each pair counts as the one decision that it tells of."""
+        return self.agent.decisions + self.agent.pairs
+
+    def validate(self) -> float:
+        """How the policy that `policy` returns does, as `validated` says: average joint error [µg/m³]."""
+        self.prepare()
+        best = min(self.agent.best_error, self._guide_error)
+        return best if best < math.inf else self._error(self.policy())
+
+    @property
+    def validated(self) -> str:
+        """On what: a number of validation episodes, or exactly."""
+        return str(self._validation)
+
+    def _error(self, policy: GreedyPolicy) -> float:
+        began = time.perf_counter()
+        with self.clock.count("validation"):
+            error = self._validation.error(policy)
+        self._validation_cost = time.perf_counter() - began
+        return error
+
+    def _validate_present(self, log: TensorBoardLogger | None) -> float:
+        policy = self.agent.policy(self.observation, present=True)
+        error = self._error(policy)
+        self.agent.keep_best(error)
+        if log:
+            with self.clock.count("validation"):
+                scalars = {**self._validation.scalars(error), **self._validation.disagreement(policy)}
+            for tag, value in scalars.items():
+                log.scalar(tag, value, self._axis)
+            log.scalar("time/training_seconds", self.seconds, self._axis)
+        return error

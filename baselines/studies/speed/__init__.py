@@ -1,0 +1,1 @@
+"""What `scripts.measure_speed` measures: each module returns comparisons of our code with a peer."""

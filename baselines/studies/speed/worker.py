@@ -1,0 +1,190 @@
+"""Measures one checkout of this project for `against`: reads the name of a measurement, writes a rate.
+
+It runs by its path, with the other checkout first on the import path. So it imports nothing beside it, and uses only
+what both commits have: the environments, the exact solvers, compiled play, counterfactual pairs and DQN training.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+import gymnasium as gym
+import numba
+import numpy as np
+
+Work = Callable[[], float]
+"""Does some work and returns how much."""
+
+MULTI, CITY = "aq_gym/MultiDevice-v0", "aq_gym/City-v0"
+TEN = {"devices": list(range(0, 30, 3))}
+
+
+def module(*names: str) -> Any:
+    """The first of these modules that the checkout has."""
+    for name in names:
+        try:
+            return import_module(name)
+        except ModuleNotFoundError as error:
+            if not name.startswith(str(error.name)):
+                raise
+    raise ModuleNotFoundError(f"none of {', '.join(names)}")
+
+
+def single() -> Work:
+    """Steps of a plain environment, resets included."""
+    env = gym.make(MULTI, **TEN)
+    actions = list(np.random.default_rng(0).integers(0, 2, 256))
+    env.reset(seed=0)
+
+    def work() -> float:
+        for action in actions:
+            _, _, over, cut, _ = env.step(action)
+            if over or cut:
+                env.reset()
+        return len(actions)
+
+    return work
+
+
+def batch(name: str, count: int, kwargs: dict[str, Any]) -> Work:
+    """Decisions of a native batch with autoreset."""
+    env = gym.make_vec(name, num_envs=count, vectorization_mode="vector_entry_point", **kwargs)
+    actions = list(np.random.default_rng(0).integers(0, 2, (16, count)))
+    env.reset(seed=0)
+
+    def work() -> float:
+        for action in actions:
+            env.step(action)
+        return count * len(actions)
+
+    return work
+
+
+def problem_and_index() -> tuple[Any, Any]:
+    """The headline problem and its index policy."""
+    problem = module("baselines.heuristics.problems", "baselines.greedy").entry_problem("MultiDevice-v0")
+    return problem, module("baselines.heuristics.index_tuning", "baselines.index").index_policy(problem)
+
+
+def play() -> Work:
+    """Decisions of compiled play under the index policy."""
+    problem, policy = problem_and_index()
+    simulator = module("baselines.heuristics.index", "baselines.index").Simulator(problem)
+
+    def work() -> float:
+        simulator.errors([policy], 256, 0)
+        return 256 * problem.horizon * problem.n_devices
+
+    return work
+
+
+def pairs() -> Work:
+    """Counterfactual pairs under the index policy."""
+    problem, policy = problem_and_index()
+    rooms = "baselines.learners.paired_rollouts", "baselines.learners.pairs", "baselines.paired_rollouts"
+    collect, rng = module(*rooms).PairCollector(problem, policy, threads=1), np.random.default_rng(0)
+
+    def work() -> float:
+        collect(None, 4_000, rng)
+        return 4_000
+
+    return work
+
+
+def banded(n_levels: int) -> Any:
+    """The campus with so many levels, of which each is followed by itself or one of two neighbours on either side."""
+    campus, steps = module("aq_gym").SensorNetwork.load("pku2018"), np.arange(n_levels)
+    weight = np.choose(np.minimum(np.abs(steps[:, None] - steps), 3), [10.0, 4.0, 1.0, 0.0])
+    start, levels = np.full(n_levels, 1.0 / n_levels), np.linspace(5.0, 465.0, n_levels)
+    transition = weight / weight.sum(axis=1, keepdims=True)
+    return dataclasses.replace(campus, levels=levels, transition=transition, start=start, name=f"banded-{n_levels}")
+
+
+def exact(n_levels: int) -> Work:
+    """One device over a day."""
+    solve, network = module("baselines.dynamic_programming").solve, banded(n_levels)
+
+    def work() -> float:
+        solve(network, 0, 144, 24, 24)
+        return 1.0
+
+    return work
+
+
+def exact_joint(horizon: int, budget: int, sleep: int) -> Work:
+    """Two devices on six levels."""
+    solve = module("baselines.dynamic_programming").solve_joint
+    network = module("aq_gym").SensorNetwork.load("pku2018").coarsen(6)
+
+    def work() -> float:
+        solve(network, (0, 15), horizon, budget, sleep)
+        return 1.0
+
+    return work
+
+
+def training() -> Work:
+    """Decisions of a DQN training with the updates of Stable-Baselines3's defaults."""
+    dqn, config = module("baselines.learners.dqn", "baselines.dqn"), module("agents").DQNConfig
+    sizes = {"n_environments": 64, "hidden": (64, 64), "batch_size": 32, "replay_ratio": 8.0, "returns": "one_step"}
+    chosen = config(total_decisions=40_000, start_decisions=4_000, start_updates=1_000, **sizes)
+
+    def work() -> float:
+        run = dqn.Training("MultiDevice-v0", chosen, 0, None, validations=1, validation_episodes=2)
+        dqn.train(run)
+        return float(run.agent.decisions)
+
+    return work
+
+
+MEASUREMENTS: dict[str, tuple[str, Callable[[], Work]]] = {
+    "gym.make": ("decisions/s", single),
+    "batch of 64": ("decisions/s", partial(batch, MULTI, 64, TEN)),
+    "batch of 1,024": ("decisions/s", partial(batch, MULTI, 1024, TEN)),
+    "City, batch of 16": ("decisions/s", partial(batch, CITY, 16, {})),
+    "compiled play": ("decisions/s", play),
+    "counterfactual pairs": ("pairs/s", pairs),
+    "exact, one device, 20 levels": ("solved/s", partial(exact, 20)),
+    "exact, one device, 50 levels": ("solved/s", partial(exact, 50)),
+    "exact, two devices": ("solved/s", partial(exact_joint, 72, 6, 12)),
+    "DQN training": ("decisions/s", training),
+}
+
+
+def rate(work: Work, seconds: float) -> float:
+    """The rate of work that is repeated for some seconds."""
+    done, start = 0.0, time.perf_counter()
+    while not done or time.perf_counter() - start < seconds:
+        done += work()
+    return done / (time.perf_counter() - start)
+
+
+def main() -> None:
+    """Answer every line NAME SECONDS with a line of JSON: the rate, or why there is none."""
+    numba.config.NUMBA_NUM_THREADS = 1
+    import_module("torch").set_num_threads(1)
+    print(json.dumps(import_module("aq_gym").__file__), flush=True)
+    made: dict[str, Work] = {}
+    for line in sys.stdin:
+        name, seconds = json.loads(line)
+        try:
+            with redirect_stdout(sys.stderr):
+                if name not in made:
+                    made[name] = MEASUREMENTS[name][1]()
+                    made[name]()  # compiles
+                answer: float | str = rate(made[name], seconds)
+        except (AttributeError, ImportError, KeyError, TypeError, ValueError) as error:  # the commit lacks it
+            answer = f"{type(error).__name__}: {error}"
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""How a command ends: with its results, or with the one line that says what the user can mend."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import json
+import os
+import signal
+import sys
+from argparse import ArgumentTypeError, Namespace
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+TRACEBACK = "AQ_GYM_TRACEBACK"  # set it to see where an error was raised
+FAILED, INTERRUPTED, UNREAD = 2, 130, 141  # exit statuses; the last two as shells have them
+_USERS = (ValueError, OSError, MemoryError, OverflowError, FloatingPointError)
+
+
+def enter(main: Callable[[Namespace], Any], parse: Callable[[Sequence[str] | None], Namespace]) -> None:
+    """Run a command.
+
+    A bad argument, an unfit, missing or unreadable file, or a lack of memory ends it with a line and exit status 2;
+    Ctrl-C or SIGTERM, where the command does not handle them, with a line and 130; a reader that closed stdout with
+    141 and no word.
+    """
+    args = parse(None)
+    signal.signal(signal.SIGTERM, _raise_interrupt)
+    try:
+        main(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _give_up_stdout()
+        raise SystemExit(UNREAD) from None
+    except KeyboardInterrupt:
+        _say("interrupted")
+        raise SystemExit(INTERRUPTED) from None
+    except _USERS as error:
+        if os.environ.get(TRACEBACK):
+            raise
+        reason = "not enough memory" if isinstance(error, MemoryError) else " ".join(str(error).split())
+        _say(f"error: {reason or repr(error)}\n(set {TRACEBACK}=1 to see where)")
+        _give_up_stdout()
+        raise SystemExit(FAILED) from None
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):  # nothing is left to be lost
+            signal.signal(number, signal.SIG_IGN)
+
+
+def _raise_interrupt(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _say(line: str) -> None:
+    with contextlib.suppress(OSError):  # closed too: nobody is there to be told
+        print(line, file=sys.stderr, flush=True)
+
+
+def _give_up_stdout() -> None:
+    """Let Python's last flush go nowhere if stdout is closed or full."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """An argument that names settings, as JSON."""
+    try:
+        value = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ArgumentTypeError(f"""expected a JSON object like '{{"name": 1}}', got {text!r}: {error}""") from None
+    if not isinstance(value, dict):
+        raise ArgumentTypeError(f"""expected a JSON object like '{{"name": 1}}', got {text!r}""")
+    return value
+
+
+def positive_seconds(text: str) -> float:
+    """An argument that limits time, in seconds."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not value >= 0.0:
+        raise ArgumentTypeError(f"expected a number of seconds, at least 0, got {text!r}")
+    return value
+
+
+def check_arguments(name: str, given: Mapping[str, Any], function: Callable[..., Any]) -> None:
+    """Refuse arguments to an environment that a command's own function takes for itself.
+
+    Raises:
+        ValueError: naming them.
+    """
+    own = sorted(set(given) & set(inspect.signature(function).parameters))
+    if own:
+        raise ValueError(f"{name}: {', '.join(own)} is no argument of an environment; see --help for the command's own")

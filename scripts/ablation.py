@@ -26,7 +26,7 @@ from baselines.studies.provenance import signature
 from baselines.studies.results import write_results
 from baselines.studies.training import train_once
 from scripts.arguments import add_results, at_least, parsed
-from scripts.door import enter, json_object
+from scripts.command import enter, json_object
 
 
 def main(args: argparse.Namespace) -> pd.DataFrame:

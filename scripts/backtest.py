@@ -34,7 +34,7 @@ from baselines.studies.files import pyplot, save_figure, write_text
 from baselines.studies.provenance import signature
 from baselines.studies.results import write_results
 from scripts.arguments import add_results, at_least, parsed
-from scripts.door import enter
+from scripts.command import enter
 
 TRAIN, TEST = "pku2018-spring", "pku2018-summer"
 POLICIES = ("staggered", "random", "synchronised", "greedy", "index", "generalist")

@@ -24,7 +24,7 @@ from baselines.studies.paper.figure import Context, Figure
 from baselines.studies.paper.report import html_report, read_card, text_report, write_figure
 from baselines.studies.provenance import signature, sources
 from scripts.arguments import at_least, file_path, parsed
-from scripts.door import enter
+from scripts.command import enter
 
 FIGURES: dict[int, Callable[[Context], Figure]] = {
     8: figure_08.make,

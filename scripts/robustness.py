@@ -28,7 +28,7 @@ from baselines.studies.provenance import signature
 from baselines.studies.results import write_results
 from baselines.studies.robustness import compare, page, summary
 from scripts.arguments import add_results, at_least, parsed
-from scripts.door import enter
+from scripts.command import enter
 
 ENV = "aq_gym/MultiDevice-v0"
 SHIPPED = "MultiDevice-v0's agent"

@@ -25,7 +25,7 @@ from baselines.studies.results import write_results
 from baselines.studies.training import train_once
 from baselines.studies.zero_shot import COLUMNS, INSTANCES, measure, page, summary
 from scripts.arguments import add_results, at_least, parsed
-from scripts.door import enter
+from scripts.command import enter
 
 
 def trained_there(name: str, args: argparse.Namespace) -> GreedyPolicy | None:

@@ -72,6 +72,7 @@ def train_once(
 
     Raises:
         ValueError: the folder holds something else than a training.
+        KeyboardInterrupt: the training was interrupted; it does not count as finished.
     """
     asked = {
         "env_id": env_id,
@@ -96,6 +97,8 @@ def train_once(
     shutil.rmtree(folder, ignore_errors=True)
     training = Training(env_id, config, args.seed, folder, reference=reference, **env_kwargs)
     follow(training, name, "µg/m³", seconds, quiet=args.quiet)
+    if training.interrupted:
+        raise KeyboardInterrupt
     took = {"decisions": training.agent.decisions, "pairs": training.agent.pairs, "seconds": training.seconds}
     write_json(folder / FINISHED, {"asked": asked, "took": took})
     return took

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from agents import DQNConfig
-from baselines.dqn import recipe
+from baselines.dqn import CHECKPOINT, Training, recipe, train
 from baselines.studies import ablation as study
-from baselines.studies.training import train_once
+from baselines.studies.training import FINISHED, train_once
 from scripts import ablation
 
 TINY = {
@@ -71,11 +73,27 @@ def test_trains_once_and_writes_the_page(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_folder_with_other_files_is_not_emptied(tmp_path: Path) -> None:
     mine = tmp_path / "notes.txt"
     mine.write_text("mine")
-    config = DQNConfig.named(recipe("TwoDevices-v0")["config"], **TINY)
+    chosen = recipe("TwoDevices-v0")
+    config = DQNConfig.named(chosen["config"], **{**chosen["settings"], **TINY})
     args = argparse.Namespace(seed=0, quiet=True, anew=True)
     with pytest.raises(ValueError, match="holds files, but no training; --folder names another place"):
         train_once(tmp_path, "aq_gym/TwoDevices-v0", config, args, name="x", seconds=1.0)
     assert mine.read_text() == "mine"
+
+
+def test_an_interrupted_training_ends_the_study_and_is_not_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(training: Training, *given: object, quiet: bool) -> None:
+        train(training, watch=lambda step: os.kill(os.getpid(), signal.SIGTERM))
+
+    monkeypatch.setattr("baselines.studies.training.follow", interrupt)
+    chosen = recipe("TwoDevices-v0")
+    config = DQNConfig.named(chosen["config"], **{**chosen["settings"], **TINY})
+    args = argparse.Namespace(seed=0, quiet=True)
+    with pytest.raises(KeyboardInterrupt):
+        train_once(tmp_path, "aq_gym/TwoDevices-v0", config, args, name="x", seconds=60.0, **KWARGS)
+    assert (tmp_path / CHECKPOINT).exists() and not (tmp_path / FINISHED).exists()
 
 
 def ablation_base(problem: object) -> object:

@@ -53,6 +53,7 @@ def train(
             steps.close()
         if between:
             training.save()
+        training.interrupted = stopped
         if stopped:
             print("interrupted: what was learned so far is kept, --resume continues", flush=True)
     return training.policy()

@@ -56,6 +56,7 @@ class TaskTraining:
         config = task.config
         self._every = max(1, config.total_decisions // check_count("validations", validations, 1))
         self.clock, self._guide, self._known_guide, self._earlier = Clock(), None, None, ""
+        self.interrupted = False  # by the user, before its end and its time limit
         self._guide: Plays | None
         self._known_guide: dict[str, Any] | None
         self._as_network: PairedDQN | None = None

@@ -84,8 +84,9 @@ def comparison(table: pd.DataFrame, reference: str, digits: int = 2) -> str:
 
 
 def percent(row: Any) -> str:
-    """A paired difference in per cent with its interval."""
-    return f"{row.percent:+.2f} [{row.percent_low:+.2f}, {row.percent_high:+.2f}]"
+    """A paired difference in per cent with its interval, if there is one."""
+    ends = "" if math.isnan(row.percent_low) else f" [{row.percent_low:+.2f}, {row.percent_high:+.2f}]"
+    return f"{row.percent:+.2f}{ends}"
 
 
 def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from agents import DQNConfig, GreedyPolicy
-from baselines.dqn import Step, Training, train
+from baselines.dqn import CHECKPOINT, Step, Training, train
 from baselines.studies.files import write_json
 from baselines.studies.provenance import sources
 
@@ -69,6 +69,10 @@ def train_once(
 
     Returns:
         How many ``decisions`` and ``pairs`` it took, and the seconds.
+
+    Raises:
+        ValueError: the folder holds something else than a training.
+        KeyboardInterrupt: the training was interrupted; it does not count as finished.
     """
     asked = {
         "env_id": env_id,
@@ -85,9 +89,16 @@ def train_once(
         same_code = {**found["asked"], "sources_sha256": asked["sources_sha256"]}
         if asked in (found["asked"], same_code if getattr(args, "keep_agents", False) else None):
             return dict(found["took"])
+    if folder.is_dir():
+        names = [path.name for path in folder.iterdir()]
+        ours = (FINISHED, CHECKPOINT, "events.out.tfevents")
+        if names and not any(name.startswith(ours) for name in names):
+            raise ValueError(f"{folder}: holds files, but no training; --folder names another place")
     shutil.rmtree(folder, ignore_errors=True)
     training = Training(env_id, config, args.seed, folder, reference=reference, **env_kwargs)
     follow(training, name, "µg/m³", seconds, quiet=args.quiet)
+    if training.interrupted:
+        raise KeyboardInterrupt
     took = {"decisions": training.agent.decisions, "pairs": training.agent.pairs, "seconds": training.seconds}
     write_json(folder / FINISHED, {"asked": asked, "took": took})
     return took

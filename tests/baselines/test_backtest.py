@@ -12,23 +12,13 @@ import pytest
 from aq_gym import SensorNetwork
 from aq_gym.estimation import Estimate, LevelAware
 from aq_gym.problem import Problem
-from baselines.backtest import (
-    METHODS,
-    Faults,
-    Windows,
-    backtest,
-    block_interval,
-    change,
-    deliver,
-    estimate,
-    gaussian_process,
-    gaussian_process_map,
-    judge,
-    replay,
-    sources_of,
-)
 from baselines.policies import Random, Staggered
-from scripts import backtest as door
+from baselines.studies.backtest import page
+from baselines.studies.backtest.maps import METHODS, estimate, gaussian_process, gaussian_process_map
+from baselines.studies.backtest.replaying import Faults, Windows, replay, sources_of
+from baselines.studies.backtest.scores import block_interval, change, judge
+from baselines.studies.backtest.tables import CLEAN, CONDITIONS, backtest, deliver
+from scripts import backtest as command
 
 NETWORK = SensorNetwork.load("pku2018-spring")
 PROBLEM = Problem.create(NETWORK, [0, 10], 12, 3, 6)
@@ -82,7 +72,7 @@ def test_faults_do_what_they_say() -> None:
     assert 0.05 < (read.reading / clean.reading - 1.0).std() < 0.15
     _, known = sources_of(replayed, PROBLEM, DATA, Faults(level_from_readings=True))
     assert not np.allclose(known, level) and np.abs(known / level - 1.0).mean() < 0.5
-    assert Faults(level_from_readings=True).told_noise == 1.0 and Faults(level_noise=0.1).told_noise == 0.1
+    assert Faults(level_from_readings=True).assumed_noise == 1.0 and Faults(level_noise=0.1).assumed_noise == 0.1
 
 
 def test_judging_a_map_that_is_known() -> None:
@@ -172,26 +162,26 @@ def _fields() -> dict[str, Any]:
 
 
 def test_where_two_lines_cross() -> None:
-    assert door.crossing([0.0, 0.1, 0.2], [-1.0, -0.5, 0.5]) == pytest.approx(0.15)
-    assert np.isnan(door.crossing([0.0, 0.1], [-1.0, -0.5]))
+    assert page.crossing([0.0, 0.1, 0.2], [-1.0, -0.5, 0.5]) == pytest.approx(0.15)
+    assert np.isnan(page.crossing([0.0, 0.1], [-1.0, -0.5]))
 
 
 def findings_of(paper: list[float], flat: list[float]) -> str:
     rows = []
-    for (condition, faults), one, two in zip(list(door.CONDITIONS.items())[:5], paper, flat, strict=True):
-        assert faults.level_noise or condition == door.CLEAN
+    for (condition, faults), one, two in zip(list(CONDITIONS.items())[:5], paper, flat, strict=True):
+        assert faults.level_noise or condition == CLEAN
         for method, rmse in (("paper", one), ("flat", two), ("corrected", two), ("level-aware", 1.0)):
             row = {"condition": condition, "policy": "staggered", "method": method, "rmse": rmse}
             rows.append(row | {"cover_50": 0.5, "cover_90": 0.9, "cover_95": 0.85})
-    return "\n".join(door.findings(pd.DataFrame(rows)))
+    return "\n".join(page.findings(pd.DataFrame(rows)))
 
 
 def test_findings_say_who_is_ahead_and_where() -> None:
     assert "beats the flat one where the level is known to ±8 % or worse" in findings_of([6.0] * 5, [4, 5, 7, 9, 20])
     assert "beats the flat one at no error up to 30 %" in findings_of([60.0] * 5, [4, 5, 7, 9, 20])
-    told = findings_of([2.0] * 5, [4, 5, 7, 9, 20])
-    assert "beats the corrected one at every error of the level" in told
-    assert "paper map: off by more than 5 points" in told and "at every error of the level (staggered)" in told
+    text = findings_of([2.0] * 5, [4, 5, 7, 9, 20])
+    assert "beats the corrected one at every error of the level" in text
+    assert "paper map: off by more than 5 points" in text and "at every error of the level (staggered)" in text
 
 
 def test_faults_out_of_range_are_refused() -> None:
@@ -201,11 +191,11 @@ def test_faults_out_of_range_are_refused() -> None:
 
 
 @pytest.mark.slow
-def test_the_door_on_the_real_readings(tmp_path: Path, pku_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_on_the_real_readings(tmp_path: Path, pku_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = ["--policies", "staggered", "synchronised", "--csv", str(tmp_path / "b.csv"), "--quiet"]
-    page = tmp_path / "b.md"
+    report = tmp_path / "b.md"
     given += ["--planned", "staggered"]
-    table = door.main(door.parse([*given, "--no-gaussian-process", "--markdown", str(page)]))
+    table = command.main(command.parse([*given, "--no-gaussian-process", "--markdown", str(report)]))
     clean = table[(table.condition == "clean") & (table.policy == "staggered")].set_index("method")
     assert clean.rmse["paper"] == pytest.approx(6.57, abs=0.01) and clean.rmse["flat"] == pytest.approx(4.26, abs=0.01)
     assert clean.rmse["level-aware"] < 3.19
@@ -213,7 +203,7 @@ def test_the_door_on_the_real_readings(tmp_path: Path, pku_data: Path, capsys: p
         assert abs(100 * clean[f"cover_{share}"]["level-aware"] - share) < 5
     assert (tmp_path / "b.png").read_bytes().startswith(b"\x89PNG")
     assert len(pd.read_csv(tmp_path / "b.csv")) == len(table) == 2 * 10 * 4
-    text = page.read_text()
+    text = report.read_text()
     assert "Intervals of the level-aware map: within 5 points" in text and "Intervals of the paper map: off by" in text
     assert "The paper's map beats the corrected one where the level is known to ±" in text
     assert "## Planning with the inference that makes the map" in text and "| ±10 % | staggered | level-aware |" in text

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from aq_gym import SensorNetwork
@@ -14,8 +15,8 @@ from baselines.generalist import load_generalist
 from baselines.index import Index
 from baselines.playing import play_problem
 from baselines.policies import Random, Staggered
-from baselines.robustness import Disturbance, play_disturbed, scaled
-from scripts import robustness as door
+from baselines.studies.robustness import CLEAN, COLUMNS, Disturbance, page, play_disturbed, scaled, summary
+from scripts import robustness as command
 
 PROBLEM = Problem.create("pku2018-spring", [0, 10, 20], 12, 3, 6)
 INDEX = Index(PROBLEM, -1.0, {"scarcity": 8.0})
@@ -65,10 +66,24 @@ def test_bad_arguments_are_refused() -> None:
     assert scaled(PROBLEM.network, temporal_variance=2.0).temporal_variance == 2 * PROBLEM.network.temporal_variance
 
 
+def test_the_terminal_s_table_is_narrow_and_one_episode_has_no_interval() -> None:
+    names = ("staggered", "greedy", "index", "generalist", "MultiDevice-v0's agent")
+    rows = [
+        (condition, name, 5.5, -16.2, *ends)
+        for condition, ends in ((CLEAN, (0, 0)), ("x" * 26, (-99.1, 168.1)))
+        for name in names
+    ]
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    lines = summary(table, 1000).splitlines()
+    assert max(map(len, lines)) <= 80 and all(any(name in line for line in lines) for name in names)
+    alone = table.assign(percent_low=np.nan, percent_high=np.nan)
+    assert "nan" not in page(alone, "aq_gym/MultiDevice-v0", 1, "made") + summary(alone, 1)
+
+
 @pytest.mark.slow
-def test_the_door(tmp_path: Path) -> None:
+def test_the_command(tmp_path: Path) -> None:
     given = ["--policies", "staggered", "greedy", "--episodes", "8", "--no-agent", "--quiet"]
-    page = tmp_path / "r.md"
-    table = door.main(door.parse([*given, "--csv", str(tmp_path / "r.csv"), "--markdown", str(page)]))
-    assert len(table) == 2 * 12 and (table[table.condition == door.CLEAN].percent == 0).all()
-    assert page.read_text().count("\n| ") == 2 + 12 and (tmp_path / "r.csv").exists()
+    report = tmp_path / "r.md"
+    table = command.main(command.parse([*given, "--csv", str(tmp_path / "r.csv"), "--markdown", str(report)]))
+    assert len(table) == 2 * 12 and (table[table.condition == CLEAN].percent == 0).all()
+    assert report.read_text().count("\n| ") == 2 + 12 and (tmp_path / "r.csv").exists()

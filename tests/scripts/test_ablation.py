@@ -1,15 +1,20 @@
-"""The door to the ablation, with tiny settings."""
+"""The ablation, with tiny settings."""
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from agents import DQNConfig
-from baselines.dqn import recipe
+from baselines.dqn import CHECKPOINT, Training, recipe, train
+from baselines.studies import ablation as study
+from baselines.studies.training import FINISHED, train_once
 from scripts import ablation
 
 TINY = {
@@ -32,9 +37,9 @@ KWARGS = {"devices": [0, 15], "horizon": 8, "energy_budget": 2, "max_sleep": 5, 
 def test_every_variant_differs_from_the_recipe(env_id: str) -> None:
     chosen = recipe(env_id)
     base = DQNConfig.named(chosen["config"], **chosen["settings"])
-    known = ablation.changed(base)
+    known = study.changed(base)
     same = 1 + (base.pair_cut in (0, 12))  # sets or compact, and whole or cut pairs
-    assert len(known) == len(ablation.variants(base)) - same
+    assert len(known) == len(study.variants(base)) - same
     seen = [(config, reference) for _, config, reference in known.values()]
     assert all(seen.count(one) == 1 for one in seen)
     few = known["few large steps"][1]
@@ -43,8 +48,8 @@ def test_every_variant_differs_from_the_recipe(env_id: str) -> None:
 
 
 def test_trains_once_and_writes_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scripts.ablation.index_policy", lambda problem: ablation_base(problem))
-    monkeypatch.setattr("scripts.ablation.RETURNS", {"improvements": 0, "total_decisions": 300})
+    monkeypatch.setattr("baselines.studies.ablation.index_policy", lambda problem: ablation_base(problem))
+    monkeypatch.setattr("baselines.studies.ablation.RETURNS", {"improvements": 0, "total_decisions": 300})
     given = ["--overrides", json.dumps(TINY), "--episodes", "50", "--quiet", "--folder", str(tmp_path / "runs")]
     given += ["--variants", "recipe", "sets", "returns, no reference"]
     given += ["--csv", str(tmp_path / "a.csv"), "--markdown", str(tmp_path / "docs" / "a.md"), "--env-kwargs"]
@@ -63,6 +68,32 @@ def test_trains_once_and_writes_the_page(tmp_path: Path, monkeypatch: pytest.Mon
     assert all(path.stat().st_mtime_ns > stamp for path, stamp in stamps.items()), "another problem is trained anew"
     with pytest.raises(ValueError, match=r"--variants: tall is none of this recipe's: recipe, sets"):
         ablation.main(ablation.parse([*given, json.dumps(KWARGS), "--variants", "tall"]))
+
+
+def test_a_folder_with_other_files_is_not_emptied(tmp_path: Path) -> None:
+    mine = tmp_path / "notes.txt"
+    mine.write_text("mine")
+    chosen = recipe("TwoDevices-v0")
+    config = DQNConfig.named(chosen["config"], **{**chosen["settings"], **TINY})
+    args = argparse.Namespace(seed=0, quiet=True, anew=True)
+    with pytest.raises(ValueError, match="holds files, but no training; --folder names another place"):
+        train_once(tmp_path, "aq_gym/TwoDevices-v0", config, args, name="x", seconds=1.0)
+    assert mine.read_text() == "mine"
+
+
+def test_an_interrupted_training_ends_the_study_and_is_not_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(training: Training, *given: object, quiet: bool) -> None:
+        train(training, watch=lambda step: os.kill(os.getpid(), signal.SIGTERM))
+
+    monkeypatch.setattr("baselines.studies.training.follow", interrupt)
+    chosen = recipe("TwoDevices-v0")
+    config = DQNConfig.named(chosen["config"], **{**chosen["settings"], **TINY})
+    args = argparse.Namespace(seed=0, quiet=True)
+    with pytest.raises(KeyboardInterrupt):
+        train_once(tmp_path, "aq_gym/TwoDevices-v0", config, args, name="x", seconds=60.0, **KWARGS)
+    assert (tmp_path / CHECKPOINT).exists() and not (tmp_path / FINISHED).exists()
 
 
 def ablation_base(problem: object) -> object:

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from baselines.studies.paper import figure_08, figure_12
+from baselines.studies.paper.figure import Claim, Context, Figure
 from scripts import reproduce_paper
-from scripts.paper import figure_08
-from scripts.paper.figure import Claim, Context
 
 
 def run(folder: Path, *arguments: str) -> None:
@@ -48,7 +48,7 @@ def test_without_the_readings_their_figures_are_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("AQ_GYM_DATA", str(tmp_path / "nowhere"))
-    monkeypatch.setattr(reproduce_paper, "FIGURES", {8: "scripts.paper.figure_08", 12: "scripts.paper.figure_12"})
+    monkeypatch.setattr(reproduce_paper, "FIGURES", {8: figure_08.make, 12: figure_12.make})
     run(tmp_path)
     said = " ".join(capsys.readouterr().out.split())
     assert "figure 8 is left out: " in said and "is missing" in said
@@ -72,22 +72,48 @@ def test_figures_of_learning_and_placement(tmp_path: Path) -> None:
     assert len(sizes) == 2 * 2 * 2
 
 
-def test_what_is_done_is_kept(
+def test_what_is_done_is_used_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(reproduce_paper, "FIGURES", {12: "scripts.paper.figure_12"})
+    monkeypatch.setattr(reproduce_paper, "FIGURES", {12: figure_12.make})
     run(tmp_path, "--figure", "12")
     before = (tmp_path / "figure_12.json").stat().st_mtime_ns
     run(tmp_path)
-    assert "figure 12: kept" in capsys.readouterr().out
+    assert "figure 12: there already" in capsys.readouterr().out
     assert (tmp_path / "figure_12.json").stat().st_mtime_ns == before
     run(tmp_path, "--seed", "1")
-    assert "figure 12: kept" not in capsys.readouterr().out
+    assert "figure 12: there already" not in capsys.readouterr().out
     assert (tmp_path / "figure_12.json").stat().st_mtime_ns != before
     assert "Tiny sizes: no results." in (tmp_path / "report.html").read_text()
     run(tmp_path, "--markdown", str(tmp_path / "paper.md"))
     page = (tmp_path / "paper.md").read_text()
     assert "## Figure 12. " in page and page.count("| agrees |") + page.count("| differs |") == 4
+
+
+def test_damaged_and_incomplete_figures_are_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(reproduce_paper, "FIGURES", {12: figure_12.make})
+    card, picture = tmp_path / "figure_12.json", tmp_path / "figure_12.png"
+    run(tmp_path)
+    for damage in (lambda: card.write_text("{"), lambda: card.write_text("[1]"), picture.unlink):
+        damage()
+        run(tmp_path)
+        assert "there already" not in capsys.readouterr().out
+        check(tmp_path, 12, ("ends",))
+
+
+def test_an_interruption_leaves_the_finished_figures_and_a_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(context: Context) -> Figure:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(reproduce_paper, "FIGURES", {12: figure_12.make, 13: interrupted})
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path)
+    check(tmp_path, 12, ("ends",))
+    assert "Not made here: figure 13." in (tmp_path / "report.html").read_text()
 
 
 def test_a_gaussian_is_called_one() -> None:

@@ -1,9 +1,9 @@
-"""What every figure of the report is made of."""
+"""What every figure of the report consists of."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -14,13 +14,10 @@ from numpy.typing import NDArray
 from aq_gym import datasets
 from aq_gym.network import SensorNetwork
 
-# Okabe and Ito's colours, which the colour-blind tell apart.
-COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
-
 
 @dataclass(frozen=True)
 class Claim:
-    """What the paper says, what was measured here, and whether they agree; computed, never typed."""
+    """A claim of the paper, what was measured here, and whether they agree. Nothing of it is typed by hand."""
 
     says: str
     measured: str
@@ -41,9 +38,9 @@ class Figure:
     title: str
     setting: str
     claims: tuple[Claim, ...]
-    tables: Mapping[str, pd.DataFrame]  # by the end of the file's name, "" for the plotted numbers
-    draw: Callable[[Any], Any]  # from pyplot to a figure
-    notes: tuple[str, ...] = field(default=())
+    tables: Mapping[str, pd.DataFrame]  # by the end of the file's name; "" for the plotted numbers
+    draw: Callable[[Any], Any]  # takes pyplot, returns a figure
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,7 @@ class Context:
     say: Callable[[str], None] = lambda line: None
 
     def pick(self, full: Any, quick: Any) -> Any:
-        """A size for the real thing, or for a quick look."""
+        """The full size, or the one for a quick look."""
         return quick if self.quick else full
 
     @cached_property
@@ -68,7 +65,6 @@ class Context:
         """Readings of both periods, each (T, N), and the calibration, (sensors, samples) [µg/m³].
 
         Raises:
-            FileNotFoundError: the data set is not there; the message says how to get it.
+            FileNotFoundError: the data set is missing; the message says how to get it.
         """
-        readings, calibration = datasets.load_pku2018()
-        return list(readings), np.asarray(calibration)
+        return datasets.load_pku2018()

@@ -1,0 +1,155 @@
+"""Policies on real readings: which readings reach the server, and what goes wrong on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from aq_gym.envs.vector import MultiDeviceVectorEnv
+from aq_gym.estimation import Sources, mean_deviation
+from aq_gym.network import SensorNetwork
+from aq_gym.problem import Problem
+from aq_gym.traces import level_trace, windows
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Real readings, cut into episodes.
+
+    Attributes:
+        readings: (K, T + 1, N) [µg/m³].
+        levels: (K, T + 1) indices into the network's levels.
+        outside: number of slots in all periods whose level lies outside the network's levels and was clipped.
+    """
+
+    readings: NDArray[np.float64]
+    levels: NDArray[np.int64]
+    outside: int
+
+    @classmethod
+    def cut(
+        cls, network: SensorNetwork, tables: Sequence[ArrayLike], horizon: int, stride: int | None = None
+    ) -> Windows:
+        """Windows of T + 1 slots, by default side by side, never across the gap between two periods.
+
+        Raises:
+            ValueError: a table of other devices than the network's, or shorter than a window.
+        """
+        readings, levels, outside = [], [], 0
+        for table in tables:
+            trace = level_trace(network, table)
+            slots = windows(len(trace.levels), horizon, stride)[:, None] + np.arange(horizon + 1)
+            readings.append(np.asarray(table, dtype=np.float64)[slots])
+            levels.append(trace.levels[slots])
+            outside += trace.outside
+        return cls(np.concatenate(readings), np.concatenate(levels), outside)
+
+    def __len__(self) -> int:
+        return len(self.readings)
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What a policy did on the windows."""
+
+    sensed: NDArray[np.bool_]  # (K, T, M) whether device m sensed in slot t + 1
+    joint_error: NDArray[np.float64]  # (K,) average joint error by the model [µg/m³]
+
+
+def replay(policy: Any, problem: Problem, levels: NDArray[np.int64]) -> Replayed:
+    """Play a policy on imposed level paths, (K, T + 1) indices into the network's levels."""
+    k, m = len(levels), problem.n_devices
+    env = MultiDeviceVectorEnv(
+        k,
+        problem.network,
+        problem.devices,
+        problem.horizon,
+        problem.energy_budget,
+        problem.max_sleep,
+        **problem.options,
+        observation=getattr(policy, "observation", "full"),
+        autoreset_mode="Disabled",
+    )
+    if hasattr(policy, "reset"):
+        policy.reset(0)
+    observation, info = env.reset(seed=0, options={"levels": levels if k > 1 else levels[0]})
+    sensed = np.zeros((k, problem.horizon, m), np.bool_)
+    for decision in range(problem.horizon * m):
+        slot, turn = divmod(decision, m)
+        before = info["energy"][:, turn]
+        observation, _, _, _, info = env.step(policy.act(observation, info))
+        sensed[:, slot, turn] = info["energy"][:, turn] < before
+    env.close()
+    return Replayed(sensed, info["average_joint_error"])
+
+
+@dataclass(frozen=True)
+class Faults:
+    """What goes wrong on the way to the server; by default nothing.
+
+    Attributes:
+        level_noise: standard deviation of the error of the level that the server knows, as a share of the level. It is
+            drawn anew in every slot. The policy sees the true level, so that all conditions replay the same sensings.
+        level_from_readings: the server estimates the level from the last readings alone.
+        measurement_noise: standard deviation of the noise that is added to each reading, as a share of it.
+        lost: share of the readings that never arrive; their energy is spent.
+        dead: number of devices, the first ones, whose readings never arrive in the second half of a window. The policy
+            does not know it.
+    """
+
+    level_noise: float = 0.0
+    level_from_readings: bool = False
+    measurement_noise: float = 0.0
+    lost: float = 0.0
+    dead: int = 0
+
+    def __post_init__(self) -> None:
+        check_shares(self)
+
+    @property
+    def assumed_noise(self) -> float:
+        """The level's error that the level-aware map assumes; 1, so almost no knowledge, where it has no source."""
+        return 1.0 if self.level_from_readings else self.level_noise
+
+
+def check_shares(faults: Any) -> None:
+    """Refuse faults that are out of range.
+
+    Raises:
+        ValueError: naming the field.
+    """
+    for name, most in (("lost", 1.0), ("level_noise", np.inf), ("measurement_noise", np.inf), ("dead", np.inf)):
+        value = getattr(faults, name, 0)
+        if not 0 <= value <= most:
+            raise ValueError(
+                f"{name}: expected a number {'of at least 0' if most > 1 else 'from 0 to 1'}, got {value!r}"
+            )
+
+
+def sources_of(
+    replayed: Replayed, problem: Problem, data: Windows, faults: Faults = Faults(), seed: int = 0
+) -> tuple[Sources, NDArray[np.float64]]:
+    """The last readings in every slot 1..T of every window, and the level that the server knows: (K, T) [µg/m³]."""
+    rng = np.random.default_rng(seed)
+    k, horizon, m = replayed.sensed.shape
+    arrived = replayed.sensed & ~(rng.random(replayed.sensed.shape) < faults.lost)
+    arrived[:, horizon // 2 :, : faults.dead] = False
+    slots = np.arange(1, horizon + 1)
+    last = np.maximum.accumulate(np.where(arrived, slots[:, None], 0), axis=1)  # (K, T, M); slot 0: all sensed
+    devices = np.array(problem.devices, np.int64)
+    rows = np.arange(k)[:, None, None]
+    readings = data.readings[:, :, devices]
+    readings = readings * (1.0 + faults.measurement_noise * rng.standard_normal(readings.shape))
+    reading = readings[rows, last, np.arange(m)]
+    known = data.readings.mean(axis=2)
+    known = known * np.maximum(1.0 + faults.level_noise * rng.standard_normal(known.shape), 0.1)
+    if faults.level_from_readings:
+        scaled = readings / (1.0 + mean_deviation(problem.network)[devices])
+        at_first = scaled[:, :1].mean(axis=2)
+        known = np.concatenate([at_first, scaled[rows, last, np.arange(m)].mean(axis=2)], axis=1)
+    known = np.maximum(known, 1.0)  # a level of 0 would claim to be exact
+    return Sources(devices, reading, slots[:, None] - last, known[rows, last]), known[:, 1:]

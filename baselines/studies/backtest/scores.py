@@ -1,0 +1,70 @@
+"""How a map compares with the readings, and intervals of series that depend on each other in time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aq_gym.estimation import LEVELS_OF_COVERAGE, Estimate, coverage
+from baselines.studies.backtest.replaying import Windows
+
+RESAMPLES = 2000
+BLOCK = 5  # windows resampled together; of 60 slots side by side: two days, after which little of the weather is left
+BANDS = (0.0, 35.0, 75.0, 150.0, np.inf)  # of the level, for errors by level [µg/m³]
+
+
+def judge(found: Estimate, data: Windows, devices: Sequence[int], seed: int = 0) -> dict[str, float]:
+    """Compare a map with the readings at locations where no device senses, and at all of them.
+
+    Returns:
+        Over the locations without a device: ``rmse`` with its 95 % block-bootstrap interval, ``mae``, ``bias``
+        [µg/m³], ``cover_50``, ``cover_90``, ``cover_95`` (shares) and ``claimed`` (root mean square of the claimed
+        deviations); ``rmse_all`` over all locations; ``rmse_from_0`` and so on by band of the level, from `BANDS`.
+    """
+    truth = data.readings[:, 1:]
+    every = np.arange(truth.shape[2])
+    unseen = np.setdiff1d(every, devices) if len(set(devices)) < len(every) else every
+    error, deviation = (found.mean - truth), found.deviation + np.zeros_like(truth)
+    squares = np.square(error[..., unseen]).mean(axis=(1, 2))  # (K,)
+    low, high = block_interval(squares, seed)
+    part = error[..., unseen]
+    result = {
+        "rmse": float(np.sqrt(squares.mean())),
+        "rmse_low": float(np.sqrt(low)),
+        "rmse_high": float(np.sqrt(high)),
+        "mae": float(np.abs(part).mean()),
+        "bias": float(part.mean()),
+        "claimed": float(np.sqrt(np.square(deviation[..., unseen]).mean())),
+        "rmse_all": float(np.sqrt(np.square(error).mean())),
+    }
+    shares = coverage(part, deviation[..., unseen])
+    result |= {f"cover_{100 * x:.0f}": y for x, y in zip(LEVELS_OF_COVERAGE, shares, strict=True)}
+    level = truth.mean(axis=2)
+    for least, most in pairwise(BANDS):
+        within = part[(level >= least) & (level < most)]
+        result[f"rmse_from_{least:.0f}"] = float(np.sqrt(np.square(within).mean())) if len(within) else float("nan")
+    return result
+
+
+def _blocks(k: int, seed: int, block: int) -> NDArray[np.int64]:
+    """(RESAMPLES, k) rows of the circular block bootstrap."""
+    starts = np.random.default_rng(seed).integers(k, size=(RESAMPLES, -(-k // block)))
+    return np.asarray(((starts[..., None] + np.arange(block)) % k).reshape(RESAMPLES, -1)[:, :k])
+
+
+def block_interval(values: NDArray[np.float64], seed: int, block: int = BLOCK) -> tuple[float, float]:
+    """95 % interval of the mean of a series, (K,), by the circular block bootstrap."""
+    low, high = np.quantile(values[_blocks(len(values), seed, block)].mean(axis=1), (0.025, 0.975))
+    return float(low), float(high)
+
+
+def change(
+    values: NDArray[np.float64], base: NDArray[np.float64], seed: int, block: int = BLOCK
+) -> tuple[float, float, float]:
+    """By how many per cent the mean of a series is above another's, (K,) each, and its 95 % interval, paired."""
+    rows = _blocks(len(base), seed, block)
+    low, high = np.quantile(100.0 * (values[rows].mean(axis=1) / base[rows].mean(axis=1) - 1.0), (0.025, 0.975))
+    return 100.0 * float(values.mean() / base.mean() - 1.0), float(low), float(high)

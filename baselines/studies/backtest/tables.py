@@ -1,0 +1,156 @@
+"""The tables of the backtest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from aq_gym.estimation import LEVELS_OF_COVERAGE, LevelAware, coverage
+from aq_gym.problem import Problem
+from baselines.evaluation.registry import build_policy
+from baselines.studies.backtest.maps import METHODS, estimate, gaussian_process, gaussian_process_map
+from baselines.studies.backtest.replaying import Faults, Replayed, Windows, replay, sources_of
+from baselines.studies.backtest.scores import change, judge
+
+CLEAN = "clean"
+NOISES = (0.05, 0.1, 0.2, 0.3)
+CONDITIONS = {
+    CLEAN: Faults(),
+    **{f"level known to ±{100 * x:.0f} %": Faults(level_noise=x) for x in NOISES},
+    "level known from the readings alone": Faults(level_from_readings=True),
+    "readings with ±8 % of noise": Faults(measurement_noise=0.08),
+    "5 % of the readings lost": Faults(lost=0.05),
+    "20 % of the readings lost": Faults(lost=0.2),
+    "a device dies halfway": Faults(dead=1),
+}
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """The level-aware map of a policy on the windows."""
+
+    absolute: NDArray[np.float64]  # (K,) mean absolute error over all slots and locations [µg/m³]
+    rmse: float  # root of the mean squared one [µg/m³]
+    promised: float  # average joint error by the problem's model [µg/m³]
+    claimed: float  # mean of the deviations that the map claims [µg/m³]
+    coverage: tuple[float, ...]  # of the 50, 90 and 95 % intervals
+
+
+def deliver(
+    policy: Any, problem: Problem, data: Windows, learned: LevelAware, level_noise: float, seed: int = 0
+) -> Delivered:
+    """Replay a policy where the level is known with an error, and compare the level-aware map with the readings.
+
+    Args:
+        policy: plans for `problem`, whichever inference that has.
+        problem: what the policy observes.
+        data: windows of the problem's horizon.
+        learned: the map, of the same network.
+        level_noise: of the level that the server knows; the map assumes the same.
+        seed: of the noise.
+    """
+    faults = Faults(level_noise=level_noise)
+    replayed = replay(policy, problem, data.levels)
+    sources, level = sources_of(replayed, problem, data, faults, seed)
+    found, truth = learned.estimate(sources, level, level_noise=level_noise), data.readings[:, 1:]
+    error = found.mean - truth
+    return Delivered(
+        np.abs(error).mean(axis=(1, 2)),
+        float(np.sqrt(np.square(error).mean())),
+        float(replayed.joint_error.mean()),
+        float(found.deviation.mean()),
+        coverage(error, found.deviation),
+    )
+
+
+def backtest(
+    policies: Mapping[str, Any],
+    problem: Problem,
+    data: Windows,
+    learned: LevelAware,
+    *,
+    methods: Sequence[str] = METHODS,
+    conditions: Mapping[str, Faults] | None = None,
+    seed: int = 0,
+    watch: Callable[[str], None] = lambda line: None,
+) -> pd.DataFrame:
+    """Every policy under every condition, its map by every method.
+
+    Args:
+        policies: by name.
+        problem: on a network that was fitted to other readings than ``data``.
+        data: windows of the problem's horizon.
+        learned: of the same network.
+        methods: of `METHODS`.
+        conditions: by name; None: nothing goes wrong.
+        seed: of the faults and the intervals.
+        watch: called with a line before each step.
+
+    Returns:
+        A row for each condition, policy and method: those names, ``promised`` (the model's average joint error),
+        ``sensings`` of a device in a window, and what `judge` returns.
+
+    Raises:
+        ValueError: windows of another horizon or other locations, or an unknown method.
+    """
+    shape = (problem.horizon + 1, problem.network.n_locations)
+    if data.readings.shape[1:] != shape:
+        raise ValueError(f"data: expected windows of shape {shape} (T + 1, N), got {data.readings.shape[1:]}")
+    rows = []
+    for name, policy in policies.items():
+        replayed = replay(policy, problem, data.levels)
+        for condition, faults in (conditions or {CLEAN: Faults()}).items():
+            watch(f"{name}, {condition}")
+            sources, level = sources_of(replayed, problem, data, faults, seed)
+            for method in methods:
+                found = estimate(method, problem.network, learned, sources, level, faults.assumed_noise)
+                rows.append(_row(condition, name, method, replayed) | judge(found, data, problem.devices, seed))
+    return pd.DataFrame(rows)
+
+
+def _row(condition: str, policy: str, method: str, replayed: Replayed) -> dict[str, Any]:
+    promised, sensings = float(replayed.joint_error.mean()), float(replayed.sensed.sum(axis=1).mean())
+    return {"condition": condition, "policy": policy, "method": method, "promised": promised, "sensings": sensings}
+
+
+def with_gaussian_process(
+    name: str, policy: Any, problem: Problem, data: Windows, train: Sequence[ArrayLike], seed: int
+) -> pd.DataFrame:
+    """The row of `backtest` of one policy's map by a Gaussian process that is fitted to the tables ``train``."""
+    replayed = replay(policy, problem, data.levels)
+    fitted = gaussian_process(problem.network, train, seed)
+    found = gaussian_process_map(fitted, problem.network, *sources_of(replayed, problem, data))
+    row = _row(CLEAN, name, "Gaussian process", replayed) | judge(found, data, problem.devices, seed)
+    return pd.DataFrame([row])
+
+
+def planned(words: Sequence[str], problem: Problem, data: Windows, learned: LevelAware, seed: int = 0) -> pd.DataFrame:
+    """Level-aware maps of policies that plan with the paper's inference, and with level-aware inference.
+
+    Returns:
+        Two rows for each of `NOISES` and each policy: ``noise``, ``policy``, ``inference``, ``mae``; ``change`` of the
+        mae in per cent with ``change_low`` and ``change_high`` (NaN where the maps are the same); ``rmse``,
+        ``promised``, ``claimed`` as in `Delivered`, and ``cover_50``, ``cover_90``, ``cover_95`` (shares).
+    """
+    shape = problem.network, problem.devices, problem.horizon, problem.energy_budget, problem.max_sleep
+    before = {word: build_policy(word, problem)[0] for word in words}
+    rows = []
+    for noise in NOISES:
+        aware = Problem.create(*shape, inference="level-aware", level_noise=noise)
+        for word, paper in before.items():
+            old = deliver(paper, problem, data, learned, noise, seed)
+            new = deliver(build_policy(word, aware)[0], aware, data, learned, noise, seed)
+            same = np.array_equal(new.absolute, old.absolute)
+            moved = (np.nan,) * 3 if same else change(new.absolute, old.absolute, seed)
+            for inference, x, changed in (("paper", old, (np.nan,) * 3), ("level-aware", new, moved)):
+                numbers = float(x.absolute.mean()), *changed, x.rmse, x.promised, x.claimed
+                rows.append((noise, word, inference, *numbers, *x.coverage))
+    covered = [f"cover_{100 * x:.0f}" for x in LEVELS_OF_COVERAGE]
+    changes = ("change", "change_low", "change_high")
+    columns = ["noise", "policy", "inference", "mae", *changes, "rmse", "promised", "claimed", *covered]
+    return pd.DataFrame(rows, columns=columns)

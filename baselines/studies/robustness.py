@@ -1,0 +1,214 @@
+"""Policies where the world is not what they were made for: wrong parameters, noise, lost readings, dying devices."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from gymnasium.utils import seeding
+from numpy.typing import NDArray
+
+from aq_gym import inference
+from aq_gym.episodes import Episodes
+from aq_gym.network import SensorNetwork
+from aq_gym.problem import Problem
+from baselines.evaluation.comparing import mean_with_interval
+from baselines.evaluation.playing import check_count, check_policy
+from baselines.studies.backtest.replaying import check_shares
+from baselines.studies.tables import interval, markdown, percent, text_table
+
+CLEAN = "as it was made for"
+COLUMNS = ("condition", "policy", "joint_error", "percent", "percent_low", "percent_high")
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """What differs from the world that a policy was made for; by default nothing.
+
+    Attributes:
+        network: the true network, of the same locations; the policy observes through its own.
+        level_noise: standard deviation of the error of the level that server and policy know, as a share of it.
+        late: they know the level of the slot before only: a forecast by persistence.
+        lost: share of the readings that never arrive; their energy is spent.
+        dead: number of devices, the first ones, without energy in the second half of an episode; the policy sees it.
+    """
+
+    network: SensorNetwork | None = None
+    level_noise: float = 0.0
+    late: bool = False
+    lost: float = 0.0
+    dead: int = 0
+
+    def __post_init__(self) -> None:
+        check_shares(self)
+
+
+def scaled(network: SensorNetwork, **factors: float) -> SensorNetwork:
+    """The network with some of its variances multiplied, such as ``measurement_variance=2.0``.
+
+    Raises:
+        ValueError: a name of no field.
+    """
+    unknown = sorted(set(factors) - {field.name for field in dataclasses.fields(network)})
+    if unknown:
+        raise ValueError(f"factors: a network has no field {', '.join(unknown)}")
+    return dataclasses.replace(network, **{name: getattr(network, name) * x for name, x in factors.items()})
+
+
+def disturbances(network: SensorNetwork) -> dict[str, Disturbance]:
+    """By name; the first is none."""
+    variances = (("δ²", "measurement_variance"), ("σ²", "temporal_variance"))
+    wrong = {f"{name} x {x:g}": scaled(network, **{field: x}) for name, field in variances for x in (0.5, 2.0)}
+    return {
+        CLEAN: Disturbance(),
+        "summer's network": Disturbance(network=SensorNetwork.load("pku2018-summer")),
+        **{name: Disturbance(network=true) for name, true in wrong.items()},
+        "level known one slot late": Disturbance(late=True),
+        "level known to ±10 %": Disturbance(level_noise=0.1),
+        "level known to ±30 %": Disturbance(level_noise=0.3),
+        "5 % of the readings lost": Disturbance(lost=0.05),
+        "20 % of the readings lost": Disturbance(lost=0.2),
+        "a device dies halfway": Disturbance(dead=1),
+    }
+
+
+def play_disturbed(
+    policy: Any, problem: Problem, disturbance: Disturbance, episodes: int, seed: int
+) -> NDArray[np.float64]:
+    """(episodes,) average joint errors [µg/m³] of a policy made for a problem, in a disturbed world.
+
+    Episode k has the weather of seed ``seed + k``, as in `baselines.play`; errors are those of the true network, the
+    true level and the readings that arrived.
+
+    Args:
+        policy: as `aq_gym.policy.Policy`, of the sequential view.
+        problem: that the policy was made for.
+        disturbance: what differs.
+        episodes: how many.
+        seed: of the first.
+
+    Raises:
+        TypeError: the policy has no method `act`.
+        ValueError: a bad number, or a true network of other locations.
+    """
+    check_policy(policy)
+    k, m, horizon = check_count("episodes", episodes, 1), problem.n_devices, problem.horizon
+    check_count("seed", seed, 0)
+    true = disturbance.network or problem.network
+    if true.n_locations != problem.n_locations:
+        raise ValueError(f"network: has {true.n_locations} locations, the policy's {problem.n_locations}")
+    if hasattr(policy, "reset"):
+        policy.reset(seed)
+    there = Problem.create(true, problem.devices, horizon, problem.energy_budget, problem.max_sleep, **problem.options)
+    uniforms = np.stack([seeding.np_random(seed + i)[0].random(horizon + 1) for i in range(k)])
+    path = np.asarray(true.levels)[Episodes(there, 1).draw_path(uniforms)]  # (K, T + 1)
+    seen, rng = Episodes(problem, k, observation=getattr(policy, "observation", None) or "full"), _noise(seed)
+    known = path * np.maximum(1.0 + disturbance.level_noise * rng.standard_normal(path.shape), 0.1)
+    if disturbance.late:
+        known[:, 1:] = known[:, :-1].copy()
+    lost = rng.random((k, horizon, m)) < disturbance.lost
+    energy, delay = np.full((k, m), problem.energy_budget), np.ones((k, m), np.int64)
+    record, believed = (np.repeat(levels[:, :1], m, axis=1) for levels in (path, known))
+    total = np.zeros(k)
+    for slot in range(1, horizon + 1):
+        if slot == horizon // 2 + 1:
+            energy[:, : disturbance.dead] = 0
+        level, assumed = path[:, slot], known[:, slot]
+        for turn in range(m):
+            observation = seen.place(np.full(k, slot), np.full(k, turn), energy, delay, believed, assumed)
+            mask = seen.action_mask()
+            info = {
+                "slot": np.full(k, slot),
+                "turn": np.full(k, turn),
+                "energy": energy.copy(),
+                "delay": delay.copy(),
+                "record": believed.copy(),
+                "level": assumed.copy(),
+                "action_mask": mask,
+            }
+            wish = np.asarray(policy.act(observation, info)) == 1
+            on = (wish | (mask[:, 0] == 0)) & (mask[:, 1] == 1)
+            energy[on, turn] -= 1
+            arrived = on & ~lost[:, slot - 1, turn]
+            delay[arrived, turn] = 0
+            record[arrived, turn], believed[arrived, turn] = level[arrived], assumed[arrived]
+        errors = inference.joint_error(true, problem.devices, delay, record, level, **problem.options)
+        total += errors.mean(axis=1)
+        delay = np.minimum(delay + 1, problem.max_sleep)
+    return total / horizon
+
+
+def _noise(seed: int) -> np.random.Generator:
+    """Apart from the weather's stream of the same seed."""
+    return np.random.default_rng([seed, 0x6E6F697365])
+
+
+def compare(
+    builders: Mapping[str, Callable[[], Any]],
+    problem: Problem,
+    episodes: int,
+    seed: int,
+    watch: Callable[[str], None] = lambda line: None,
+) -> pd.DataFrame:
+    """Every policy under every one of `disturbances`, on the same episodes.
+
+    Args:
+        builders: by name, what makes a policy for the problem.
+        problem: that the policies are made for.
+        episodes: how many.
+        seed: of the first.
+        watch: called with a line before each step.
+
+    Returns:
+        A row for each policy and condition, with `COLUMNS`: the joint error [µg/m³], and its change in per cent of the
+        policy's own clean error, with 95 % intervals.
+    """
+    rows = []
+    for name, build in builders.items():
+        watch(f"tuning: {name}")
+        policy, clean = build(), None
+        for condition, disturbance in disturbances(problem.network).items():
+            watch(f"{name}, {condition}")
+            errors = play_disturbed(policy, problem, disturbance, episodes, seed)
+            clean = errors if clean is None else clean
+            change = [100.0 * x / clean.mean() for x in mean_with_interval(errors - clean, seed=seed)]
+            rows.append((condition, name, float(errors.mean()), *change))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _rows(table: pd.DataFrame, cell: Callable[[Any], str]) -> list[list[str]]:
+    """A row for each condition, a column for each policy."""
+    rows = []
+    for condition, part in table.groupby("condition", sort=False):
+        first = condition == CLEAN
+        rows.append([str(condition), *(f"{x.joint_error:.3f} µg/m³" if first else cell(x) for x in part.itertuples())])
+    return rows
+
+
+def summary(table: pd.DataFrame, episodes: int) -> str:
+    """The table for a terminal: a part for each policies that fit side by side."""
+    policies = list(table.policy.unique())
+    parts = [f"change of the joint error, % of the policy's own, {episodes:,} episodes"]
+    for some in (policies[i : i + 3] for i in range(0, len(policies), 3)):
+        rows = _rows(table[table.policy.isin(some)], lambda x: interval(x, "percent", "+"))
+        parts.append(text_table(["condition", *some], rows))
+    return "\n\n".join(parts)
+
+
+def page(table: pd.DataFrame, env_id: str, episodes: int, made_by: str) -> str:
+    """The table with what one must know to read it; ``made_by`` is its last sentence."""
+    heads = ("condition", *table.policy.unique())
+    return (
+        "# Policies where the world is not what they were made for\n\n"
+        f"{env_id.rpartition('/')[2]} on spring's network, for which greedy and index were tuned. The agents were "
+        "shipped for the network of both periods. First row: the joint error there. All others: its change under the "
+        "condition, in per cent of the policy's own first row, on the same episodes, with 95 % intervals. Summer has "
+        "its own weather, with cleaner air. Errors are those of the true network, the true level and the readings that "
+        "arrived. Wrong variances make the air itself noisier or calmer: compare the policies with each other and with "
+        f"staggered sensing, which cannot react. {episodes:,} episodes.\n\n"
+        f"{markdown(heads, _rows(table, percent))}\n{made_by}\n"
+    )

@@ -1,4 +1,4 @@
-"""The yardsticks, and the one evaluator that plays them all on the same episodes.
+"""The yardsticks, the learners, and the one evaluator that plays them all on the same episodes.
 
 Names are loaded when they are used: `import baselines` costs neither numba nor torch nor pandas.
 """
@@ -9,36 +9,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from baselines.dqn import load_pretrained
-    from baselines.evaluation.comparing import summarise
-    from baselines.evaluation.playing import Record, play_problem, problem_of
-    from baselines.evaluation.registry import WORDS, build_policy, evaluate, play
-    from baselines.generalist import load_generalist
-    from baselines.greedy import Greedy
-    from baselines.joint import InTurn
-    from baselines.policies import Random, Staggered, Synchronised, Uniform
-    from baselines.rollout import Rollout
+    from baselines.evaluation import WORDS, build_policy, evaluate, play, summarise
+    from baselines.heuristics.greedy import Greedy
+    from baselines.heuristics.in_turn import InTurn
+    from baselines.heuristics.rollout import Rollout
+    from baselines.heuristics.simple import Random, Staggered, Synchronised, Uniform
+    from baselines.learners.shipped import load_generalist, load_pretrained
+    from baselines.playing import Record, play_problem, problem_of
 
-_HOMES = {
-    "dqn": ("load_pretrained",),
-    "evaluation": (
-        "Record",
-        "WORDS",
-        "build_policy",
-        "evaluate",
-        "play",
-        "play_problem",
-        "problem_of",
-        "summarise",
-    ),
-    "generalist": ("load_generalist",),
-    "greedy": ("Greedy",),
-    "joint": ("InTurn",),
-    "policies": ("Random", "Staggered", "Synchronised", "Uniform"),
-    "rollout": ("Rollout",),
+_MODULES = {
+    "evaluation": ("WORDS", "build_policy", "evaluate", "play", "summarise"),
+    "heuristics.greedy": ("Greedy",),
+    "heuristics.in_turn": ("InTurn",),
+    "heuristics.rollout": ("Rollout",),
+    "heuristics.simple": ("Random", "Staggered", "Synchronised", "Uniform"),
+    "learners.shipped": ("load_generalist", "load_pretrained"),
+    "playing": ("Record", "play_problem", "problem_of"),
 }
-_MODULES = ("dynamic_programming", "index", "playing", "sb3", *_HOMES)
-_HOME = {name: module for module, names in _HOMES.items() for name in names}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+_PARTS = ("dqn", "dynamic_programming", "evaluation", "placement", "playing", "sb3")
 
 __all__ = [
     "WORDS",
@@ -62,12 +51,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
+    if name in _PARTS:
         return import_module(f"baselines.{name}")
-    if name not in _HOME:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module 'baselines' has no attribute {name!r}; it has {', '.join(__all__)}")
-    return getattr(import_module(f"baselines.{_HOME[name]}"), name)
+    return getattr(import_module(f"baselines.{_MODULE_OF[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *_MODULES})
+    return sorted({*globals(), *__all__, *_PARTS})

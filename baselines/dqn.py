@@ -1,4 +1,4 @@
-"""Old place of the DQN's training; see `baselines.learners`."""
+"""Training our DQN, and trained ones: the names that users import; see `baselines.learners`."""
 
 from baselines.learners.dqn import Training as Training
 from baselines.learners.guide import GUIDES as GUIDES

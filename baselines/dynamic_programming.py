@@ -1,4 +1,4 @@
-"""Exact dynamic programming, by its old name: see `baselines.exact`."""
+"""Exact dynamic programming: the names that users import; see `baselines.exact`."""
 
 from baselines.exact.evaluation import evaluate_exactly
 from baselines.exact.one_device import Solution, solve

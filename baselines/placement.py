@@ -16,9 +16,10 @@ from numpy.typing import ArrayLike, NDArray
 from agents import GreedyPolicy
 from aq_gym.placement import greedy_search
 from aq_gym.problem import Problem
-from baselines.generalist import generalist_for
-from baselines.index import Index, Simulator, best_threshold, index_policy
-from baselines.paired_rollouts import available_cores, pack
+from baselines.heuristics.index import Index, Simulator
+from baselines.heuristics.index_tuning import best_threshold, index_policy
+from baselines.learners.shipped import generalist_for
+from baselines.packing import available_cores, pack
 from baselines.playing import FIRST_TUNING_SEED, check_count
 
 Player = Index | GreedyPolicy

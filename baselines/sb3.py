@@ -1,4 +1,4 @@
-"""Old place of Stable-Baselines3's agents; see `baselines.learners`."""
+"""Stable-Baselines3's agents: the names that users import; see `baselines.learners`."""
 
 from baselines.learners.sb3_env import SB3VecEnv as SB3VecEnv
 from baselines.learners.sb3_policy import ALGORITHMS as ALGORITHMS

@@ -19,8 +19,9 @@ from typing import Any
 import pandas as pd
 
 from agents import DQNConfig
-from baselines.dqn import load_trained, recipe
-from baselines.evaluation.playing import problem_of
+from baselines.learners.recipes import recipe
+from baselines.learners.shipped import load_trained
+from baselines.playing import problem_of
 from baselines.studies.ablation import compare, page, summary
 from baselines.studies.provenance import signature
 from baselines.studies.results import write_results

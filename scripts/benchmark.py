@@ -28,7 +28,7 @@ from baselines.studies.benchmark import LEARNERS
 from baselines.studies.benchmark_plan import IDS, RUNS, YARDSTICKS, make_plan
 from baselines.studies.benchmark_report import conduct
 from baselines.studies.provenance import provenance
-from scripts.door import enter, json_object
+from scripts.command import enter, json_object
 
 __all__ = ["RUNS", "main", "make_plan", "parse"]
 

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from aq_gym import datasets
-from scripts.door import enter
+from scripts.command import enter
 
 
 def main(args: argparse.Namespace) -> None:

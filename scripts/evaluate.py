@@ -23,7 +23,7 @@ import pandas as pd
 from baselines.evaluation.registry import WORDS, evaluate, load_agent, names_of
 from baselines.studies.files import write_table
 from baselines.studies.tables import comparison
-from scripts.door import enter, json_object
+from scripts.command import enter, json_object
 
 
 def main(args: argparse.Namespace) -> pd.DataFrame:

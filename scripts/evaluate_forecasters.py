@@ -22,9 +22,9 @@ from rich.progress import Progress
 from agents import TensorBoardLogger
 from aq_gym.forecasting import storage
 from baselines.studies import forecast_report, forecasts
-from scripts.door import enter
-from scripts.files import save_figure, write_table, write_text
-from scripts.provenance import provenance, signature
+from baselines.studies.files import save_figure, write_table, write_text
+from baselines.studies.provenance import provenance, signature
+from scripts.command import enter
 
 FORECASTERS = tuple(name for name in storage.NAMES if name != forecasts.YARDSTICK)
 

@@ -22,8 +22,8 @@ from aq_gym import calibration, datasets
 from aq_gym.calibration import fit_files as fit
 from aq_gym.network import INSTANCES, SensorNetwork, bundled_names
 from aq_gym.tables import LARGEST_READING
-from scripts.door import enter
-from scripts.provenance import commit
+from baselines.studies.provenance import commit
+from scripts.command import enter
 
 OPTIONS = {"bin_width": 10.0, "min_level": 30.0, "slot_minutes": 10.0, "largest": LARGEST_READING}
 OUTPUT = Path("data") / "processed"

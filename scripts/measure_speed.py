@@ -22,11 +22,11 @@ from pathlib import Path
 import pandas as pd
 
 from aq_gym.network import write_atomically
+from baselines.studies.files import write_table, write_text
+from baselines.studies.provenance import provenance, signature
 from baselines.studies.speed import against, report
 from baselines.studies.speed.worker import MEASUREMENTS
-from scripts.door import enter
-from scripts.files import write_table, write_text
-from scripts.provenance import provenance, signature
+from scripts.command import enter
 
 
 def main(args: argparse.Namespace) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from aq_gym.network import write_atomically
 from baselines.studies.readme import benchmark_table, ids_table, page, replace
-from scripts.door import enter
+from scripts.command import enter
 
 README = Path(__file__).parents[1] / "README.md"
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from baselines.evaluation.registry import WORDS
 from baselines.studies.provenance import commit
 from baselines.studies.reference_scores import NAMES, OUTPUT, measure
-from scripts.door import enter
+from scripts.command import enter
 
 YARDSTICKS = ("random", "synchronised", "staggered", "greedy", "index")
 

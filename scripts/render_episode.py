@@ -16,9 +16,9 @@ import gymnasium as gym
 from PIL import Image
 
 from aq_gym.network import write_atomically
-from baselines.evaluation.playing import check_count, problem_of
 from baselines.evaluation.registry import WORDS, build_policy
-from scripts.door import enter, json_object
+from baselines.playing import check_count, problem_of
+from scripts.command import enter, json_object
 
 
 def frames(args: argparse.Namespace) -> list[Image.Image]:

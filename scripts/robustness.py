@@ -21,9 +21,9 @@ import pandas as pd
 from rich.progress import Progress
 
 from aq_gym.problem import Problem
-from baselines.dqn import load_pretrained
-from baselines.evaluation.playing import problem_of
 from baselines.evaluation.registry import WORDS, build_policy
+from baselines.learners.shipped import load_pretrained
+from baselines.playing import problem_of
 from baselines.studies.provenance import signature
 from baselines.studies.results import write_results
 from baselines.studies.robustness import compare, page, summary

@@ -26,7 +26,7 @@ from rich.progress import Progress
 
 from aq_gym.network import SensorNetwork, bundled_names
 from baselines.studies.placement import CHECKPOINT, METHODS, Options, place
-from scripts.door import enter
+from scripts.command import enter
 from scripts.fit_network import commit, fit
 
 __all__ = ["CHECKPOINT", "METHODS", "main", "parse"]

@@ -28,7 +28,7 @@ from aq_gym.service.loop import ControlLoop
 from aq_gym.service.security import new_token
 from aq_gym.service.settings import Settings
 from baselines.evaluation import WORDS, build_policy
-from scripts.door import enter
+from scripts.command import enter
 
 SIMULATED_SLOT = 2.0  # seconds
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from aq_gym.forecasting import storage
 from baselines.studies import forecasts
-from scripts.door import enter
-from scripts.provenance import provenance
+from baselines.studies.provenance import provenance
+from scripts.command import enter
 
 
 def main(args: argparse.Namespace) -> Path:

@@ -18,8 +18,8 @@ from aq_gym.registration import ENTRIES
 from baselines.heuristics.greedy import TUNED, tune
 from baselines.heuristics.problems import entry_problem, read_tuned
 from baselines.playing import FIRST_TUNING_SEED
-from scripts.door import enter
-from scripts.files import write_json
+from baselines.studies.files import write_json
+from scripts.command import enter
 from scripts.fit_network import commit
 
 NAMES = tuple(entry.name for entry in ENTRIES if entry.view != "joint")

@@ -18,8 +18,8 @@ from pathlib import Path
 import pandas as pd
 
 from agents import DQNConfig, GreedyPolicy
-from baselines.dqn import load_pretrained, load_trained, pretrained_ids, recipe
-from baselines.generalist import load_generalist
+from baselines.learners.recipes import recipe
+from baselines.learners.shipped import load_generalist, load_pretrained, load_trained, pretrained_ids
 from baselines.studies.provenance import signature
 from baselines.studies.results import write_results
 from baselines.studies.training import train_once

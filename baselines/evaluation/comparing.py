@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import bootstrap, trim_mean
 
 from aq_gym.problem import Problem
-from baselines.evaluation.playing import Record, play_problem
+from baselines.playing import Record, play_problem
 
 COLUMNS = (
     "policy",

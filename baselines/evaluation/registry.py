@@ -23,7 +23,10 @@ from numpy.typing import NDArray
 from aq_gym.problem import Problem
 from aq_gym.registration import ENTRIES
 from baselines.evaluation.comparing import compare
-from baselines.evaluation.playing import (
+from baselines.heuristics.greedy import tune, tuned_greedy
+from baselines.heuristics.problems import entry_problem
+from baselines.heuristics.simple import Random, Staggered, Synchronised
+from baselines.playing import (
     check_count,
     check_policy,
     close_match,
@@ -31,12 +34,10 @@ from baselines.evaluation.playing import (
     play_problem,
     problem_of,
 )
-from baselines.greedy import entry_problem, tune, tuned_greedy
-from baselines.policies import Random, Staggered, Synchronised
 
 
 def _index(problem: Problem) -> Any:
-    from baselines.index import index_policy
+    from baselines.heuristics.index_tuning import index_policy
 
     return index_policy(problem)
 
@@ -48,20 +49,20 @@ def _optimal(problem: Problem) -> Any:
 
 
 def _pretrained(problem: Problem) -> Any:
-    from baselines.dqn import pretrained_policy
+    from baselines.learners.shipped import pretrained_policy
 
     return pretrained_policy(problem)
 
 
 def _generalist(problem: Problem) -> Any:
-    from baselines.generalist import generalist_for
+    from baselines.learners.shipped import generalist_for
 
     return generalist_for(problem)
 
 
 def _rollout(problem: Problem) -> Any:
-    from baselines.dqn import is_shipped
-    from baselines.rollout import Rollout
+    from baselines.heuristics.rollout import Rollout
+    from baselines.learners.shipped import is_shipped
 
     return Rollout(problem, (_pretrained if is_shipped(problem) else _index)(problem))
 
@@ -123,8 +124,8 @@ def _compile(word: str, problem: Problem) -> None:
     if word == "greedy":
         tune(tiny, 2)
     elif word == "index":
-        from baselines.index import Budget
-        from baselines.index import tune as tune_index
+        from baselines.heuristics.index_tuning import Budget
+        from baselines.heuristics.index_tuning import tune as tune_index
 
         tune_index(tiny, Budget(episodes=2, generations=1, population=8))
     else:
@@ -238,10 +239,10 @@ def load_agent(kind: str, folder: Path) -> Any:
         other = next((f"; it holds an agent of --{x}" for x, name in files.items() if (folder / name).is_file()), "")
         raise ValueError(f"--{kind}: {folder} is no folder of scripts.train_{kind}: it has no {files[kind]}{other}")
     if kind == "dqn":
-        from baselines.dqn import load_trained
+        from baselines.learners.shipped import load_trained
 
         return load_trained(folder)
-    from baselines.sb3 import SB3Policy
+    from baselines.learners.sb3_policy import SB3Policy
 
     return SB3Policy.load(folder)
 

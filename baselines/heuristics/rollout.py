@@ -17,7 +17,7 @@ from aq_gym.episodes import Episodes, Layers, cumulative
 from aq_gym.problem import Problem
 from baselines.heuristics.index import WIDTHS, Index
 from baselines.heuristics.simple import Actions, check_devices, legal
-from baselines.paired_rollouts import available_cores, pack
+from baselines.packing import available_cores, pack
 from baselines.playing import check_count
 
 _STATE = ("slot", "turn", "energy", "delay", "record", "level")

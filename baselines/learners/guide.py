@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from agents import DQNConfig, PairedDQN
 from aq_gym.observation import COMPACT_FEATURES
 from aq_gym.problem import Problem
-from baselines.greedy import entry_problem, same_problem
-from baselines.index import GRID_DECISIONS, TUNED, Index, Simulator, best_threshold, index_policy, thresholds
+from baselines.heuristics.index import Index, Simulator
+from baselines.heuristics.index_tuning import GRID_DECISIONS, TUNED, best_threshold, index_policy, thresholds
+from baselines.heuristics.problems import entry_problem, same_problem
 from baselines.playing import FIRST_TUNING_SEED
 
 GUIDES = ("greedy", "index")

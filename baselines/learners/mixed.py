@@ -21,10 +21,12 @@ from aq_gym.envs.mixed import MixedInstancesVectorEnv
 from aq_gym.observation import COMPACT_FEATURES, DEVICE_FEATURES
 from aq_gym.problem import Problem
 from aq_gym.sampler import InstanceSampler
-from baselines.index import Simulator, best_threshold
-from baselines.learners.compiled import available_cores, compiled_error
+from baselines.heuristics.index import Simulator
+from baselines.heuristics.index_tuning import best_threshold
+from baselines.learners.compiled import compiled_error
 from baselines.learners.guide import GUIDE_SEED, Plays
 from baselines.learners.pairs import PairCollector, padded, together
+from baselines.packing import available_cores
 from baselines.playing import FIRST_TUNING_SEED
 
 GUIDE_DECISIONS = 150_000  # to choose a threshold that one instance's play starts from

@@ -16,8 +16,8 @@ from agents.networks import QNetwork
 from aq_gym.episodes import Episodes, Layers
 from aq_gym.observation import COMPACT_FEATURES, DEVICE_FEATURES
 from aq_gym.problem import Problem
-from baselines.index import WIDTHS, Index
-from baselines.learners.compiled import available_cores, pack
+from baselines.heuristics.index import WIDTHS, Index
+from baselines.packing import available_cores, pack
 
 _PIECE = 4, 24  # episodes and pairs of each that are played at once where a time is set
 _SHARES = 8  # parts that may be played side by side, each from a seed of its own

@@ -14,8 +14,8 @@ from gymnasium.vector import VectorWrapper
 from numpy.typing import NDArray
 
 from aq_gym.envs.vector import JointDevicesVectorEnv, MultiDeviceVectorEnv
+from baselines.heuristics.simple import Staggered, Uniform
 from baselines.playing import native_batch
-from baselines.policies import Staggered, Uniform
 
 
 class ReferenceReward(VectorWrapper[Any, Any, Any, Any, Any]):

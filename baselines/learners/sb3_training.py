@@ -17,6 +17,7 @@ from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
 
 from agents.rollout import FIRST_TRAINING_SEED
+from baselines.heuristics.simple import Staggered
 from baselines.learners.clock import VALIDATION_SHARE, Clock, announced_compiling
 from baselines.learners.instance import describe_instance
 from baselines.learners.interrupts import Interrupts, noted_interrupts
@@ -26,7 +27,6 @@ from baselines.learners.sb3_settings import overridden
 from baselines.learners.task import TINY
 from baselines.learners.validation import Validation, solvable
 from baselines.playing import check_count, problem_of
-from baselines.policies import Staggered
 
 
 class _Watcher(BaseCallback):

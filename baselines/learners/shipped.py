@@ -6,8 +6,8 @@ from pathlib import Path
 
 from agents import GreedyPolicy, load_policy
 from aq_gym.problem import Problem
-from baselines.greedy import entry_problem, same_problem
-from baselines.joint import InTurn
+from baselines.heuristics.in_turn import InTurn
+from baselines.heuristics.problems import entry_problem, same_problem
 from baselines.learners.resumption import POLICY
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"

@@ -11,13 +11,13 @@ from typing import Any
 
 from agents import GreedyPolicy, PairedDQN, TensorBoardLogger, export, save
 from baselines.learners.clock import VALIDATION_SHARE, Clock, announced_compiling
-from baselines.learners.compiled import pack
 from baselines.learners.files import written
 from baselines.learners.guide import Plays
 from baselines.learners.improving import Improver
 from baselines.learners.progress import Step, share_done
 from baselines.learners.resumption import CHECKPOINT, POLICY, new_agent, resumed
 from baselines.learners.task import Task, tiny_config
+from baselines.packing import pack
 from baselines.playing import check_count
 
 _NO_GUIDE = {"constant": 0.0, "coefficients": {}, "seconds": 0.0}  # for compiling, where none need be tuned

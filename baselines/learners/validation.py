@@ -19,12 +19,13 @@ from agents import GreedyPolicy, TensorBoardLogger
 from aq_gym import reference_scores
 from aq_gym.envs.vector import MultiDeviceVectorEnv
 from aq_gym.problem import Problem
-from baselines.dynamic_programming import evaluate_exactly
+from baselines.exact.evaluation import evaluate_exactly
 from baselines.exact.optimal import optimal_policy
-from baselines.index import Simulator, thresholds
-from baselines.learners.compiled import can_be_compiled, pack
+from baselines.heuristics.index import Simulator
+from baselines.heuristics.index_tuning import thresholds
+from baselines.heuristics.simple import Random, Staggered, Synchronised
+from baselines.packing import can_be_compiled, pack
 from baselines.playing import FIRST_TUNING_SEED, play_problem
-from baselines.policies import Random, Staggered, Synchronised
 
 _NEGLIGIBLE = 1e-9  # probability of a state, in exact evaluations: 1e-7 would move the result by a tenth of a per cent
 _MET_EPISODES = 256  # of optimal play, for `disagreement`

@@ -11,8 +11,9 @@ from agents import DQNConfig
 from aq_gym.observation import COMPACT_FEATURES, DEVICE_FEATURES
 from aq_gym.problem import Problem
 from baselines.evaluation.comparing import mean_with_interval
-from baselines.evaluation.playing import play_problem
-from baselines.index import Simulator, index_policy
+from baselines.heuristics.index import Simulator
+from baselines.heuristics.index_tuning import index_policy
+from baselines.playing import play_problem
 from baselines.studies.tables import interval, markdown, percent, text_table
 
 Changes = dict[str, Any]

@@ -17,11 +17,11 @@ from agents import DQNConfig
 from aq_gym.problem import Problem
 from baselines import dqn, sb3
 from baselines.evaluation.comparing import interquartile_mean, regret, summarise
-from baselines.evaluation.playing import Record, play_problem, problem_of
 from baselines.evaluation.registry import build_policy
+from baselines.learners.validation import Validation, solvable
+from baselines.playing import Record, play_problem, problem_of
 from baselines.studies.files import write_json
 from baselines.studies.training import FINISHED, read_marker
-from baselines.validation import Validation, solvable
 
 LEARNERS = ("dqn", *(f"sb3-{algorithm}" for algorithm in sb3.ALGORITHMS))
 LINES = ("staggered", "greedy", "index", "optimal")  # drawn beside the learning curves

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from baselines.evaluation.playing import check_count, problem_of
+from baselines.playing import check_count, problem_of
 from baselines.studies.benchmark import Plan
 
 IDS = ("SingleDevice-v0", "TwoDevices-v0", "MultiDevice-v0")

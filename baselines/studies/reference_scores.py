@@ -10,11 +10,11 @@ from typing import Any
 import aq_gym
 from aq_gym.problem import Problem
 from aq_gym.registration import ENTRIES
-from baselines.dqn import is_shipped
 from baselines.evaluation.comparing import mean_with_interval
-from baselines.evaluation.playing import check_count, play_problem
 from baselines.evaluation.registry import build_policy
-from baselines.greedy import entry_problem, same_problem
+from baselines.heuristics.problems import entry_problem, same_problem
+from baselines.learners.shipped import is_shipped
+from baselines.playing import check_count, play_problem
 from baselines.studies.files import write_json
 
 NAMES = tuple(entry.name for entry in ENTRIES)

@@ -17,7 +17,7 @@ from aq_gym.episodes import Episodes
 from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
 from baselines.evaluation.comparing import mean_with_interval
-from baselines.evaluation.playing import check_count, check_policy
+from baselines.playing import check_count, check_policy
 from baselines.studies.backtest.replaying import check_shares
 from baselines.studies.tables import interval, markdown, percent, text_table
 

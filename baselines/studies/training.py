@@ -12,7 +12,10 @@ from typing import Any
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from agents import DQNConfig, GreedyPolicy
-from baselines.dqn import CHECKPOINT, Step, Training, train
+from baselines.learners.dqn import Training
+from baselines.learners.progress import Step
+from baselines.learners.resumption import CHECKPOINT
+from baselines.learners.run import train
 from baselines.studies.files import write_json
 from baselines.studies.provenance import sources
 

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from agents import GreedyPolicy
 from aq_gym.problem import Problem
 from baselines.evaluation.comparing import mean_with_interval
-from baselines.evaluation.playing import problem_of
-from baselines.generalist import compiled_error
-from baselines.index import Simulator, index_policy
+from baselines.heuristics.index import Simulator
+from baselines.heuristics.index_tuning import index_policy
+from baselines.learners.compiled import compiled_error
+from baselines.playing import problem_of
 from baselines.studies.tables import interval, markdown, percent, text_table
 
 # Name -> id, arguments. Training draws none of these very device sets; five, ten and twenty devices and networks of 60

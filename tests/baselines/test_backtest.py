@@ -12,7 +12,7 @@ import pytest
 from aq_gym import SensorNetwork
 from aq_gym.estimation import Estimate, LevelAware
 from aq_gym.problem import Problem
-from baselines.policies import Random, Staggered
+from baselines.heuristics.simple import Random, Staggered
 from baselines.studies.backtest import page
 from baselines.studies.backtest.maps import METHODS, estimate, gaussian_process, gaussian_process_map
 from baselines.studies.backtest.replaying import Faults, Windows, replay, sources_of

@@ -10,9 +10,9 @@ from gymnasium.error import ResetNeeded
 
 from agents import DQN, DQNConfig
 from aq_gym.problem import Problem
+from baselines.heuristics.simple import Staggered, Synchronised
 from baselines.learners.reference_reward import ReferenceReward
 from baselines.playing import native_batch, play_problem
-from baselines.policies import Staggered, Synchronised
 
 SMALL: dict[str, Any] = {"devices": (0, 15, 7), "horizon": 12, "energy_budget": 4, "max_sleep": 5, "n_levels": 5}
 K = 6

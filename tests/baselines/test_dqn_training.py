@@ -20,7 +20,8 @@ from safetensors.torch import load_file
 from agents import CheckpointError, DQNConfig
 from aq_gym import reference_scores
 from baselines.evaluation import build_policy
-from baselines.index import index_policy
+from baselines.heuristics.index_tuning import index_policy
+from baselines.heuristics.simple import Random, Staggered
 from baselines.learners.dqn import Training
 from baselines.learners.progress import Step
 from baselines.learners.recipes import RECIPES, recipe
@@ -29,7 +30,6 @@ from baselines.learners.run import train
 from baselines.learners.shipped import load_pretrained, load_trained, pretrained_ids
 from baselines.learners.validation import Validation, quick_to_evaluate
 from baselines.playing import play_problem, problem_of
-from baselines.policies import Random, Staggered
 
 KWARGS: dict[str, Any] = {"devices": [0, 15], "horizon": 8, "energy_budget": 2, "max_sleep": 5, "n_levels": 4}
 ROUND = 16 * 8 * 2  # decisions

@@ -15,8 +15,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from aq_gym import SensorNetwork
-from baselines.dynamic_programming import JointSolution, Solution, evaluate_exactly, solve, solve_joint
 from baselines.exact import one_device
+from baselines.exact.evaluation import evaluate_exactly
+from baselines.exact.one_device import Solution, solve
+from baselines.exact.several_devices import JointSolution, solve_joint
 
 SINGLE = (0, 60, 10, 12)
 TWO = ([0, 15], 24, 4, 8)

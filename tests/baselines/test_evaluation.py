@@ -13,12 +13,12 @@ import pytest
 
 import baselines
 from baselines import evaluate, play, play_problem, problem_of, summarise
-from baselines.dynamic_programming import solve_joint
 from baselines.evaluation import COLUMNS, WORDS, load_agent
 from baselines.evaluation.registry import names_of
-from baselines.greedy import entry_problem
+from baselines.exact.several_devices import solve_joint
+from baselines.heuristics.problems import entry_problem
+from baselines.heuristics.simple import Staggered
 from baselines.playing import Record
-from baselines.policies import Staggered
 
 MULTI = entry_problem("MultiDevice-v0")
 TINY: dict[str, Any] = {"horizon": 12, "energy_budget": 2, "max_sleep": 6, "n_levels": 4, "devices": [0, 15]}

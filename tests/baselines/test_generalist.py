@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 
 from aq_gym.problem import Problem
 from aq_gym.sampler import InstanceSampler
-from baselines.greedy import entry_problem
+from baselines.heuristics.problems import entry_problem
+from baselines.heuristics.simple import Staggered
 from baselines.learners.compiled import compiled_error
 from baselines.learners.generalist import GeneralistTraining, recipe
 from baselines.learners.mixed import MixedPairCollector, MixedValidation
@@ -19,7 +20,6 @@ from baselines.learners.resumption import CHECKPOINT
 from baselines.learners.run import train
 from baselines.learners.shipped import load_generalist, load_trained
 from baselines.playing import play_problem
-from baselines.policies import Staggered
 from scripts import train_generalist, zero_shot
 
 CONFIG = recipe().replace(

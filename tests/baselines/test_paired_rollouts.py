@@ -15,11 +15,11 @@ from agents.networks import DuellingQ, LinearQ, PlainQ, SetQ, initialise
 from aq_gym.episodes import Episodes
 from aq_gym.observation import COMPACT_FEATURES
 from aq_gym.problem import Problem
-from baselines.index import best_threshold
-from baselines.learners.compiled import pack
+from baselines.heuristics.index_tuning import best_threshold
+from baselines.heuristics.simple import Staggered
 from baselines.learners.pairs import PairCollector, _doubtful
+from baselines.packing import pack
 from baselines.playing import play_problem
-from baselines.policies import Staggered
 
 SIZE = len(COMPACT_FEATURES)
 SMALL = {"network": "pku2018", "devices": (0, 15, 7), "horizon": 16, "energy_budget": 4, "max_sleep": 5, "n_levels": 4}

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from aq_gym.problem import Problem
-from baselines.generalist import compiled_error, load_generalist
-from baselines.index import Index, Simulator
+from baselines.heuristics.index import Index, Simulator
+from baselines.learners.compiled import compiled_error
+from baselines.learners.shipped import load_generalist
 from baselines.placement import PolicyFitness, Stage, moved, place_together, player
 
 PROBLEM = Problem.create("synthetic-20-1", [0, 1, 2], 12, 3, 6)

@@ -11,10 +11,10 @@ import pytest
 
 from aq_gym import SensorNetwork
 from aq_gym.problem import Problem
-from baselines.generalist import load_generalist
-from baselines.index import Index
+from baselines.heuristics.index import Index
+from baselines.heuristics.simple import Random, Staggered
+from baselines.learners.shipped import load_generalist
 from baselines.playing import play_problem
-from baselines.policies import Random, Staggered
 from baselines.studies.robustness import CLEAN, COLUMNS, Disturbance, page, play_disturbed, scaled, summary
 from scripts import robustness as command
 

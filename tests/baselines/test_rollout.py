@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from aq_gym.problem import Problem
-from baselines.dynamic_programming import solve
+from baselines.exact.one_device import solve
 from baselines.heuristics.index import Index
 from baselines.heuristics.rollout import Rollout
 from baselines.playing import play_problem

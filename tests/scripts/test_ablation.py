@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 
 from agents import DQNConfig
-from baselines.dqn import CHECKPOINT, Training, recipe, train
+from baselines.learners.dqn import Training
+from baselines.learners.recipes import recipe
+from baselines.learners.resumption import CHECKPOINT
+from baselines.learners.run import train
 from baselines.studies import ablation as study
 from baselines.studies.training import FINISHED, train_once
 from scripts import ablation
@@ -98,6 +101,6 @@ def test_an_interrupted_training_ends_the_study_and_is_not_finished(
 
 def ablation_base(problem: object) -> object:
     """Tuning an index policy takes a minute; greedy sensing will do."""
-    from baselines.index import best_threshold
+    from baselines.heuristics.index_tuning import best_threshold
 
     return best_threshold(problem, decisions=20_000)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ import pytest
 
 from agents import DQNConfig
 from aq_gym.placement import Fitness
-from baselines.dynamic_programming import solve
+from baselines.exact.one_device import solve
 from baselines.studies.speed import against, growth, learning, placement, report, solvers, start_up
 from baselines.studies.speed.comparison import Comparison, for_seconds, timed
 from scripts import measure_speed

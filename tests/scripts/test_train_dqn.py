@@ -16,7 +16,8 @@ import torch
 from safetensors.torch import load_file
 
 from agents import PairedDQN, load
-from baselines.dqn import CHECKPOINT, POLICY, load_trained
+from baselines.learners.resumption import CHECKPOINT, POLICY
+from baselines.learners.shipped import load_trained
 from scripts import evaluate, train_dqn
 
 KWARGS = {"devices": [0, 15], "horizon": 8, "energy_budget": 2, "max_sleep": 5, "n_levels": 4}

@@ -10,9 +10,9 @@ import pandas as pd
 from aq_gym.palette import PALETTE
 from aq_gym.problem import Problem
 from aq_gym.traces import level_windows
-from baselines.dynamic_programming import solve
 from baselines.evaluation import mean_with_interval
-from baselines.policies import Staggered
+from baselines.exact.one_device import solve
+from baselines.heuristics.simple import Staggered
 from baselines.studies.backtest.replaying import replay
 from baselines.studies.paper.figure import Claim, Context, Figure
 

@@ -11,9 +11,9 @@ import torch
 from agents import DQNConfig
 from agents.networks import make_network
 from aq_gym.palette import PALETTE
-from baselines.dqn import with_segments
+from baselines.heuristics.simple import Random
+from baselines.learners.recipes import with_segments
 from baselines.playing import native_batch, problem_of
-from baselines.policies import Random
 from baselines.studies.paper.figure import Claim, Context, Figure
 
 ENV = "aq_gym/MultiDevice-v0"

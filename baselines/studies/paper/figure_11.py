@@ -10,12 +10,17 @@ import pandas as pd
 from agents import DQNConfig
 from aq_gym.palette import MARKERS, PALETTE
 from aq_gym.problem import Problem
-from baselines.dqn import Step, Training, load_pretrained, recipe, train
 from baselines.evaluation import mean_with_interval
-from baselines.generalist import compiled_error, load_generalist
-from baselines.index import Simulator, index_policy
+from baselines.heuristics.index import Simulator
+from baselines.heuristics.index_tuning import index_policy
+from baselines.heuristics.simple import Random, Staggered, Synchronised
+from baselines.learners.compiled import compiled_error
+from baselines.learners.dqn import Training
+from baselines.learners.progress import Step
+from baselines.learners.recipes import recipe
+from baselines.learners.run import train
+from baselines.learners.shipped import load_generalist, load_pretrained
 from baselines.playing import play_problem, problem_of
-from baselines.policies import Random, Staggered, Synchronised
 from baselines.studies.paper.figure import Claim, Context, Figure
 
 ENV = "aq_gym/MultiDevice-v0"

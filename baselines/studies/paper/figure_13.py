@@ -10,11 +10,13 @@ import pandas as pd
 from aq_gym.palette import PALETTE
 from aq_gym.placement import GeneticConfig, GeneticSearch, random_sets
 from aq_gym.problem import Problem
-from baselines.generalist import compiled_error, load_generalist
-from baselines.index import Index, Simulator, best_threshold, index_policy, shifted
+from baselines.heuristics.index import Index, Simulator
+from baselines.heuristics.index_tuning import best_threshold, index_policy, shifted
+from baselines.heuristics.simple import Random, Staggered
+from baselines.learners.compiled import compiled_error
+from baselines.learners.shipped import load_generalist
 from baselines.placement import place_together
 from baselines.playing import FIRST_TUNING_SEED, play_problem, problem_of
-from baselines.policies import Random, Staggered
 from baselines.studies.paper.figure import Claim, Context, Figure
 from baselines.studies.paper.figure_12 import fitness_of
 

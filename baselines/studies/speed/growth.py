@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from baselines.dynamic_programming import solve
+from baselines.exact.one_device import solve
 from baselines.studies.speed.environments import MULTI, vector
 from baselines.studies.speed.solvers import banded
 

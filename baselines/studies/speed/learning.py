@@ -14,9 +14,12 @@ import stable_baselines3
 
 from agents import DQNConfig
 from baselines import sb3
-from baselines.dqn import Guide, Training, recipe, train
 from baselines.evaluation import evaluate
 from baselines.heuristics.problems import entry_problem
+from baselines.learners.dqn import Training
+from baselines.learners.guide import Guide
+from baselines.learners.recipes import recipe
+from baselines.learners.run import train
 from baselines.studies.speed.comparison import Comparison, Rate, named
 
 ENV, BATCH, EVERY = "MultiDevice-v0", 32, 4  # SB3's defaults: a minibatch of 32 every fourth decision

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from aq_gym import SensorNetwork, calibration, datasets
-from baselines.dynamic_programming import solve, solve_joint
+from baselines.exact.one_device import solve
+from baselines.exact.several_devices import solve_joint
 from baselines.studies.speed.comparison import Comparison, named, peer, timed
 
 FloatArray = NDArray[np.float64]

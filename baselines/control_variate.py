@@ -1,3 +1,0 @@
-"""Old place of the reference rewards; see `baselines.learners`."""
-
-from baselines.learners.reference_reward import ReferenceReward as ReferenceReward

@@ -1,7 +1,0 @@
-"""Old place of `baselines.heuristics.rollout`."""
-
-from baselines.heuristics.rollout import Rollout
-
-__all__ = [
-    "Rollout",
-]

@@ -32,6 +32,7 @@ def daily_report(here: Services) -> dict[str, Any] | None:
         "slot": slot,
         "from": here.clock.iso(first),
         "to": here.clock.iso(slot + 1),
+        "simulated": here.settings.slot_seconds != here.settings.air_seconds,  # then times run faster than the air's
         "hours": [None if x is None else round(x, 2) for x in reversed(hours)],  # oldest first
         "known_hours": len(known),
         "mean": round(sum(known) / len(known), 2),

@@ -105,7 +105,7 @@ class Store:
         """Readings of one slot by device [µg/m³]."""
         with self.session() as session:
             rows = session.execute(select(Reading.device, Reading.value).where(Reading.slot == slot))
-            return dict(rows.tuples().all())
+            return {device: value for device, value in rows}
 
     def readings(
         self, device: str | None, after: tuple[int, str], until: int, limit: int, since: int = 0
@@ -142,7 +142,7 @@ class Store:
         known = select(Plan.slot).where(Plan.level != earliest).order_by(Plan.slot).limit(1).scalar_subquery()
         query = select(Plan.slot, Plan.level, Plan.promised_error).where(Plan.slot >= since, Plan.slot >= known)
         with self.session() as session:
-            rows = session.execute(query.order_by(Plan.slot.desc()).limit(limit)).tuples().all()
+            rows = session.execute(query.order_by(Plan.slot.desc()).limit(limit)).all()
         return [(slot, level, error) for slot, level, error in reversed(rows)]
 
     def count_readings(self) -> int:

@@ -5,7 +5,7 @@ import { drawMap } from "./map.js";
 import { VIEWS } from "./views.js";
 import { span } from "./words.js";
 
-const HISTORY = 144; // slots in the chart
+const HISTORY = 72; // slots in the chart
 const PAUSE = 300; // ms between two refreshes at least
 const POLL = 5000; // ms, where the server sends no events
 const state = { now: null, levels: [], outlook: null, mode: "level", view: "citizen" };
@@ -30,7 +30,7 @@ async function refresh() {
     header(now);
     if (newSlot) await history();
     connection(true);
-    await VIEWS[state.view].draw($("view"), state, ask);
+    await VIEWS[state.view].draw(state.sheet, state, ask);
   } catch (error) {
     if (error.status !== 503) console.error(error);
     connection(error.status === 503 ? "no slot planned yet" : false);
@@ -86,9 +86,11 @@ function show(view) {
     tab.tabIndex = chosen ? 0 : -1;
   }
   $("view").setAttribute("aria-labelledby", "tab-" + state.view);
-  $("view").replaceChildren();
+  // each choice draws on a sheet of its own: an answer that comes late is drawn on one that is gone
+  state.sheet = Object.assign(document.createElement("div"), { className: "sheet" });
+  $("view").replaceChildren(state.sheet);
   VIEWS[state.view].begin?.();
-  if (state.now) VIEWS[state.view].draw($("view"), state, ask).catch(console.error);
+  if (state.now) VIEWS[state.view].draw(state.sheet, state, ask).catch(console.error);
 }
 
 /** Arrow keys go round a group of buttons, as its role promises. */

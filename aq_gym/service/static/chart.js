@@ -2,20 +2,20 @@
 
 import { SCALE, classOf, el, number, span, svg } from "./words.js";
 
-const LEFT = 44, RIGHT = 116, TOP = 14, BOTTOM = 28;
+const LEFT = 44, RIGHT = 108, TOP = 14, BOTTOM = 28;
 
 export function drawChart(target, note, levels, outlook, now) {
   if (levels.length < 2) {
     target.replaceChildren(el("p", { class: "note" }, "The first readings are on their way."));
     return;
   }
-  const width = Math.max(340, Math.round(target.clientWidth || 1200)), height = width < 600 ? 240 : 280;
+  const width = Math.max(340, Math.round(target.clientWidth || 1200)), height = 250;
   const ahead = outlook ? outlook.forecast : [];
   const first = levels[0].slot, last = levels.at(-1).slot;
   const end = ahead.length ? ahead.at(-1).slot : last;
   const all = [...levels.map((x) => x.level), ...ahead.flatMap((x) => [x.values[0], x.values.at(-1)]), now.alert_level];
   const low = Math.max(0, Math.min(...all) * 0.9), high = Math.max(...all) * 1.06;
-  const right = width < 600 ? 14 : RIGHT;
+  const right = width < 480 ? 14 : RIGHT;
   const x = (slot) => LEFT + ((slot - first) / Math.max(end - first, 1)) * (width - LEFT - right);
   const y = (value) => TOP + (1 - (value - low) / (high - low)) * (height - TOP - BOTTOM);
   const path = (points) => "M" + points.map(([a, b]) => `${x(a).toFixed(1)} ${y(b).toFixed(1)}`).join("L");
@@ -32,7 +32,7 @@ export function drawChart(target, note, levels, outlook, now) {
   root.append(svg("circle", { class: "now-dot", cx: x(last), cy: y(start[1]), r: 5 }));
   target.replaceChildren(root);
   hover(root, levels, ahead, x, y, first, end, width, height, now);
-  note.textContent = "Line: estimated level. Fan: 50, 80 and 95 % of what the network's Markov chain expects.";
+  note.textContent = "The fan holds 50, 80 and 95 % of what the network's Markov chain expects.";
 }
 
 function summary(levels, ahead, now) {

@@ -2,7 +2,8 @@
 
 import { SCALE, blend, classOf, el, inkOn, number, shortName, svg, wakeUp } from "./words.js";
 
-const WIDTH = 640, HEIGHT = 520, EDGE = 58;
+const EDGE = 56;
+let WIDTH = 640, HEIGHT = 520; // of the drawing; smaller on a phone, so that its figures can be read
 const DIVERGING = ["#2166ac", "#92c5de", "#f4f4f0", "#f4a582", "#b2182b"];
 const SEQUENTIAL = ["#fff7e0", "#c7b0d8", "#7a5aa6", "#33205c"];
 
@@ -13,7 +14,10 @@ function painter(mode, now) {
   const [least, most] = [Math.min(...errors), Math.max(...errors)];
   if (mode === "difference") {
     const colour = (x) => blend(DIVERGING, 0.5 + (x.mean - now.level) / (2 * widest));
-    const text = (x) => (x.mean >= now.level ? "+" : "−") + Math.abs(x.mean - now.level).toFixed(0);
+    const text = (x) => {
+      const rounded = Math.round(x.mean - now.level);
+      return rounded === 0 ? "0" : (rounded > 0 ? "+" : "−") + Math.abs(rounded);
+    };
     return { colour, text, widest };
   }
   if (mode === "error") {
@@ -25,12 +29,13 @@ function painter(mode, now) {
 
 /** Pixels of metres, the same in both directions, north up. Without coordinates places stand in rows. */
 function projection(locations) {
+  const edge = Math.min(EDGE, WIDTH / 10);
   const columns = Math.ceil(Math.sqrt(locations.length * 1.3));
   const known = locations.every((x) => x.east !== null);
   const at = (x) => (known ? [x.east, x.north] : [x.location % columns, -Math.floor(x.location / columns)]);
   const east = locations.map((x) => at(x)[0]), north = locations.map((x) => at(x)[1]);
   const [west, right, south, top] = [Math.min(...east), Math.max(...east), Math.min(...north), Math.max(...north)];
-  const per = Math.min((WIDTH - 2 * EDGE) / Math.max(right - west, 1e-9), (HEIGHT - 2 * EDGE) / Math.max(top - south, 1e-9));
+  const per = Math.min((WIDTH - 2 * edge) / Math.max(right - west, 1e-9), (HEIGHT - 2 * edge) / Math.max(top - south, 1e-9));
   const place = (x) => [
     WIDTH / 2 + (at(x)[0] - (west + right) / 2) * per,
     HEIGHT / 2 - (at(x)[1] - (south + top) / 2) * per,
@@ -43,11 +48,12 @@ export function drawMap(target, legend, now, mode) {
     target.replaceChildren(el("p", { class: "note" }, "No device has reported yet."));
     return;
   }
+  [WIDTH, HEIGHT] = target.clientWidth && target.clientWidth < 480 ? [400, 430] : [640, 520];
   const { place, per, known } = projection(now.locations);
   const paint = painter(mode, now);
   const devices = new Map(now.devices.map((x) => [x.location, x]));
   const many = now.locations.length > 120;
-  const size = many ? 5 : 14;
+  const size = many ? 5 : WIDTH < 480 ? 12 : 14;
   const range = (values) => `${Math.min(...values).toFixed(0)} to ${Math.max(...values).toFixed(0)}`;
   const root = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label":
     `Map of ${now.locations.length} places, ${range(now.locations.map((x) => x.mean))} µg/m³; ` +
@@ -58,6 +64,7 @@ export function drawMap(target, legend, now, mode) {
     const [left, top] = place(x);
     root.append(svg("circle", { class: "halo", cx: left, cy: top, r: size + 1.4 * Math.min(x.standard_deviation, 15) }));
   }
+  const taken = places.map(place);
   for (const x of places) {
     const [left, top] = place(x), colour = paint.colour(x), device = devices.get(x.location);
     const group = svg("g", {}, svg("title", {}, tooltip(x, device, now)));
@@ -70,8 +77,8 @@ export function drawMap(target, legend, now, mode) {
       value.style.fill = inkOn(colour);
       group.append(value);
     }
-    if (device) group.append(...deviceMark(device, left, top + size + 5, now));
     root.append(group);
+    if (device) root.append(...deviceMark(device, ...clearSpot(left, top, size, taken), now));
   }
   target.replaceChildren(root);
   legend.replaceChildren(...legendOf(mode, paint, now));
@@ -91,6 +98,17 @@ function deviceMark(device, left, top, now) {
     svg("rect", { class: "energy-back", x: left - width / 2, y: top + 17, width, height: 5, rx: 2.5 }),
     svg("rect", { class: share <= 0.2 ? "energy-fill low" : "energy-fill", x: left - width / 2, y: top + 17, width: width * share, height: 5, rx: 2.5 }),
   ];
+}
+
+/** Beside a place, where a device's mark is farthest from everything else; its middle and upper edge. */
+function clearSpot(left, top, size, taken) {
+  const [dx, dy] = [size + 30, size + 18];
+  const spots = [[0, dy], [0, -dy], [dx, 0], [-dx, 0], [dx, dy], [-dx, dy], [dx, -dy], [-dx, -dy]].map(([a, b]) => [left + a, top + b]);
+  const inside = spots.filter(([a, b]) => a > 30 && a < WIDTH - 30 && b > 18 && b < HEIGHT - 40);
+  const room = ([a, b]) => Math.min(...taken.filter(([c, d]) => c !== left || d !== top).map(([c, d]) => Math.hypot(Math.max(0, Math.abs(a - c) - 24), Math.max(0, Math.abs(b - d) - 13))));
+  const best = inside.reduce((one, other) => (Math.min(room(other), 18) > Math.min(room(one), 18) ? other : one), inside[0] ?? spots[0]);
+  taken.push(best);
+  return [best[0], best[1] - 13];
 }
 
 /** Lines every 100 m (or a rounder step), and a scale. */
@@ -120,7 +138,7 @@ function legendOf(mode, paint, now) {
     colours = [entry(dot(SEQUENTIAL[0]), `joint error ${paint.least.toFixed(1)}`), entry(dot(SEQUENTIAL[3]), `${paint.most.toFixed(1)} µg/m³`)];
   } else {
     const present = new Set(now.locations.map((x) => classOf(x.mean)));
-    colours = SCALE.filter((x) => present.has(x)).map((x) => entry(dot(x.colour), `${x.name}, ${x.upto === Infinity ? "above 225.4" : "up to " + x.upto}`));
+    colours = SCALE.filter((x) => present.has(x)).map((x) => entry(dot(x.colour), `${x.symbol} ${x.name}, ${x.upto === Infinity ? "above 225.4" : "up to " + x.upto}`));
   }
   const shape = (node) => svg("svg", { viewBox: "0 0 18 18" }, node);
   return [

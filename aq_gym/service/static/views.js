@@ -1,7 +1,7 @@
 // The five views. Each draws itself into a section; `begin` is called when it is chosen.
 
 import { HistoryTable } from "./history.js";
-import { classOf, el, inkOn, number, shortName, span, svg, wakeUp, why } from "./words.js";
+import { SCALE, classOf, el, inkOn, number, shortName, span, svg, wakeUp, why } from "./words.js";
 
 const card = (title, ...rest) => el("section", { class: "card" }, el("div", { class: "card-head" }, el("h2", {}, title)), ...rest);
 const fact = (name, value, small = "") => el("div", {}, el("dt", {}, name), el("dd", {}, value, " ", el("small", {}, small)));
@@ -40,14 +40,14 @@ function badge(index, category, colour) {
   return box;
 }
 
-async function citizen(target, { now }, ask) {
+async function citizen(target, { now, outlook }, ask) {
   const found = await health(ask);
   const hero = el("section", { class: "card" });
   if (found.problem) hero.append(el("p", { class: "note" }, found.problem));
   else {
     const best = found.standards.find((x) => x.index !== null);
     if (best) {
-      hero.append(el("div", { class: "hero" }, badge(best.index, "AQI", best.colour), el("div", {},
+      hero.append(el("div", { class: "hero" }, badge(best.index, `AQI ${SCALE[best.level - 1].symbol}`, SCALE[best.level - 1].colour), el("div", {},
         el("h2", {}, best.category),
         el("p", {}, best.advice),
         el("p", { class: "muted" }, `${best.standard} ${best.edition}; ${best.average} ${number(best.concentration)} µg/m³`))));
@@ -59,15 +59,29 @@ async function citizen(target, { now }, ask) {
   }
   const rows = (found.standards ?? []).map((x) => {
     if (x.index === null) return row(`${x.standard}`, x.average, "–", x.reason);
-    const chip = el("span", { class: "chip" }, x.category);
-    chip.style.background = x.colour;
-    chip.style.color = inkOn(x.colour);
+    const { symbol, colour } = SCALE[x.level - 1]; // the standards' own colours differ a little, their order does not
+    const chip = el("span", { class: "chip" }, `${symbol} ${x.category}`);
+    chip.style.background = colour;
+    chip.style.color = inkOn(colour);
     return row(x.standard, x.average, String(x.index), chip);
   });
   const editions = [...new Set((found.standards ?? []).map((x) => `${x.standard}: ${x.edition}`))].join("; ");
-  target.replaceChildren(hero, levelFactsCard(now), card("By two standards",
+  target.replaceChildren(hero, levelFactsCard(now), ...around(now, outlook), card("By two standards",
     table(head("Standard", "Average", "Index", "Class"), rows),
     el("p", { class: "note" }, `${editions}. Computed from hourly means of the area's level, never from a single slot.`)));
+}
+
+/** What comes, and where the air is better, in words. */
+function around(now, outlook) {
+  if (!outlook || !now.locations.length) return [];
+  const last = outlook.forecast.at(-1), sorted = [...now.locations].sort((a, b) => a.mean - b.mean);
+  const likely = last.exceedance > 0.5 ? "likely" : last.exceedance > 0.2 ? "possible" : "unlikely";
+  const list = (title, places) => el("div", {}, el("h3", {}, title), el("ol", {}, ...places.map((x) =>
+    el("li", {}, `Location ${x.location}: ${number(x.mean, 0)} ± ${number(x.standard_deviation, 0)}`))));
+  return [card("Next, and nearby",
+    el("p", { class: "say" }, `In ${span(last.ahead, now.air_seconds)} the level is probably between ${number(last.values[1], 0)} and ${number(last.values[5], 0)} µg/m³. `,
+      `More than ${now.alert_level} is ${likely} (${Math.round(100 * last.exceedance)} %).`),
+    el("div", { class: "places" }, list("Cleanest air now", sorted.slice(0, 3)), list("Worst air now", sorted.slice(-3).reverse())))];
 }
 
 const levelFactsCard = (now) => card("Right now", levelFacts(now));
@@ -152,7 +166,7 @@ async function operator(target, { now }) {
     const heard = x.last_report === null ? "never reported" : `${number(x.last_value)} µg/m³, ${x.last_report === now.slot ? "just now" : span(now.slot - x.last_report, now.air_seconds) + " ago"}`;
     return el("li", { "data-device": x.device },
       el("b", {}, x.device), el("span", {}, energyBar(x, now), el("br"), el("span", { class: "muted" }, `${x.energy} of ${now.energy_budget}`)),
-      el("span", {}, el("span", { class: chip[0] }, chip[1]), ` wakes ${wakeUp(x, now)}`, el("br"), el("span", { class: "muted" }, heard)),
+      el("span", {}, el("span", { class: chip[0] }, chip[1]), x.sense ? "" : ` wakes ${wakeUp(x, now)}`, el("br"), el("span", { class: "muted" }, heard)),
       el("p", { class: "why" }, why(x, now)));
   });
   target.replaceChildren(

@@ -63,7 +63,7 @@ export function span(slots, airSeconds) {
 
 /** When a device senses next. */
 export function wakeUp(device, now) {
-  if (device.stale) return "not heard; asked again when it reports";
+  if (device.stale) return "when it is heard again";
   if (device.sense) return "now";
   const ahead = device.wake_by - now.slot;
   if (device.energy === 0) return `with the new budget, in ${span(ahead, now.air_seconds)}`;

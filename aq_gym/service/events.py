@@ -13,6 +13,7 @@ from flask_openapi3 import APIBlueprint, Tag
 from sqlalchemy.exc import SQLAlchemyError
 
 from aq_gym.service.maps import current_map
+from aq_gym.service.outlook import outlook
 from aq_gym.service.services import Services, services
 from aq_gym.service.store import Newest, Store
 
@@ -98,7 +99,9 @@ class Live:
 
     def now(self, here: Services) -> bytes:
         """The answer of `/now`, made once for all who ask before the next change; empty before the first plan."""
-        newest = self._store.newest()
+        with self._changed:
+            newest = self._newest if self._thread is not None else None
+        newest = newest or self._store.newest()
         with self._cache_lock:
             if self._cached is None or self._cached[0] != newest:
                 found = snapshot(here)
@@ -152,6 +155,7 @@ def snapshot(here: Services) -> dict[str, Any] | None:
         "promised_error": plan.promised_error,
         "devices": devices,
         "locations": [] if found is None else found["locations"],
+        "outlook": outlook(here, plan),
         "alerts": [
             {"slot": x.slot, "kind": x.kind, "subject": x.subject, "message": x.message}
             for x in here.store.alerts(0, ALERTS)

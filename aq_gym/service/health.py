@@ -71,6 +71,11 @@ CLASSES = {
 }
 
 
+def available() -> bool:
+    """Whether the package with the breakpoints is installed."""
+    return aqi_usa is not None
+
+
 def hourly_means(
     levels: Mapping[int, float], read: set[int], last: int, per_hour: int, hours: int
 ) -> list[float | None]:
@@ -171,7 +176,7 @@ def last_hours(here: Services, hours: int) -> tuple[int, list[float | None]]:
 @api.get("/health", summary="Index, class and advice: US EPA and HJ 633")
 def health() -> Response:
     """Of PM2.5, from hourly means of the area's estimated level; where the history is too short, it says so."""
-    if aqi_usa is None:
+    if not available():
         abort(501, "the index needs the package aqi-hub: pip install 'aq-gym[service]'")
     slot, hours = last_hours(services(), 24)
     shown = [None if x is None else round(x, 2) for x in hours]

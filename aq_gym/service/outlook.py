@@ -12,7 +12,8 @@ from pydantic import BaseModel, Field
 
 from aq_gym.forecasting.forecaster import QUANTILES
 from aq_gym.network import SensorNetwork
-from aq_gym.service.services import services
+from aq_gym.service.database import Plan
+from aq_gym.service.services import Services, services
 
 api = APIBlueprint("outlook", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="outlook")])
 FARTHEST = 18  # slots ahead
@@ -63,21 +64,29 @@ def chance_above(network: SensorNetwork, level: float, limit: float, farthest: i
     return chances
 
 
+def outlook(here: Services, plan: Plan) -> dict[str, Any] | None:
+    """The forecast from a plan's level; None before the first reading."""
+    if not here.store.levels(0, 1):
+        return None
+    network, limit = here.settings.problem.network, here.settings.alert_level
+    chances = chance_above(network, plan.level, limit)
+    rows = [
+        {"ahead": h, "slot": plan.slot + h, "values": [round(float(x), 2) for x in row], "exceedance": chance}
+        for h, (row, chance) in enumerate(zip(level_quantiles(network, plan.level), chances, strict=True), 1)
+    ]
+    about = {"slot": plan.slot, "level": plan.level, "unit": "µg/m³", "model": "chain", "alert_level": limit}
+    return {**about, "quantiles": list(QUANTILES), "forecast": rows}
+
+
 @api.get("/forecast", summary="The level some slots ahead, with intervals")
 def forecast() -> Response:
     """By the network's chain from the present level: intervals are the model's own, not calibrated."""
     here = services()
     plan = here.store.last_plan()
-    if plan is None or not here.store.levels(0, 1):
+    found = None if plan is None else outlook(here, plan)
+    if found is None:
         abort(503, "no device has reported yet")
-    network, limit = here.settings.problem.network, here.settings.alert_level
-    chances = chance_above(network, plan.level, limit)
-    rows: list[dict[str, Any]] = [
-        {"ahead": h, "slot": plan.slot + h, "values": [round(float(x), 2) for x in row], "exceedance": chance}
-        for h, (row, chance) in enumerate(zip(level_quantiles(network, plan.level), chances, strict=True), 1)
-    ]
-    about = {"slot": plan.slot, "level": plan.level, "unit": "µg/m³", "model": "chain", "alert_level": limit}
-    return jsonify(**about, quantiles=QUANTILES, forecast=rows)
+    return jsonify(found)
 
 
 @api.get("/levels", summary="The level of each slot as it was estimated then")

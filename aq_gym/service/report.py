@@ -9,7 +9,7 @@ from flask import Response, abort, jsonify, render_template
 from flask_openapi3 import APIBlueprint, Tag
 
 from aq_gym.estimation import Sources, mean_deviation, paper_map
-from aq_gym.service.health import EDITIONS, aqi_usa, assess, last_hours
+from aq_gym.service.health import assess, available, last_hours
 from aq_gym.service.services import Services, services
 
 api = APIBlueprint("report", __name__, abp_tags=[Tag(name="report")])
@@ -42,7 +42,7 @@ def daily_report(here: Services) -> dict[str, Any] | None:
         "exceedance_hours": sum(x > limit for x in known),
         "trend": trend(hours),
         "hotspots": hotspots(here, first, slot),
-        "standards": [] if aqi_usa is None else assess(hours),
+        "standards": assess(hours) if available() else [],
         "missed": sum(x.kind == "missed" for x in here.store.alerts(first)),
         "unit": "µg/m³",
     }
@@ -76,7 +76,7 @@ def hotspots(here: Services, first: int, last: int) -> list[dict[str, Any]]:
     locations = np.array([x.location for x in devices])
     values = level * np.array([np.mean(ratios[x.id]) for x in devices])
     record = np.maximum(values / (1.0 + mean_deviation(network)[locations]), 1.0)
-    day = paper_map(network, Sources(locations, values, np.zeros(len(devices)), record), level)
+    day = paper_map(network, Sources(locations, values, np.zeros(len(devices), np.int64), record), level)
     device_at = {x.location: x.id for x in devices}
     return [
         {
@@ -106,4 +106,4 @@ def report_json() -> Response:
 @api.get("/report", summary="The same as a page to print", doc_ui=False)
 def report_page() -> str:
     """HTML."""
-    return render_template("report.html", report=_report(), editions=EDITIONS)
+    return render_template("report.html", report=_report())

@@ -28,7 +28,7 @@ async function refresh() {
     state.now = now;
     drawMap($("map"), $("legend"), now, state.mode);
     header(now);
-    if (newSlot) await history();
+    if (newSlot) await history(now);
     connection(true);
     await VIEWS[state.view].draw(state.sheet, state, ask);
   } catch (error) {
@@ -43,15 +43,15 @@ async function refresh() {
   }
 }
 
-async function history() {
-  const since = state.levels.length ? state.levels.at(-1).slot + 1 : 0;
-  const [more, outlook] = await Promise.all([
-    ask(`levels?since=${since}&limit=${HISTORY}`),
-    ask("forecast").catch(() => null),
-  ]);
-  state.levels = [...state.levels, ...more.levels].slice(-HISTORY);
-  state.outlook = outlook;
-  drawChart($("chart"), $("chart-note"), state.levels, outlook, state.now);
+/** The levels up to now: the newest came with the present slot, others are asked for where one was missed. */
+async function history(now) {
+  if (state.levels.at(-1)?.slot > now.slot) state.levels = []; // another service answers here now
+  const last = state.levels.at(-1)?.slot ?? -1;
+  if (last >= 0 && now.slot === last + 1) state.levels.push({ slot: now.slot, level: now.level });
+  else state.levels.push(...(await ask(`levels?since=${last + 1}&limit=${HISTORY}`)).levels);
+  state.levels = state.levels.slice(-HISTORY);
+  state.outlook = now.outlook;
+  drawChart($("chart"), $("chart-note"), state.levels, state.outlook, now);
 }
 
 function header(now) {

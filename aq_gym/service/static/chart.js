@@ -29,6 +29,7 @@ export function drawChart(target, note, levels, outlook, now) {
   }
   if (ahead.length) root.append(svg("path", { class: "median", d: path([start, ...ahead.map((f) => [f.slot, f.values[3]])]) }));
   root.append(svg("path", { class: "level-line", d: path(levels.map((p) => [p.slot, p.level])) }));
+  root.append(...limit(low, high, x(first), x(end), y, now.alert_level));
   root.append(svg("circle", { class: "now-dot", cx: x(last), cy: y(start[1]), r: 5 }));
   target.replaceChildren(root);
   hover(root, levels, ahead, x, y, first, end, width, height, now);
@@ -75,11 +76,15 @@ function axes(low, high, first, last, end, x, y, width, height, right, now) {
     parts.push(svg("text", { class: "faint", x: at, y: height - 8, "text-anchor": "middle" }, text));
   }
   parts.push(svg("line", { class: "now-line", x1: x(last), x2: x(last), y1: TOP, y2: height - BOTTOM }));
-  if (now.alert_level < high && now.alert_level > low) {
-    parts.push(svg("line", { class: "limit", x1: LEFT, x2: width - right, y1: y(now.alert_level), y2: y(now.alert_level) }));
-    parts.push(svg("text", { class: "limit-text", x: LEFT + 6, y: y(now.alert_level) - 5 }, `alert level ${now.alert_level}`));
-  }
   return parts;
+}
+
+function limit(low, high, left, right, y, level) {
+  if (level <= low || level >= high) return [];
+  return [
+    svg("line", { class: "limit", x1: left, x2: right, y1: y(level), y2: y(level) }),
+    svg("text", { class: "limit-text", x: left + 6, y: y(level) - 5 }, `alert level ${level}`),
+  ];
 }
 
 /** The values under the pointer. */

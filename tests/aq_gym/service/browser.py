@@ -27,7 +27,7 @@ class Browser:
         assert CHROMIUM is not None
         to_child, self._out = os.pipe()
         self._in, from_child = os.pipe()
-        flags = "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --hide-scrollbars --remote-debugging-pipe"
+        flags = "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --remote-debugging-pipe"
         # the browser reads commands from descriptor 3 and answers on 4
         shell = f'exec "$0" "$@" 3<&{to_child} 4>&{from_child}'
         command = ["bash", "-c", shell, CHROMIUM, *flags.split(), f"--user-data-dir={folder}", "about:blank"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import re
@@ -39,10 +40,8 @@ class Running:
         self._thread.start()
 
     def _run(self) -> None:
-        try:
+        with contextlib.suppress(OSError):  # it is closed while it waits
             self.server.run()
-        except OSError:  # it was closed while it waited
-            pass
 
     def report(self, slot: int, value: float) -> None:
         devices = self.services.store.devices()

@@ -84,6 +84,7 @@ function show(view) {
     const chosen = tab.dataset.view === state.view;
     tab.setAttribute("aria-selected", chosen);
     tab.tabIndex = chosen ? 0 : -1;
+    if (chosen) tab.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
   $("view").setAttribute("aria-labelledby", "tab-" + state.view);
   // each choice draws on a sheet of its own: an answer that comes late is drawn on one that is gone

@@ -10,7 +10,7 @@ export class HistoryTable {
     this.reset();
   }
 
-  /** Forget the page; the next drawing starts with the newest readings. */
+  /** Forget the page; the next drawing starts anew. */
   reset() {
     this.cursors = [""];
     this.box = null;
@@ -36,8 +36,8 @@ export class HistoryTable {
     this.box = el("section", { class: "card" },
       el("div", { class: "card-head" }, el("h2", {}, "Readings")),
       el("div", { class: "filters" }, el("label", {}, "Device", device), el("label", {}, "From slot", since),
-        el("button", { class: "button", onclick: () => this.choose({ since: null }) }, "Newest")),
-      el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, ...["Slot", "Time", "Device", "µg/m³", "Class of the value"].map((x) => el("th", { scope: "col" }, x)))), this.rows)),
+        el("button", { class: "button", onclick: () => this.choose({ since: null }) }, "Last 144 slots")),
+      el("div", { class: "scroll" }, el("table", { class: "tight" }, el("thead", {}, el("tr", {}, ...["Slot", "Time", "Device", "µg/m³", "Class of the value"].map((x) => el("th", { scope: "col" }, x)))), this.rows)),
       el("div", { class: "buttons" }, this.back, this.next));
     target.replaceChildren(this.box, el("section", { class: "card" },
       el("div", { class: "card-head" }, el("h2", {}, "Take it with you")), this.exports,

@@ -133,17 +133,18 @@ async function official(target, state, ask) {
 function hourBars(found) {
   const most = Math.max(found.highest, found.alert_level) * 1.15, width = 24 * 26, base = 122;
   const root = svg("svg", { viewBox: `0 0 ${width} 145`, class: "bars", role: "img", "aria-label": `Hourly means, oldest first: ${found.hours.map((x) => number(x, 0)).join(", ")}` });
+  const texts = [];
   found.hours.forEach((x, k) => {
     const left = k * 26;
     if (x !== null) {
       const tall = (110 * x) / most;
       root.append(svg("rect", { class: x > found.alert_level ? "above" : "below", x: left + 2, width: 22, y: base - tall, height: tall, rx: 3 }));
     }
-    root.append(svg("text", { class: "faint", x: left + 13, y: base - (x === null ? 4 : (110 * x) / most + 4) }, number(x, 0)));
-    if (k % 6 === 0 || k === 23) root.append(svg("text", { class: "faint", x: left + 13, y: 140 }, `−${24 - k} h`));
+    texts.push(svg("text", { class: "faint", x: left + 13, y: base - (x === null ? 4 : (110 * x) / most + 4) }, number(x, 0)));
+    if (k % 6 === 0 || k === 23) texts.push(svg("text", { class: "faint", x: left + 13, y: 140 }, `−${24 - k} h`));
   });
   const limit = base - (110 * found.alert_level) / most;
-  root.append(svg("line", { class: "limit", x1: 0, x2: width, y1: limit, y2: limit }));
+  root.append(svg("line", { class: "limit", x1: 0, x2: width, y1: limit, y2: limit }), ...texts);
   return root;
 }
 

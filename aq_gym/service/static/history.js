@@ -37,7 +37,7 @@ export class HistoryTable {
       el("div", { class: "card-head" }, el("h2", {}, "Readings")),
       el("div", { class: "filters" }, el("label", {}, "Device", device), el("label", {}, "From slot", since),
         el("button", { class: "button", onclick: () => this.choose({ since: null }) }, "Last 144 slots")),
-      el("div", { class: "scroll" }, el("table", { class: "tight" }, el("thead", {}, el("tr", {}, ...["Slot", "Time", "Device", "µg/m³", "Class of the value"].map((x) => el("th", { scope: "col" }, x)))), this.rows)),
+      el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Readings" }, el("table", { class: "tight" }, el("thead", {}, el("tr", {}, ...["Slot", "Time", "Device", "µg/m³", "Class of the value"].map((x) => el("th", { scope: "col" }, x)))), this.rows)),
       el("div", { class: "buttons" }, this.back, this.next));
     target.replaceChildren(this.box, el("section", { class: "card" },
       el("div", { class: "card-head" }, el("h2", {}, "Take it with you")), this.exports,

@@ -1,13 +1,13 @@
 // The five views. Each draws itself into a section; `begin` is called when it is chosen.
 
 import { HistoryTable } from "./history.js";
-import { SCALE, classOf, el, inkOn, number, shortName, span, svg, wakeUp, why } from "./words.js";
+import { SCALE, classOf, el, inkOn, number, paint, shortName, span, svg, wakeUp, why } from "./words.js";
 
 const card = (title, ...rest) => el("section", { class: "card" }, el("div", { class: "card-head" }, el("h2", {}, title)), ...rest);
 const fact = (name, value, small = "") => el("div", {}, el("dt", {}, name), el("dd", {}, value, " ", el("small", {}, small)));
 const facts = (...all) => el("dl", { class: "facts" }, ...all);
 const head = (...names) => el("thead", {}, el("tr", {}, ...names.map((x) => el("th", { scope: "col" }, x))));
-const table = (header, rows) => el("div", { class: "scroll" }, el("table", {}, header, el("tbody", {}, ...rows)));
+const table = (header, rows) => el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table" }, el("table", {}, header, el("tbody", {}, ...rows)));
 const row = (...cells) => el("tr", {}, ...cells.map((x) => el("td", {}, x)));
 
 /** An answer that is asked for at most once in a while: it changes slowly. */
@@ -66,7 +66,7 @@ async function citizen(target, { now, outlook }, ask) {
     return row(x.standard, x.average, String(x.index), chip);
   });
   const editions = [...new Set((found.standards ?? []).map((x) => `${x.standard}: ${x.edition}`))].join("; ");
-  target.replaceChildren(hero, levelFactsCard(now), ...around(now, outlook), card("By two standards",
+  paint(target, hero, levelFactsCard(now), ...around(now, outlook), card("By two standards",
     table(head("Standard", "Average", "Index", "Class"), rows),
     el("p", { class: "note" }, `${editions}. Computed from hourly means of the area's level, never from a single slot.`)));
 }
@@ -87,7 +87,7 @@ function around(now, outlook) {
 const levelFactsCard = (now) => card("Right now", levelFacts(now));
 
 async function planner(target, { now, outlook }) {
-  if (!outlook) return target.replaceChildren(card("Forecast", el("p", { class: "note" }, "No device has reported yet.")));
+  if (!outlook) return paint(target, card("Forecast", el("p", { class: "note" }, "No device has reported yet.")));
   const chosen = outlook.forecast.filter((x) => [1, 3, 6, 12, 18].includes(x.ahead));
   const last = outlook.forecast.at(-1);
   const difference = last.values[3] - outlook.level;
@@ -97,7 +97,7 @@ async function planner(target, { now, outlook }) {
     el("td", {}, `${number(f.values[1], 0)} – ${number(f.values[5], 0)}`),
     el("td", {}, `${number(f.values[0], 0)} – ${number(f.values[6], 0)}`),
     el("td", {}, chance(f.exceedance))));
-  target.replaceChildren(
+  paint(target,
     card(`The next ${span(last.ahead, now.air_seconds)}`,
       facts(fact("Now", number(outlook.level), "µg/m³"),
         fact(`In ${span(last.ahead, now.air_seconds)}`, number(last.values[3], 0), word),
@@ -116,11 +116,11 @@ function chance(share) {
 
 async function official(target, state, ask) {
   const found = await report(ask);
-  if (found.problem) return target.replaceChildren(card("Daily report", el("p", { class: "note" }, found.problem)));
+  if (found.problem) return paint(target, card("Daily report", el("p", { class: "note" }, found.problem)));
   const slope = found.trend.per_hour === null ? "" : `${found.trend.per_hour > 0 ? "+" : ""}${number(found.trend.per_hour, 2)} an hour`;
   const rows = found.hotspots.map((x) => row(`Location ${x.location}`, `${number(x.mean)} ± ${number(x.standard_deviation)}`,
     (x.over_area >= 0 ? "+" : "") + number(x.over_area), el("span", { class: "chip plain" }, x.device ? `measured, ${shortName(x.device)}` : "inferred")));
-  target.replaceChildren(
+  paint(target,
     card("The last 24 hours",
       facts(fact("Mean", number(found.mean), "µg/m³"), fact("Highest hour", number(found.highest), `${found.highest_hours_ago} h ago`),
         fact(`Above ${found.alert_level}`, `${found.exceedance_hours} h`, `of ${found.known_hours} known`), fact("Trend", found.trend.word, slope)),
@@ -170,7 +170,7 @@ async function operator(target, { now }) {
       el("span", {}, el("span", { class: chip[0] }, chip[1]), x.sense ? "" : ` wakes ${wakeUp(x, now)}`, el("br"), el("span", { class: "muted" }, heard)),
       el("p", { class: "why" }, why(x, now)));
   });
-  target.replaceChildren(
+  paint(target,
     card("What the agent decided, and why", levelFacts(now), el("ul", { class: "device-list" }, ...items)),
     card("Alerts", alerts(now)));
 }

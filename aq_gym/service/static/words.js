@@ -21,6 +21,19 @@ function fill(node, attributes, children) {
   return node;
 }
 
+const HELD = "a, button, input, select, [tabindex]";
+
+/** Draw anew, with the focus and what was scrolled as they were. */
+export function paint(target, ...nodes) {
+  const before = [...target.querySelectorAll(HELD)];
+  const focus = before.indexOf(document.activeElement);
+  const scrolled = before.map((x) => [x.scrollLeft, x.scrollTop]);
+  target.replaceChildren(...nodes);
+  const after = target.querySelectorAll(HELD);
+  scrolled.forEach(([left, top], k) => after[k]?.scrollTo(left, top));
+  if (focus >= 0) after[focus]?.focus({ preventScroll: true });
+}
+
 export const number = (x, digits = 1) =>
   x === null || x === undefined ? "–" : x.toFixed(digits).replace("-", "−");
 

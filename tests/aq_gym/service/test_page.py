@@ -198,5 +198,12 @@ def test_the_page_in_a_browser(running: Running, tmp_path: Path, width: int) -> 
             browser.wait(f"location.hash === '#{view}' && document.querySelector('#view').innerText.length > 30")
             assert browser.value("document.activeElement.dataset.view") == view
             assert browser.value("document.documentElement.scrollWidth") <= width
+        # a new slot draws the view anew, and the focus stays where it was
+        browser.value("location.hash = 'planner'")
+        browser.wait("document.querySelector('#view .scroll') !== null")
+        browser.value("window.old = document.querySelector('#view .scroll'), window.old.focus()")
+        running.services.controller.plan_until(4)
+        browser.wait("!window.old.isConnected")
+        assert browser.value("document.activeElement.className") == "scroll"
         assert browser.problems == [] or all("503" in x for x in browser.problems)
         assert {urlsplit(x).netloc for x in browser.requested} == {urlsplit(running.url).netloc}

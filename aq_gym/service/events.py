@@ -124,7 +124,8 @@ def snapshot(here: Services) -> dict[str, Any] | None:
         m, heard = device.position, latest.get(device.id)
         decision = decisions.get(device.id, {})
         energy, delay = int(plan.state["energy"][m]), int(plan.state["delay"][m])
-        wait = problem.max_sleep - delay if energy else problem.horizon - plan.cycle_slot + 1
+        to_new_budget = problem.horizon - plan.cycle_slot + 1
+        wait = min(problem.max_sleep - delay, to_new_budget) if energy else to_new_budget
         devices.append(
             {
                 "device": device.id,

@@ -83,7 +83,7 @@ export function wakeUp(device, now) {
   return ahead <= 1 ? "in the next slot" : `within ${span(ahead, now.air_seconds)}`;
 }
 
-/** Energy against an even use of it. */
+/** Energy against an even use of it, whose scarcity is 1. */
 function thrift(scarcity) {
   if (scarcity > 1.1) return "its energy is short";
   if (scarcity < 0.9) return "it has energy to spare";
@@ -93,12 +93,15 @@ function thrift(scarcity) {
 /** Why the agent decided so. */
 export function why(device, now) {
   if (device.decrease === null) return "Nobody planned in this slot: the service was not running.";
-  const gain = `A reading now lowers the map's error by ${number(device.decrease, 2)} µg/m³`;
-  const use = `${thrift(device.scarcity)} (${number(device.scarcity, 2)} of an even use)`;
+  const gain = device.decrease > 0.005
+    ? `A reading now lowers the map's error by ${number(device.decrease, 2)} µg/m³`
+    : "A reading now does not lower the map's error";
+  const energy = `${thrift(device.scarcity)} (scarcity ${number(device.scarcity, 2)})`;
   if (device.stale) return "It missed a scheduled report, so the plan does without it until it is heard again.";
   if (device.forced && now.cycle_slot === 0) return "A new budget begins: every device reports once.";
   if (device.forced && device.sense) return "It has slept as long as it may, so it must report.";
   if (device.forced) return "It has no energy left in this budget.";
-  if (device.sense) return `${gain}, and ${use}: worth it.`;
-  return `${gain}; ${use}. It waits for a slot that is worth more.`;
+  if (!device.sense) return `${gain}; ${energy}. It waits for a slot that is worth more.`;
+  if (device.scarcity < 0.9) return `${gain}; ${energy}, which is lost when the budget ends.`;
+  return `${gain}, and ${energy}: worth it.`;
 }

@@ -147,6 +147,21 @@ def test_now_is_made_once_for_each_change(make_services: Make, monkeypatch: pyte
     assert client.get("/api/v1/now").get_json() == second
 
 
+def test_a_device_wakes_at_the_latest_when_its_sleep_or_the_budget_ends(make_services: Make) -> None:
+    services = make_services(12)
+    client = app_module.create_app(services).test_client()
+    promised: set[tuple[str, int]] = set()
+    for slot in range(services.settings.problem.horizon + 2):
+        plan = services.controller.plan_until(slot)[-1]
+        senses = [Report(x["device"], slot, 60.0) for x in plan.decisions if x["sense"]]
+        assert {name for name, by in promised if by == slot} <= {x.device for x in senses}
+        if senses:
+            services.store.add_readings(senses)
+        now = client.get("/api/v1/now").get_json()
+        promised = {(x["device"], x["wake_by"]) for x in now["devices"]}
+        assert slot < min(by for _, by in promised)
+
+
 def test_the_page_needs_no_outside_host_and_no_inline_code(make_services: Make) -> None:
     client = app_module.create_app(make_services()).test_client()
     page = client.get("/")

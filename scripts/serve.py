@@ -31,6 +31,8 @@ from baselines.evaluation import WORDS, build_policy
 from scripts.command import enter
 
 SIMULATED_SLOT = 2.0  # seconds
+AIR_SLOT = 600.0  # seconds of air that a simulated slot stands for
+REQUEST_THREADS = 8  # that pages which are sent events leave free
 
 
 def main(args: argparse.Namespace) -> None:
@@ -41,14 +43,28 @@ def main(args: argparse.Namespace) -> None:
     token = os.environ.get("AQ_GYM_OPERATOR_TOKEN", "") or (new_token() if args.simulate else "")
     args.folder.mkdir(parents=True, exist_ok=True)
     database = args.database or f"sqlite:///{args.folder.resolve() / 'service.sqlite3'}"
-    settings = Settings(problem, database, slot_seconds=slot_seconds, operator_token=token)
+    settings = Settings(
+        problem,
+        database,
+        slot_seconds=slot_seconds,
+        air_seconds=AIR_SLOT if args.simulate else slot_seconds,
+        operator_token=token,
+        most_streams=max(0, args.threads - REQUEST_THREADS),
+    )
     policy = build_policy(args.policy, problem)[0]
     services = build_services(settings, policy, time.time())
-    server = create_server(create_app(services), host=args.host, port=args.port, threads=args.threads)
+    app = create_app(services)
+    server = create_server(app, host=args.host, port=args.port, threads=args.threads, connection_limit=1000)
     loop = ControlLoop(services)
     url = f"http://{args.host}:{server.effective_port}"
     fleet = Fleet(url, token, SyntheticAir(problem.network, args.seed), problem.network, slot_seconds, args.seed)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+
+    def end(*_: object) -> None:
+        app.extensions["aq_gym_live"].close()  # else the server waits for its streams
+        sys.exit(0)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
     loop.start()
     if args.simulate:
         fleet.start()
@@ -78,7 +94,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--simulate", action="store_true", help="also run a made-up fleet")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000, help="0: any free one")
-    parser.add_argument("--threads", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=72, help="8 answer, the rest send events to pages")
     parser.add_argument("--seed", type=int, default=0, help="of the made-up air")
     return parser.parse_args(arguments)
 

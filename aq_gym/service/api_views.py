@@ -13,6 +13,12 @@ from pydantic import BaseModel, Field
 from aq_gym.service.maps import current_map, geojson
 from aq_gym.service.services import services
 
+try:
+    import pyarrow
+    from pyarrow import parquet
+except ModuleNotFoundError:  # the rest of the service runs without it
+    pyarrow = parquet = None
+
 api = APIBlueprint("views", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="views")])
 LARGEST_SLOT = 2**53
 
@@ -89,6 +95,20 @@ def history_csv(query: HistoryQuery) -> Response:
     writer.writerows({**row, "device": _harmless(row["device"])} for row in rows)
     headers = {"X-Next": following} if following else {}
     return Response(text.getvalue(), mimetype="text/csv", headers=headers)
+
+
+@api.get("/history.parquet", summary="The same as Parquet")
+def history_parquet(query: HistoryQuery) -> Response:
+    """One page; the header X-Next holds the cursor of the following one."""
+    if pyarrow is None:
+        abort(501, "Parquet needs the package pyarrow: pip install 'aq-gym[service]'")
+    rows, following = _page(query)
+    columns = [("device", pyarrow.string()), ("slot", pyarrow.int64()), ("time", pyarrow.string())]
+    table = pyarrow.Table.from_pylist(rows, pyarrow.schema([*columns, ("value", pyarrow.float64())]))
+    file = io.BytesIO()
+    parquet.write_table(table, file)
+    headers = {"X-Next": following} if following else {}
+    return Response(file.getvalue(), mimetype="application/vnd.apache.parquet", headers=headers)
 
 
 def _harmless(cell: str) -> str:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException
 
 from aq_gym.policy import Policy
-from aq_gym.service import api_devices, api_readings, api_views
+from aq_gym.service import api_devices, api_readings, api_views, events, health, outlook, page, report
 from aq_gym.service.clock import SlotClock
 from aq_gym.service.control import Controller, register_devices
 from aq_gym.service.database import make_engine
@@ -57,7 +57,8 @@ def create_app(services: Services) -> OpenAPI:
     )
     app.config["MAX_CONTENT_LENGTH"] = services.settings.most_body_bytes
     app.extensions["aq_gym"] = services
-    for part in (api_readings, api_views, api_devices):
+    app.extensions["aq_gym_live"] = events.Live(services.store, services.settings.most_streams)
+    for part in (api_readings, api_views, api_devices, events, outlook, health, report, page):
         app.register_api(part.api)
     app.after_request(_secure)
     services.metrics.watch(app)

@@ -18,6 +18,8 @@ class Settings:
     problem: Problem  # where the devices stand, their energy, and the map
     database: str = "sqlite:///aq_gym.sqlite3"  # of SQLAlchemy; postgresql+psycopg://... for several processes
     slot_seconds: float = 600.0
+    air_seconds: float = 600.0  # what a slot stands for in the air; in a simulation it passes sooner
+    most_streams: int = 64  # pages that are sent events at a time; each holds a thread of the web server
     largest: float = 2000.0  # µg/m³; larger readings are refused
     most_body_bytes: int = 2**20
     most_batch: int = 1000  # readings in one request
@@ -27,9 +29,14 @@ class Settings:
     alert_level: float = 75.0  # µg/m³
 
     def __post_init__(self) -> None:
-        for name in ("slot_seconds", "largest", "rate_per_second", "alert_level"):
+        for name in ("slot_seconds", "air_seconds", "largest", "rate_per_second", "alert_level"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: expected a positive number, got {getattr(self, name)!r}")
         for name in ("most_body_bytes", "most_batch"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected a positive number, got {getattr(self, name)!r}")
+
+    @property
+    def slots_per_hour(self) -> int:
+        """Of the air's time, at least 1."""
+        return max(1, round(3600.0 / self.air_seconds))

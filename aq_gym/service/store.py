@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Engine, func, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -30,6 +30,13 @@ class Received:
     stored: int
     repeated: int  # the same device, slot and value was stored before
     conflicting: tuple[Report, ...]  # another value was stored before, and stays
+
+
+class Newest(NamedTuple):
+    """What tells whether anything has changed."""
+
+    slot: int  # of the last plan; -1: none yet
+    received: float  # when a reading last came that is its device's newest [s since 1970]; 0: never
 
 
 class Store:
@@ -98,7 +105,7 @@ class Store:
         """Readings of one slot by device [µg/m³]."""
         with self.session() as session:
             rows = session.execute(select(Reading.device, Reading.value).where(Reading.slot == slot))
-            return dict(rows.tuples().all())
+            return {device: value for device, value in rows}
 
     def readings(
         self, device: str | None, after: tuple[int, str], until: int, limit: int, since: int = 0
@@ -111,6 +118,32 @@ class Store:
             query = query.where(Reading.device == device)
         with self.session() as session:
             return list(session.scalars(query.order_by(Reading.slot, Reading.device).limit(limit)))
+
+    def newest(self) -> Newest:
+        """Cheap enough to be asked several times a second."""
+        with self.session() as session:
+            slot, received = (
+                session.scalar(select(func.max(Plan.slot))),
+                session.scalar(select(func.max(Latest.received))),
+            )
+        return Newest(-1 if slot is None else slot, received or 0.0)
+
+    def slots_read(self, since: int) -> set[int]:
+        """Slots from one on in which a device reported."""
+        with self.session() as session:
+            return set(session.scalars(select(Reading.slot).where(Reading.slot >= since).distinct()))
+
+    def levels(self, since: int, limit: int) -> list[tuple[int, float, float]]:
+        """(slot, level, promised error) of the newest plans from a slot on, in order.
+
+        Plans begin with a level that stands for "nobody has reported yet"; those that still have it are left out.
+        """
+        earliest = select(Plan.level).order_by(Plan.slot).limit(1).scalar_subquery()
+        known = select(Plan.slot).where(Plan.level != earliest).order_by(Plan.slot).limit(1).scalar_subquery()
+        query = select(Plan.slot, Plan.level, Plan.promised_error).where(Plan.slot >= since, Plan.slot >= known)
+        with self.session() as session:
+            rows = session.execute(query.order_by(Plan.slot.desc()).limit(limit)).all()
+        return [(slot, level, error) for slot, level, error in reversed(rows)]
 
     def count_readings(self) -> int:
         """How many are stored."""

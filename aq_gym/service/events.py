@@ -1,0 +1,193 @@
+"""Live: what is there now as one answer, and server-sent events that say when it has changed."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Response, abort, current_app, request
+from flask_openapi3 import APIBlueprint, Tag
+from sqlalchemy.exc import SQLAlchemyError
+
+from aq_gym.service.maps import current_map
+from aq_gym.service.outlook import outlook
+from aq_gym.service.services import Services, services
+from aq_gym.service.store import Newest, Store
+
+api = APIBlueprint("live", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="live")])
+log = logging.getLogger("aq_gym.service")
+ALERTS = 30  # in one answer
+
+
+class Live:
+    """One thread asks the store for news while anybody watches; all watchers wait for it.
+
+    Args:
+        store: that is watched.
+        most: watchers at a time; each holds a thread of the web server.
+        poll: seconds between two looks.
+        heartbeat: seconds after which a watcher without news is sent a comment, which shows whether it is still there.
+    """
+
+    def __init__(self, store: Store, most: int, poll: float = 0.2, heartbeat: float = 15.0) -> None:
+        self._store, self._most, self._poll, self._heartbeat = store, most, poll, heartbeat
+        self._changed = threading.Condition()
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._newest: Newest | None = None
+        self.watchers = 0
+        self._cache_lock = threading.Lock()
+        self._cached: tuple[Newest, bytes] | None = None
+
+    def join(self) -> bool:
+        """Begin to watch; False: too many do, or the service ends. Whoever joins must leave."""
+        with self._changed:
+            if self.watchers >= self._most or self._ended.is_set():
+                return False
+            self.watchers += 1
+            if self._thread is None:
+                self._newest = None
+                self._thread = threading.Thread(target=self._look, name="events", daemon=True)
+                self._thread.start()
+            return True
+
+    def leave(self) -> None:
+        """Watch no more; the thread ends with the last watcher."""
+        with self._changed:
+            self.watchers -= 1
+
+    def close(self) -> None:
+        """End all streams."""
+        self._ended.set()
+        with self._changed:
+            self._changed.notify_all()
+
+    def events(self) -> Iterator[str]:
+        """Server-sent events: what is newest, then again at every change."""
+        seen: Newest | None = None
+        yield "retry: 2000\n\n"
+        while not self._ended.is_set():
+            with self._changed:
+                if self._newest == seen and not self._ended.is_set():
+                    self._changed.wait(self._heartbeat)
+                newest = self._newest
+            if newest is None or newest == seen:
+                yield ": still here\n\n"
+                continue
+            kind = "plan" if seen is None or newest.slot != seen.slot else "reading"
+            seen = newest
+            yield f"event: {kind}\ndata: {json.dumps(newest._asdict())}\n\n"
+
+    def _look(self) -> None:
+        while True:
+            newest = self._newest
+            try:
+                newest = self._store.newest()
+            except SQLAlchemyError as error:
+                log.error(json.dumps({"event": "database", "reason": str(error)}))
+            with self._changed:
+                if not self.watchers or self._ended.is_set():
+                    self._thread = None
+                    return
+                if newest != self._newest:
+                    self._newest = newest
+                    self._changed.notify_all()
+            self._ended.wait(self._poll)
+
+    def now(self, here: Services) -> bytes:
+        """The answer of `/now`, made once for all who ask before the next change; empty before the first plan."""
+        with self._changed:
+            newest = self._newest if self._thread is not None else None
+        newest = newest or self._store.newest()
+        with self._cache_lock:
+            if self._cached is None or self._cached[0] != newest:
+                found = snapshot(here)
+                if found is None:
+                    return b""
+                self._cached = newest, json.dumps(found).encode()
+            return self._cached[1]
+
+
+def snapshot(here: Services) -> dict[str, Any] | None:
+    """All that the page shows of the present slot."""
+    plan = here.store.last_plan()
+    if plan is None:
+        return None
+    settings, problem = here.settings, here.settings.problem
+    latest = here.store.latest()
+    decisions = {x["device"]: x for x in plan.decisions}
+    devices = []
+    for device in here.store.devices():
+        m, heard = device.position, latest.get(device.id)
+        decision = decisions.get(device.id, {})
+        energy, delay = int(plan.state["energy"][m]), int(plan.state["delay"][m])
+        to_new_budget = problem.horizon - plan.cycle_slot + 1
+        wait = min(problem.max_sleep - delay, to_new_budget) if energy else to_new_budget
+        devices.append(
+            {
+                "device": device.id,
+                "location": device.location,
+                "sense": bool(decision.get("sense", False)),
+                "forced": bool(decision.get("forced", False)),
+                "decrease": decision.get("decrease"),
+                "scarcity": decision.get("scarcity"),
+                "energy": energy,
+                "delay": delay,
+                "stale": plan.state["missed"][m] >= 0,
+                "wake_by": plan.slot + wait,  # the slot in which it senses at the latest
+                "last_report": None if heard is None else heard.slot,
+                "last_value": None if heard is None else heard.value,
+            }
+        )
+    found = current_map(settings, here.store, here.clock)
+    return {
+        "slot": plan.slot,
+        "time": here.clock.iso(plan.slot),
+        "slot_seconds": settings.slot_seconds,
+        "air_seconds": settings.air_seconds,
+        "cycle_slot": plan.cycle_slot,
+        "horizon": problem.horizon,
+        "energy_budget": problem.energy_budget,
+        "alert_level": settings.alert_level,
+        "level": plan.level,
+        "promised_error": plan.promised_error,
+        "devices": devices,
+        "locations": [] if found is None else found["locations"],
+        "outlook": outlook(here, plan),
+        "alerts": [
+            {"slot": x.slot, "kind": x.kind, "subject": x.subject, "message": x.message}
+            for x in here.store.alerts(0, ALERTS)
+        ],
+    }
+
+
+def live() -> Live:
+    """That of the present application."""
+    found: Live = current_app.extensions["aq_gym_live"]
+    return found
+
+
+@api.get("/now", summary="The present slot: devices, decisions, map and alerts in one answer")
+def now() -> Response:
+    """What the page shows; made once for each change."""
+    found = live().now(services())
+    if not found:
+        abort(503, "no slot is planned yet")
+    return Response(found, mimetype="application/json", headers={"Cache-Control": "no-cache"})
+
+
+@api.get("/events", summary="Server-sent events: `plan` and `reading`", doc_ui=False)
+def events() -> Response:
+    """A stream that never ends, so it is not in the OpenAPI document."""
+    response = Response(mimetype="text/event-stream", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+    if request.method == "HEAD":
+        return response
+    here = live()
+    if not here.join():
+        abort(503, "too many watch already; ask /api/v1/now from time to time")
+    response.response = here.events()
+    response.call_on_close(here.leave)
+    return response

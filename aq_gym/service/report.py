@@ -1,0 +1,109 @@
+"""The daily report for officials: the last 24 hours of air, as JSON and as a page to print."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from flask import Response, abort, jsonify, render_template
+from flask_openapi3 import APIBlueprint, Tag
+
+from aq_gym.estimation import Sources, mean_deviation, paper_map
+from aq_gym.service.health import assess, available, last_hours
+from aq_gym.service.services import Services, services
+
+api = APIBlueprint("report", __name__, abp_tags=[Tag(name="report")])
+HOURS = 24
+HOTSPOTS = 5
+MOST_READINGS = 200_000
+STEADY = 0.25  # µg/m³ an hour; a smaller trend counts as none
+
+
+def daily_report(here: Services) -> dict[str, Any] | None:
+    """The last 24 hours; None before the first hour is known."""
+    slot, hours = last_hours(here, HOURS)
+    known = [x for x in hours if x is not None]
+    if not known:
+        return None
+    limit, per_hour = here.settings.alert_level, here.settings.slots_per_hour
+    first = max(0, slot - HOURS * per_hour + 1)
+    highest = max(known)
+    return {
+        "slot": slot,
+        "from": here.clock.iso(first),
+        "to": here.clock.iso(slot + 1),
+        "simulated": here.settings.slot_seconds != here.settings.air_seconds,  # then times run faster than the air's
+        "hours": [None if x is None else round(x, 2) for x in reversed(hours)],  # oldest first
+        "known_hours": len(known),
+        "mean": round(sum(known) / len(known), 2),
+        "highest": round(highest, 2),
+        "highest_hours_ago": hours.index(highest),
+        "alert_level": limit,
+        "exceedance_hours": sum(x > limit for x in known),
+        "trend": trend(hours),
+        "hotspots": hotspots(here, first, slot),
+        "standards": assess(hours) if available() else [],
+        "missed": sum(x.kind == "missed" for x in here.store.alerts(first)),
+        "unit": "µg/m³",
+    }
+
+
+def trend(hours: list[float | None]) -> dict[str, Any]:
+    """The slope of a straight line through the hourly means, newest first, and a word for it."""
+    known = [(-k, x) for k, x in enumerate(hours) if x is not None]
+    if len(known) < 3:
+        return {"per_hour": None, "word": "not known yet"}
+    x, y = np.array(known, dtype=np.float64).T
+    slope = float(np.polyfit(x, y, 1)[0])
+    word = "steady" if abs(slope) < STEADY else "rising" if slope > 0 else "falling"
+    return {"per_hour": round(slope, 2), "word": word}
+
+
+def hotspots(here: Services, first: int, last: int) -> list[dict[str, Any]]:
+    """The places with the highest mean of the day, measured or inferred.
+
+    Devices read in different slots, so each enters with its mean ratio to the level of the slot, times the mean level.
+    """
+    levels = {slot: level for slot, level, _ in here.store.levels(first, last - first + 1)}
+    ratios: dict[str, list[float]] = {}
+    for reading in here.store.readings(None, (first - 1, "\uffff"), last, MOST_READINGS):
+        if reading.slot in levels:
+            ratios.setdefault(reading.device, []).append(reading.value / levels[reading.slot])
+    devices = [x for x in here.store.devices() if x.id in ratios]
+    if not devices:
+        return []
+    network, level = here.settings.problem.network, float(np.mean(list(levels.values())))
+    locations = np.array([x.location for x in devices])
+    values = level * np.array([np.mean(ratios[x.id]) for x in devices])
+    record = np.maximum(values / (1.0 + mean_deviation(network)[locations]), 1.0)
+    day = paper_map(network, Sources(locations, values, np.zeros(len(devices), np.int64), record), level)
+    device_at = {x.location: x.id for x in devices}
+    return [
+        {
+            "location": int(n),
+            "mean": round(float(day.mean[n]), 2),
+            "standard_deviation": round(float(day.deviation[n]), 2),
+            "over_area": round(float(day.mean[n]) - level, 2),
+            "device": device_at.get(int(n)),
+        }
+        for n in np.argsort(-day.mean)[:HOTSPOTS]
+    ]
+
+
+def _report() -> dict[str, Any]:
+    found = daily_report(services())
+    if found is None:
+        abort(503, "no full hour is known yet")
+    return found
+
+
+@api.get("/api/v1/report", summary="The last 24 hours: means, exceedance, trend, hotspots")
+def report_json() -> Response:
+    """What the printable page `/report` shows."""
+    return jsonify(_report())
+
+
+@api.get("/report", summary="The same as a page to print", doc_ui=False)
+def report_page() -> str:
+    """HTML."""
+    return render_template("report.html", report=_report())

@@ -10,9 +10,10 @@ from __future__ import annotations
 from agents.checkpoints import CheckpointError, export, load, load_policy, save
 from agents.config import DQNConfig
 from agents.counterfactual import fit_advantages
-from agents.dqn import DQN, Progress, train
+from agents.dqn import DQN, train
 from agents.improvement import Improvement, PairedDQN
 from agents.policy import GreedyPolicy
+from agents.rollout import Progress
 from agents.tensorboard import TensorBoardLogger
 
 __all__ = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,24 @@ FIRST_TRAINING_SEED = 2**30  # training episodes use seeds from here to 2**31: s
 
 Choose = Callable[[NDArray[np.float32], NDArray[np.bool_]], NDArray[np.int64]]
 """From observations (K, n) and masks (K, A) to allowed actions (K,)."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What one round of training did, and where training stands."""
+
+    rounds: int  # so far
+    decisions: int  # so far
+    episodes: int  # so far
+    updates: int  # so far
+    mean_return: float  # of the round's episodes, exploration included
+    mean_length: float  # of the round's episodes, in decisions
+    loss: float  # mean over the round's updates, in output scales; NaN without updates
+    mean_value: float  # mean value of the actions in the round's minibatches; NaN without updates
+    epsilon: float
+    learning_rate: float
+    seconds: float  # of this round
+    decisions_per_second: float  # of this round, learning included
 
 
 def play_episodes(

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from agents.dqn import Progress
+from agents.rollout import Progress
 
 
 class TensorBoardLogger:

@@ -200,7 +200,7 @@ def _minimise(
         batch = torch.from_numpy(rows[rng.integers(len(rows), size=batch_size)])
         error, total = loss(step, batch)
         rate = cosine(learning_rate, learning_rate_end, step / updates)
-        descend(network, optimizer, total, rate, max_gradient_norm)
+        descend(optimizer, total, rate, max_gradient_norm)
         errors.append(error.item())
     return float(np.mean(errors[-max(1, updates // 10) :])) if errors else math.nan
 

@@ -33,6 +33,7 @@ from agents.replay import PrioritisedReplay, Replay
 from agents.rollout import Choose, Progress, play_episodes
 from agents.state import Resumable
 
+GROUP = 16  # minibatches whose targets are computed at once; the target network hardly moves between them
 CHUNK = 4_096  # rows in a forward pass over the memory: the activations stay in the cache
 
 
@@ -64,9 +65,9 @@ class DQN(Resumable):
     def __init__(
         self, n_inputs: int, n_actions: int, config: DQNConfig, seed: int, environment: dict[str, Any] | None = None
     ) -> None:
-        weights = config.exploration_weights
-        if weights is not None and len(weights) != n_actions:
-            raise ValueError(f"exploration_weights has {len(weights)} entries for {n_actions} actions")
+        odds = config.exploration_weights
+        if odds is not None and len(odds) != n_actions:
+            raise ValueError(f"exploration_weights has {len(odds)} entries for {n_actions} actions")
         self.n_inputs, self.n_actions, self.config, self.seed = n_inputs, n_actions, config, seed
         self.environment = environment or {"n_inputs": n_inputs, "n_actions": n_actions, "id": None, "kwargs": {}}
         self.rng = np.random.default_rng(seed)
@@ -116,9 +117,7 @@ class DQN(Resumable):
     def loss(self, values: Tensor, targets: Tensor) -> Tensor:
         """Return the (B,) losses of (B,) values against (B,) targets, both in output scales."""
         delta = self.config.huber_delta
-        if delta is None:
-            return mse_loss(values, targets, reduction="none")
-        return huber_loss(values, targets, delta=delta, reduction="none")
+        return huber_loss(values, targets, "none", delta) if delta else mse_loss(values, targets, reduction="none")
 
     def random_actions(self, masks: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Return (K,) random allowed actions, for the start and for exploration."""
@@ -138,8 +137,7 @@ class DQN(Resumable):
     @torch.inference_mode()
     def act(self, observations: NDArray[np.float32], masks: NDArray[np.bool_], epsilon: float) -> NDArray[np.int64]:
         """Return (K,) allowed actions, epsilon-greedy under the online network."""
-        random = self.random_actions(masks)
-        allowed = torch.from_numpy(masks)
+        random, allowed = self.random_actions(masks), torch.from_numpy(masks)
         values = self.q_values(self.online, torch.from_numpy(observations), allowed)
         return epsilon_greedy(greedy_actions(values, allowed).numpy(), random, epsilon, self.rng)
 
@@ -167,17 +165,16 @@ class DQN(Resumable):
             FloatingPointError: learning diverged.
         """
         check_environment(env, self.environment, self.config.n_environments)
-        config, began, fraction = self.config, time.perf_counter(), self.decisions / total_decisions
+        config, began, before = self.config, time.perf_counter(), self.decisions
+        fraction = before / total_decisions
         start = max(1, min(config.start_decisions, total_decisions))
-        starting = self.decisions < start
+        starting = before < start
         epsilon, rate = epsilon_at(config, fraction, starting), learning_rate_at(config, fraction)
         choose = self.start_actions if starting else lambda observations, masks: self.act(observations, masks, epsilon)
         with torch_threads(config.threads):
             returns, lengths = play_episodes(env, choose, self.memory, self.rng, config.max_episode_decisions)
             played = int(lengths.sum())
-            self.rounds += 1
-            self.episodes += len(lengths)
-            self.decisions += played
+            self.rounds, self.episodes, self.decisions = self.rounds + 1, self.episodes + len(lengths), before + played
             if not starting:
                 self.updates_due += played * config.replay_ratio / config.batch_size
             elif self.decisions >= start:
@@ -201,28 +198,35 @@ class DQN(Resumable):
         if config.returns == "lambda":
             values = self.state_values(np.arange(memory.filled * memory.n_streams))
             self.returns = memory.lambda_returns(values, config.discount, config.trace_decay)
-        loss, value = np.mean([self.update(learning_rate) for _ in range(due)], axis=0)
+        done = [pair for k in range(0, due, GROUP) for pair in self.update(min(GROUP, due - k), learning_rate)]
+        loss, value = np.mean(done, axis=0)
         if not np.isfinite(loss):
             raise FloatingPointError(f"learning diverged before update {self.updates}: lower the learning rate")
         return float(loss), float(value)
 
-    def update(self, learning_rate: float) -> tuple[float, float]:
-        """Fit one minibatch and move the slow networks; return its loss and its mean value."""
-        config, memory, online = self.config, self.memory, self.online
-        indices = memory.sample(config.batch_size, self.rng)
-        goals = torch.from_numpy(np.asarray(self.targets(indices), np.float32))
-        targets = (goals - online.output_center) / online.output_scale
-        actions = torch.from_numpy(memory.flat("action").take(indices))
-        values = self.q_values(online, *self._batch(indices)).gather(1, actions[:, None]).squeeze(1)
-        scaled = (values - online.output_center) / online.output_scale
-        weights = torch.from_numpy(memory.weights(indices, config.importance))
-        loss = (weights * self.loss(scaled, targets)).mean()
-        descend(online, self.optimizer, loss, learning_rate, config.max_gradient_norm)
-        memory.prioritise(indices, (scaled.detach() - targets).abs().numpy())
-        move_towards(self.target, online, config.target_rate)
-        move_towards(self.average, online, config.average_rate)
-        self.updates += 1
-        return loss.item(), values.mean().item()
+    def update(self, n: int, learning_rate: float) -> Iterator[tuple[float, float]]:
+        """Fit ``n`` minibatches, whose targets are computed together; yield each one's loss and mean value."""
+        config, memory, online, size = self.config, self.memory, self.online, self.config.batch_size
+        learned, target, average = (list(x.parameters()) for x in (online, self.target, self.average))
+        indices = memory.sample(n * size, self.rng)
+        targets = torch.from_numpy(np.asarray(self.targets(indices), np.float32))
+        columns = (
+            *self._batch(indices),
+            torch.from_numpy(memory.flat("action").take(indices))[:, None],
+            (targets - online.output_center) / online.output_scale,
+            torch.from_numpy(memory.weights(indices, config.importance)),
+        )
+        for k, batch in enumerate(zip(*(torch.split(column, size) for column in columns), strict=True)):
+            observations, masks, actions, targets, weights = batch
+            values = self.q_values(online, observations, masks).gather(1, actions).squeeze(1)
+            scaled = (values - online.output_center) / online.output_scale
+            loss = (weights * self.loss(scaled, targets)).mean()
+            descend(self.optimizer, loss, learning_rate, config.max_gradient_norm)
+            memory.prioritise(indices[k * size :][:size], (scaled.detach() - targets).abs().numpy())
+            move_towards(target, learned, config.target_rate)
+            move_towards(average, learned, config.average_rate)
+            self.updates += 1
+            yield loss.item(), values.mean().item()
 
     @torch.inference_mode()
     def state_values(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hin
 
 CONFIGURATIONS = Path(__file__).parent / "configurations"
 
-_LARGEST = 10**12  # of a number, infinity apart
+_LARGEST = 10**12  # of an integer
 _AT_LEAST = {
     1: "total_decisions n_environments n_steps replay_capacity batch_size threads pairs pairs_kept",
     0: "start_decisions start_updates replay_ratio learning_rate_end improvements pair_updates pair_cut value_updates",
@@ -102,7 +102,7 @@ class DQNConfig:
             if not _matches(value, kind):
                 got = f"{value!r:.80} ({type(value).__name__})"
                 raise WrongTypeError(f"DQNConfig.{name} must be {_spell(kind)}, got {got}")
-            if isinstance(value, int | float) and _LARGEST < abs(value) < math.inf:
+            if isinstance(value, int) and abs(value) > _LARGEST:
                 raise ValueError(f"DQNConfig.{name} must be at most {_LARGEST:,} in size, got more")
         for least, names in _AT_LEAST.items():
             for name in names.split():

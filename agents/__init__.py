@@ -1,8 +1,9 @@
 """The learners: deep Q-learning for any Gymnasium vector environment with Box observations and masked Discrete actions.
 
 Nothing in this package knows about air quality. The rooms: ``config`` (every default, and named configurations),
-``networks``, ``exploration``, ``replay``, ``rollout`` (playing episodes), ``dqn`` (the learner), ``counterfactual``
-(regression on paired differences), ``policy`` (the greedy policy), ``checkpoints`` and ``tensorboard``.
+``networks``, ``exploration``, ``replay``, ``rollout`` (playing episodes), ``fitting`` (gradient steps), ``dqn`` (the
+learner), ``counterfactual`` (regression on paired differences), ``improvement`` (policy iteration on them), ``policy``
+(the greedy policy), ``state``, ``checkpoints``, ``files`` (saving) and ``tensorboard``.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 from agents.checkpoints import CheckpointError, export, load, load_policy, save
 from agents.config import DQNConfig
 from agents.counterfactual import fit_advantages
-from agents.dqn import DQN, Progress, train
+from agents.dqn import DQN, train
 from agents.improvement import Improvement, PairedDQN
 from agents.policy import GreedyPolicy
+from agents.rollout import Progress
 from agents.tensorboard import TensorBoardLogger
 
 __all__ = [

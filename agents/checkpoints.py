@@ -1,34 +1,40 @@
 """Checkpoints and exported policies: safetensors with a JSON header. Loading one never executes code.
 
 A checkpoint holds everything that training needs to continue bit for bit: networks, optimizer, memory, counters and
-the state of the random generator. An exported policy holds the chosen network alone. Both are single files, written
-beside their destination, flushed to the disk and moved into place, so that a file under its final name is complete.
+the state of the random generator. An exported policy holds the chosen network alone. A file under its final name is
+complete, whoever else writes, reads or is killed at that time.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
-import os
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import safetensors.torch
+import torch
 from gymnasium.vector import VectorEnv
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as serialise
+from safetensors import SafetensorError
 from torch import Tensor
 
 from agents.config import DQNConfig
 from agents.dqn import DQN
 from agents.environment import describe_environment, differences
+from agents.files import write_whole
 from agents.improvement import PairedDQN
 from agents.policy import GreedyPolicy
+from agents.state import below
 
 CHECKPOINT, POLICY = "dqn-checkpoint", "dqn-policy"
-VERSION = 1  # rises when older files can no longer be read as they are
+VERSIONS = ("1", "2")  # of files that are read; the last is written. In version 1 the header was not checksummed
+MOST_INPUTS, MOST_COUNT = 10**6, 2**62  # sizes and counts beyond are damage
+SMALLEST_SCALE, LARGEST_WEIGHT = 1e-7, 1e9  # beyond, inputs of a plausible size may overflow
 
 AnyEnv = VectorEnv[Any, Any, Any] | gym.Env[Any, Any]
 
@@ -43,10 +49,13 @@ def save(path: str | Path, agent: DQN, notes: dict[str, Any] | None = None) -> P
     Args:
         path: of the file; replaced at once if it exists.
         agent: to be saved.
-        notes: JSON values to keep beside, for instance the command.
+        notes: JSON values to store beside, for instance the command.
 
     Returns:
         The path.
+
+    Raises:
+        OSError: it could not be written; the message names the file, and an older one is still there.
     """
     tensors, counters = agent.state()
     return _write(Path(path), CHECKPOINT, tensors, {**_identity(agent), "counters": counters, "notes": notes or {}})
@@ -64,12 +73,22 @@ def load(path: str | Path, env: AnyEnv | None = None, agent_class: type[DQN] = D
         FileNotFoundError: there is no such file.
         CheckpointError: the file is foreign, damaged, of a newer version, or of another environment or variant.
     """
-    tensors, header = _read(Path(path), (CHECKPOINT,))
-    agent = _rebuild(Path(path), header, agent_class, env)
-    try:
+    path, present = Path(path), None if env is None else describe_environment(env)
+    tensors, header = _read(path, (CHECKPOINT,))
+    with _naming(path):
+        blank = _blank(header, agent_class, present)
+        for name in agent_class.NETWORKS:
+            _check_network(blank, name, below(name, tensors))
+        _expect(header["counters"], agent_class.COUNTERS, "counters")
+        rows = tensors["memory.observation"].shape
+        if rows[1:] != (blank.config.n_environments, blank.n_inputs):
+            raise ValueError(f"memory.observation has shape {tuple(rows)}, its configuration says otherwise")
+        agent = agent_class(blank.n_inputs, blank.n_actions, blank.config, blank.seed, blank.environment)
         agent.restore(tensors, header["counters"])
-    except (KeyError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{path}: does not fit its own configuration: {error}") from error
+        restored, _ = agent.state()
+        wrong = [name for name in {*restored, *tensors} if _form(restored, name) != _form(tensors, name)]
+        if wrong:
+            raise ValueError(f"{', '.join(sorted(wrong))}: missing, left over, or of another shape or type")
     return agent
 
 
@@ -84,6 +103,9 @@ def export(path: str | Path, agent: DQN, *, observation: str = "full", card: dic
 
     Returns:
         The path.
+
+    Raises:
+        OSError: as for `save`.
     """
     tensors = {f"best.{key}": value for key, value in agent.chosen.state_dict().items()}
     card = {"decisions": agent.decisions, "seed": agent.seed, **(card or {})}
@@ -95,20 +117,23 @@ def load_policy(path: str | Path, env: AnyEnv | None = None, agent_class: type[D
 
     Without an ``agent_class`` the file's own is taken, if it is one of this package.
     """
-    tensors, header = _read(Path(path), (POLICY, CHECKPOINT))
-    if agent_class is None:
-        agent_class = PairedDQN if header.get("agent") == PairedDQN.__name__ else DQN
-    agent = _rebuild(Path(path), header, agent_class, env, memory=False)
-    evaluated = header.get("counters", {}).get("best_error", 0.0) < math.inf
-    prefix = "best." if evaluated else "average."
-    weights = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-    try:
-        agent.average.load_state_dict(weights)
-    except RuntimeError as error:
-        raise CheckpointError(f"{path}: does not fit its own configuration: {error}") from error
-    policy = agent.policy(header.get("observation", "full"))
-    policy.card = header.get("card", header.get("notes", {}))
-    return policy
+    path, present = Path(path), None if env is None else describe_environment(env)
+    tensors, header = _read(path, (POLICY, CHECKPOINT))
+    with _naming(path):
+        if agent_class is None:
+            agent_class = PairedDQN if header["agent"] == PairedDQN.__name__ else DQN
+        blank, name = _blank(header, agent_class, present), "best"
+        if "counters" in header:
+            _expect(header["counters"], agent_class.COUNTERS, "counters")
+            name = "best" if header["counters"]["best_error"] < math.inf else "average"
+        elif len(below(name, tensors)) != len(tensors):
+            raise ValueError("a policy holds the network 'best' and nothing else")
+        weights = below(name, tensors)
+        _check_network(blank, name, weights)
+        network = blank.make_network().requires_grad_(False)
+        network.load_state_dict(weights)
+    card = header.get("card", header.get("notes"))
+    return GreedyPolicy(network, blank.q_values, observation=header.get("observation", "full"), card=card)
 
 
 def _identity(agent: DQN) -> dict[str, Any]:
@@ -120,84 +145,122 @@ def _identity(agent: DQN) -> dict[str, Any]:
     }
 
 
-def _rebuild(
-    path: Path, header: dict[str, Any], agent_class: type[DQN], env: AnyEnv | None, *, memory: bool = True
-) -> DQN:
-    try:
-        recorded = header["environment"]
-        if header["agent"] != agent_class.__name__:
-            raise CheckpointError(f"{path}: saved from agent {header['agent']!r}, not {agent_class.__name__!r}")
-        wrong = [] if env is None else differences(recorded, describe_environment(env))
-        if wrong:
-            raise CheckpointError(f"{path}: trained on another environment: " + "; ".join(wrong))
-        config = DQNConfig.from_dict(header["config"])
-        if not memory:
-            config = config.replace(n_environments=1, replay_capacity=2)
-        return agent_class(recorded["n_inputs"], recorded["n_actions"], config, header["seed"], recorded)
-    except CheckpointError:
-        raise
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: its header can't be understood: {error!r}") from error
+def _blank(header: dict[str, Any], agent_class: type[DQN], present: dict[str, Any] | None) -> DQN:
+    """Make as much of the recorded agent as `DQN.make_network` reads: no arrays yet, of whatever size."""
+    if header["agent"] != agent_class.__name__:
+        raise ValueError(f"saved from agent {header['agent']!r}, not {agent_class.__name__!r}")
+    recorded = header["environment"]
+    wrong = [] if present is None else differences(recorded, present)
+    if wrong:
+        raise ValueError("trained on another environment: " + "; ".join(wrong))
+    agent = agent_class.__new__(agent_class)
+    agent.n_inputs, agent.n_actions = recorded["n_inputs"], recorded["n_actions"]
+    agent.config, agent.seed, agent.environment = DQNConfig.from_dict(header["config"]), header["seed"], recorded
+    return agent
+
+
+def _check_network(agent: DQN, name: str, tensors: dict[str, Tensor]) -> None:
+    """Refuse by a ValueError weights that are not of the recorded network, or that do not play in finite numbers."""
+    with torch.device("meta"):  # shapes alone, no memory
+        expected = agent.make_network().state_dict()
+    for key in sorted({*expected, *tensors}):
+        found, right = _form(tensors, key), _form(expected, key)
+        if found != right:
+            raise ValueError(f"does not fit its own configuration: {name}.{key} is {found}, expected {right}")
+    for key, tensor in tensors.items():
+        if key in ("input_scale", "output_scale") and not (tensor >= SMALLEST_SCALE).all():
+            raise ValueError(f"{name}.{key}: expected numbers of at least {SMALLEST_SCALE}")
+        if not (tensor.abs() <= LARGEST_WEIGHT).all():
+            raise ValueError(f"{name}.{key}: expected numbers of at most {LARGEST_WEIGHT:g}")
+
+
+def _form(tensors: dict[str, Tensor], name: str) -> str:
+    return f"{tensors[name].dtype} of shape {tuple(tensors[name].shape)}" if name in tensors else "missing"
+
+
+def _expect(values: Any, kinds: dict[str, type], where: str) -> None:
+    """Refuse by a ValueError what is no JSON object with values of these types: counts, if integers, and no NaN."""
+    if not isinstance(values, dict):
+        raise ValueError(f"{where}: expected an object, got {values!r:.80}")
+    for name, kind in kinds.items():
+        value = values.get(name)
+        good = isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
+        if good and isinstance(value, float):
+            good = not math.isnan(value)
+        elif good and isinstance(value, int):
+            good = 0 <= value <= MOST_COUNT
+        if not good:
+            raise ValueError(f"{where}: {name}: expected {kind.__name__}, got {value!r:.80}")
 
 
 def _write(path: Path, kind: str, tensors: dict[str, Tensor], header: dict[str, Any]) -> Path:
     contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-    metadata = {
-        "format": kind,
-        "version": str(VERSION),
-        "checksum": str(_checksum(contiguous)),
-        "header": json.dumps(header, sort_keys=True),
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.tmp")  # a fixed name: what a killed process left behind is overwritten
-    try:
-        with beside.open("wb") as file:
-            file.write(serialise(contiguous, metadata=metadata))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the new name, too, survives a power cut
-    finally:
-        os.close(folder)
+    text, version = json.dumps(header, sort_keys=True), VERSIONS[-1]
+    checksum = str(_checksum(contiguous, version, kind + text))
+    metadata = {"format": kind, "version": version, "checksum": checksum, "header": text}
+    write_whole(path, safetensors.torch.save(contiguous, metadata=metadata))
     return path
 
 
 def _read(path: Path, kinds: tuple[str, ...]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read tensors, in memory of their own, and the header, both checked as far as they can be without an agent."""
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            _check_kind(path, metadata, kinds)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    except SafetensorError as error:
-        raise CheckpointError(f"{path}: truncated, damaged or no safetensors file: {error}") from error
-    if metadata.get("checksum") != str(_checksum(tensors)):
-        raise CheckpointError(f"{path}: damaged: the checksum of its tensors does not match")
-    try:
-        header = json.loads(metadata["header"])
-    except (KeyError, ValueError) as error:
-        raise CheckpointError(f"{path}: damaged: its header is no JSON") from error
+        raise FileNotFoundError(f"{path}: no such file; expected one that a training wrote")
+    content = path.read_bytes()
+    with _naming(path):
+        try:
+            tensors = safetensors.torch.load(content)
+            about = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        except (SafetensorError, LookupError, ValueError, AssertionError) as error:
+            raise ValueError(f"truncated, damaged or no safetensors file: {error}") from error
+        metadata = about.get("__metadata__") or {}
+        kind, version, text = (metadata.get(key, "") for key in ("format", "version", "header"))
+        if kind not in kinds:
+            raise ValueError(f"a safetensors file of format {kind or 'unknown'!r:.80}, expected {' or '.join(kinds)}")
+        if version not in VERSIONS:
+            raise ValueError(f"version {version or 'missing':.20}, this program reads {' and '.join(VERSIONS)}")
+        if metadata.get("checksum") != str(_checksum(tensors, version, kind + text)):
+            raise ValueError("damaged: the checksum of its contents does not match")
+        try:
+            header = json.loads(text, object_pairs_hook=_object)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"damaged: its header is no JSON: {error}") from error
+        more = {"counters": dict, "notes": dict} if kind == CHECKPOINT else {"observation": str, "card": dict}
+        _expect(header, {"agent": str, "config": dict, "seed": int, "environment": dict, **more}, "header")
+        _expect(header["environment"], {"n_inputs": int, "n_actions": int, "kwargs": dict}, "environment")
+        for size in ("n_inputs", "n_actions"):
+            if not 1 <= header["environment"][size] <= MOST_INPUTS:
+                raise ValueError(f"environment: {size}: expected 1 to {MOST_INPUTS:,}")
+        for name, tensor in tensors.items():
+            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+                raise ValueError(f"{name} holds numbers that are not finite: expected finite ones")
     return tensors, header
 
 
-def _check_kind(path: Path, metadata: dict[str, str], kinds: tuple[str, ...]) -> None:
-    found, version = metadata.get("format", "unknown"), metadata.get("version", "")
-    if found not in kinds:
-        raise CheckpointError(f"{path}: a safetensors file of format {found!r}, expected {' or '.join(kinds)}")
-    if not version.isdecimal() or int(version) > VERSION:
-        raise CheckpointError(f"{path}: version {version or 'missing'}, this program reads up to {VERSION}: upgrade it")
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name stands twice in one object")
+    return found
 
 
-def _checksum(tensors: dict[str, Tensor]) -> int:
-    """Checksum of names and contents; safetensors itself notices a wrong length alone."""
-    total = 0
-    for name in sorted(tensors):
-        content = np.ascontiguousarray(tensors[name].numpy()).reshape(-1).view(np.uint8)
-        total = zlib.crc32(content.data, zlib.crc32(name.encode(), total))
+def _checksum(tensors: dict[str, Tensor], version: str, text: str) -> int:
+    """Checksum of all that a file says; safetensors itself notices a wrong length alone."""
+    total = 0 if version == "1" else zlib.crc32(text.encode())
+    for name, tensor in sorted(tensors.items()):
+        about = name if version == "1" else f"{name}: {_form(tensors, name)}"
+        content = np.ascontiguousarray(tensor.numpy()).reshape(-1).view(np.uint8)
+        total = zlib.crc32(content.data, zlib.crc32(about.encode(), total))
     return total
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Raise a `CheckpointError` that names the file for whatever nonsense in it raises."""
+    try:
+        yield
+    except KeyError as error:
+        raise CheckpointError(f"{path}: its header or its tensors lack {error}") from error
+    except (TypeError, ValueError, RuntimeError, ArithmeticError, MemoryError) as error:
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise CheckpointError(f"{path}: {lines[0]}") from error

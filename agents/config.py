@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
+import math
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
 
 CONFIGURATIONS = Path(__file__).parent / "configurations"
+
+_LARGEST = 10**12  # of an integer
+_AT_LEAST = {
+    1: "total_decisions n_environments n_steps replay_capacity batch_size threads pairs pairs_kept",
+    0: "start_decisions start_updates replay_ratio learning_rate_end improvements pair_updates pair_cut value_updates",
+}
+_SHARES = "epsilon_start epsilon_end epsilon_fraction discount trace_decay priority importance"
 
 
 class WrongTypeError(TypeError, ValueError):
@@ -77,11 +86,9 @@ class DQNConfig:
     pairs_kept: int = 4  # steps whose pairs are fitted together: older ones bias a little, more have less noise
     pair_updates: int = 2_000  # minibatches of batch_size in each regression
     improve_from: Literal["learned", "guide"] = "learned"  # what plays on in the first step
-    pair_cut: int = (
-        0  # steps to where a pair is cut off (the generalist: parts of the horizon), values tell the rest; 0: never
-    )
+    pair_cut: int = 0  # steps after which a pair is cut off (the generalist: parts of the horizon); 0: never
     pair_step: float = 1.0  # weight of the pairs beside the gaps as they are: many deciders that all react overshoot
-    pair_alone: bool = False  # of many deciders only the one who decided otherwise reacts: the others' noise is gone
+    pair_alone: bool = False  # only the decider that acted otherwise reacts: the others' noise is gone
     pair_alone_first: bool = False  # the same in the first step only
     value_updates: int = 1_500  # minibatches of batch_size in each fit of those values
 
@@ -93,61 +100,34 @@ class DQNConfig:
         for name, kind in get_type_hints(type(self)).items():
             value = getattr(self, name)
             if not _matches(value, kind):
-                got = f"{value!r} ({type(value).__name__})"
+                got = f"{value!r:.80} ({type(value).__name__})"
                 raise WrongTypeError(f"DQNConfig.{name} must be {_spell(kind)}, got {got}")
-        at_least_one = (
-            "total_decisions",
-            "n_environments",
-            "n_steps",
-            "replay_capacity",
-            "batch_size",
-            "threads",
-            "pairs",
-            "pairs_kept",
-        )
-        for name in at_least_one:
-            _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
-        for name in (
-            "start_decisions",
-            "start_updates",
-            "replay_ratio",
-            "learning_rate_end",
-            "improvements",
-            "pair_updates",
-            "pair_cut",
-            "value_updates",
-        ):
-            _require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
-        shares = (
-            "epsilon_start",
-            "epsilon_end",
-            "epsilon_fraction",
-            "discount",
-            "trace_decay",
-            "priority",
-            "importance",
-        )
-        for name in shares:
+            if isinstance(value, int) and abs(value) > _LARGEST:
+                raise ValueError(f"DQNConfig.{name} must be at most {_LARGEST:,} in size, got more")
+        for least, names in _AT_LEAST.items():
+            for name in names.split():
+                value = getattr(self, name)
+                _require(least <= value < math.inf, name, f"at least {least}", value)
+        _require(self.threads <= 1_024, "threads", "at most 1,024", self.threads)
+        for name in _SHARES.split():
             _require(0 <= getattr(self, name) <= 1, name, "between 0 and 1", getattr(self, name))
         for name in ("target_rate", "average_rate", "pair_step"):
             _require(0 < getattr(self, name) <= 1, name, "above 0 and at most 1", getattr(self, name))
-        for name in ("learning_rate", "max_gradient_norm"):
-            _require(getattr(self, name) > 0, name, "above 0", getattr(self, name))
+        _require(0 < self.learning_rate < math.inf, "learning_rate", "above 0 and finite", self.learning_rate)
+        _require(self.max_gradient_norm > 0, "max_gradient_norm", "above 0", self.max_gradient_norm)
         _require(self.huber_delta is None or self.huber_delta > 0, "huber_delta", "above 0 or None", self.huber_delta)
         cut = self.max_episode_decisions
         _require(cut is None or cut >= 1, "max_episode_decisions", "at least 1 or None", cut)
+        odds = self.exploration_weights
+        _require(odds is None or all(0 < w < math.inf for w in odds), "exploration_weights", "above 0 each", odds)
         _require(all(h >= 1 for h in self.hidden), "hidden", "a list of sizes of at least 1", self.hidden)
         encoder = self.set_encoder
-        _require(
-            encoder != () and all(h >= 1 for h in encoder), "set_encoder", "sizes of at least 1, one or more", encoder
-        )
+        _require(encoder != () and min(encoder) >= 1, "set_encoder", "sizes of at least 1, one or more", encoder)
         if self.network == "set":
             _require(self.set_context >= 0, "set_context", "at least 0", self.set_context)
             _require(self.set_item >= 1, "set_item", "at least 1", self.set_item)
             if not self.duelling:
                 raise ValueError("DQNConfig: network='set' has duelling heads only; set duelling=True")
-        weights = self.exploration_weights
-        _require(weights is None or all(w > 0 for w in weights), "exploration_weights", "above 0 each", weights)
         if self.network in ("linear", "state_action") and self.duelling:
             raise ValueError(f"DQNConfig: network={self.network!r} has no duelling heads; set duelling=False")
         segments = self.action_segments
@@ -169,7 +149,7 @@ class DQNConfig:
             ValueError: unknown name or setting; the message lists the known ones.
         """
         if name not in cls.names():
-            raise ValueError(f"there is no configuration {name!r}; known: {', '.join(cls.names())}")
+            raise ValueError(f"there is no configuration {name!r:.80}; known: {', '.join(cls.names())}")
         content = json.loads((CONFIGURATIONS / f"{name}.json").read_text(encoding="utf-8"))
         return cls.from_dict({**content["settings"], **overrides})
 
@@ -181,13 +161,16 @@ class DQNConfig:
             ValueError: unknown setting, or a value outside its range.
             TypeError: a value of the wrong type.
         """
+        if not isinstance(settings, dict):
+            raise WrongTypeError(f"DQNConfig must be made from names and values, got {settings!r:.80}")
         known = [field.name for field in dataclasses.fields(cls)]
-        unknown = sorted(set(settings) - set(known))
+        unknown = [name for name in settings if name not in known]
         if unknown:
-            raise ValueError(f"unknown setting {', '.join(map(repr, unknown))} of DQNConfig; known: {', '.join(known)}")
-        values: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()
-        }
+            near = [match for name in unknown for match in difflib.get_close_matches(str(name), known, 1)]
+            meant = f" (did you mean {' and '.join(near)}?)" if near else ""
+            names = ", ".join(f"{name!r:.80}" for name in unknown)
+            raise ValueError(f"unknown setting {names} of DQNConfig{meant}; known: {', '.join(known)}")
+        values: dict[str, Any] = {name: tuple(x) if isinstance(x, list) else x for name, x in settings.items()}
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
@@ -202,7 +185,7 @@ class DQNConfig:
 
 def _require(condition: bool, name: str, what: str, value: object) -> None:
     if not condition:  # also for NaN, of which no comparison holds
-        raise ValueError(f"DQNConfig.{name} must be {what}, got {value!r}")
+        raise ValueError(f"DQNConfig.{name} must be {what}, got {value!r:.80}")
 
 
 def _matches(value: object, kind: Any) -> bool:
@@ -213,11 +196,9 @@ def _matches(value: object, kind: Any) -> bool:
         return any(_matches(value, option) for option in get_args(kind))
     if origin is tuple:
         return isinstance(value, tuple) and all(_matches(item, get_args(kind)[0]) for item in value)
-    if kind is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, kind)
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, (int, float) if kind is float else kind)
 
 
 def _spell(kind: Any) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from agents.exploration import cosine
+from agents.fitting import descend, make_optimizer
 from agents.networks import QNetwork
 
-CHUNK = 4_096
+CHUNK = 4_096  # rows in a forward pass over all pairs
+REFRESH = 25  # updates after which the network that values the second cut is renewed
 
 
 @dataclass(frozen=True)
@@ -61,50 +65,53 @@ def fit_advantages(
     Raises:
         ValueError: wrong shapes, numbers that aren't finite, too few pairs, or a network of other than two actions.
     """
-    rows, gaps = np.asarray(observations, dtype=np.float32), np.asarray(deltas, dtype=np.float32)
-    noise = np.ones_like(gaps) if scales is None else np.asarray(scales, dtype=np.float32)
     if network.n_actions != 2:
         raise ValueError(f"a gap needs two actions, the network has {network.n_actions}")
-    if rows.ndim != 2 or not network.reads(rows.shape[1]) or gaps.shape != rows.shape[:1]:
-        raise ValueError(
-            f"observations {rows.shape} and deltas {gaps.shape}: expected (n, {network.n_inputs}) and (n,)"
-        )
-    if not (np.isfinite(rows).all() and np.isfinite(gaps).all()):
-        raise ValueError("observations and deltas must be finite")
-    if noise.shape != gaps.shape or not (np.isfinite(noise) & (noise > 0)).all():
-        raise ValueError(f"scales {noise.shape}: expected {gaps.shape} positive numbers")
+    rows, given = np.asarray(observations, np.float32), np.asarray(deltas, np.float32)
+    noise = np.ones_like(given) if scales is None else np.asarray(scales, np.float32)
+    check_pairs(network, rows, given, noise)
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(rows))
-    held = int(validation_share * len(rows))
-    held_out, used = order[:held], order[held:]
+    n_held = int(validation_share * len(rows))
+    held, used = order[:n_held], order[n_held:]
     if len(used) < 2:
         raise ValueError(f"{len(used)} pairs to fit: too few")
 
-    x, y = torch.from_numpy(rows), torch.from_numpy(gaps)
-    anchor = _means_and_gaps(network, x)[0]
-    unit = float((gaps[used] / noise[used]).std()) or 1.0
-    weight = torch.from_numpy(1.0 / noise)
-    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
-    errors = []
-    for step in range(updates):
-        optimizer.param_groups[0]["lr"] = cosine(learning_rate, learning_rate_end, step / updates)
-        batch = torch.from_numpy(used[rng.integers(len(used), size=batch_size)])
+    x, y = torch.from_numpy(rows), torch.from_numpy(given)
+    anchor = _means_and_gaps(network, x)[0] if value_anchor else None
+    unit = float((given[used] / noise[used]).std()) or 1.0
+    weight = torch.from_numpy(1.0 / (noise * unit))
+
+    def loss(step: int, batch: Tensor) -> tuple[Tensor, Tensor]:
         mean, gap = _mean_and_gap(network, x[batch])
-        error = ((gap - y[batch]) * weight[batch] / unit).square().mean()
+        error = ((gap - y[batch]) * weight[batch]).square().mean()
+        if anchor is None:
+            return error, error
         drift = ((mean - anchor[batch]) / network.output_scale).square().mean()
-        optimizer.zero_grad()
-        (error + value_anchor * drift).backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(network.parameters(), max_gradient_norm)
-        optimizer.step()
-        errors.append(float(error.detach()) * unit**2)
-    validation = spread = float("nan")
-    if held:
-        kept, inverse = gaps[held_out], 1.0 / noise[held_out]
-        validation = float(np.square((_means_and_gaps(network, x[held_out])[1].numpy() - kept) * inverse).mean())
-        constant = np.average(kept, weights=inverse**2)
-        spread = float(np.square((kept - constant) * inverse).mean())
-    tail = errors[-max(1, updates // 10) :]
-    return AdvantageFit(updates, float(np.mean(tail)) if tail else float("nan"), validation, spread)
+        return error, error + value_anchor * drift
+
+    rates = learning_rate, learning_rate_end, max_gradient_norm
+    error = _minimise(network, loss, used, rng, updates, batch_size, *rates) * unit**2
+    if not n_held:
+        return AdvantageFit(updates, error, math.nan, math.nan)
+    misfit = _means_and_gaps(network, x[held])[1].numpy() - given[held]
+    spread = given[held] - np.average(given[held], weights=noise[held] ** -2.0)
+    return AdvantageFit(updates, error, *(float(np.square(part / noise[held]).mean()) for part in (misfit, spread)))
+
+
+def check_pairs(
+    network: QNetwork, observations: NDArray[np.float32], deltas: NDArray[np.float32], scales: NDArray[np.float32]
+) -> None:
+    """Refuse by a ValueError what is no (n, n_inputs) observations with (n,) differences and (n,) scales of noise."""
+    rows, n = observations, observations.shape[:1]
+    if rows.ndim != 2 or not network.reads(rows.shape[1]) or deltas.shape != n:
+        raise ValueError(
+            f"observations {rows.shape} and deltas {deltas.shape}: expected (n, {network.n_inputs}) and (n,)"
+        )
+    if not (np.isfinite(rows).all() and np.isfinite(deltas).all()):
+        raise ValueError("observations and deltas must be finite")
+    if scales.shape != n or not (np.isfinite(scales) & (scales > 0)).all():
+        raise ValueError(f"scales {scales.shape}: expected {n} positive numbers")
 
 
 def fit_values(
@@ -116,31 +123,23 @@ def fit_values(
     scales: ArrayLike,
     updates: int = 1_500,
     batch_size: int = 2_048,
-    learning_rate: float = 1e-3,
-    learning_rate_end: float = 1e-5,
-    refresh: int = 25,
-    max_gradient_norm: float = 10.0,
     seed: int = 0,
 ) -> float:
     """Learn what is left of a difference where a pair is cut off, by temporal differences, in place.
 
     Two plays under the same randomness are compared at a first cut and at a second one. Their difference from the first
-    cut on is that of the stretch between the cuts, and what the network itself says of the second one. A difference of
+    cut on is that of the stretch between the cuts, plus the network's own estimate at the second one. A difference of
     values, V(after 1) - V(after 0), has far less noise than the values: what both plays share is gone.
 
     Args:
         network: of one action, a value.
         deltas: (n, 2) return after action 1 minus return after action 0, in the return's unit: up to the first cut,
             and between the two.
-        tails: (n, 2, 2, n_inputs) what shows at each cut after action 0 and after action 1.
+        tails: (n, 2, 2, n_inputs) observations at each cut after action 0 and after action 1.
         cut: (n, 2) whether the cut was reached.
         scales: (n,) relative size of each one's noise.
         updates: minibatches; 0 changes nothing.
         batch_size: pairs of each.
-        learning_rate: at first; a cosine leads to ``learning_rate_end``.
-        learning_rate_end: at last.
-        refresh: updates after which the network that says what is left at the second cut is renewed.
-        max_gradient_norm: gradients are clipped to.
         seed: of the minibatches.
 
     Returns:
@@ -149,50 +148,67 @@ def fit_values(
     Raises:
         ValueError: wrong shapes, numbers that aren't finite, or a network of more than one action.
     """
-    gaps, ends, reached = np.asarray(deltas, np.float32), np.asarray(tails, np.float32), np.asarray(cut, np.bool_)
-    noise = np.asarray(scales, dtype=np.float32)
-    n = len(gaps)
+    given, ends, reached = np.asarray(deltas, np.float32), np.asarray(tails, np.float32), np.asarray(cut, np.bool_)
+    noise, n = np.asarray(scales, np.float32), len(given)
     if network.n_actions != 1:
         raise ValueError(f"a value needs a network of one action, this one has {network.n_actions}")
-    shapes = gaps.shape, ends.shape[:3], reached.shape, noise.shape
+    shapes = given.shape, ends.shape[:3], reached.shape, noise.shape
     if shapes != ((n, 2), (n, 2, 2), (n, 2), (n,)):
         raise ValueError(f"deltas, tails, cut, scales: {shapes}; expected (n, 2), (n, 2, 2, n_inputs), (n, 2) and (n,)")
     if ends.ndim != 4 or not network.reads(ends.shape[3]):
         raise ValueError(f"tails {ends.shape}: expected (n, 2, 2, {network.n_inputs})")
-    if not (np.isfinite(gaps).all() and np.isfinite(ends[reached]).all()):
+    if not (np.isfinite(given).all() and np.isfinite(ends[reached]).all()):
         raise ValueError("deltas, and tails where a cut was reached, must be finite")
     if not (np.isfinite(noise) & (noise > 0)).all():
         raise ValueError("scales must be positive numbers")
     used = np.flatnonzero(reached[:, 0])
-    if not updates or not len(used):
-        return float("nan")
-    rng = np.random.default_rng(seed)
-    x, y, more = torch.from_numpy(ends), torch.from_numpy(gaps[:, 1]), torch.from_numpy(reached[:, 1])
-    unit = float((gaps[used, 1] / noise[used]).std()) or 1.0
+    if not len(used):
+        return math.nan
+    x, y, more = torch.from_numpy(ends), torch.from_numpy(given[:, 1]), torch.from_numpy(reached[:, 1])
+    unit = float((given[used, 1] / noise[used]).std()) or 1.0
     weight = torch.from_numpy(1.0 / (noise * unit))
     steady = copy.deepcopy(network)
-    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
-    errors = []
-    for step in range(updates):
-        if step % refresh == 0:
+
+    def loss(step: int, batch: Tensor) -> tuple[Tensor, Tensor]:
+        if step % REFRESH == 0:
             steady.load_state_dict(network.state_dict())
-        optimizer.param_groups[0]["lr"] = cosine(learning_rate, learning_rate_end, step / updates)
-        batch = torch.from_numpy(used[rng.integers(len(used), size=batch_size)])
-        rest = value_difference(steady, x[batch, 1]) * more[batch]
+        rest = torch.where(more[batch], value_difference(steady, x[batch, 1]), 0.0)
         error = ((_difference(network, x[batch, 0]) - y[batch] - rest) * weight[batch]).square().mean()
-        optimizer.zero_grad()
-        error.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(network.parameters(), max_gradient_norm)
-        optimizer.step()
-        errors.append(float(error.detach()))
-    return float(np.sqrt(np.mean(errors[-max(1, updates // 10) :]))) * unit
+        return error, error
+
+    return math.sqrt(_minimise(network, loss, used, np.random.default_rng(seed), updates, batch_size)) * unit
+
+
+def _minimise(
+    network: QNetwork,
+    loss: Callable[[int, Tensor], tuple[Tensor, Tensor]],
+    rows: NDArray[np.int64],
+    rng: np.random.Generator,
+    updates: int,
+    batch_size: int,
+    learning_rate: float = 1e-3,
+    learning_rate_end: float = 1e-5,
+    max_gradient_norm: float = 10.0,
+) -> float:
+    """Fit a network to random minibatches of rows; return the mean error of the last tenth of the updates.
+
+    ``loss`` makes the error to report and the loss to go down of the update's number and its (batch_size,) rows.
+    """
+    optimizer = make_optimizer(network, learning_rate)
+    errors: list[float] = []
+    for step in range(updates):
+        batch = torch.from_numpy(rows[rng.integers(len(rows), size=batch_size)])
+        error, total = loss(step, batch)
+        rate = cosine(learning_rate, learning_rate_end, step / updates)
+        descend(optimizer, total, rate, max_gradient_norm)
+        errors.append(error.item())
+    return float(np.mean(errors[-max(1, updates // 10) :])) if errors else math.nan
 
 
 def _difference(network: QNetwork, ends: Tensor) -> Tensor:
     """(n,) value after action 1 minus value after action 0, of (n, 2, n_inputs) observations."""
-    values = network(ends.flatten(0, 1), torch.ones(2 * len(ends), 1, dtype=torch.bool)).reshape(-1, 2)
-    difference: Tensor = values[:, 1] - values[:, 0]
-    return difference
+    values: Tensor = network(ends.flatten(0, 1), torch.ones(2 * len(ends), 1, dtype=torch.bool)).reshape(-1, 2)
+    return values[:, 1] - values[:, 0]
 
 
 @torch.no_grad()

@@ -48,6 +48,15 @@ def differences(recorded: dict[str, Any], present: dict[str, Any]) -> list[str]:
     ]
 
 
+def check_environment(env: VectorEnv[Any, Any, Any], recorded: dict[str, Any], n_environments: int) -> None:
+    """Refuse an environment, by a ValueError, that an agent was not made for."""
+    wrong = differences(recorded, describe_environment(env)) if recorded["id"] else []
+    if env.num_envs != n_environments:
+        wrong.append(f"num_envs: the agent plays {n_environments}, here {env.num_envs}")
+    if wrong:
+        raise ValueError("the agent was made for another environment: " + "; ".join(wrong))
+
+
 def _plain(value: object) -> object:
     """Spell an argument that JSON doesn't know; a dataclass by its class and a digest of its contents."""
     if isinstance(value, np.ndarray | np.generic):

@@ -8,6 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.config import DQNConfig
+
 
 def linear(start: float, end: float, fraction: float) -> float:
     """Go from ``start`` to ``end`` in a straight line; ``fraction`` beyond [0, 1] stays at the ends."""
@@ -22,6 +24,19 @@ def cosine(start: float, end: float, fraction: float) -> float:
 def schedule(kind: Literal["linear", "cosine"], start: float, end: float, fraction: float) -> float:
     """Return the value at ``fraction`` of the way, along the schedule named ``kind``."""
     return linear(start, end, fraction) if kind == "linear" else cosine(start, end, fraction)
+
+
+def epsilon_at(config: DQNConfig, fraction: float, starting: bool) -> float:
+    """Return the share of random actions at a fraction of the training; the first rounds have their own."""
+    if starting:
+        return 1.0 if config.start == "random" else config.epsilon_start
+    share = fraction / config.epsilon_fraction if config.epsilon_fraction else 1.0
+    return schedule(config.epsilon_schedule, config.epsilon_start, config.epsilon_end, share)
+
+
+def learning_rate_at(config: DQNConfig, fraction: float) -> float:
+    """Return the learning rate at a fraction of the training."""
+    return schedule(config.learning_rate_schedule, config.learning_rate, config.learning_rate_end, fraction)
 
 
 def random_actions(

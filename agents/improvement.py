@@ -11,19 +11,22 @@ values stands for the rest: a little biased, far less noisy and quicker to play.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents.counterfactual import AdvantageFit, fit_advantages, fit_values, gaps, value_difference
-from agents.dqn import DQN, torch_threads
+from agents.counterfactual import AdvantageFit, check_pairs, fit_advantages, fit_values, gaps, value_difference
+from agents.dqn import DQN
+from agents.fitting import torch_threads
 from agents.networks import QNetwork, make_network
+from agents.state import below
 
 
 class Pairs(NamedTuple):
@@ -32,8 +35,8 @@ class Pairs(NamedTuple):
     observations: NDArray[np.float32]  # (n, n_inputs) of decisions at which both actions were allowed
     deltas: NDArray[np.float32]  # (n, stretches) return after action 1 minus return after action 0, all else equal
     scales: NDArray[np.float32]  # (n,) how large the noise of each is, up to a common factor
-    tails: NDArray[np.float32]  # (n, cuts, 2, k) what shows after each action where the pair was cut off
-    cut: NDArray[np.bool_]  # (n, cuts) whether it was, at each of no or two cuts; False: the stretches tell all
+    tails: NDArray[np.float32]  # (n, cuts, 2, k) observations after each action where the pair was cut off
+    cut: NDArray[np.bool_]  # (n, cuts) whether it was, at each of no or two cuts; False: the deltas are complete
 
     @classmethod
     def whole(cls, observations: Any, deltas: Any, scales: Any) -> Pairs:
@@ -73,20 +76,20 @@ class PairedDQN(DQN):
     Its checkpoints hold the pairs, and the network of the values that stand for what was cut off.
     """
 
+    COUNTERS: ClassVar[dict[str, type]] = {**DQN.COUNTERS, "improvements": int, "pairs": int, "value_inputs": int}
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.improvements = self.pairs = 0
+        self.improvements = self.pairs = self.value_inputs = 0
         self._batches: list[Fitted] = []
         self._values: QNetwork | None = None
 
     def improve(self, collect: Collect) -> Improvement:
         """Collect pairs under the chosen policy and fit the advantages to those of the last few steps.
 
-        Pairs that were cut off are completed by values that are fitted to the same pairs first, see `fit_values`.
-
-        The first step may start from the guide (``improve_from``): the calmer the policy, the less noise in its pairs.
-
-        A step that made the policy worse is thus followed by more pairs of the better one, where `keep_best` is told.
+        Pairs that were cut off are completed by values that are fitted to the same pairs first, see `fit_values`. The
+        first step may start from the guide (``improve_from``): the calmer the policy, the less noise in its pairs. A
+        step that made the policy worse is followed by more pairs of the best one, where `keep_best` is called.
 
         Raises:
             ValueError: the pairs have wrong shapes or numbers that aren't finite.
@@ -101,8 +104,7 @@ class PairedDQN(DQN):
         with torch_threads(config.threads):
             completed, value_error = self._completed(batch)
             batches = [*self._batches, completed][-config.pairs_kept :]
-            together = Fitted(*(np.concatenate(parts) for parts in zip(*batches, strict=True)))
-            together = self._anchored(together, guided)
+            together = self._anchored(_joined(*batches), guided)
             fit = fit_advantages(
                 self.online,
                 together.observations,
@@ -121,54 +123,60 @@ class PairedDQN(DQN):
         return Improvement(self.improvements, self.pairs, fit, now - began, collected - began, value_error)
 
     def _completed(self, batch: Pairs) -> tuple[Fitted, float]:
-        """What a batch tells of the gaps, its first stretch and what the values say of the rest; and their error."""
+        """Estimate each pair's whole difference: its first stretch, and the values at its cut; and their error."""
         n, cuts = len(batch.observations), batch.cut.shape[-1]
         if batch.cut.shape != (n, cuts) or cuts not in (0, 2) or batch.deltas.shape != (n, max(1, cuts)):
             raise ValueError(
                 f"deltas {batch.deltas.shape}, cut {batch.cut.shape}: expected ({n}, 1) and ({n}, 0), or ({n}, 2) twice"
             )
-        known, error = batch.deltas[:, 0], float("nan")
-        if batch.cut.any():
-            if self._values is None:
-                self._values = self._make_values(batch.tails.shape[-1])
-                if batch.tails.shape[-1] != self.online.n_inputs:
-                    self._values.set_input_scaling(batch.tails[batch.cut].reshape(-1, batch.tails.shape[-1]))
-                self._values.rescale_outputs(float(np.std(batch.deltas[:, 1])) or 1.0)
-            config, seed = self.config, int(self.rng.integers(2**31))
-            told = batch.deltas, batch.tails, batch.cut
-            sizes = {"updates": config.value_updates, "batch_size": config.batch_size}
-            error = fit_values(self._values, *told, scales=batch.scales, **sizes, seed=seed)
-            rest = value_difference(self._values, torch.from_numpy(batch.tails[:, 0])).numpy()
-            known = known + np.where(batch.cut[:, 0], rest, np.float32(0.0))
-        return Fitted(batch.observations, known, batch.scales), error
+        if not batch.cut.any():
+            return Fitted(batch.observations, batch.deltas[:, 0], batch.scales), math.nan
+        if self._values is None:
+            n_inputs = self.value_inputs = batch.tails.shape[-1]
+            self._values = self._make_values(n_inputs)
+            if n_inputs != self.n_inputs:
+                self._values.set_input_scaling(batch.tails[batch.cut].reshape(-1, n_inputs))
+            self._values.rescale_outputs(float(np.std(batch.deltas[:, 1])) or 1.0)
+        error = fit_values(
+            self._values,
+            batch.deltas,
+            batch.tails,
+            batch.cut,
+            scales=batch.scales,
+            updates=self.config.value_updates,
+            batch_size=self.config.batch_size,
+            seed=int(self.rng.integers(2**31)),
+        )
+        rest = value_difference(self._values, torch.from_numpy(batch.tails[:, 0])).numpy()
+        whole = batch.deltas[:, 0] + np.where(batch.cut[:, 0], rest, np.float32(0.0))
+        return Fitted(batch.observations, whole, batch.scales), error
 
     def _anchored(self, pairs: Fitted, guided: bool) -> Fitted:
-        """The pairs, and so many decisions of the memory, with the gaps as they are, that they weigh `pair_step`.
+        """Add decisions of the memory with their present gaps, as many as leave the pairs the weight ``pair_step``.
 
-        Each pair tells what one decision gains while the policy stays as it is everywhere else. Where many deciders
-        look at the same state, all would act on it at once, and go too far (Kakade and Langford 2002). The first step
+        Each pair measures what one decision gains while the policy stays as it is everywhere else. Where many deciders
+        see the same state, all would act on it at once, and go too far (Kakade and Langford 2002). The first step
         from a guide does nothing but learn to play like it.
         """
         step = self.config.pair_step
         if step == 1.0:
             return pairs
         decisions = self.memory.decisions()
-        free = decisions[np.asarray(self.memory.flat("mask"))[decisions].all(axis=1)]
+        free = decisions[self.memory.flat("mask")[decisions].all(axis=1)]
         if not len(free):
             raise ValueError("pair_step: the memory holds no decision between two actions; raise start_decisions")
-        seen = np.asarray(self.memory.flat("observation"), np.float32)[free]
+        seen = self.memory.flat("observation")[free]
         if guided:
             seen, usual = np.concatenate([pairs.observations, seen]), float(np.median(pairs.scales))
             return Fitted(seen, guide_gaps(self.guide, pairs, seen), np.full(len(seen), usual, np.float32))
         precision = float(np.square(1.0 / pairs.scales).sum()) * (1.0 - step) / step  # of all anchors together
         scales = np.full(len(seen), np.sqrt(len(seen) / precision), np.float32)
-        own = Fitted(seen, gaps(self.chosen, seen), scales)
-        return Fitted(*(np.concatenate(parts) for parts in zip(pairs, own, strict=True)))
+        return _joined(pairs, Fitted(seen, gaps(self.chosen, seen), scales))
 
     def _make_values(self, n_inputs: int) -> QNetwork:
-        """A network of one value: with the inputs scaled as the others', or a plain one where tails show others."""
+        """Make a network of one value, of the online network's form and input scaling if it has as many inputs."""
         generator = torch.Generator().manual_seed(self.seed)
-        if n_inputs != self.online.n_inputs:
+        if n_inputs != self.n_inputs:
             return make_network(self.config.replace(network="mlp"), n_inputs, 1, generator)
         network = make_network(self.config, n_inputs, 1, generator)
         network.input_center.copy_(self.online.input_center)
@@ -182,23 +190,26 @@ class PairedDQN(DQN):
             tensors |= {f"values.{key}": x for key, x in self._values.state_dict().items()}
         for number, batch in enumerate(self._batches):
             tensors |= {f"pairs.{number}.{key}": torch.from_numpy(x) for key, x in batch._asdict().items()}
-        inputs = self._values.n_inputs if self._values is not None else 0
-        return tensors, {**counters, "improvements": self.improvements, "pairs": self.pairs, "value_inputs": inputs}
+        return tensors, counters
 
     def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
-        """Take back what `state` returned."""
+        """Take back copies of what `state` returned."""
         super().restore(tensors, counters)
-        self.improvements, self.pairs = counters["improvements"], counters["pairs"]
-        kept = min(self.improvements, self.config.pairs_kept)
-        self._batches = [
-            Fitted(*(tensors[f"pairs.{number}.{key}"].numpy() for key in Fitted._fields)) for number in range(kept)
-        ]
-        self._values = None
-        if counters["value_inputs"]:
-            self._values = self._make_values(counters["value_inputs"])
-            self._values.load_state_dict(
-                {key.removeprefix("values."): x for key, x in tensors.items() if key.startswith("values.")}
-            )
+        self._batches = []
+        for number in range(min(self.improvements, self.config.pairs_kept)):
+            batch = Fitted(*(tensors[f"pairs.{number}.{key}"].numpy().copy() for key in Fitted._fields))
+            check_pairs(self.online, *batch)
+            self._batches.append(batch)
+        self._values, weights = None, below("values", tensors)
+        if self.value_inputs:
+            if self.value_inputs not in (self.n_inputs, len(weights["input_center"])):
+                raise ValueError(f"value_inputs: expected {len(weights['input_center'])}, got {self.value_inputs}")
+            self._values = self._make_values(self.value_inputs)
+            self._values.load_state_dict(weights)
+
+
+def _joined(*parts: Fitted) -> Fitted:
+    return Fitted(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
 def guide_gaps(guide: object, batch: Fitted, observations: NDArray[np.float32]) -> NDArray[np.float32]:

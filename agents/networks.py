@@ -14,7 +14,7 @@ from agents.config import DQNConfig
 
 
 class QNetwork(nn.Module):
-    """What all Q-networks share: scaling kept in buffers, hence stored in every checkpoint.
+    """What all Q-networks share: scaling of inputs and outputs in buffers, hence stored in every checkpoint.
 
     Inputs become z = (x - input_center) / input_scale, with ``compress`` then sign(z) log(1 + |z|); outputs become
     output_center + output_scale y. Both are estimated once, from the random start, and then stay fixed.
@@ -57,7 +57,6 @@ class QNetwork(nn.Module):
 
     def scaling_for(self, size: int) -> tuple[Tensor, Tensor]:
         """Return center and scale of the inputs of (B, size) observations."""
-        del size
         return self.input_center, self.input_scale
 
     def set_input_scaling(self, observations: NDArray[np.float32]) -> None:
@@ -97,18 +96,6 @@ class QNetwork(nn.Module):
         self.output_scale.fill_(scale)
 
 
-class LinearQ(QNetwork):
-    """One linear function of the inputs for each action: the paper's comparison."""
-
-    def __init__(self, n_inputs: int, n_actions: int, *, compress: bool = False) -> None:
-        super().__init__(n_inputs, n_actions, compress=compress)
-        self.head = nn.Linear(n_inputs, n_actions)
-
-    def scores(self, inputs: Tensor, masks: Tensor) -> Tensor:
-        """See `QNetwork.scores`."""
-        return self.head(inputs)  # type: ignore[no-any-return]
-
-
 class PlainQ(QNetwork):
     """A multilayer perceptron with one output for each action."""
 
@@ -120,6 +107,13 @@ class PlainQ(QNetwork):
     def scores(self, inputs: Tensor, masks: Tensor) -> Tensor:
         """See `QNetwork.scores`."""
         return self.head(self.trunk(inputs))  # type: ignore[no-any-return]
+
+
+class LinearQ(PlainQ):
+    """One linear function of the inputs for each action: the paper's comparison."""
+
+    def __init__(self, n_inputs: int, n_actions: int, *, compress: bool = False) -> None:
+        super().__init__(n_inputs, n_actions, (), compress=compress)
 
 
 class StateActionQ(QNetwork):
@@ -294,12 +288,7 @@ def initialise(network: QNetwork, generator: torch.Generator) -> None:
 
 
 def greedy_actions(values: Tensor, masks: Tensor) -> Tensor:
-    """Return the (B,) allowed actions of highest value; ties go to the lower action.
-
-    Args:
-        values: (B, A).
-        masks: (B, A) bool, True where the action is allowed.
-    """
+    """Return the (B,) allowed actions of highest value, of (B, A) values and masks; ties go to the lower action."""
     return values.masked_fill(~masks, -math.inf).argmax(1)
 
 

@@ -39,8 +39,8 @@ class GreedyPolicy:
         """Return the action of an (n_inputs,) observation, or the (K,) actions of (K, n_inputs) observations.
 
         Args:
-            observation: what the environment showed.
-            info: what it told; ``action_mask`` ((A,) or (K, A), absent: all allowed) is obeyed.
+            observation: from the environment.
+            info: from the environment; only actions that its ``action_mask`` ((A,) or (K, A), absent: all) allows.
 
         Raises:
             ValueError: the observation has another size than the network's inputs.

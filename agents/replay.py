@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 
 class Replay:
-    """A ring of rows; row t holds what every environment showed and did at its t-th step. All arrays are preallocated.
+    """A ring of rows; row t holds every environment's observation and action at its t-th step, in preallocated arrays.
 
     A decision's successor is the row after it in the same stream, so observations are stored once. A trajectory's last
     row is an end row: it holds the final observation, no decision (`valid` is False), and is never sampled. It is the
@@ -22,7 +24,7 @@ class Replay:
         n_actions: A.
 
     Raises:
-        ValueError: the capacity is below two rows.
+        ValueError: the capacity is below two rows, or does not fit into memory.
     """
 
     STORED: tuple[str, ...] = ("observation", "mask", "action", "reward", "terminated", "last", "valid")
@@ -33,13 +35,16 @@ class Replay:
             raise ValueError(f"replay_capacity {capacity} is too small for {n_streams} environments: at least two rows")
         self.capacity, self.n_streams, self.n_rows = capacity, n_streams, rows
         shape = (rows, n_streams)
-        self.observation = np.zeros((*shape, n_inputs), dtype=np.float32)
-        self.mask = np.ones((*shape, n_actions), dtype=np.bool_)
-        self.action = np.zeros(shape, dtype=np.int64)
-        self.reward = np.zeros(shape, dtype=np.float32)
-        self.terminated = np.zeros(shape, dtype=np.bool_)  # a true end: nothing follows
-        self.last = np.zeros(shape, dtype=np.bool_)  # the trajectory's last decision: terminated, truncated or cut
-        self.valid = np.zeros(shape, dtype=np.bool_)  # a decision, whose successor is the next row
+        try:
+            self.observation = np.zeros((*shape, n_inputs), np.float32)
+            self.mask = np.zeros((*shape, n_actions), np.bool_)
+            self.action = np.zeros(shape, np.int64)
+            self.reward = np.zeros(shape, np.float32)
+            self.terminated = np.zeros(shape, np.bool_)  # a true end: nothing follows
+            self.last = np.zeros(shape, np.bool_)  # the trajectory's last decision: terminated, truncated or cut
+            self.valid = np.zeros(shape, np.bool_)  # a decision, whose successor is the next row
+        except (MemoryError, ValueError) as error:
+            raise ValueError(f"replay_capacity {capacity} does not fit into memory: {error}") from error
         self.position, self.filled = 0, 0  # next row to write; rows written, at most n_rows
         self._decisions: NDArray[np.int64] | None = None
 
@@ -82,9 +87,9 @@ class Replay:
         """Return the (filled,) rows from oldest to newest."""
         return (self.position - self.filled + np.arange(self.filled)) % self.n_rows
 
-    def flat(self, name: str) -> NDArray[np.generic]:
-        """Return a view of a stored array with rows and streams merged, to be indexed by flat indices."""
-        array: NDArray[np.generic] = getattr(self, name)
+    def flat(self, name: str) -> NDArray[Any]:
+        """Return a view of a stored array with rows and streams as one axis, to be indexed by flat indices."""
+        array: NDArray[Any] = getattr(self, name)
         return array.reshape(self.n_rows * self.n_streams, *array.shape[2:])
 
     def n_step(
@@ -96,7 +101,7 @@ class Replay:
             The (B,) discounted sums, the (B,) factors of the bootstrap (0 after a true end) and the (B,) flat
             indices of the successors to bootstrap from.
         """
-        reward, last, terminated = self.reward.reshape(-1), self.last.reshape(-1), self.terminated.reshape(-1)
+        reward, last, terminated = self.flat("reward"), self.flat("last"), self.flat("terminated")
         at = indices.copy()
         total = reward[at].astype(np.float64)
         factor = np.full(len(indices), discount)
@@ -116,31 +121,37 @@ class Replay:
         G_t = r_t + discount V_t+1, or r_t alone after a true end.
 
         Args:
-            values: (n_rows, K), value of each row's observation under the present network.
+            values: (filled * K,) of the written observations under the present network, by flat index.
             discount: of one decision.
             trace_decay: lambda; 1 gives Monte Carlo returns, 0 one-step targets.
 
         Returns:
-            (n_rows, K) float32, zero where there is no decision.
+            (n_rows * K,) by flat index, zero where there is no decision.
         """
-        bootstrap = np.roll(values, -1, axis=0).astype(np.float64)  # the successor's value
+        state_values = np.zeros((self.n_rows, self.n_streams))
+        state_values[: self.filled] = values.reshape(self.filled, self.n_streams)
+        bootstrap = np.roll(state_values, -1, axis=0)  # the successor's value
         share = np.where(self.last, ~self.terminated, 1.0 - trace_decay)  # of the bootstrap in what follows
         fixed = self.valid * (self.reward + discount * share * bootstrap)
-        passed = (self.valid & ~self.last) * (discount * trace_decay)
-        returns = np.zeros((self.n_rows, self.n_streams), dtype=np.float32)
+        decay = (self.valid & ~self.last) * (discount * trace_decay)
+        returns = np.zeros((self.n_rows, self.n_streams), np.float32)
         following = np.zeros(self.n_streams)
         for row in self.chronological()[::-1]:
-            following = fixed[row] + passed[row] * following
+            following = fixed[row] + decay[row] * following
             returns[row] = following
-        return returns
+        return returns.reshape(-1)
 
-    def state(self) -> dict[str, NDArray[np.generic]]:
+    def monte_carlo_returns(self, discount: float) -> NDArray[np.float32]:
+        """Return the sum of each decision's rewards to its trajectory's end, (n_rows * K,) by flat index."""
+        return self.lambda_returns(np.zeros(self.filled * self.n_streams, np.float32), discount, trace_decay=1.0)
+
+    def state(self) -> dict[str, NDArray[Any]]:
         """Return the written rows of all arrays, and the position: `restore` continues identically from them."""
-        arrays: dict[str, NDArray[np.generic]] = {name: getattr(self, name)[: self.filled] for name in self.STORED}
+        arrays: dict[str, NDArray[Any]] = {name: getattr(self, name)[: self.filled] for name in self.STORED}
         return {**arrays, "position": np.array([self.position], dtype=np.int64)}
 
-    def restore(self, state: dict[str, NDArray[np.generic]]) -> None:
-        """Take back what `state` returned.
+    def restore(self, state: dict[str, NDArray[Any]]) -> None:
+        """Take back a copy of what `state` returned.
 
         Raises:
             ValueError: an array is missing or does not fit this memory.
@@ -148,7 +159,7 @@ class Replay:
         missing = sorted({*self.STORED, "position"} - set(state))
         if missing:
             raise ValueError(f"replay memory: {', '.join(missing)} missing")
-        filled, position = len(state["observation"]), int(state["position"].reshape(-1)[0])
+        filled = len(state["observation"]) if state["observation"].ndim else 0
         for name in self.STORED:
             expected = (filled, *getattr(self, name).shape[1:])
             if state[name].shape != expected or filled > self.n_rows:
@@ -156,20 +167,23 @@ class Replay:
                     f"replay array {name!r} has shape {state[name].shape}, expected {expected}, "
                     f"of at most {self.n_rows} rows"
                 )
-        if position != (filled % self.n_rows if filled < self.n_rows else position % self.n_rows):
-            raise ValueError(f"replay position {position} does not fit {filled} of {self.n_rows} rows")
+        positions = range(self.n_rows) if filled == self.n_rows else [filled]
+        if state["position"].size != 1 or (position := int(state["position"].item())) not in positions:
+            raise ValueError(f"replay position {state['position']} does not fit {filled} of {self.n_rows} rows")
+        if not np.isin(state["action"], np.arange(self.mask.shape[2])).all():
+            raise ValueError(f"replay array 'action': expected actions from 0 to {self.mask.shape[2] - 1}")
         for name in self.STORED:
             getattr(self, name)[:filled] = state[name]
-            getattr(self, name)[filled:] = 0
+            getattr(self, name)[filled : self.filled] = 0
         self.position, self.filled, self._decisions = position, filled, None
 
-    def weights(self, indices: NDArray[np.int64], exponent: float) -> NDArray[np.float32] | None:
-        """Return (B,) weights that undo how often each is sampled, or None where all are sampled alike."""
-        del indices, exponent
-        return None
+    def weights(self, indices: NDArray[np.int64], exponent: float) -> NDArray[np.float32]:
+        """Return (B,) weights that undo how often each is sampled; here all are sampled alike."""
+        del exponent
+        return np.ones(len(indices), np.float32)
 
     def prioritise(self, indices: NDArray[np.int64], errors: NDArray[np.float32]) -> None:
-        """Tell the (B,) absolute errors of decisions that were just fitted; uniform replay does not care."""
+        """Take the (B,) absolute errors of decisions that were just fitted; uniform replay does not use them."""
 
     def _successor(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
         return (indices + self.n_streams) % (self.n_rows * self.n_streams)
@@ -178,7 +192,7 @@ class Replay:
 class PrioritisedReplay(Replay):
     """A `Replay` that samples decisions in proportion to (error + SMALLEST)^exponent (Schaul et al. 2016).
 
-    New decisions have the largest priority of those in the memory.
+    New decisions have the largest priority of those in the memory. Each minibatch sums over the whole memory.
 
     Args:
         exponent: alpha of that paper; 0 would be uniform.
@@ -190,15 +204,13 @@ class PrioritisedReplay(Replay):
     def __init__(self, capacity: int, n_streams: int, n_inputs: int, n_actions: int, exponent: float) -> None:
         super().__init__(capacity, n_streams, n_inputs, n_actions)
         self.exponent = exponent
-        self.priority = np.zeros((self.n_rows, n_streams))
-        self._tree = _SumTree(self.n_rows * n_streams)
+        self.priority = np.zeros((self.n_rows, n_streams))  # 0 where there is no decision
 
-    def append(self, *row: NDArray[np.generic]) -> None:
+    def append(self, *row: NDArray[Any]) -> None:
         """Write one row as `Replay.append` does."""
         at = self.position
-        super().append(*row)  # type: ignore[arg-type]
+        super().append(*row)
         self.priority[at] = np.where(self.valid[at], self.priority.max() or 1.0, 0.0)
-        self._tree.set(at * self.n_streams + np.arange(self.n_streams), self.priority[at])
 
     def sample(self, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
         """Draw (size,) flat indices with replacement, in proportion to their priorities.
@@ -206,51 +218,25 @@ class PrioritisedReplay(Replay):
         Raises:
             ValueError: the memory holds no decision.
         """
-        if not self._tree.total:
+        decisions = self.decisions()
+        if not len(decisions):
             raise ValueError("replay memory: holds no decision to sample")
-        return self._tree.find(rng.random(size))
+        sums = self.flat("priority").take(decisions).cumsum()
+        found: NDArray[np.int64] = sums.searchsorted(rng.random(size) * sums[-1], side="right")
+        return decisions.take(found.clip(max=len(decisions) - 1))  # rounding may reach the sum of all
 
     def weights(self, indices: NDArray[np.int64], exponent: float) -> NDArray[np.float32]:
         """Return (B,) weights (n P)^-exponent over their largest, P how likely each is among the n decisions."""
-        share = self.priority.reshape(-1)[indices] / self._tree.total * len(self.decisions())
+        share = self.flat("priority")[indices] / self.priority.sum() * len(self.decisions())
         weights = share**-exponent
         return np.asarray(weights / weights.max(), dtype=np.float32)
 
     def prioritise(self, indices: NDArray[np.int64], errors: NDArray[np.float32]) -> None:
         """Set the priorities of decisions from their (B,) absolute errors."""
-        self.priority.reshape(-1)[indices] = (errors.astype(np.float64) + self.SMALLEST) ** self.exponent
-        self._tree.set(indices, self.priority.reshape(-1)[indices])
+        self.flat("priority")[indices] = (errors.astype(np.float64) + self.SMALLEST) ** self.exponent
 
-    def restore(self, state: dict[str, NDArray[np.generic]]) -> None:
-        """Take back what `state` returned."""
+    def restore(self, state: dict[str, NDArray[Any]]) -> None:
+        """Take back a copy of what `state` returned."""
         super().restore(state)
-        self._tree.set(np.arange(self.priority.size), self.priority.reshape(-1))
-
-
-class _SumTree:
-    """Sums of priorities over halves, quarters and so on, for drawing in proportion to them."""
-
-    def __init__(self, size: int) -> None:
-        self._leaves = 1 << max(1, (size - 1).bit_length())
-        self._sums = np.zeros(2 * self._leaves)  # the sum of node i is that of 2 i and 2 i + 1
-
-    @property
-    def total(self) -> float:
-        return float(self._sums[1])
-
-    def set(self, places: NDArray[np.int64], values: NDArray[np.float64]) -> None:
-        nodes = places + self._leaves
-        self._sums[nodes] = values
-        while nodes[0] > 1:
-            nodes = np.unique(nodes // 2)
-            self._sums[nodes] = self._sums[2 * nodes] + self._sums[2 * nodes + 1]
-
-    def find(self, shares: NDArray[np.float64]) -> NDArray[np.int64]:
-        """The places where the running sum of priorities passes ``shares`` of the total."""
-        left, nodes = shares * self.total, np.ones(len(shares), np.int64)
-        while nodes[0] < self._leaves:
-            first = self._sums[2 * nodes]
-            second = (left >= first) & (self._sums[2 * nodes + 1] > 0.0)  # rounding never leads to an empty half
-            left = np.where(second, left - first, left)
-            nodes = 2 * nodes + second
-        return nodes - self._leaves
+        if not np.array_equal(self.priority > 0, self.valid) or not np.isfinite(self.priority).all():
+            raise ValueError("replay array 'priority': expected numbers above 0 for decisions, and 0 elsewhere")

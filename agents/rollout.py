@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,24 @@ FIRST_TRAINING_SEED = 2**30  # training episodes use seeds from here to 2**31: s
 
 Choose = Callable[[NDArray[np.float32], NDArray[np.bool_]], NDArray[np.int64]]
 """From observations (K, n) and masks (K, A) to allowed actions (K,)."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What one round of training did, and where training stands."""
+
+    rounds: int  # so far
+    decisions: int  # so far
+    episodes: int  # so far
+    updates: int  # so far
+    mean_return: float  # of the round's episodes, exploration included
+    mean_length: float  # of the round's episodes, in decisions
+    loss: float  # mean over the round's updates, in output scales; NaN without updates
+    mean_value: float  # mean value of the actions in the round's minibatches; NaN without updates
+    epsilon: float
+    learning_rate: float
+    seconds: float  # of this round
+    decisions_per_second: float  # of this round, learning included
 
 
 def play_episodes(
@@ -44,30 +63,30 @@ def play_episodes(
     seeds = rng.integers(FIRST_TRAINING_SEED, 2 * FIRST_TRAINING_SEED, size=n).tolist()
     observation, info = env.reset(seed=seeds)
     allowed = read_mask(info, n, n_actions)
-    shown, shown_mask = np.array(observation, dtype=np.float32), allowed  # what the memory records
+    observed, observed_mask = np.array(observation, dtype=np.float32), allowed  # what the memory records
     returns, lengths = np.zeros(n), np.zeros(n, dtype=np.int64)
     playing = np.ones(n, dtype=np.bool_)
     while playing.any():
-        _check(playing, np.isfinite(shown).all(axis=1), lengths, "the observation is not finite")
+        _check(playing, np.isfinite(observed).all(axis=1), lengths, "the observation is not finite")
         _check(playing, allowed.any(axis=1), lengths, "the action mask forbids every action")
-        action = choose(shown, allowed)
+        action = choose(observed, allowed)
         observation, reward, terminated, truncated, info = env.step(action)
         _check(playing, np.isfinite(reward), lengths, "the reward is not finite")
         returns += np.where(playing, reward, 0.0)
         lengths += playing
         over = terminated | truncated
         last = playing & (over | (lengths == max_decisions))
-        memory.append(shown, shown_mask, action, reward, terminated & playing, last, playing)
+        memory.append(observed, observed_mask, action, reward, terminated & playing, last, playing)
         playing = playing & ~last
 
         allowed = read_mask(info, n, n_actions)
-        shown, shown_mask = np.array(observation, dtype=np.float32), allowed
+        observed, observed_mask = np.array(observation, dtype=np.float32), allowed
         if mode is AutoresetMode.SAME_STEP and over.any():
-            shown, shown_mask = _with_final(shown, shown_mask, info, over)
+            observed, observed_mask = _with_final(observed, observed_mask, info, over)
         elif mode is AutoresetMode.DISABLED and over.any() and playing.any():
             _, reset_info = env.reset(options={"reset_mask": over})
             allowed = np.where(over[:, None], read_mask(reset_info, n, n_actions), allowed)
-    memory.append_end(shown, shown_mask)
+    memory.append_end(observed, observed_mask)
     return returns, lengths
 
 
@@ -88,15 +107,15 @@ def read_mask(info: dict[str, Any], n: int, n_actions: int) -> NDArray[np.bool_]
 
 
 def _with_final(
-    shown: NDArray[np.float32], mask: NDArray[np.bool_], info: dict[str, Any], over: NDArray[np.bool_]
+    observed: NDArray[np.float32], mask: NDArray[np.bool_], info: dict[str, Any], over: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Put the final observation and mask back where SAME_STEP already shows the next episode."""
+    """Put the final observation and mask back where SAME_STEP already returns the next episode's."""
     if "final_obs" not in info:
         raise ValueError("an environment in SAME_STEP mode ended without info['final_obs']")
     for k in np.flatnonzero(over):
-        shown[k] = info["final_obs"][k]
+        observed[k] = info["final_obs"][k]
     final = read_mask(info.get("final_info", {}), *mask.shape)
-    return shown, np.where(over[:, None], final, mask)
+    return observed, np.where(over[:, None], final, mask)
 
 
 def _check(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from agents.dqn import Progress
+from agents.rollout import Progress
 
 
 class TensorBoardLogger:
@@ -15,17 +16,22 @@ class TensorBoardLogger:
 
     Args:
         folder: of the run; made if needed.
+        resumed_at: decisions at which the run goes on that is in the folder already. What was logged beyond them, by a
+            training that then crashed or was killed, disappears from the curves.
 
     Raises:
         ImportError: tensorboard isn't installed.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, resumed_at: int | None = None) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter  # costs a second: only where it is used
         except ImportError as error:
             raise ImportError("training logs need tensorboard: pip install tensorboard") from error
-        self._writer: Any = SummaryWriter(str(folder))
+        if resumed_at is not None:
+            _wait_for_a_later_second(Path(folder))
+        purge = None if resumed_at is None else resumed_at + 1
+        self._writer: Any = SummaryWriter(str(folder), purge_step=purge)
 
     def log(self, progress: Progress) -> None:
         """Write one round."""
@@ -59,3 +65,10 @@ class TensorBoardLogger:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _wait_for_a_later_second(folder: Path) -> None:
+    """Wait at most a second: TensorBoard reads files in the order of their names, which begin with whole seconds."""
+    latest = max((int(path.stat().st_ctime) for path in folder.glob("events.out.tfevents.*")), default=0)
+    while int(time.time()) <= latest < time.time() + 1:
+        time.sleep(0.05)

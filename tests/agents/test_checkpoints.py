@@ -1,20 +1,27 @@
 from __future__ import annotations
 
+import copy
+import errno
+import functools
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 import agents.checkpoints
+import agents.files
 from agents import DQN, CheckpointError, DQNConfig, export, load, load_policy, save, train
 from agents.environment import describe_environment
 from tests.agents.toy_environments import Battery, Identity, small_config, vector
@@ -103,16 +110,49 @@ def test_a_loaded_agent_owns_its_numbers(half):
     assert half.read_bytes() == before
 
 
-def test_a_failed_save_keeps_the_old_file(half, monkeypatch):
+def test_a_loaded_agent_does_not_depend_on_its_file(half):
+    """Neither on one that was replaced, nor on one that was overwritten in place."""
+    agent = load(half)
+    before, _ = everything(agent)
+    half.write_bytes(bytes(half.stat().st_size))
+    assert all(torch.equal(value, before[name]) for name, value in agent.state()[0].items())
+
+
+def test_a_failed_save_names_the_file_and_keeps_the_old_one(half, monkeypatch):
     before = half.read_bytes()
 
     def full(*_, **__):
-        raise OSError("no space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(agents.checkpoints.os, "fsync", full)
-    with pytest.raises(OSError, match="no space"):
+    monkeypatch.setattr(agents.files.os, "fsync", full)
+    with pytest.raises(OSError, match=r"could not be written \(No space left.*half.safetensors") as caught:
         save(half, fresh()[0])
+    assert caught.value.errno == errno.ENOSPC
     assert half.read_bytes() == before
+    assert [p.name for p in half.parent.iterdir()] == [half.name]
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_save(half):
+    leftover, other = half.with_name(f".{half.name}.0123.tmp"), half.with_name(".other.0123.tmp")
+    for path in (leftover, other):
+        path.write_bytes(b"half")
+    save(half, load(half))
+    assert {p.name for p in half.parent.iterdir()} == {half.name, other.name}
+
+
+def write_again_and_again(path):
+    agent = load(path)
+    for _ in range(20):
+        save(path, agent)
+        load(path)
+        load_policy(path)
+
+
+@pytest.mark.slow
+def test_writers_and_readers_of_one_file_do_not_disturb_each_other(half):
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for done in [pool.submit(write_again_and_again, half) for _ in range(2)]:
+            done.result()
     assert [p.name for p in half.parent.iterdir()] == [half.name]
 
 
@@ -159,33 +199,108 @@ def test_pickles_are_never_opened(tmp_path):
     assert not touched.exists()
 
 
-def rewritten(path, **metadata):
-    from safetensors import safe_open
-
+def contents(path):
+    """Tensors and metadata."""
     with safe_open(path, framework="pt") as file:
-        old = file.metadata()
-    tensors = {k: v.clone() for k, v in load_file(path).items()}
-    save_file(tensors, path, metadata={**old, **metadata})
-    return old
+        return {name: file.get_tensor(name).clone() for name in file.keys()}, file.metadata()  # noqa: SIM118
 
 
-def test_newer_versions_and_broken_headers_are_refused(half):
-    old = rewritten(half, version="2")
-    with pytest.raises(CheckpointError, match="version 2, this program reads up to 1"):
+def rewrite(path, tensors, metadata, *, version="2", seal=True, **changes):
+    """Write a file with other metadata; with a checksum that fits, so that only what it says can give it away."""
+    metadata = {**metadata, "version": version, **changes}
+    if seal:
+        text = metadata["format"] + metadata["header"]
+        metadata["checksum"] = str(agents.checkpoints._checksum(tensors, version, text))
+    save_file(tensors, path, metadata=metadata)
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_files_of_both_versions_are_read(half, version):
+    before = everything(load(half))[0]
+    rewrite(half, *contents(half), version=version)
+    after, _ = everything(load(half))
+    assert all(torch.equal(value, before[name]) for name, value in after.items())
+    assert np.isfinite(load_policy(half).action_values(np.zeros(18), {})).all()
+
+
+def test_a_changed_header_is_noticed(half):
+    tensors, metadata = contents(half)
+    rewrite(half, tensors, metadata, seal=False, header=metadata["header"].replace('"seed": 0', '"seed": 1'))
+    with pytest.raises(CheckpointError, match=r"half.safetensors: damaged: the checksum"):
         load(half)
-    rewritten(half, version="1", header="{")
-    with pytest.raises(CheckpointError, match="no JSON"):
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "message"),
+    [
+        ("config.warp", 9, "unknown setting 'warp'"),
+        ("config.hidden", [7], "does not fit its own configuration"),
+        ("config.hidden", [10**10, 10**10], "overflow"),
+        ("config.replay_capacity", 10**12, "does not fit into memory|replay_capacity"),
+        ("config.n_environments", 3, "memory.observation"),
+        ("config", [], "config: expected dict"),
+        ("agent", 5, "agent: expected str"),
+        ("agent", "Other", "saved from agent 'Other', not 'DQN'"),
+        ("seed", True, "seed: expected int"),
+        ("seed", -1, "seed: expected int"),
+        ("notes", None, "notes: expected dict"),
+        ("environment", None, "environment: expected dict"),
+        ("environment.n_inputs", 10**10, "n_inputs: expected 1 to 1,000,000"),
+        ("environment.n_actions", 3, "does not fit its own configuration"),
+        ("counters", [], "counters: expected dict"),
+        ("counters.updates", "x", "updates: expected int, got 'x'"),
+        ("counters.decisions", -1, "decisions: expected int"),
+        ("counters.best_error", float("nan"), "best_error: expected float"),
+        ("counters.updates_due", float("inf"), "updates_due: expected a finite number"),
+        ("counters.generator", {"bit_generator": "PCG64"}, "lack 'state'"),
+    ],
+)
+def test_nonsense_in_a_header_is_refused(half, where, value, message):
+    tensors, metadata = contents(half)
+    header = json.loads(metadata["header"])
+    *parents, last = where.split(".")
+    functools.reduce(dict.__getitem__, parents, header)[last] = value
+    rewrite(half, tensors, metadata, header=json.dumps(header))
+    with pytest.raises(CheckpointError, match=f"half.safetensors: .*({message})"):
         load(half)
-    header = json.loads(old["header"])
-    rewritten(half, header=json.dumps({**header, "config": {**header["config"], "warp": 9}}))
-    with pytest.raises(CheckpointError, match="unknown setting 'warp'"):
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"version": "3"}, "version 3, this program reads 1 and 2"),
+        ({"version": "9" * 5_000}, "version 99999"),
+        ({"header": "{"}, "no JSON"),
+        ({"header": "[" * 100_000 + "]" * 100_000}, "no JSON"),
+        ({"header": "[]"}, "header: expected an object"),
+        ({"header": '{"seed": 0, "seed": 1}'}, "a name stands twice"),
+        ({"format": "other"}, "format 'other', expected dqn-checkpoint"),
+    ],
+)
+def test_other_versions_and_broken_headers_are_refused(half, changes, message):
+    rewrite(half, *contents(half), **changes)
+    with pytest.raises(CheckpointError, match=f"half.safetensors: .*{message}"):
         load(half)
-    rewritten(half, header=json.dumps({**header, "config": {**header["config"], "hidden": [7]}}))
-    with pytest.raises(CheckpointError, match="does not fit its own configuration"):
-        load(half)
-    rewritten(half, header=json.dumps({k: v for k, v in header.items() if k != "environment"}))
-    with pytest.raises(CheckpointError, match="environment"):
-        load(half)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf"), 1e30])
+def test_weights_that_would_not_play_are_refused(finished, tmp_path, value):
+    for write, read in ((save, load), (save, load_policy), (export, load_policy)):
+        agent = copy.deepcopy(finished)
+        with torch.no_grad():
+            for network in (agent.online, agent.average):
+                next(network.parameters())[0, 0] = value
+        with pytest.raises(CheckpointError, match=r"agent.safetensors: .*(finite|at most 1e\+09)"):
+            read(write(tmp_path / "agent.safetensors", agent))
+
+
+@pytest.mark.parametrize("name", ["best.input_scale", "best.extra"])
+def test_a_policy_holds_its_network_and_nothing_else(finished, tmp_path, name):
+    path = export(tmp_path / "policy.safetensors", finished)
+    tensors, metadata = contents(path)
+    rewrite(path, {**tensors, name: torch.zeros(18)}, metadata)
+    with pytest.raises(CheckpointError, match=name):
+        load_policy(path)
 
 
 def test_other_environments_are_refused(half):

@@ -110,6 +110,7 @@ def test_double_learning_chooses_online_and_values_by_target():
 
     for double, value in ((True, 0.0), (False, 9.0)):
         agent = Opposed(2, 2, small_config(n_environments=1, replay_capacity=4, double=double), 0)
+        agent.memory.append_end(np.zeros((1, 2)), np.ones((1, 2), bool))
         assert agent.state_values(np.array([0])).tolist() == [value]
 
 

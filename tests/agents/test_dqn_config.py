@@ -31,7 +31,15 @@ def test_json_round_trip_and_overrides():
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({"lerning_rate": 1.0}, ValueError, "unknown setting 'lerning_rate'.*known: .*learning_rate"),
+        ({"lerning_rate": 1.0}, ValueError, "unknown setting 'lerning_rate'.*did you mean learning_rate.*known: "),
+        ([], TypeError, "DQNConfig must be made from names and values"),
+        ({3: 1}, ValueError, "unknown setting 3"),
+        ({"batch_size": 10**5_000}, ValueError, "batch_size must be at most 1,000,000,000,000"),
+        ({"learning_rate": 10**400}, ValueError, "learning_rate must be at most"),
+        ({"learning_rate": float("inf")}, ValueError, "learning_rate must be above 0 and finite"),
+        ({"replay_ratio": float("inf")}, ValueError, "replay_ratio must be at least 0"),
+        ({"threads": 10**9}, ValueError, "threads must be at most 1,024"),
+        ({"set_encoder": []}, ValueError, "set_encoder must be sizes of at least 1, one or more"),
         ({"batch_size": 2.5}, TypeError, "batch_size must be int, got 2.5"),
         ({"batch_size": True}, TypeError, "batch_size must be int"),
         ({"double": 1}, TypeError, "double must be bool"),
@@ -54,6 +62,14 @@ def test_json_round_trip_and_overrides():
 def test_nonsense_is_refused(settings, error, message):
     with pytest.raises(error, match=message):
         DQNConfig.from_dict(settings)
+
+
+def test_a_wrong_type_is_of_both_kinds():
+    """Python's kind, and the kind that commands answer with its message."""
+    with pytest.raises(TypeError) as caught:
+        DQNConfig(batch_size="many")
+    assert isinstance(caught.value, ValueError)
+    assert DQNConfig(max_gradient_norm=float("inf")).max_gradient_norm == float("inf")
 
 
 def test_unknown_names_list_the_known_ones():

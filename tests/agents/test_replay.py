@@ -33,9 +33,13 @@ def values_of(memory):
     return memory.observation[..., 0] * 100.0  # V is a hundred times the observation
 
 
+def written(memory):
+    return values_of(memory)[: memory.filled].reshape(-1).astype(np.float32)
+
+
 def test_lambda_returns_by_hand():
     memory = filled()
-    got = memory.lambda_returns(values_of(memory).astype(np.float32), GAMMA, LAMBDA)
+    got = memory.lambda_returns(written(memory), GAMMA, LAMBDA).reshape(-1, 2)
     g2 = 3.0
     g1 = 2 + GAMMA * ((1 - LAMBDA) * 300 + LAMBDA * g2)
     g0 = 1 + GAMMA * ((1 - LAMBDA) * 200 + LAMBDA * g1)
@@ -64,18 +68,18 @@ def test_lambda_one_is_monte_carlo_and_lambda_zero_is_one_step():
     decisions = memory.decisions()
     rewards, factors, successors = memory.n_step(decisions, 1, GAMMA)
     one_step = rewards + factors * values.reshape(-1)[successors]
-    np.testing.assert_allclose(memory.lambda_returns(values, GAMMA, 0.0).reshape(-1)[decisions], one_step, rtol=1e-6)
+    np.testing.assert_allclose(memory.lambda_returns(written(memory), GAMMA, 0.0)[decisions], one_step, rtol=1e-6)
     rewards, factors, successors = memory.n_step(decisions, 10, GAMMA)
     full = rewards + factors * values.reshape(-1)[successors]
-    np.testing.assert_allclose(memory.lambda_returns(values, GAMMA, 1.0).reshape(-1)[decisions], full, rtol=1e-6)
+    np.testing.assert_allclose(memory.lambda_returns(written(memory), GAMMA, 1.0)[decisions], full, rtol=1e-6)
 
 
 def test_a_full_ring_keeps_the_newest_and_gives_the_same_returns():
     """A ring of 5 rows holds the last 5 of 6 rows, rotated; what is left has the same returns."""
     large, small = filled(), filled(capacity=10)
     assert small.n_rows == 5 and small.chronological().tolist() == [1, 2, 3, 4, 0]
-    want = large.lambda_returns(values_of(large).astype(np.float32), GAMMA, LAMBDA)[1:6]
-    got = small.lambda_returns(values_of(small).astype(np.float32), GAMMA, LAMBDA)[small.chronological()]
+    want = large.lambda_returns(written(large), GAMMA, LAMBDA).reshape(-1, 2)[1:6]
+    got = small.lambda_returns(written(small), GAMMA, LAMBDA).reshape(-1, 2)[small.chronological()]
     np.testing.assert_array_equal(got, want)
 
 
@@ -98,6 +102,10 @@ def test_state_restores_identically(capacity):
         again.restore({**memory.state(), "reward": np.zeros((3, 3), np.float32)})
     with pytest.raises(ValueError, match="mask missing"):
         again.restore({name: array for name, array in memory.state().items() if name != "mask"})
+    with pytest.raises(ValueError, match="'action': expected actions from 0 to 1"):
+        again.restore({**memory.state(), "action": memory.state()["action"] + 1})
+    with pytest.raises(ValueError, match="position"):
+        again.restore({**memory.state(), "position": np.array([99])})
 
 
 def prioritised(capacity=20, exponent=0.5):
@@ -121,10 +129,10 @@ def test_prioritised_replay_samples_in_proportion(capacity):
     np.testing.assert_allclose(shares, odds, atol=4 * np.sqrt(0.25 / 40_000))
     weights = (len(decisions) * odds) ** -0.7
     np.testing.assert_allclose(memory.weights(decisions, 0.7), weights / weights.max(), rtol=1e-5)
-    told = dict(zip(decisions.tolist(), errors.tolist(), strict=True))
-    weighted = np.average([told[place] for place in drawn.tolist()], weights=memory.weights(drawn, 1.0))
+    error_of = dict(zip(decisions.tolist(), errors.tolist(), strict=True))
+    weighted = np.average([error_of[place] for place in drawn.tolist()], weights=memory.weights(drawn, 1.0))
     assert weighted == pytest.approx(errors.mean(), rel=0.03), "the weights undo the odds"
-    assert np.mean([told[place] for place in drawn.tolist()]) > 1.1 * errors.mean()
+    assert np.mean([error_of[place] for place in drawn.tolist()]) > 1.1 * errors.mean()
     with pytest.raises(ValueError, match="holds no decision"):
         PrioritisedReplay(20, 2, 1, 2, 0.5).sample(3, np.random.default_rng(0))
 
@@ -147,11 +155,18 @@ def test_prioritised_replay_restores_identically():
     assert draws[0] == draws[1]
     with pytest.raises(ValueError, match="priority missing"):
         again.restore(filled().state())
+    with pytest.raises(ValueError, match="'priority': expected numbers above 0 for decisions"):
+        again.restore({**memory.state(), "priority": np.zeros_like(memory.priority[: memory.filled])})
 
 
 def test_too_small_a_memory_is_refused():
     with pytest.raises(ValueError, match="too small for 64 environments"):
         Replay(100, 64, 3, 2)
+
+
+def test_a_memory_that_no_machine_holds_is_refused():
+    with pytest.raises(ValueError, match="replay_capacity 1000000000000000 does not fit into memory"):
+        Replay(10**15, 2, 32, 2)
 
 
 def played(make, mode, n=5, max_decisions=None, seed=0):

@@ -30,8 +30,8 @@ from baselines.learners.recipes import recipe
 from baselines.learners.resumption import CHECKPOINT
 from baselines.learners.run import train
 from baselines.learners.training import TaskTraining
+from baselines.studies.provenance import commit
 from scripts.command import check_arguments, enter, json_object, positive_seconds
-from scripts.fit_network import commit
 
 
 def configure(args: argparse.Namespace) -> DQNConfig:
@@ -107,12 +107,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, help="default runs/dqn/ID-seedSEED")
     parser.add_argument("--resume", action="store_true", help="continue from the folder's checkpoint")
     parser.add_argument("--overrides", type=json_object, default={}, help="""settings as JSON: '{"hidden": [32]}'""")
-    parser.add_argument(
-        "--env-kwargs", type=json_object, default={}, help="""arguments to the id as JSON: '{"horizon": 30}'"""
-    )
-    parser.add_argument(
-        "--no-reference", action="store_true", help="do not subtract staggered sensing's rewards on the same levels"
-    )
+    parser.add_argument("--env-kwargs", type=json_object, default={}, help="""as JSON: '{"horizon": 30}'""")
+    parser.add_argument("--no-reference", action="store_true", help="do not subtract staggered sensing's rewards")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     args = parser.parse_args(arguments)
     args.given = list(sys.argv[1:] if arguments is None else arguments)

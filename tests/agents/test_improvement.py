@@ -366,5 +366,5 @@ def test_a_checkpoint_that_lacks_its_pairs_is_refused(tmp_path, monkeypatch):
     tensors, counters = agent.state()
     monkeypatch.setattr(agent, "state", lambda: ({k: v for k, v in tensors.items() if "pairs.0" not in k}, counters))
     path = save(tmp_path / "agent.safetensors", agent)
-    with pytest.raises(CheckpointError, match="agent.safetensors: its header or its tensors lack 'pairs.0"):
+    with pytest.raises(CheckpointError, match=r"agent\.safetensors: its header or its tensors lack 'pairs.0"):
         load(path, agent_class=PairedDQN)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from aq_gym import calibration, datasets
-from aq_gym.calibration import fit_files as fit
+from aq_gym.calibration import fit_files
 from aq_gym.network import INSTANCES, SensorNetwork, bundled_names
 from aq_gym.tables import LARGEST_READING
 from baselines.studies.provenance import commit
@@ -96,7 +96,7 @@ def main(args: argparse.Namespace) -> None:
             datasets.verify(raw / name, known_hash)
         rest = raw / datasets.CALIBRATION, INSTANCES / "pku2018-locations.csv"
         jobs = {name: ([raw / file for file in files], *rest) for name, files in datasets.PERIODS.items()}
-    networks = {name: fit(name, *job, options) for name, job in jobs.items()}  # all, before anything is written
+    networks = {name: fit_files(name, *job, options) for name, job in jobs.items()}  # all, before anything is written
     made_by, lines, same = commit(), [], True  # before the first file changes the tree
     for name, network in networks.items():
         path = output / f"{name}.npz"

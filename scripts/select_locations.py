@@ -24,10 +24,11 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
+from aq_gym.calibration import fit_files
 from aq_gym.network import SensorNetwork, bundled_names
 from baselines.studies.placement import CHECKPOINT, METHODS, Options, place
+from baselines.studies.provenance import commit
 from scripts.command import enter
-from scripts.fit_network import commit, fit
 
 __all__ = ["CHECKPOINT", "METHODS", "main", "parse"]
 ENDLESS = 10**9
@@ -46,7 +47,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     """
     console, name, save_as = Console(), args.network, None
     if args.readings:
-        network = fit("readings", args.readings, None, args.locations, {})
+        network = fit_files("readings", args.readings, None, args.locations, {})
         save_as = (args.folder / "network.npz").resolve()
         name = str(save_as)
     else:

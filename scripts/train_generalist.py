@@ -21,8 +21,8 @@ from pathlib import Path
 
 from agents import GreedyPolicy
 from baselines.learners.generalist import GeneralistTraining, recipe
+from baselines.studies.provenance import commit
 from scripts.command import enter, json_object, positive_seconds
-from scripts.fit_network import commit
 from scripts.train_dqn import check_unused, follow, report
 
 

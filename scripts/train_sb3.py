@@ -21,8 +21,8 @@ from pathlib import Path
 
 from baselines.learners.sb3_policy import ALGORITHMS
 from baselines.learners.sb3_training import train
+from baselines.studies.provenance import commit
 from scripts.command import check_arguments, enter, json_object, positive_seconds
-from scripts.fit_network import commit
 
 
 def main(args: argparse.Namespace) -> None:

@@ -19,8 +19,8 @@ from baselines.heuristics.greedy import TUNED, tune
 from baselines.heuristics.problems import entry_problem, read_tuned
 from baselines.playing import FIRST_TUNING_SEED
 from baselines.studies.files import write_json
+from baselines.studies.provenance import commit
 from scripts.command import enter
-from scripts.fit_network import commit
 
 NAMES = tuple(entry.name for entry in ENTRIES if entry.view != "joint")
 DECISIONS = 300_000  # a candidate: as many episodes as that allows, within the bounds below

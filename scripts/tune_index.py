@@ -19,8 +19,8 @@ from baselines.heuristics.index_tuning import TUNED, Budget, shifted, tune
 from baselines.heuristics.problems import entry_problem, read_tuned
 from baselines.playing import FIRST_TUNING_SEED
 from baselines.studies.files import write_json
+from baselines.studies.provenance import commit
 from scripts.command import enter
-from scripts.fit_network import commit
 
 NAMES = tuple(entry.name for entry in ENTRIES if entry.view != "joint")  # each after the one that it starts from
 BUDGETS = {

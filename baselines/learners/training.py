@@ -124,7 +124,7 @@ class TaskTraining:
                 guide and validation, but not compiling. Nothing begins that would end too late, by how long the last
                 such thing took; at least one round is played.
         """
-        log = TensorBoardLogger(self.folder) if self.folder else None
+        log = TensorBoardLogger(self.folder, resumed_at=self._axis if self._resumes else None) if self.folder else None
         self.prepare(seconds)
         agent, config = self.agent, self.agent.config
         improver = Improver(agent, self.task.collector(self._guide))

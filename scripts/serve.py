@@ -11,7 +11,6 @@ read from AQ_GYM_OPERATOR_TOKEN; --simulate makes one up where there is none. Ct
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import signal
 import sys
@@ -22,11 +21,14 @@ from pathlib import Path
 from waitress import create_server
 
 from aq_gym.problem import Problem
+from aq_gym.service import logs
 from aq_gym.service.app import build_services, create_app
 from aq_gym.service.fleet import Fleet, SyntheticAir
+from aq_gym.service.leader import Leadership
 from aq_gym.service.loop import ControlLoop
 from aq_gym.service.security import new_token
 from aq_gym.service.settings import Settings
+from aq_gym.service.webhooks import Webhooks
 from baselines.evaluation import WORDS, build_policy
 from scripts.door import enter
 
@@ -34,22 +36,32 @@ SIMULATED_SLOT = 2.0  # seconds
 
 
 def main(args: argparse.Namespace) -> None:
-    logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+    logs.configure()
     problem = Problem.create(args.network, args.devices, args.horizon, args.energy_budget, args.max_sleep)
     slot_seconds = args.slot_seconds or (SIMULATED_SLOT if args.simulate else 600.0)
     token = os.environ.get("AQ_GYM_OPERATOR_TOKEN", "") or (new_token() if args.simulate else "")
     args.folder.mkdir(parents=True, exist_ok=True)
     database = args.database or f"sqlite:///{args.folder.resolve() / 'service.sqlite3'}"
-    settings = Settings(problem, database, slot_seconds=slot_seconds, operator_token=token)
+    settings = Settings(
+        problem,
+        database,
+        slot_seconds=slot_seconds,
+        operator_token=token,
+        webhooks=tuple(args.webhook),
+        webhook_hosts=tuple(args.webhook_host),
+    )
     policy = build_policy(args.policy, problem)[0]
     services = build_services(settings, policy, time.time())
     server = create_server(create_app(services), host=args.host, port=args.port, threads=args.threads)
-    loop = ControlLoop(services)
+    leadership = Leadership(services.store.engine)
+    loop = ControlLoop(services, leadership)
+    hooks = [Webhooks(services.store, hook, leadership) for hook in settings.webhooks]
     url = f"http://{args.host}:{server.effective_port}"
     fleet = Fleet(url, token, SyntheticAir(problem.network, args.seed), problem.network, slot_seconds, args.seed)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     loop.start()
+    for hook in hooks:
+        hook.start()
     if args.simulate:
         fleet.start()
     print(f"serving {url}", flush=True)
@@ -58,6 +70,8 @@ def main(args: argparse.Namespace) -> None:
     finally:
         if args.simulate:
             fleet.stop()
+        for hook in hooks:
+            hook.stop()
         loop.stop()
         server.close()
 
@@ -79,6 +93,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000, help="0: any free one")
     parser.add_argument("--threads", type=int, default=8)
+    parser.add_argument("--webhook", action="append", default=[], help="a URL that alerts are sent to")
+    parser.add_argument("--webhook-host", action="append", default=[], help="a host that webhooks may name")
     parser.add_argument("--seed", type=int, default=0, help="of the made-up air")
     return parser.parse_args(arguments)
 

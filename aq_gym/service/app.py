@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from typing import Any
 
 from flask import Response, jsonify, request
 from flask_openapi3 import Info, OpenAPI
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 from werkzeug.exceptions import HTTPException
 
 from aq_gym.policy import Policy
@@ -63,6 +62,7 @@ def create_app(services: Services) -> OpenAPI:
     services.metrics.watch(app)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(OperationalError, _database_error)
+    app.register_error_handler(DataError, _data_error)
 
     @app.get("/healthz", summary="Whether the process answers")
     def healthz() -> Response:
@@ -88,6 +88,10 @@ def _http_error(error: HTTPException) -> tuple[Response, int]:
     return jsonify(error=error.name, reason=error.description), code
 
 
+def _data_error(error: DataError) -> tuple[Response, int]:
+    return jsonify(error="Unprocessable Entity", reason=f"the database cannot hold that: {error.orig}"), 422
+
+
 def _database_error(error: OperationalError) -> tuple[Response, int]:
-    log.error(json.dumps({"event": "database", "path": request.path, "reason": str(error.orig)}))
+    log.error("database", extra={"about": {"path": request.path, "reason": str(error.orig)}})
     return jsonify(error="Service Unavailable", reason="the database does not answer; nothing was stored"), 503

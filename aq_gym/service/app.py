@@ -11,7 +11,7 @@ from sqlalchemy.exc import DataError, OperationalError
 from werkzeug.exceptions import HTTPException
 
 from aq_gym.policy import Policy
-from aq_gym.service import api_devices, api_readings, api_views
+from aq_gym.service import api_devices, api_readings, api_sensorthings, api_views
 from aq_gym.service.clock import SlotClock
 from aq_gym.service.control import Controller, register_devices
 from aq_gym.service.database import make_engine
@@ -56,7 +56,7 @@ def create_app(services: Services) -> OpenAPI:
     )
     app.config["MAX_CONTENT_LENGTH"] = services.settings.most_body_bytes
     app.extensions["aq_gym"] = services
-    for part in (api_readings, api_views, api_devices):
+    for part in (api_readings, api_views, api_devices, api_sensorthings):
         app.register_api(part.api)
     app.after_request(_secure)
     services.metrics.watch(app)

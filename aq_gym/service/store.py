@@ -99,7 +99,7 @@ class Store:
         """Readings of one slot by device [µg/m³]."""
         with self.session() as session:
             rows = session.execute(select(Reading.device, Reading.value).where(Reading.slot == slot))
-            return dict(rows.tuples().all())
+            return {device: value for device, value in rows}
 
     def readings(
         self, device: str | None, after: tuple[int, str], until: int, limit: int, since: int = 0
@@ -112,6 +112,13 @@ class Store:
             query = query.where(Reading.device == device)
         with self.session() as session:
             return list(session.scalars(query.order_by(Reading.slot, Reading.device).limit(limit)))
+
+    def readings_at(self, device: str | None, skip: int, limit: int, newest_first: bool) -> list[Reading]:
+        """Readings in the order of slots, some skipped."""
+        query = select(Reading) if device is None else select(Reading).where(Reading.device == device)
+        order = (Reading.slot.desc(), Reading.device.desc()) if newest_first else (Reading.slot, Reading.device)
+        with self.session() as session:
+            return list(session.scalars(query.order_by(*order).offset(skip).limit(limit)))
 
     def count_readings(self) -> int:
         """How many are stored."""

@@ -11,7 +11,6 @@ read from AQ_GYM_OPERATOR_TOKEN; --simulate makes one up where there is none. Ct
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import signal
 import sys
@@ -22,11 +21,14 @@ from pathlib import Path
 from waitress import create_server
 
 from aq_gym.problem import Problem
+from aq_gym.service import logs
 from aq_gym.service.app import build_services, create_app
 from aq_gym.service.fleet import Fleet, SyntheticAir
+from aq_gym.service.leader import Leadership
 from aq_gym.service.loop import ControlLoop
 from aq_gym.service.security import new_token
 from aq_gym.service.settings import Settings
+from aq_gym.service.webhooks import Webhooks
 from baselines.evaluation import WORDS, build_policy
 from scripts.command import enter
 
@@ -36,8 +38,7 @@ REQUEST_THREADS = 8  # that pages which are sent events leave free
 
 
 def main(args: argparse.Namespace) -> None:
-    logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+    logs.configure()
     problem = Problem.create(args.network, args.devices, args.horizon, args.energy_budget, args.max_sleep)
     slot_seconds = args.slot_seconds or (SIMULATED_SLOT if args.simulate else 600.0)
     token = os.environ.get("AQ_GYM_OPERATOR_TOKEN", "") or (new_token() if args.simulate else "")
@@ -50,12 +51,16 @@ def main(args: argparse.Namespace) -> None:
         air_seconds=AIR_SLOT if args.simulate else slot_seconds,
         operator_token=token,
         most_streams=max(0, args.threads - REQUEST_THREADS),
+        webhooks=tuple(args.webhook),
+        webhook_hosts=tuple(args.webhook_host),
     )
     policy = build_policy(args.policy, problem)[0]
     services = build_services(settings, policy, time.time())
     app = create_app(services)
     server = create_server(app, host=args.host, port=args.port, threads=args.threads, connection_limit=1000)
-    loop = ControlLoop(services)
+    leadership = Leadership(services.store.engine)
+    loop = ControlLoop(services, leadership)
+    hooks = [Webhooks(services.store, hook, leadership) for hook in settings.webhooks]
     url = f"http://{args.host}:{server.effective_port}"
     fleet = Fleet(url, token, SyntheticAir(problem.network, args.seed), problem.network, slot_seconds, args.seed)
 
@@ -66,6 +71,8 @@ def main(args: argparse.Namespace) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
     loop.start()
+    for hook in hooks:
+        hook.start()
     if args.simulate:
         fleet.start()
     print(f"serving {url}", flush=True)
@@ -74,6 +81,8 @@ def main(args: argparse.Namespace) -> None:
     finally:
         if args.simulate:
             fleet.stop()
+        for hook in hooks:
+            hook.stop()
         loop.stop()
         server.close()
 
@@ -95,6 +104,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000, help="0: any free one")
     parser.add_argument("--threads", type=int, default=72, help="8 answer, the rest send events to pages")
+    parser.add_argument("--webhook", action="append", default=[], help="a URL that alerts are sent to")
+    parser.add_argument("--webhook-host", action="append", default=[], help="a host that webhooks may name")
     parser.add_argument("--seed", type=int, default=0, help="of the made-up air")
     return parser.parse_args(arguments)
 

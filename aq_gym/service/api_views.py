@@ -20,7 +20,7 @@ except ModuleNotFoundError:  # the rest of the service runs without it
     pyarrow = parquet = None
 
 api = APIBlueprint("views", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="views")])
-LARGEST_SLOT = 2**53
+LARGEST_SLOT = 2**31 - 1  # of PostgreSQL's integer
 
 
 class HistoryQuery(BaseModel):
@@ -123,7 +123,7 @@ def _page(query: HistoryQuery) -> tuple[list[dict[str, Any]], str | None]:
         slot, _, device = query.cursor.partition(":")
         if not (slot.isascii() and slot.isdigit() and len(slot) < 17):
             abort(422, f"cursor: expected what `next` said, got {query.cursor!r}")
-        after = int(slot), device
+        after = min(int(slot), LARGEST_SLOT), device
     found = here.store.readings(query.device, after, query.until, query.limit, query.since)
     rows = [{"device": x.device, "slot": x.slot, "time": here.clock.iso(x.slot), "value": x.value} for x in found]
     following = f"{found[-1].slot}:{found[-1].device}" if len(found) == query.limit else None

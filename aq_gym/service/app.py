@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from typing import Any
 
 from flask import Response, jsonify, request
 from flask_openapi3 import Info, OpenAPI
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 from werkzeug.exceptions import HTTPException
 
 from aq_gym.policy import Policy
-from aq_gym.service import api_devices, api_readings, api_views, events, health, outlook, page, report
+from aq_gym.service import (
+    api_devices,
+    api_readings,
+    api_sensorthings,
+    api_views,
+    events,
+    health,
+    outlook,
+    page,
+    report,
+)
 from aq_gym.service.clock import SlotClock
 from aq_gym.service.control import Controller, register_devices
 from aq_gym.service.database import make_engine
@@ -28,6 +37,7 @@ SECURITY = {
     "Referrer-Policy": "no-referrer",
     "X-Frame-Options": "DENY",
 }
+PARTS = (api_readings, api_views, api_devices, api_sensorthings, events, outlook, health, report, page)
 SCHEMES: dict[str, Any] = {"token": {"type": "http", "scheme": "bearer"}}
 log = logging.getLogger("aq_gym.service")
 
@@ -58,12 +68,13 @@ def create_app(services: Services) -> OpenAPI:
     app.config["MAX_CONTENT_LENGTH"] = services.settings.most_body_bytes
     app.extensions["aq_gym"] = services
     app.extensions["aq_gym_live"] = events.Live(services.store, services.settings.most_streams)
-    for part in (api_readings, api_views, api_devices, events, outlook, health, report, page):
+    for part in PARTS:
         app.register_api(part.api)
     app.after_request(_secure)
     services.metrics.watch(app)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(OperationalError, _database_error)
+    app.register_error_handler(DataError, _data_error)
 
     @app.get("/healthz", summary="Whether the process answers")
     def healthz() -> Response:
@@ -89,6 +100,10 @@ def _http_error(error: HTTPException) -> tuple[Response, int]:
     return jsonify(error=error.name, reason=error.description), code
 
 
+def _data_error(error: DataError) -> tuple[Response, int]:
+    return jsonify(error="Unprocessable Entity", reason=f"the database cannot hold that: {error.orig}"), 422
+
+
 def _database_error(error: OperationalError) -> tuple[Response, int]:
-    log.error(json.dumps({"event": "database", "path": request.path, "reason": str(error.orig)}))
+    log.error("database", extra={"about": {"path": request.path, "reason": str(error.orig)}})
     return jsonify(error="Service Unavailable", reason="the database does not answer; nothing was stored"), 503

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 
 from sqlalchemy.exc import OperationalError
 
+from aq_gym.service.leader import Leadership
 from aq_gym.service.services import Services
 
 log = logging.getLogger("aq_gym.service")
@@ -17,8 +17,9 @@ RETRY_SECONDS = 1.0
 class ControlLoop(threading.Thread):
     """Plans until it is told to stop; a database that does not answer is asked again."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, leadership: Leadership | None = None) -> None:
         super().__init__(name="control", daemon=True)
+        self._leadership = leadership or Leadership(services.store.engine)
         self._services, self._stop_asked = services, threading.Event()
 
     def run(self) -> None:
@@ -27,15 +28,18 @@ class ControlLoop(threading.Thread):
         while not self._stop_asked.is_set():
             slot = clock.slot()
             try:
+                if not self._leadership.held():
+                    self._stop_asked.wait(RETRY_SECONDS)
+                    continue
                 with self._services.metrics.planning.time():
                     plans = self._services.controller.plan_until(slot)
                 for plan in plans:
                     due = [x["device"] for x in plan.decisions if x["sense"]]
                     about = {"slot": plan.slot, "level": round(plan.level, 2), "error": round(plan.promised_error, 3)}
-                    log.info(json.dumps({"event": "plan", **about, "due": due}))
+                    log.info("plan", extra={"about": {**about, "due": due}})
             except OperationalError as error:
                 self._services.metrics.errors.inc()
-                log.error(json.dumps({"event": "database", "reason": str(error.orig)}))
+                log.error("database", extra={"about": {"reason": str(error.orig)}})
                 self._stop_asked.wait(RETRY_SECONDS)
                 continue
             self._stop_asked.wait(max(0.0, clock.begin(slot + 1) - clock.now()))
@@ -44,3 +48,4 @@ class ControlLoop(threading.Thread):
         """Ask the thread to end and wait for it."""
         self._stop_asked.set()
         self.join()
+        self._leadership.release()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from aq_gym.service.store import Store
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
+log = logging.getLogger("aq_gym.service")
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 
@@ -50,6 +52,8 @@ class Metrics:
         route = request.url_rule.rule if request.url_rule else "unknown"  # never the path: it would be unbounded
         seconds = time.perf_counter() - g.get("began", time.perf_counter())
         self.requests.labels(request.method, route, response.status_code).observe(seconds)
+        about = {"method": request.method, "route": route, "status": response.status_code, "seconds": round(seconds, 5)}
+        log.info("request", extra={"about": about})
         return response
 
     def _answer(self) -> Response:

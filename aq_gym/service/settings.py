@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from aq_gym.problem import Problem
 
@@ -25,6 +26,7 @@ class Settings:
     most_batch: int = 1000  # readings in one request
     rate_per_second: float = 200.0  # requests that write, for each token; a burst of as many is allowed
     operator_token: str = field(default="", repr=False)  # empty: nobody can manage devices
+    webhooks: tuple[str, ...] = field(default=(), repr=False)  # URLs that alerts are sent to
     webhook_hosts: tuple[str, ...] = ()  # the only hosts that alerts are sent to
     alert_level: float = 75.0  # µg/m³
 
@@ -35,6 +37,10 @@ class Settings:
         for name in ("most_body_bytes", "most_batch"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected a positive number, got {getattr(self, name)!r}")
+        for url in map(urlsplit, self.webhooks):
+            if url.scheme not in ("http", "https") or url.hostname not in self.webhook_hosts:
+                listed = ", ".join(self.webhook_hosts) or "none is listed"
+                raise ValueError(f"webhooks: expected http(s) to a listed host ({listed}), got {url.hostname!r}")
 
     @property
     def slots_per_hour(self) -> int:

@@ -11,7 +11,8 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, sessionmaker
 
-from aq_gym.service.database import Alert, Base, Device, Fact, Latest, Plan, Reading
+from aq_gym.service.database import Alert, Device, Fact, Latest, Plan, Reading
+from aq_gym.service.migrations import upgrade
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,8 @@ class Store:
         self.session = sessionmaker(engine, expire_on_commit=False)
 
     def create_tables(self) -> None:
-        """Make what is missing; migrations change what is there."""
-        Base.metadata.create_all(self.engine)
+        """Make what is missing, and bring older tables to the present version."""
+        upgrade(self.engine)
 
     def add_readings(self, reports: Sequence[Report]) -> Received:
         """Store readings in one transaction; a device and slot that are known already stay as they are."""
@@ -145,6 +146,13 @@ class Store:
             rows = session.execute(query.order_by(Plan.slot.desc()).limit(limit)).all()
         return [(slot, level, error) for slot, level, error in reversed(rows)]
 
+    def readings_at(self, device: str | None, skip: int, limit: int, newest_first: bool) -> list[Reading]:
+        """Readings in the order of slots, some skipped."""
+        query = select(Reading) if device is None else select(Reading).where(Reading.device == device)
+        order = (Reading.slot.desc(), Reading.device.desc()) if newest_first else (Reading.slot, Reading.device)
+        with self.session() as session:
+            return list(session.scalars(query.order_by(*order).offset(skip).limit(limit)))
+
     def count_readings(self) -> int:
         """How many are stored."""
         with self.session() as session:
@@ -197,6 +205,16 @@ class Store:
         with self.session() as session:
             query = select(Alert).where(Alert.slot >= since).order_by(Alert.slot.desc(), Alert.id.desc())
             return list(session.scalars(query.limit(limit)))
+
+    def alerts_after(self, last: int, limit: int = 100) -> list[Alert]:
+        """Alerts whose id is larger, oldest first."""
+        with self.session() as session:
+            return list(session.scalars(select(Alert).where(Alert.id > last).order_by(Alert.id).limit(limit)))
+
+    def put_fact(self, name: str, value: str) -> None:
+        """Add a fact or change it."""
+        with self.session.begin() as session:
+            session.merge(Fact(name=name, value=value))
 
     def fact(self, name: str, otherwise: str) -> str:
         """A fact that stays as it was first stored."""

@@ -96,8 +96,8 @@ def sense(e, d):
     d.record = e.level
 
 
-@outer
-def reset(p, relation, prior, episode, device, path, maps, rows):
+@inner
+def reset(p, episode, device, path, rows):
     """Start episodes on their level paths: every device has sensed in slot 0, outside its budget."""
     for k in rows:
         e = episode[k]
@@ -105,11 +105,9 @@ def reset(p, relation, prior, episode, device, path, maps, rows):
         for m in range(device.shape[1]):
             d = device[k, m]
             d.energy, d.delay, d.record = p.energy_budget, 1, path[k, 0]
-    begin_slot(p, relation, prior, episode, device, path, maps, rows)
-    inference.prepare(p, relation, prior, episode, device, maps, rows)
 
 
-@outer
+@inner
 def begin_slot(p, relation, prior, episode, device, path, maps, rows):
     """The server learns the slot's level and infers the map anew."""
     for k in rows:

@@ -31,6 +31,7 @@ class Episodes:
             raise ValueError("observation: the joint view has no deciding device, so only 'full' is possible there")
         self.problem, self.joint = problem, joint
         self.layout = ObservationLayout.of(problem, observation)
+        self.observation_shape = n_episodes, self.layout.size
         self.parameters, self.state = parameters_of(problem), state_of(problem, n_episodes)
         self.arguments = *self.parameters, *self.state  # what the functions of `kernels.batch` take first
         self._all = np.arange(n_episodes)
@@ -38,8 +39,7 @@ class Episodes:
         self._chain = cumulative(np.vstack([problem.network.transition, problem.network.start]))
         self.shape = (n_episodes, problem.n_devices) if joint else (n_episodes,)  # of actions and of what was forced
         self.mask_shape = (n_episodes, problem.n_devices if joint else 2)
-        kind = "joint" if joint else observation
-        self.step, self._observe = getattr(batch, f"step_{kind}"), getattr(batch, f"observe_{kind}_of")
+        self._view = getattr(batch, "joint" if joint else observation)
 
     @cached_property
     def _digest(self) -> str:
@@ -58,11 +58,12 @@ class Episodes:
         draw_paths(uniforms, len(self._levels), self._chain, path)
         return path
 
-    def begin(self, rows: NDArray[np.int64], path: NDArray[np.int64], observation: NDArray[np.float32]) -> None:
-        """Start the episodes in ``rows`` on level indices ``path`` (len(rows), T + 1); writes their observations."""
+    def begin(
+        self, rows: NDArray[np.int64], path: NDArray[np.int64], observation: NDArray[np.float32]
+    ) -> NDArray[np.int8]:
+        """Start some episodes on level indices (len(rows), T + 1); writes their observations, returns all masks."""
         self.path[rows] = self._levels[path]
-        batch.reset(*self.arguments, rows)
-        self._observe(*self.arguments, rows, observation)
+        return self._run(batch.BEGIN, rows, observation)
 
     def place(
         self,
@@ -89,7 +90,7 @@ class Episodes:
         self.slot[...], self.turn[...] = slot, 0 if self.joint else turn
         self.energy[...], self.delay[...], self.record[...] = energy, delay, record
         self.path[self._all, self.slot] = level
-        batch.infer(*self.arguments, self._all)
+        self._run(batch.INFER, self._all, self.blank())
         return self.observe()
 
     def redraw_future(self, row: int, generator: np.random.Generator) -> None:
@@ -104,13 +105,25 @@ class Episodes:
 
     def blank(self) -> NDArray[np.float32]:
         """(K, size) a fresh array for observations."""
-        return np.empty((len(self), self.layout.size), np.float32)
+        return np.empty(self.observation_shape, np.float32)
 
     def observe(self) -> NDArray[np.float32]:
         """(K, size) the observation of every episode, in a fresh array."""
         observation = self.blank()
-        self._observe(*self.arguments, self._all, observation)
+        self._run(batch.LOOK, self._all, observation)
         return observation
+
+    def _run(self, task: int, rows: NDArray[np.int64], observation: NDArray[np.float32]) -> NDArray[np.int8]:
+        """A task of `kernels.batch` other than a step; the masks of all episodes."""
+        mask = self.action_mask() if len(rows) < len(self) else np.empty(self.mask_shape, np.int8)
+        outcome = np.zeros(len(self)), np.zeros(len(self), np.int8), np.zeros(self.shape, np.bool_)
+        self._view(*self.arguments, task, rows, np.zeros(self.shape, np.int64), *outcome, mask, observation)
+        return mask
+
+    def step(self, *arrays: ArrayLike) -> int:
+        """`decide` with actions, rewards, ended, forced, mask, observation; the largest of ended, -1: refused."""
+        most: int = self._view(*self.arguments, batch.STEP, self._all, *arrays)
+        return most
 
     def decide(
         self,
@@ -137,7 +150,7 @@ class Episodes:
         ended = np.empty(len(self), np.int8) if ended is None else ended
         forced = np.empty(self.shape, np.bool_) if forced is None else forced
         mask = np.empty(self.mask_shape, np.int8) if mask is None else mask
-        if self.step(*self.arguments, actions, rewards, ended, forced, mask, observation) < 0:
+        if self.step(actions, rewards, ended, forced, mask, observation) < 0:
             raise ValueError(f"actions: expected 0 (off) or 1 (on) for every running episode, got {actions}")
 
     def play(self, layers: Layers, scores: NDArray[np.float32] | None = None) -> NDArray[np.float64]:
@@ -252,9 +265,7 @@ class Episodes:
 
     def action_mask(self) -> NDArray[np.int8]:
         """(K, 2) allowed actions of the deciding device; joint view: (K, M) with 0 off, 1 on, 2 free."""
-        mask = np.empty(self.mask_shape, np.int8)
-        batch.masks_of(*self.arguments, self._all, self.joint, mask)
-        return mask
+        return self._run(batch.MASK, self._all, np.empty((0, 0), np.float32))
 
     def copy_state(self, generators: Sequence[np.random.Generator]) -> EpisodeState:
         """A copy of everything, the state of each episode's generator included."""

@@ -57,6 +57,7 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
         layout = self._episodes.layout
         self.observation_space = gym.spaces.Box(layout.low, layout.high, dtype=np.float32)
         self._rewards, self._ended = np.zeros(1), np.zeros(1, np.int8)
+        self._forced = np.zeros(self._episodes.shape, np.bool_)
         self._begun = self._over = False
 
     def reset(
@@ -78,9 +79,9 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
         super().reset(seed=seed)
         path = self._draw_path(self.np_random.random((1, self.problem.horizon + 1)))
         observation = self._episodes.blank()
-        self._episodes.begin(self._rows, path if imposed is None else imposed, observation)
+        mask = self._episodes.begin(self._rows, path if imposed is None else imposed, observation)
         self._begun, self._over = True, False
-        return observation[0], self._raw_state(self._episodes.action_mask()[0])
+        return observation[0], self._raw_state(mask[0])
 
     def _draw_path(self, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
         """(R, T + 1) level indices from as many uniform numbers."""
@@ -90,12 +91,11 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
         self, actions: NDArray[np.int64]
     ) -> tuple[NDArray[np.float32], SupportsFloat, bool, bool, dict[str, Any]]:
         """One step with actions that were checked, of a batch of one."""
-        episodes, rewards, ended = self._episodes, self._rewards, self._ended
+        episodes, rewards, forced = self._episodes, self._rewards, self._forced
         observation, mask = episodes.blank(), np.empty(episodes.mask_shape, np.int8)
-        forced = np.empty(episodes.shape, np.bool_)
-        end = episodes.step(*episodes.arguments, actions, rewards, ended, forced, mask, observation)
+        end = episodes.step(actions, rewards, self._ended, forced, mask, observation)
         info = self._raw_state(mask[0])
-        info["forced"] = forced[0] if self._joint else forced.item()
+        info["forced"] = forced[0].copy() if self._joint else forced.item()
         if end:
             info["joint_error"] = float(episodes.slot_error[0])
         if end == 2:
@@ -113,8 +113,8 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
 
     def _raw_state(self, mask: NDArray[np.int8]) -> dict[str, Any]:
         state = self._episodes.state
-        slot, turn, capped, level, *_ = state.episode[0].item()
         device = state.device[0]
+        slot, turn, capped, level, *_ = state.episode.item()
         return {
             "action_mask": mask,
             "slot": slot,

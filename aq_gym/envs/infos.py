@@ -7,34 +7,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aq_gym.dynamics import State
 from aq_gym.episodes import Episodes
 
 
-def raw_state(state: State, mask: NDArray[np.int8], rows: NDArray[np.bool_] | None = None) -> dict[str, Any]:
+def raw_state(episodes: Episodes, mask: NDArray[np.int8], rows: NDArray[np.bool_] | None = None) -> dict[str, Any]:
     """The raw state of all episodes, or of those in ``rows`` (K,) and zero elsewhere."""
-    episode, device = state.episode, state.device
-    known = np.ones((8, len(episode)), np.bool_)
+    episode, device = episodes.state.episode, episodes.state.device
+    known = np.empty((8, len(mask)), np.bool_)
+    known[:] = True if rows is None else rows
+    of_mask, of_slot, of_turn, of_energy, of_delay, of_record, of_level, of_capped = known
     infos: dict[str, Any] = {
         "action_mask": mask,
-        "_action_mask": known[0],
+        "_action_mask": of_mask,
         "slot": episode["slot"].copy(),
-        "_slot": known[1],
+        "_slot": of_slot,
         "turn": episode["turn"].copy(),
-        "_turn": known[2],
+        "_turn": of_turn,
         "energy": device["energy"].copy(),
-        "_energy": known[3],
+        "_energy": of_energy,
         "delay": device["delay"].copy(),
-        "_delay": known[4],
+        "_delay": of_delay,
         "record": device["record"].copy(),
-        "_record": known[5],
+        "_record": of_record,
         "level": episode["level"].copy(),
-        "_level": known[6],
+        "_level": of_level,
         "capped": episode["capped"].copy(),
-        "_capped": known[7],
+        "_capped": of_capped,
     }
     if rows is not None:
-        known[:] = rows
         for name in [name for name in infos if name[0] != "_"]:
             infos[name][~rows] = 0
     return infos

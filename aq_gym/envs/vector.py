@@ -148,7 +148,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         self._begun[rows] = True
         self._over[rows] = False
         self._ready, self._waiting = True, bool(self._over.any())
-        return observation, raw_state(self._episodes.state, self._episodes.action_mask(), mask_of(rows, k))
+        return observation, raw_state(self._episodes, self._episodes.action_mask(), mask_of(rows, k))
 
     def _begin(
         self, rows: NDArray[np.int64], observation: NDArray[np.float32], imposed: NDArray[np.int64] | None
@@ -179,9 +179,13 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
             actions = self.check_step(actions)
         observation, mask = episodes.blank(), np.empty(episodes.mask_shape, np.int8)
         rewards, ended, forced = np.zeros(k), np.zeros(k, np.int8), np.zeros(episodes.shape, np.bool_)
-        most = episodes.step(*episodes.arguments, actions, rewards, ended, forced, mask, observation)
+        most = episodes.step(actions, rewards, ended, forced, mask, observation)
         if most < 0:
             self.check_step(actions)  # says which action is refused
+        if most == 0 and not waiting:  # nothing ended and nothing begins
+            infos = raw_state(episodes, mask)
+            infos["forced"], infos["_forced"] = forced, ended == 0
+            return observation, rewards, np.zeros(k, np.bool_), np.zeros(k, np.bool_), infos
         terminated = ended == 2
         if self.autoreset_mode == AutoresetMode.SAME_STEP and most == 2:
             infos = self._finish_and_begin(over, ended, forced, observation)
@@ -190,11 +194,8 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
             if waiting:
                 self._begin(np.flatnonzero(over), observation, None)
                 mask = episodes.action_mask()
-            infos = raw_state(self._episodes.state, mask)
-            if waiting or most:
-                add_outcome(infos, episodes, ~over, ended, forced)
-            else:
-                infos["forced"], infos["_forced"] = forced, np.ones(k, np.bool_)
+            infos = raw_state(episodes, mask)
+            add_outcome(infos, episodes, ~over, ended, forced)
             self._over, self._waiting = terminated.copy(), most == 2
         return observation, rewards, terminated, np.zeros(k, np.bool_), infos
 
@@ -223,13 +224,13 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
     ) -> dict[str, Any]:
         """Begin anew what is over, and put what was last known of it aside, as Gymnasium does."""
         episodes, terminated = self._episodes, ended == 2
-        final_info = raw_state(episodes.state, episodes.action_mask(), terminated)
+        final_info = raw_state(episodes, episodes.action_mask(), terminated)
         add_outcome(final_info, episodes, terminated, np.where(terminated, ended, 0), forced)
         final_obs: NDArray[Any] = np.full(self.num_envs, None, dtype=object)
         for k in np.flatnonzero(terminated):
             final_obs[k] = observation[k].copy()
         self._begin(np.flatnonzero(terminated | over), observation, None)
-        infos = raw_state(episodes.state, episodes.action_mask())
+        infos = raw_state(episodes, episodes.action_mask())
         add_outcome(infos, episodes, ~(terminated | over), np.where(terminated, 0, ended), forced)
         infos["final_obs"], infos["_final_obs"] = final_obs, terminated.copy()
         infos["final_info"], infos["_final_info"] = final_info, terminated.copy()

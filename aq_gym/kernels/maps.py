@@ -20,7 +20,7 @@ def begin(p, relation, prior, episode, device, maps, rows):
     update(p, relation, prior, episode, device, maps, rows)
 
 
-@inner
+@outer
 def update(p, relation, prior, episode, device, maps, rows):
     """The joint errors as things are, and their means."""
     if prior is not None:
@@ -46,7 +46,7 @@ def follow(prior, episode, device, maps, rows, executed):
         precision.follow(episode, device, maps, rows, executed)
 
 
-@inner
+@outer
 def suppose(p, relation, prior, episode, device, maps, rows, supposed):
     """What the maps fall by if the deciding device senses, and if it sleeps and the later ones sense."""
     if prior is not None:

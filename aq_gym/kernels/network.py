@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aq_gym import dynamics
-from aq_gym.kernels.batch import SIDE_BY_SIDE, running
+from aq_gym.kernels.batch import SIDE_BY_SIDE, STEP, following
 from aq_gym.kernels.compact import N_COMPACT, observe_compact
 from aq_gym.kernels.compiling import compiled, inner
 from aq_gym.kernels.per_device import N_DEVICE, observe_per_device
@@ -94,11 +94,12 @@ def play(
     scores (K, n) receives the advantage of sensing at the first n decisions, NaN where the action was forced.
     """
     p, k, n_episodes = numbers[0], 0, episode.shape[0]
+    everyone = np.arange(n_episodes)
     actions, executed, rewards = np.zeros(n_episodes, np.int64), np.zeros(n_episodes, np.int64), np.empty(n_episodes)
     supposed, free = np.empty((SIDE_BY_SIDE, 2, maps.shape[2])), np.empty(SIDE_BY_SIDE, np.int64)
     while k < n_episodes:
         first = k
-        rows, k = running(p, episode, first, n_episodes)
+        rows, k = following(p, episode, everyone, first, STEP)
         decision = 0
         while rows.shape[0] > 0:
             count = 0
@@ -116,5 +117,5 @@ def play(
                 if decision < scores.shape[1]:
                     scores[i, decision] = advantage
             dynamics.decide(p, relation, prior, episode, device, path, maps, rows, actions, executed, rewards)
-            rows, _ = running(p, episode, first, k)
+            rows, _ = following(p, episode, everyone[:k], first, STEP)
             decision += 1

@@ -10,9 +10,10 @@ from __future__ import annotations
 import numpy as np
 
 from aq_gym import dynamics
+from aq_gym.compiling import compiled
 from aq_gym.kernels import maps as inference
 from aq_gym.kernels.compact import observe_compact
-from aq_gym.kernels.compiling import compiled, inner, outer
+from aq_gym.kernels.compiling import inner, outer
 from aq_gym.kernels.full import observe_full, observe_joint
 from aq_gym.kernels.per_device import observe_per_device
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from aq_gym import dynamics
-from aq_gym.kernels.compiling import compiled, inner
+from aq_gym.compiling import compiled
+from aq_gym.kernels.compiling import inner
 from aq_gym.kernels.network import is_free, look, score
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from aq_gym.kernels.compiling import compiled
+from aq_gym.compiling import compiled
 
 
 def cumulative(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:

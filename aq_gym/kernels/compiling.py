@@ -11,23 +11,15 @@ records only.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from pathlib import Path
+from typing import Any, TypeVar
 
-import numba
+from aq_gym.compiling import compiled, forget_stale_code
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-_OPTIONS: dict[str, Any] = {
-    "nogil": True,  # so that Python threads play side by side
-    "error_model": "numpy",  # a division is not checked for zero, which would keep loops from being vectorised
-}
+_HERE = Path(__file__).parent
 
-
-def compiled(function: _Function, **options: Any) -> _Function:
-    """`numba.njit`, for what Python calls; cached on disk where a directory can be written."""
-    try:
-        return cast(_Function, numba.njit(function, cache=True, **_OPTIONS, **options))
-    except RuntimeError:  # no directory for the cache
-        return cast(_Function, numba.njit(function, **_OPTIONS, **options))
+forget_stale_code([*_HERE.glob("*.py"), _HERE.parent / "dynamics.py", _HERE.parent / "compiling.py"])
 
 
 def inner(function: _Function) -> _Function:

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aq_gym import dynamics
+from aq_gym.compiling import compiled
 from aq_gym.kernels.batch import SIDE_BY_SIDE, STEP, following
 from aq_gym.kernels.compact import N_COMPACT, observe_compact
-from aq_gym.kernels.compiling import compiled, inner
+from aq_gym.kernels.compiling import inner
 from aq_gym.kernels.per_device import N_DEVICE, observe_per_device
 
 

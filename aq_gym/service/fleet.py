@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import threading
 import time
@@ -75,7 +76,7 @@ class Fleet(threading.Thread):
                 if schedule["slot"] > done:
                     self.report(schedule)
                     done = schedule["slot"]
-            except (urllib.error.URLError, ConnectionError, TimeoutError):
+            except (OSError, http.client.HTTPException):
                 time.sleep(0.2)  # the server is starting or restarting
             self._stop_asked.wait(self._pause)
 

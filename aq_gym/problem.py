@@ -187,7 +187,10 @@ def _locations(name: str, devices: Any, n_locations: int) -> tuple[int, ...]:
                 f"got {type(location).__name__} {location!r}"
             )
         if not 0 <= int(location) < n_locations:
-            raise ValueError(f"{where}: location {int(location)} is outside 0..{n_locations - 1} of this network")
+            raise ValueError(
+                f"{where}: location {int(location)} is outside 0..{n_locations - 1} of this network; "
+                f"{name}= names where the devices stand"
+            )
         if location in seen:
             raise ValueError(f"{where}: location {int(location)} holds two devices; the locations must be distinct")
         seen.add(int(location))

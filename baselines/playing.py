@@ -92,7 +92,11 @@ def native_batch(env_id: str, num_envs: int, **kwargs: Any) -> MultiDeviceVector
     except (gym.error.UnregisteredEnv, gym.error.MissingArgument, ModuleNotFoundError) as error:
         raise ValueError(f"env_id: {env_id!r} is no registered id with a native batch; {known}") from error
     except TypeError as error:
-        raise ValueError(f"{env_id} does not take these arguments: {error}") from error
+        named = ", ".join(map(repr, kwargs))
+        raise ValueError(
+            f"{env_id} does not take these arguments, {named}; those of gymnasium.make are given one by one, "
+            f"as in horizon=30: {error}"
+        ) from error
     native = env.unwrapped
     if isinstance(native, MultiDeviceTraceVectorEnv):
         env.close()

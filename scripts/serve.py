@@ -38,7 +38,7 @@ REQUEST_THREADS = 8  # that pages which are sent events leave free
 
 
 def main(args: argparse.Namespace) -> None:
-    logs.configure()
+    logs.configure("WARNING" if args.simulate and not args.verbose else "INFO")
     problem = Problem.create(args.network, args.devices, args.horizon, args.energy_budget, args.max_sleep)
     slot_seconds = args.slot_seconds or (SIMULATED_SLOT if args.simulate else 600.0)
     token = os.environ.get("AQ_GYM_OPERATOR_TOKEN", "") or (new_token() if args.simulate else "")
@@ -57,7 +57,10 @@ def main(args: argparse.Namespace) -> None:
     policy = build_policy(args.policy, problem)[0]
     services = build_services(settings, policy, time.time())
     app = create_app(services)
-    server = create_server(app, host=args.host, port=args.port, threads=args.threads, connection_limit=1000)
+    try:
+        server = create_server(app, host=args.host, port=args.port, threads=args.threads, connection_limit=1000)
+    except OSError as error:
+        raise OSError(f"--port {args.port}: {error.strerror}; choose another, or 0 for any free one") from None
     leadership = Leadership(services.store.engine)
     loop = ControlLoop(services, leadership)
     hooks = [Webhooks(services.store, hook, leadership) for hook in settings.webhooks]
@@ -75,7 +78,7 @@ def main(args: argparse.Namespace) -> None:
         hook.start()
     if args.simulate:
         fleet.start()
-    print(f"serving {url}", flush=True)
+    print(f"serving {url}   (Ctrl-C ends it)", flush=True)
     try:
         server.run()
     finally:
@@ -107,6 +110,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--webhook", action="append", default=[], help="a URL that alerts are sent to")
     parser.add_argument("--webhook-host", action="append", default=[], help="a host that webhooks may name")
     parser.add_argument("--seed", type=int, default=0, help="of the made-up air")
+    parser.add_argument("--verbose", action="store_true", help="with --simulate: log every plan and request too")
     return parser.parse_args(arguments)
 
 

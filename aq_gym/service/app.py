@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import Response, jsonify, request
 from flask_openapi3 import Info, OpenAPI
+from pydantic import ValidationError
 from sqlalchemy.exc import DataError, OperationalError
 from werkzeug.exceptions import HTTPException
 
@@ -64,6 +65,7 @@ def create_app(services: Services) -> OpenAPI:
         info=Info(title="aq_gym", version="1", description="Readings in; map, schedule and forecast out."),
         security_schemes=SCHEMES,
         validation_error_status=422,
+        validation_error_callback=_invalid,
     )
     app.config["MAX_CONTENT_LENGTH"] = services.settings.most_body_bytes
     app.extensions["aq_gym"] = services
@@ -92,6 +94,15 @@ def create_app(services: Services) -> OpenAPI:
 def _secure(response: Response) -> Response:
     for name, value in SECURITY.items():
         response.headers.setdefault(name, value)
+    return response
+
+
+def _invalid(error: ValidationError) -> Response:
+    """The first thing that is wrong, where it is and what would be right."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    response = jsonify(error="Unprocessable Entity", reason=f"{where}: {first['msg']}")
+    response.status_code = 422
     return response
 
 

@@ -21,8 +21,8 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
-def configure() -> None:
-    """Send all logs to stdout in this form."""
+def configure(level: str = "INFO") -> None:
+    """Send logs from a level on to stdout in this form."""
     logging.config.dictConfig(
         {
             "version": 1,
@@ -31,7 +31,7 @@ def configure() -> None:
             "handlers": {
                 "stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "json"}
             },
-            "root": {"level": "INFO", "handlers": ["stdout"]},
+            "root": {"level": level, "handlers": ["stdout"]},
             "loggers": {"waitress.queue": {"level": "ERROR"}, "alembic": {"level": "WARNING"}},
         }
     )

@@ -24,6 +24,7 @@ from baselines.studies.files import write_json
 from baselines.studies.training import FINISHED, read_marker
 
 LEARNERS = ("dqn", *(f"sb3-{algorithm}" for algorithm in sb3.ALGORITHMS))
+SB3_SECONDS = 100  # for which the settings of sb3_hyperparameters.json were chosen
 LINES = ("staggered", "greedy", "index", "optimal")  # drawn beside the learning curves
 _NOT_EVERYWHERE = ("index", "pretrained", "generalist", "optimal")  # tuned, shipped or solvable for some instances
 
@@ -59,13 +60,18 @@ class Plan:
         return learner, int(seed) if seed else self.seed
 
     @property
+    def _short(self) -> str:
+        """What to say of a limit that is below the one that SB3's settings were chosen for."""
+        return "" if self.seconds >= SB3_SECONDS else f", too short for SB3, whose settings need {SB3_SECONDS} s"
+
+    @property
     def caption(self) -> str:
         """What a table or a picture says of where its numbers come from."""
         seeds = f", on {self.training_seeds} seeds (rows are means)" if self.training_seeds > 1 else ""
         return (
             f"{self.episodes:,} episodes, the same for every policy. DQN and SB3 were trained here, each at most "
-            f"{self.seconds:g} s on one core{seeds}. pretrained and generalist were trained before, greedy and index "
-            "tuned before."
+            f"{self.seconds:g} s on one core{seeds}{self._short}. pretrained and generalist were trained before, "
+            "greedy and index tuned before."
         )
 
 

@@ -5,9 +5,10 @@ stopping, "sense now or sleep one slot more":
 
     V_d(t, e) = max( W(t, e),  sum_e' P[e, e'] V_{d+1}(t + 1, e') - J_d(e) ).
 
-`sleep_all` is the second term and `wake_all` the maximum, at all levels e and for many slots at once. Arrays have the
-levels as rows and the times of the last sensing as columns: at delay d column i stands for slot t = origin + i + d, so
-that no column moves from one delay to the next. A slot after the last one is worth 0.
+`sleep_or_sense` does it at all levels e and for many slots at once. Arrays have the levels as rows and the times of the
+last sensing as columns: at delay d column i stands for slot t = origin + i + d, so that no column moves from one delay
+to the next. Tables of values of sensing, by slot, hold 0 in `table_width` - T - 1 slots after T. So V stays 0 there,
+and loops run over all columns.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from baselines.exact.compiled import compiled
 from baselines.exact.states import FloatArray, IntArray
 
 WIDTH = 6  # levels in a block: a constant, so that compilers can keep a block's weights in registers
+LANES = 8  # columns come in multiples of it: compilers work on several at once and leave no rest
 
 
 class Chain(NamedTuple):
@@ -32,7 +34,7 @@ class Chain(NamedTuple):
 
 def in_blocks(transition: FloatArray) -> Chain:
     """The (E, E) transition matrix in blocks."""
-    n_rows = room_rows(transition.shape[0])
+    n_rows = max(transition.shape[0], WIDTH)
     first, level, probability = [0], [], []
     for row in np.pad(transition, ((0, 0), (0, n_rows - transition.shape[0]))):
         left = row.copy()
@@ -45,68 +47,55 @@ def in_blocks(transition: FloatArray) -> Chain:
     return Chain(np.array(first), np.array(level), np.array(probability))
 
 
-def room_rows(n_levels: int) -> int:
-    """How many rows an array of values needs: one a level, and as many as a block has."""
-    return max(n_levels, WIDTH)
+def n_columns(horizon: int) -> int:
+    """The columns of all times of the last sensing."""
+    return -(-horizon // LANES) * LANES
+
+
+def table_width(horizon: int, max_sleep: int) -> int:
+    """The slots of a table, from slot 0 on: so many as all columns reach at all delays."""
+    return 1 + n_columns(horizon) + max_sleep
 
 
 @compiled
-def sleep(chain, ahead, error, e, begin, end, out):  # type: ignore[no-untyped-def]
-    """out[e, i] = sum_e' P[e, e'] ahead[e', i] - error for begin <= i < end: the value of sleeping."""
-    begin = max(begin, 0)  # it is never less: compilers that know it vectorise the loops
-    for i in range(end - begin):
-        out[e, begin + i] = -error
+def sleep(chain, ahead, error, e, out):  # type: ignore[no-untyped-def]
+    """out[i] = sum_e' P[e, e'] ahead[e', i] - error: the value of sleeping at level e."""
+    probability = chain.probability
     for k in range(chain.first[e], chain.first[e + 1]):
-        level, probability = chain.level[k], chain.probability[k]
-        for i in range(end - begin):
-            total = out[e, begin + i]
+        level, first = chain.level[k], k == chain.first[e]
+        for i in range(out.shape[0]):
+            total = -error if first else out[i]
             for j in range(WIDTH):
-                total += probability[j] * ahead[level + j, begin + i]
-            out[e, begin + i] = total
+                total += probability[k, j] * ahead[level + j, i]
+            out[i] = total
 
 
 @compiled
-def sleep_all(chain, ahead, errors, begin, end, out):  # type: ignore[no-untyped-def]
-    """`sleep` at all levels; errors: (E,)."""
+def sense(one, other, shift, out):  # type: ignore[no-untyped-def]
+    """out[e, i] = the better of one[e, shift + i] and other[e, shift + i], where shift + i >= 0."""
+    begin, shift = max(-shift, 0), max(shift, 0)
+    for e in range(one.shape[0]):
+        for i in range(out.shape[1] - begin):
+            first, second = one[e, shift + i], other[e, shift + i]
+            out[e, begin + i] = first if first > second else second  # numba's max is not vectorised
+
+
+@compiled
+def sleep_or_sense(chain, ahead, errors, one, other, shift, out):  # type: ignore[no-untyped-def]
+    """The best of sleeping, as by `sleep`, and of two ways to sense, as by `sense`; errors: (E,)."""
+    probability, begin, shift = chain.probability, max(-shift, 0), max(shift, 0)
     for e in range(errors.shape[0]):
-        sleep(chain, ahead, errors[e], e, begin, end, out)
-
-
-@compiled
-def wake_all(sensing, shift, begin, end, out):  # type: ignore[no-untyped-def]
-    """out[e, i] = max(out[e, i], sensing[e, shift + i]) for begin <= i < end, at all levels."""
-    begin, shift = max(begin, 0), max(shift + begin, 0)  # never less, as in `sleep`
-    for e in range(sensing.shape[0]):
-        for i in range(end - begin):
-            awake, asleep = sensing[e, shift + i], out[e, begin + i]
-            out[e, begin + i] = awake if awake > asleep else asleep  # numba's max is not vectorised
-
-
-@compiled
-def copy_all(values, shift, begin, end, out):  # type: ignore[no-untyped-def]
-    """out[e, i] = values[e, shift + i] for begin <= i < end, at all levels."""
-    for e in range(out.shape[0]):
-        for i in range(begin, end):
-            out[e, i] = values[e, shift + i]
-
-
-@compiled
-def columns(origin, width, d, horizon):  # type: ignore[no-untyped-def]
-    """The columns below `width` whose slots origin + i + d are 1..T: the first, and the one after the last."""
-    begin = max(0, 1 - origin - d)
-    return begin, max(begin, min(width, horizon + 1 - origin - d))
-
-
-@compiled
-def clear(room):  # type: ignore[no-untyped-def]
-    """Set the values of both delays to 0, that of a slot after the last."""
-    for array in room:
-        for e in range(array.shape[0]):
-            for i in range(array.shape[1]):
-                array[e, i] = 0.0
+        for k in range(chain.first[e], chain.first[e + 1]):
+            level, first, last = chain.level[k], k == chain.first[e], k + 1 == chain.first[e + 1]
+            for i in range(out.shape[1] - begin):
+                total = -errors[e] if first else out[e, begin + i]
+                for j in range(WIDTH):
+                    total += probability[k, j] * ahead[level + j, begin + i]
+                best = one[e, shift + i] if one[e, shift + i] > other[e, shift + i] else other[e, shift + i]
+                out[e, begin + i] = best if last and best > total else total
 
 
 @compiled
 def new_room(n_levels, width):  # type: ignore[no-untyped-def]
-    """Values of two delays, (2, rows, width): rows for the levels, and as many as a block has."""
-    return np.empty((2, max(n_levels, WIDTH), width))
+    """Values of two delays and of sensing, (3, rows, width): rows for the levels, and as many as a block has."""
+    return np.zeros((3, max(n_levels, WIDTH), width))

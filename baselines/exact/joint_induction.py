@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from aq_gym.problem import Problem
-from baselines.exact.chain import Chain, clear, columns, copy_all, in_blocks, new_room, sleep, sleep_all, wake_all
+from baselines.exact.chain import Chain, in_blocks, new_room, sense, sleep, sleep_or_sense, table_width
 from baselines.exact.compiled import compiled, in_threads
 from baselines.exact.errors import cell_errors
 from baselines.exact.layout import Layout, allowed, error_row, layout_of, sensed_row, write_digits
@@ -24,53 +24,68 @@ class Tables(NamedTuple):
     layout: Layout
     chain: Chain
     errors: FloatArray  # (C^M, E)
-    exhausted: FloatArray  # (E^M, E, T + 2) by the records: nobody has energy, all delays are the longest
+    exhausted: FloatArray  # (E^M, E, table_width) by records: nobody has energy, all delays are the longest
     sensing: FloatArray  # (rows, E, T + 1) all have decided and one at least has sensed, the slot's error included
 
 
 @compiled
-def _begin(tables, energy, records, shift, begin, end, out):  # type: ignore[no-untyped-def]
-    """Values where a device must sense, before one does; or, if none has energy, where nothing changes any more."""
-    if energy.sum() == 0:
-        copy_all(tables.exhausted[records], shift, begin, end, out)
-        return
+def _best_choice(tables, energy, cell, choices, shift, out):  # type: ignore[no-untyped-def]
+    """out[e, i] = the best value of slot shift + i over some choices of who senses; 0 after T, -inf if there is none.
+
+    choices: the first, whose bits say who senses, and the step to the next.
+    """
+    horizon, shift = tables.sensing.shape[2] - 1, max(shift, 0)
     for e in range(out.shape[0]):
-        for i in range(begin, end):
-            out[e, i] = -np.inf
+        for i in range(out.shape[1]):
+            out[e, i] = -np.inf if shift + i <= horizon else 0.0
+    for on in range(choices[0], 1 << energy.shape[0], choices[1]):
+        if allowed(tables.layout, on, energy, cell):
+            values = tables.sensing[sensed_row(tables.layout, on, energy, cell)]
+            for e in range(out.shape[0]):
+                for i in range(min(out.shape[1], horizon + 1 - shift)):
+                    value = values[e, shift + i]
+                    out[e, i] = value if value > out[e, i] else out[e, i]  # numba's max is not vectorised
 
 
 @compiled
-def _wake(layout, sensing, energy, cell, shift, span, out):  # type: ignore[no-untyped-def]
-    """Raise the columns span[0]..span[1] - 1 to the maximum with the values of all choices in which someone senses."""
-    for on in range(1, 1 << energy.shape[0]):
-        if allowed(layout, on, energy, cell):
-            wake_all(sensing[sensed_row(layout, on, energy, cell)], shift, span[0], span[1], out)
+def _first_of_two(tables, energy, out):  # type: ignore[no-untyped-def]
+    """out[m, c] (E, table_width): the best choices in which m is the first to sense and the other device in cell c."""
+    cell = np.zeros_like(energy)
+    for m in range(2):
+        for c in range(out.shape[1]):
+            cell[1 - m] = c
+            _best_choice(tables, energy, cell, (1 << m, 2 << m), 0, out[m, c])
 
 
 @compiled
-def _between(tables, energy, delay, record, origin, room):  # type: ignore[no-untyped-def]
+def _between(tables, energy, delay, record, origin, room, first):  # type: ignore[no-untyped-def]
     """Row 1 of room: values in slots in which the delays are one more than `delay`, which they were in origin + column.
 
-    energy, delay (0 for a device that has just sensed), record: (M,). room: as by `new_room`.
+    energy, delay (0 for a device that has just sensed), record: (M,). room: as by `new_room`. first: as by
+    `_first_of_two`, or empty.
     """
-    layout, chain, errors, sensing = tables.layout, tables.chain, tables.errors, tables.sensing
-    horizon = sensing.shape[2] - 1
+    layout = tables.layout
     cell, length = np.empty_like(energy), layout.max_sleep  # length: slots until a device must sense
     for m in range(energy.shape[0]):
         if energy[m] > 0:
             length = min(length, max(1, layout.max_sleep - delay[m]))
-    clear(room)
     for d in range(length, 0, -1):
-        begin, end = columns(origin, room.shape[2], d, horizon)
-        records, near, far = 0, room[d % 2], room[(d + 1) % 2]
+        records, shift, near, far = 0, origin + d, room[d % 2], room[(d + 1) % 2]
         for m in range(energy.shape[0]):
             cell[m] = (min(delay[m] + d, layout.max_sleep) - 1) * layout.n_levels + record[m]
             records = records * layout.n_levels + record[m]
-        if d == length:
-            _begin(tables, energy, records, origin + d, begin, end, near[: layout.n_levels])
+        if d == length and energy.sum() == 0:  # nothing changes any more
+            one = other = tables.exhausted[records]
+        elif first.size:
+            one, other = first[0, cell[1]], first[1, cell[0]]
         else:
-            sleep_all(chain, far, errors[error_row(layout, cell)], begin, end, near)
-        _wake(layout, sensing, energy, cell, origin + d, (begin, end), near)
+            one = other = room[2, : layout.n_levels]
+            _best_choice(tables, energy, cell, (1, 1), shift, one)
+            shift = 0
+        if d == length:
+            sense(one, other, shift, near)
+        else:
+            sleep_or_sense(tables.chain, far, tables.errors[error_row(layout, cell)], one, other, shift, near)
 
 
 @compiled
@@ -88,15 +103,15 @@ def _common_level(layout, energy, delay, record):  # type: ignore[no-untyped-def
 
 
 @compiled
-def _fill(tables, delays, rank, begin, end):  # type: ignore[no-untyped-def]
+def _fill(tables, delays, rank, first, begin, end):  # type: ignore[no-untyped-def]
     """`sensing` for one choice of the energies left and the choices of records begin..end - 1.
 
     delays (n, M): in slots in which one device at least has sensed, which has delay 0.
     """
     layout, horizon = tables.layout, tables.sensing.shape[2] - 1
-    n_devices, fresh, origin = delays.shape[1], layout.max_sleep * layout.n_levels, np.int64(1)
+    n_devices, fresh = delays.shape[1], layout.max_sleep * layout.n_levels
     energy, record, cell = np.empty(n_devices, np.int64), np.empty(n_devices, np.int64), np.empty(n_devices, np.int64)
-    room = new_room(layout.n_levels, horizon)
+    room = new_room(layout.n_levels, tables.exhausted.shape[2] - 1 - layout.max_sleep)
     write_digits(rank, layout.energies, energy)
     for choice in range(begin, end):
         write_digits(choice, layout.n_levels, record)
@@ -104,11 +119,11 @@ def _fill(tables, delays, rank, begin, end):  # type: ignore[no-untyped-def]
             e = _common_level(layout, energy, delays[k], record)
             if e < 0:
                 continue
-            _between(tables, energy, delays[k], record, origin, room)
+            _between(tables, energy, delays[k], record, 1, room, first)
             for m in range(n_devices):
                 cell[m] = (delays[k, m] - 1) * layout.n_levels + record[m] if delays[k, m] else fresh
             row = sensed_row(layout, 0, energy, cell)
-            sleep(tables.chain, room[1], tables.errors[error_row(layout, cell), e], e, origin - 1, horizon, room[0])
+            sleep(tables.chain, room[1], tables.errors[error_row(layout, cell), e], e, room[0, e])
             for t in range(1, horizon + 1):
                 tables.sensing[row, e, t] = room[0, e, t - 1]
 
@@ -124,7 +139,7 @@ def _look_ahead(tables, states, out, begin, end):  # type: ignore[no-untyped-def
     for k in range(begin, end):
         rest = states[k, 1:]
         energy, delay = rest[:n_devices], rest[n_devices : 2 * n_devices]
-        _between(tables, energy, delay, rest[2 * n_devices :], states[k, 0], room)
+        _between(tables, energy, delay, rest[2 * n_devices :], states[k, 0], room, np.empty((0, 0, 0, 0)))
         for e in range(n_levels):
             out[k, e] = room[1, e, 0]
 
@@ -132,24 +147,28 @@ def _look_ahead(tables, states, out, begin, end):  # type: ignore[no-untyped-def
 def n_numbers(problem: Problem) -> int:
     """How many numbers the tables hold, those of the errors apart."""
     n_levels, horizon = problem.network.n_levels, problem.horizon
-    return layout_of(problem)[1] * n_levels * (horizon + 1) + n_levels ** (problem.n_devices + 1) * (horizon + 2)
+    width, n_rows = table_width(horizon, problem.max_sleep), layout_of(problem)[1]
+    return n_rows * n_levels * (horizon + 1) + n_levels ** (problem.n_devices + 1) * width
 
 
 def induce(problem: Problem) -> Tables:
     """The tables of a problem, filled."""
     (layout, rows), network, count = layout_of(problem), problem.network, problem.n_devices
     n_levels, n_records, horizon = network.n_levels, network.n_levels**count, problem.horizon
-    errors = cell_errors(problem)
+    errors, width = cell_errors(problem), table_width(horizon, problem.max_sleep)
     oldest = digits(np.arange(n_records), n_levels, count) + (problem.max_sleep - 1) * n_levels
-    exhausted = np.zeros((n_records, n_levels, horizon + 2))
+    exhausted = np.zeros((n_records, n_levels, width))
     for t in range(horizon, 0, -1):
         exhausted[:, :, t] = exhausted[:, :, t + 1] @ network.transition.T - errors[oldest @ layout.place[count]]
     tables = Tables(layout, in_blocks(network.transition), errors, exhausted, np.empty((rows, n_levels, horizon + 1)))
     delays = digits(np.arange((problem.max_sleep + 1) ** count), problem.max_sleep + 1, count)
     delays = delays[delays.min(axis=1) == 0]
+    first = np.empty((2, layout.max_sleep * n_levels, n_levels, width) if count == 2 else (0, 0, 0, 0))
     least = -(-(1 << 20) // (len(delays) * problem.max_sleep * n_levels * horizon))  # choices worth a thread
     for rank in range(layout.energies**count - 1):  # the least energies first; who has sensed has not all of it
-        in_threads(partial(_fill, tables, delays, rank), n_records, least)
+        if count == 2:
+            _first_of_two(tables, np.array(divmod(rank, layout.energies)), first)
+        in_threads(partial(_fill, tables, delays, rank, first), n_records, least)
     return tables
 
 

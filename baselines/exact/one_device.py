@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from aq_gym.problem import Problem
-from baselines.exact.chain import in_blocks
+from baselines.exact.chain import in_blocks, table_width
 from baselines.exact.compiled import in_threads
 from baselines.exact.errors import cell_errors
 from baselines.exact.single_induction import Tables, answer, decide, fill
@@ -49,7 +49,7 @@ class Solution:
     @property
     def sensing(self) -> FloatArray:
         """(B + 1, E, T + 2) value of sensing by energy, level, slot; -inf where the energy is 0 [µg/m³]. Read only."""
-        view = self._tables.sensing.view()
+        view = self._tables.sensing[:, :, : self.problem.horizon + 2]
         view.flags.writeable = False
         return view
 
@@ -164,10 +164,10 @@ def solve(
     problem = Problem.create(network, int(device), horizon, energy_budget, max_sleep, **options)
     network, horizon, budget = problem.network, problem.horizon, problem.energy_budget
     n_levels, cells = network.n_levels, cell_errors(problem)
-    sensing = np.zeros((budget + 1, n_levels, horizon + 2))
-    sensing[0] = -np.inf
+    sensing = np.zeros((budget + 1, n_levels, table_width(horizon, problem.max_sleep)))
+    sensing[0, :, : horizon + 1] = -np.inf
     errors = cells[:-1].reshape(problem.max_sleep, n_levels, n_levels)
-    tables = Tables(in_blocks(network.transition), errors, cells[-1], sensing)
+    tables = Tables(in_blocks(network.transition), errors, cells[-1], sensing, horizon)
     for p in range(1, budget + 1):
         in_threads(partial(fill, tables, p), n_levels)
     first = [x.ravel() for x in np.indices((n_levels, n_levels))]  # it sensed in slot 0 at level u; e in slot 1

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from baselines.exact.chain import Chain, clear, columns, copy_all, new_room, sleep, sleep_all, wake_all
+from baselines.exact.chain import Chain, new_room, sense, sleep, sleep_or_sense
 from baselines.exact.compiled import compiled
 from baselines.exact.states import FloatArray
 
@@ -26,56 +26,54 @@ class Tables(NamedTuple):
     chain: Chain
     errors: FloatArray  # (D, E, E) by delay - 1, record, level [µg/m³]
     fresh: FloatArray  # (E,) the error of a slot in which the device senses [µg/m³]
-    sensing: FloatArray  # (B + 1, E, T + 2) W by energy, level, slot; -inf without energy, 0 after T [µg/m³]
+    sensing: FloatArray  # (B + 1, E, table_width) W by energy, level, slot; -inf without energy, 0 after T [µg/m³]
+    horizon: int  # T
 
 
 @compiled
-def _exhausted(tables, u, origin, begin, end, out):  # type: ignore[no-untyped-def]
+def _exhausted(tables, u, origin, out):  # type: ignore[no-untyped-def]
     """Values without energy at the longest delay, which lasts to the end."""
-    n_delays, horizon = tables.errors.shape[0], tables.sensing.shape[2] - 2
-    zero, one = np.int64(0), np.int64(1)  # plain numbers would compile what they are passed to once more
-    now = new_room(out.shape[0], one)
-    clear(now)
+    n_delays, n_levels, horizon = tables.errors.shape[0], tables.sensing.shape[1], tables.horizon
+    now = new_room(n_levels, 1)
+    out[:] = 0.0
     for t in range(horizon, 0, -1):
-        sleep_all(tables.chain, now[(t + 1) % 2], tables.errors[n_delays - 1, u], zero, one, now[t % 2])
         i = t - origin - n_delays
-        if begin <= i < end:
-            out[:, i] = now[t % 2, : out.shape[0], 0]
+        for e in range(n_levels):
+            sleep(tables.chain, now[(t + 1) % 2], tables.errors[n_delays - 1, u, e], e, now[t % 2, e])
+            if 0 <= i < out.shape[1]:
+                out[e, i] = now[t % 2, e, 0]
 
 
 @compiled
-def _between(tables, p, u, origin, width, room, asleep):  # type: ignore[no-untyped-def]
+def _between(tables, p, u, origin, room, asleep):  # type: ignore[no-untyped-def]
     """Row 1 of room: values at delay 1 of a device with energy p and record u that last sensed in slot origin + column.
 
     room: as by `new_room`. asleep (D, E, columns), or empty: receives the value of sleeping by delay - 1.
     """
-    n_delays, n_levels, horizon = tables.errors.shape[0], tables.sensing.shape[1], tables.sensing.shape[2] - 2
-    clear(room)
-    begin, end = columns(origin, width, n_delays, horizon)
+    n_delays, sensing = tables.errors.shape[0], tables.sensing[p]
     if p > 0:  # sensing is forced
-        copy_all(tables.sensing[p], origin + n_delays, begin, end, room[n_delays % 2, :n_levels])
+        sense(sensing, sensing, origin + n_delays, room[n_delays % 2])
     else:
-        _exhausted(tables, u, origin, begin, end, room[n_delays % 2, :n_levels])
+        _exhausted(tables, u, origin, room[n_delays % 2])
     if asleep.size:
-        copy_all(room[n_delays % 2], 0, begin, end, asleep[n_delays - 1])
+        asleep[n_delays - 1] = room[n_delays % 2, : sensing.shape[0]]
     for d in range(n_delays - 1, 0, -1):
-        begin, end = columns(origin, width, d, horizon)
-        near, far = room[d % 2], room[(d + 1) % 2]
-        sleep_all(tables.chain, far, tables.errors[d - 1, u], begin, end, near)
+        near, far, errors = room[d % 2], room[(d + 1) % 2], tables.errors[d - 1, u]
+        sleep_or_sense(tables.chain, far, errors, sensing, sensing, origin + d, near)
         if asleep.size:
-            copy_all(near, 0, begin, end, asleep[d - 1])
-        wake_all(tables.sensing[p], origin + d, begin, end, near)
+            for e in range(errors.shape[0]):
+                sleep(tables.chain, far, errors[e], e, asleep[d - 1, e])
 
 
 @compiled
 def fill(tables, p, begin, end):  # type: ignore[no-untyped-def]
     """W of energy p at levels begin..end - 1."""
-    n_levels, horizon = tables.sensing.shape[1], tables.sensing.shape[2] - 2
-    room, nothing, origin = new_room(n_levels, horizon), np.empty((0, 0, 0)), np.int64(1)
+    n_levels, n_slots = tables.sensing.shape[1], tables.sensing.shape[2] - 1 - tables.errors.shape[0]
+    room, nothing = new_room(n_levels, n_slots), np.empty((0, 0, 0))
     for u in range(begin, end):
-        _between(tables, p - 1, u, origin, horizon, room, nothing)
-        sleep(tables.chain, room[1], tables.fresh[u], u, origin - 1, horizon, room[0])
-        for t in range(1, horizon + 1):
+        _between(tables, p - 1, u, 1, room, nothing)
+        sleep(tables.chain, room[1], tables.fresh[u], u, room[0, u])
+        for t in range(1, tables.horizon + 1):
             tables.sensing[p, u, t] = room[0, u, t - 1]
 
 
@@ -85,16 +83,17 @@ def answer(tables, states, out, begin, end):  # type: ignore[no-untyped-def]
 
     States of equal energy and record lie together: one induction serves them.
     """
-    n_delays, n_levels, horizon = tables.errors.shape[0], tables.sensing.shape[1], tables.sensing.shape[2] - 2
-    room, asleep = new_room(n_levels, horizon + n_delays), np.empty((n_delays, n_levels, horizon + n_delays))
+    n_delays, n_levels = tables.errors.shape[0], tables.sensing.shape[1]
     while begin < end:
         p, u = states[begin, 1], states[begin, 3]
-        after, low, high = begin, horizon, -n_delays
+        after, low, high = begin, tables.horizon, -n_delays
         while after < end and states[after, 1] == p and states[after, 3] == u:
             sensed = states[after, 0] - states[after, 2]
             low, high = min(low, sensed), max(high, sensed)
             after += 1
-        _between(tables, p, u, low, high - low + 1, room, asleep)
+        width = high - low + 1
+        asleep = np.empty((n_delays, n_levels, width))
+        _between(tables, p, u, low, new_room(n_levels, width), asleep)
         for k in range(begin, after):
             t, d, e = states[k, 0], states[k, 2], states[k, 4]
             out[k] = asleep[d - 1, e, t - d - low]
@@ -104,17 +103,12 @@ def answer(tables, states, out, begin, end):  # type: ignore[no-untyped-def]
 @compiled
 def decide(tables, p, better, begin, end):  # type: ignore[no-untyped-def]
     """better[u, d - 1, e, t]: whether sensing is worth strictly more than sleeping, d < D, begin <= u < end."""
-    n_delays, n_levels, horizon = tables.errors.shape[0], tables.sensing.shape[1], tables.sensing.shape[2] - 2
-    origin, width = 1 - n_delays, horizon + n_delays - 1
+    n_delays, n_levels = tables.errors.shape[0], tables.sensing.shape[1]
+    origin, width = 1 - n_delays, tables.horizon + n_delays - 1
     room, asleep = new_room(n_levels, width), np.empty((n_delays, n_levels, width))
     for u in range(begin, end):
-        _between(tables, p, u, origin, width, room, asleep)
+        _between(tables, p, u, origin, room, asleep)
         for d in range(1, n_delays):
             for e in range(n_levels):
-                _compare(tables.sensing[p, e], asleep[d - 1, e], d + origin, better[u, d - 1, e])
-
-
-@compiled
-def _compare(awake, asleep, shift, better):  # type: ignore[no-untyped-def]
-    for t in range(1, better.shape[0]):
-        better[t] = awake[t] > asleep[t - shift]
+                for t in range(1, tables.horizon + 1):
+                    better[u, d - 1, e, t] = tables.sensing[p, e, t] > asleep[d - 1, e, t - d - origin]

@@ -48,7 +48,7 @@ class Solution:
 
     @property
     def sensing(self) -> FloatArray:
-        """(B + 1, E, T + 2) value of sensing by energy, level, slot; -inf where the energy is 0 [µg/m³]. Read only."""
+        """(B + 1, E, T + 2) value of sensing by energy, level, slot [µg/m³]; without energy -inf, after slot T 0."""
         view = self._tables.sensing[:, :, : self.problem.horizon + 2]
         view.flags.writeable = False
         return view

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from scripts.door import enter
+from scripts.command import enter
 
 
 def main(args: argparse.Namespace) -> None:

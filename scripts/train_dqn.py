@@ -20,17 +20,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
 from agents import DQNConfig, GreedyPolicy
 from baselines.learners.dqn import Training
-from baselines.learners.progress import Step
 from baselines.learners.recipes import recipe
 from baselines.learners.resumption import CHECKPOINT
-from baselines.learners.run import train
 from baselines.learners.training import TaskTraining
 from baselines.studies.provenance import commit
+from baselines.studies.training import follow
 from scripts.command import check_arguments, enter, json_object, positive_seconds
 
 
@@ -44,22 +40,6 @@ def configure(args: argparse.Namespace) -> DQNConfig:
     if args.improvements is not None:
         settings["improvements"] = args.improvements
     return DQNConfig.named(name, **{**settings, **args.overrides})
-
-
-def follow(training: TaskTraining, name: str, unit: str, seconds: float, *, quiet: bool) -> GreedyPolicy:
-    """Run a training beside a progress bar."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=quiet, console=Console(stderr=True)) as bar:
-        task = bar.add_task(name, total=1.0)
-        last = [math.nan]
-
-        def watch(step: Step) -> None:
-            if step.validation_error is not None:
-                last[0] = step.validation_error
-            text = f"{name}: {step.stage}, {step.decisions:,} decisions, error {last[0]:.3f} {unit}"
-            bar.update(task, completed=step.share, description=text)
-
-        return train(training, seconds=seconds, watch=watch)
 
 
 def check_unused(folder: Path) -> None:

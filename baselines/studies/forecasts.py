@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from aq_gym.datasets import load_pku2018, load_readings
 from aq_gym.forecasting import storage
-from aq_gym.forecasting.cleaning import Cleaned, CleaningRules, clean
+from aq_gym.forecasting.cleaning import Cleaned, clean
 from aq_gym.forecasting.combined import Calibrated
 from aq_gym.forecasting.evaluation import Forecasts, naive_error, roll, score, skill_interval
 from aq_gym.forecasting.features import Features
@@ -77,18 +77,16 @@ def read_table(path: str | Path) -> tuple[NDArray[np.float64], NDArray[np.float6
         raise ValueError(f"{path}: expected numbers in every column but the first; {error}") from None
 
 
-def pku_split(rules: CleaningRules | None = None) -> Split:
+def pku_split() -> Split:
     """Fit on the spring of pku2018, try on its summer."""
     tables = load_pku2018()[0]
-    cleaned = [clean(x, rules) for x in tables[:2]]
+    cleaned = [clean(x) for x in tables[:2]]
     spring, summer = (station_series(x.readings, stations=()) for x in cleaned)
     names = [[str(n) for n in range(x.readings.shape[1])] for x in cleaned]
     return Split(spring, summer, 0, 10.0, cleaned, names)
 
 
-def file_split(
-    path: str | Path, fit_slots: int, slot_minutes: float, target: str = "stations", rules: CleaningRules | None = None
-) -> Split:
+def file_split(path: str | Path, fit_slots: int, slot_minutes: float, target: str = "stations") -> Split:
     """Fit on the first slots of a file, try on the rest, which may read what came before.
 
     Raises:
@@ -99,7 +97,7 @@ def file_split(
     table, clock, names = read_table(path)
     if not 0 < fit_slots < len(table):
         raise ValueError(f"fit_slots: expected 1 to {len(table) - 1} of the file's {len(table)} slots, got {fit_slots}")
-    cleaned = clean(table, rules)
+    cleaned = clean(table)
     everything = station_series(cleaned.readings, clock, stations=() if target == "area" else None)
     chosen = everything if target == "area" else everything[1:]
     return Split([x[:fit_slots] for x in chosen], chosen, fit_slots, slot_minutes, [cleaned], [names])

@@ -1,4 +1,4 @@
-"""Trainings of our DQN that a study keeps, so that it can be resumed."""
+"""Trainings of our DQN beside a progress bar, and stored for a study, so that it can be resumed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from agents import DQNConfig, GreedyPolicy
@@ -16,16 +17,17 @@ from baselines.learners.dqn import Training
 from baselines.learners.progress import Step
 from baselines.learners.resumption import CHECKPOINT
 from baselines.learners.run import train
+from baselines.learners.training import TaskTraining
 from baselines.studies.files import write_json
 from baselines.studies.provenance import sources
 
 FINISHED = "finished.json"
 
 
-def follow(training: Training, name: str, unit: str, seconds: float, *, quiet: bool) -> GreedyPolicy:
+def follow(training: TaskTraining, name: str, unit: str, seconds: float, *, quiet: bool) -> GreedyPolicy:
     """Run a training beside a progress bar."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=quiet) as bar:
+    with Progress(*columns, disable=quiet, console=Console(stderr=True)) as bar:
         task = bar.add_task(name, total=1.0)
         last = [math.nan]
 

@@ -18,7 +18,7 @@ class Replay:
     A flat index names a decision: ``row * n_streams + stream``.
 
     Args:
-        capacity: decisions kept, over all streams; rounded down to whole rows.
+        capacity: decisions stored, over all streams; rounded down to whole rows.
         n_streams: K, environments played side by side.
         n_inputs: size of an observation.
         n_actions: A.

@@ -43,7 +43,7 @@ def known_names() -> str:
 
 
 def round_significant(values: ArrayLike, digits: int = SIGNIFICANT_DIGITS) -> NDArray[np.float64]:
-    """Each value rounded to `digits` significant decimal digits (at most 22 decimals), any shape, sign kept."""
+    """Each value rounded to `digits` significant decimal digits (at most 22 decimals), any shape, with its sign."""
     array = np.asarray(values, dtype=np.float64)
     powers = np.array([float(f"1e{k}") for k in range(-22, 23)])
     exponent = np.searchsorted(powers, np.abs(array), side="right") - 23  # floor(log10), without a logarithm's last bit

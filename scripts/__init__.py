@@ -1,1 +1,1 @@
-"""The doors: one thin command for each thing a user does; run from the root, `python -m scripts.NAME`."""
+"""Commands: a thin one for each thing a user does; run from the root, `python -m scripts.NAME`."""

@@ -52,7 +52,7 @@ def _raise_interrupt(number: int, frame: Any) -> None:
 
 
 def _say(line: str) -> None:
-    with contextlib.suppress(OSError):  # closed too: nobody is there to be told
+    with contextlib.suppress(OSError):  # stderr is closed too: nobody reads it
         print(line, file=sys.stderr, flush=True)
 
 

@@ -6,7 +6,7 @@
     python -m scripts.evaluate --policies staggered --sb3 runs/sb3/ppo-MultiDevice-v0-seed0
 
 The first policy is the one that the others are compared to; intervals are 95 %, paired in the column of differences. An
-agent is named after its folder, with as much of its path as tells it from the others.
+agent is named after its folder, with as much of its path as makes it unique.
 """
 
 from __future__ import annotations

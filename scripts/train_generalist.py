@@ -6,7 +6,7 @@
 
 Settings are data: baselines/generalist_recipe.json. --seconds limits training and validation together; compiling comes
 before. Ctrl-C (or SIGTERM) stops early and keeps what was learned; --resume continues, with the same result as if
-nothing had happened. The pairs of six steps are kept: about a gigabyte of memory, twice that
+nothing had happened. The pairs of six steps need about a gigabyte of memory, twice that
 while they are fitted, and as much for the checkpoint.
 """
 
@@ -22,8 +22,9 @@ from pathlib import Path
 from agents import GreedyPolicy
 from baselines.learners.generalist import GeneralistTraining, recipe
 from baselines.studies.provenance import commit
+from baselines.studies.training import follow
 from scripts.command import enter, json_object, positive_seconds
-from scripts.train_dqn import check_unused, follow, report
+from scripts.train_dqn import check_unused, report
 
 
 def main(args: argparse.Namespace) -> GreedyPolicy:

@@ -140,13 +140,13 @@ def test_core_alone_plays_every_id(core_venv: Path, tmp_path: Path) -> None:
     import aq_gym  # noqa: F401
 
     out = run(core_venv / "bin" / "python", "-c", PLAY, cwd=tmp_path, env=clean_environment(tmp_path))
-    told = json.loads(out.splitlines()[-1])
-    assert Path(told["where"]).is_relative_to(core_venv)
+    found = json.loads(out.splitlines()[-1])
+    assert Path(found["where"]).is_relative_to(core_venv)
     ids = {name for name in gym.registry if name.startswith("aq_gym/")}
-    assert set(told["steps"]) == {name for name in ids if "AQ_GYM_DATA" in os.environ or "Trace" not in name}
-    assert len(told["steps"]) >= 7
+    assert set(found["steps"]) == {name for name in ids if "AQ_GYM_DATA" in os.environ or "Trace" not in name}
+    assert len(found["steps"]) >= 7
     core = {"aq-gym", "gymnasium", "numpy", "numba", "llvmlite", "cloudpickle", "farama-notifications"}
-    assert set(told["packages"]) <= core | {"typing_extensions"}, "the core needs numpy, numba and gymnasium"
+    assert set(found["packages"]) <= core | {"typing_extensions"}, "the core needs numpy, numba and gymnasium"
 
 
 @pytest.mark.slow
@@ -162,10 +162,10 @@ def test_read_only_installation_works(core_venv: Path, read_only: None, tmp_path
         env=clean_environment(tmp_path),
         preexec_fn=without_override(),
     )
-    told = json.loads(out.splitlines()[-1])
-    if told["writable"]:
+    found = json.loads(out.splitlines()[-1])
+    if found["writable"]:
         pytest.skip("this machine lets the child write into a read-only folder")
-    assert len(told["steps"]) >= 7
+    assert len(found["steps"]) >= 7
 
 
 def test_import_is_light(root: Path, tmp_path: Path, record_property: Callable[[str, object], None]) -> None:

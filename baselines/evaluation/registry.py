@@ -248,7 +248,7 @@ def load_agent(kind: str, folder: Path) -> Any:
 
 
 def names_of(kind: str, folders: Sequence[Path]) -> list[str]:
-    """A name for the agent in each folder: its kind, and as much of its path as tells it from the others."""
+    """A name for the agent in each folder: its kind, and as much of its path as makes it unique."""
     parts = [folder.absolute().parts for folder in folders]
     n_parts = 2 if any(x[-1] == kind for x in parts) else 1
     while n_parts < max(map(len, parts), default=0) and len({x[-n_parts:] for x in parts}) < len(set(parts)):

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 KINDS = ("training", "tuning", "validation", "compiling")
 VALIDATION_SHARE = 0.2  # most of a time limit that validation may take
-_NOTICEABLE = 5.0  # seconds of compiling after which the user is told why nothing happens
+_NOTICEABLE = 5.0  # seconds of compiling after which a line says why nothing happens
 
 
 class Clock:

@@ -24,7 +24,7 @@ class Improver:
         collector: what plays its pairs.
 
     Attributes:
-        cost: seconds that a whole improvement takes, as the last one told; NaN before the first.
+        cost: seconds that a whole improvement takes, estimated from the last one; NaN before the first.
     """
 
     def __init__(self, agent: PairedDQN, collector: Collector) -> None:

@@ -61,10 +61,10 @@ class ReferenceReward(VectorWrapper[Any, Any, Any, Any, Any]):
         """Start both with the same seeds.
 
         Raises:
-            ValueError: no seed was given: the twin could not meet the same levels; or only some episodes are to start.
+            ValueError: no seed was given: the twin could not have the same levels; or only some episodes are to start.
         """
         if seed is None or (not isinstance(seed, int) and None in seed):
-            raise ValueError("seed: expected an int or one a sub-environment, so that the twin meets the same levels")
+            raise ValueError("seed: expected an int or one a sub-environment, so that the twin has the same levels")
         if options and "reset_mask" in options:
             raise ValueError("options['reset_mask']: all episodes must stand in the same slot, so reset all of them")
         started = self.env.reset(seed=seed, options=options)

@@ -31,7 +31,7 @@ def hyperparameters(algorithm: str) -> dict[str, Any]:
 
 
 def overridden(algorithm: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of an algorithm with some replaced; ``model`` is merged.
+    """The settings of an algorithm with some replaced; of ``model``, those that it names.
 
     Raises:
         ValueError: no such setting, or a value of a wrong kind or range.

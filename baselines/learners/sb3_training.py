@@ -52,7 +52,7 @@ class _Watcher(BaseCallback):
         self._cycle_began, self._late = math.nan, False
 
     def _on_rollout_start(self) -> None:
-        """Foresee whether collecting and fitting once more would end too late, by how long that took last."""
+        """Estimate from the last cycle whether collecting and fitting once more would end too late."""
         now = time.perf_counter()
         self._late = self.clock.left < now - self._cycle_began + self._cost  # False as long as that is NaN
         self._cycle_began = now
@@ -132,7 +132,7 @@ def train(
         validation_episodes: each time; by default as many as 150,000 decisions make, from 16 to 512.
         progress: show SB3's progress bar.
         watch: called after every validation with the seconds of training so far and the average joint error [µg/m³].
-        overrides: settings that replace those of the file; ``model`` is merged.
+        overrides: settings that replace those of the file; of ``model``, those that it names.
         note: what else to write on the card, such as the command and commit.
         env_kwargs: as for `gymnasium.make`; ``observation`` overrides the settings'.
 

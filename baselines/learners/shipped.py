@@ -39,7 +39,7 @@ def pretrained_ids() -> list[str]:
 
 
 def load_pretrained(env_id: str) -> GreedyPolicy | InTurn:
-    """The agent that is shipped for an id, with or without the ``aq_gym/``; its ``card`` tells how it was trained.
+    """The agent that is shipped for an id, with or without the ``aq_gym/``; its ``card`` says how it was trained.
 
     JointDevices-v0 is MultiDevice-v0's problem: its agent is that one, asked device by device. MultiDevice-Trace-v0 has
     the same devices and horizon: its agent is that one too, trained on the level chain of both periods.
@@ -78,7 +78,7 @@ def pretrained_policy(problem: Problem) -> GreedyPolicy | InTurn:
 
 
 def load_generalist() -> GreedyPolicy:
-    """The shipped agent that plays any instance; its ``card`` tells how it was trained.
+    """The shipped agent that plays any instance; its ``card`` says how it was trained.
 
     Raises:
         ValueError: none is shipped.

@@ -208,7 +208,7 @@ class TaskTraining:
 
     @property
     def _axis(self) -> int:
-        """Decisions on TensorBoard's axis; each pair counts as the one decision that it tells of."""
+        """Decisions on TensorBoard's axis; a pair counts as one decision."""
         return self.agent.decisions + self.agent.pairs
 
     def validate(self) -> float:

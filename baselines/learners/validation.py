@@ -173,7 +173,7 @@ class Validation:
                 autoreset_mode="Disabled",
             )
             seen, gaps, over = [], [], False
-            shown, info = env.reset(seed=FIRST_TUNING_SEED)
+            observed, info = env.reset(seed=FIRST_TUNING_SEED)
             while not over:
                 free = info["action_mask"].astype(np.bool_).all(axis=1)
                 state = [info[name][free] for name in ("slot", "energy", "delay", "record", "level")]
@@ -183,9 +183,9 @@ class Validation:
                     state[1:4] = [x[:, 0] for x in state[1:4]]
                 if free.any():
                     values = oracle.action_values(*state)
-                    seen.append(shown[free])
+                    seen.append(observed[free])
                     gaps.append(values[:, 1] - values[:, 0])
-                shown, _, terminated, _, info = env.step(oracle.act(shown, info))
+                observed, _, terminated, _, info = env.step(oracle.act(observed, info))
                 over = bool(terminated.all())
             env.close()
             self._states[observation] = np.concatenate(seen), np.concatenate(gaps)

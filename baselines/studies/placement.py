@@ -25,7 +25,7 @@ from baselines.studies.placement_searches import CHECKPOINT, METHODS, Options, s
 
 __all__ = ["CHECKPOINT", "METHODS", "Options", "place"]
 EPISODES = 4000  # that the gain of placing together is measured on
-MOST_CLUSTERS = 16  # that the map tells apart
+MOST_CLUSTERS = 16  # with a marker of their own on the map
 
 
 def place(

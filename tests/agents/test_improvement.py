@@ -22,7 +22,7 @@ def true_gap(x):
 
 
 def noisy_pairs(network, n, rng):
-    """Gaps known, far below their noise; the noise differs from place to place, and its scale is told."""
+    """Gaps known, far below their noise; the noise differs from place to place, and its scale is known."""
     x = rng.normal(size=(n, 3)).astype(np.float32)
     scales = np.where(x[:, 2] > 0, 1.0, 8.0)
     deltas = true_gap(x) + 2.0 * scales * rng.normal(size=n)
@@ -65,8 +65,8 @@ def test_quiet_pairs_count_more(scales, expected):
 
     def collect(network, n, rng):
         half = np.arange(n) % 2
-        deltas, told = np.where(half, -1.0, 1.0), np.where(half, scales[1], scales[0])
-        return Pairs.whole(np.ones((n, 3)), deltas, told)
+        deltas, noise = np.where(half, -1.0, 1.0), np.where(half, scales[1], scales[0])
+        return Pairs.whole(np.ones((n, 3)), deltas, noise)
 
     agent = agent_of()
     agent.improve(collect)
@@ -190,8 +190,8 @@ class Scored:
 def fill(memory):
     rng, k = np.random.default_rng(1), memory.n_streams
     for _ in range(memory.n_rows):
-        shown, no = rng.normal(size=(k, 3)).astype(np.float32), np.zeros(k, bool)
-        memory.append(shown, np.ones((k, 2), bool), np.zeros(k, int), np.zeros(k), no, no, ~no)
+        observed, no = rng.normal(size=(k, 3)).astype(np.float32), np.zeros(k, bool)
+        memory.append(observed, np.ones((k, 2), bool), np.zeros(k, int), np.zeros(k), no, no, ~no)
 
 
 def quiet_pairs(network, n, rng):
@@ -296,12 +296,12 @@ def cut_pairs(network, n, rng):
     A pair is cut after 3 and 6 steps; some come to an end before, paying ten distances."""
     x = rng.normal(size=(n, 3)).astype(np.float32)
     noise = 0.3 * rng.normal(size=(n, 2))
-    kept = 0.9 ** np.arange(7)
-    first, second = x[:, 0] * kept[:3].sum(), x[:, 0] * kept[3:6].sum()
+    decay = 0.9 ** np.arange(7)
+    first, second = x[:, 0] * decay[:3].sum(), x[:, 0] * decay[3:6].sum()
     tails = np.zeros((n, 2, 2, 3), np.float32)
     tails[:, :, 0], tails[:, :, 1] = x[:, None], x[:, None]
-    tails[:, 0, 1, 0] = x[:, 0] + x[:, 0] * kept[3]
-    tails[:, 1, 1, 0] = x[:, 0] + x[:, 0] * kept[6]
+    tails[:, 0, 1, 0] = x[:, 0] + x[:, 0] * decay[3]
+    tails[:, 1, 1, 0] = x[:, 0] + x[:, 0] * decay[6]
     ended = rng.random(n) < 0.2
     deltas = np.stack([np.where(ended, x[:, 0] * 10.0, first), np.where(ended, 0.0, second)], 1) + noise
     cut = np.tile(~ended[:, None], (1, 2))

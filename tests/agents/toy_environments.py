@@ -21,16 +21,16 @@ class Identity(gym.Env):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
         super().reset(seed=seed)
         self.left = 8
-        return self._show(), {}
+        return self._observe(), {}
 
     def step(self, action):
-        reward = float(action == self.shown)
+        reward = float(action == self.target)
         self.left -= 1
-        return self._show(), reward, self.left == 0, False, {}
+        return self._observe(), reward, self.left == 0, False, {}
 
-    def _show(self):
-        self.shown = int(self.np_random.integers(self.n))
-        return np.eye(self.n, dtype=np.float32)[self.shown]
+    def _observe(self):
+        self.target = int(self.np_random.integers(self.n))
+        return np.eye(self.n, dtype=np.float32)[self.target]
 
 
 class Battery(gym.Env):
@@ -119,16 +119,16 @@ class Ragged(gym.Env):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
         super().reset(seed=seed)
         self.at, self.length, self.mark = 0, int(self.np_random.integers(2, 7)), float(self.np_random.random())
-        return self._show()
+        return self._observe()
 
     def step(self, action):
         assert action == 0 or self.at % 2 == 0, "forbidden action"
         reward = float(action + self.at)
         self.at += 1
-        observation, info = self._show()
+        observation, info = self._observe()
         return observation, reward, self.at == self.length, self.at == 4 and self.length != 4, info
 
-    def _show(self):
+    def _observe(self):
         mask = np.array([1, self.at % 2 == 0], dtype=np.int8)
         return np.array([self.mark, self.at], dtype=np.float32), {"action_mask": mask}
 

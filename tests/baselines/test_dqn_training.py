@@ -329,7 +329,7 @@ def test_tensorboard_shows_learning_beside_the_yardsticks(tmp_path: Path) -> Non
         (start, low), (end, high) = line["eval/joint_error"]
         assert start == 0 and low == high >= optimum and end >= config.total_decisions, name
 
-    # What learning sees has the staggered schedule's error added; what is shown has not.
+    # What learning sees has the staggered schedule's error added; the figures on TensorBoard have not.
     alone = Training("aq_gym/SingleDevice-v0", config, 0)
     bare = alone.agent.round(alone.env.env, config.total_decisions).mean_return
     assert curves["rollout/ep_rew_mean"][0][1] == pytest.approx(bare, rel=1e-5)
@@ -412,7 +412,7 @@ def test_disagreement_with_the_exact_action_values(env_id: str) -> None:
     gaps = watched._optimal_states("compact")[1]
     assert len(gaps) > 2000 and 0.1 < np.mean(gaps > 0) < 0.9
 
-    class Told:
+    class Fixed:
         observation = "compact"
 
         def __init__(self, off: float, sign: float) -> None:
@@ -421,12 +421,12 @@ def test_disagreement_with_the_exact_action_values(env_id: str) -> None:
         def action_values(self, observation: np.ndarray, info: dict[str, Any]) -> np.ndarray:
             return np.stack([np.zeros(len(gaps)), self.sign * gaps + self.off], axis=1)
 
-    exact, opposite, shifted = (watched.disagreement(Told(*x)) for x in ((0.0, 1.0), (0.0, -1.0), (3.0, 1.0)))
+    exact, opposite, shifted = (watched.disagreement(Fixed(*x)) for x in ((0.0, 1.0), (0.0, -1.0), (3.0, 1.0)))
     assert exact == {"eval/action_value_error": 0.0, "eval/policy_disagreement": 0.0}
     assert opposite["eval/policy_disagreement"] == np.mean(gaps != 0.0)
     assert shifted["eval/action_value_error"] == pytest.approx(3.0)
     assert watched.disagreement(Staggered(watched.problem)) == {}
-    assert Validation(watched.problem, 16, solvable=False).disagreement(Told(0.0, 1.0)) == {}
+    assert Validation(watched.problem, 16, solvable=False).disagreement(Fixed(0.0, 1.0)) == {}
 
 
 @pytest.mark.parametrize("name", ["paper", "linear"])

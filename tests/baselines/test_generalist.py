@@ -108,7 +108,7 @@ def test_the_shipped_agent_beats_staggered_sensing_where_it_never_trained() -> N
         assert gain.mean() > 4 * gain.std() / 512**0.5
 
 
-def test_the_doors(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scripts.train_generalist.recipe", lambda: CONFIG)
     monkeypatch.setattr(
         "scripts.train_generalist.GeneralistTraining",

@@ -1,4 +1,4 @@
-"""The doors to the yardsticks, with tiny settings."""
+"""The commands of the yardsticks, with tiny settings."""
 
 from __future__ import annotations
 

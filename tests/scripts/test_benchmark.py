@@ -291,12 +291,12 @@ def test_regret_is_paired() -> None:
 
 
 def test_provenance(root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    told = provenance.provenance()
-    assert told["requirements_lock_sha256"] == hashlib.sha256((root / "requirements.lock").read_bytes()).hexdigest()
-    assert told["cpu"] and told["cores"] >= 1 and told["numpy"] == np.__version__
-    if told["commit"] is not None:
-        assert len(told["commit"]) == 40 and told["dirty"] in (True, False)
-    assert provenance.sources() == told["sources_sha256"]
+    found = provenance.provenance()
+    assert found["requirements_lock_sha256"] == hashlib.sha256((root / "requirements.lock").read_bytes()).hexdigest()
+    assert found["cpu"] and found["cores"] >= 1 and found["numpy"] == np.__version__
+    if found["commit"] is not None:
+        assert len(found["commit"]) == 40 and found["dirty"] in (True, False)
+    assert provenance.sources() == found["sources_sha256"]
     (tmp_path / "agents").mkdir()
     monkeypatch.setattr(provenance, "ROOT", tmp_path)
     empty = provenance.sources()

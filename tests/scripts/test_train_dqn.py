@@ -1,4 +1,4 @@
-"""The door to training, with tiny settings."""
+"""The command that trains, with tiny settings."""
 
 from __future__ import annotations
 

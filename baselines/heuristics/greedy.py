@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,8 @@ from numpy.typing import NDArray
 from aq_gym.observation import COMPACT_FEATURES, ObservationLayout
 from aq_gym.policy import own
 from aq_gym.problem import Problem
-from baselines.heuristics.problems import entry_problem, field, finite, read_tuned, same_problem
-from baselines.heuristics.simple import Actions, check_devices, legal
+from baselines.heuristics.problems import finite, tuned_fields
+from baselines.heuristics.simple import Actions, check_devices, legal, sized
 from baselines.playing import FIRST_TUNING_SEED, play_problem
 
 TUNED = Path(__file__).with_name("greedy.json")
@@ -60,12 +59,7 @@ class Greedy:
         Raises:
             ValueError: an observation of another size.
         """
-        seen = np.asarray(observation)
-        if seen.shape[-1:] != (self._layout.size,):
-            raise ValueError(
-                f"observation: expected the {self.observation!r} one of {self._layout.size} numbers, got shape "
-                f"{seen.shape}; make the environment with observation={self.observation!r}"
-            )
+        seen = sized(observation, self.observation, self._layout.size)
         if self.observation == "compact":
             log = 8.0 * seen[..., _GAIN].astype(np.float64)
             return np.asarray(np.copysign(np.expm1(np.abs(log)), log))
@@ -123,13 +117,5 @@ def tune(
 
 def tuned_greedy(problem: Problem) -> Greedy:
     """Greedy sensing tuned for a problem: read from `TUNED` for the registered ids, else tuned now."""
-    for name, numbers in _tuned().items():
-        if same_problem(problem, entry_problem(name)):
-            values = [field(numbers, key, f"{TUNED}: {name}") for key in ("threshold", "exponent", "training_seconds")]
-            return Greedy(problem, *values[:2], training_seconds=values[2])
-    return tune(problem)[0]
-
-
-@lru_cache(maxsize=1)
-def _tuned() -> dict[str, dict[str, Any]]:
-    return read_tuned(TUNED)
+    found = tuned_fields(TUNED, problem, "threshold", "exponent", "training_seconds")
+    return Greedy(problem, *found[:2], training_seconds=found[2]) if found else tune(problem)[0]

@@ -18,7 +18,7 @@ from aq_gym.observation import COMPACT_FEATURES
 from aq_gym.policy import own
 from aq_gym.problem import Problem
 from baselines.heuristics.problems import finite
-from baselines.heuristics.simple import Actions, check_devices, legal
+from baselines.heuristics.simple import Actions, check_devices, legal, sized
 from baselines.playing import check_count
 
 NAMES = tuple(name for name, *_ in COMPACT_FEATURES)
@@ -80,12 +80,7 @@ class Index:
         Raises:
             ValueError: an observation of another size.
         """
-        seen = np.asarray(observation)
-        if seen.shape[-1:] != (len(NAMES),):
-            raise ValueError(
-                f"observation: expected the compact one of {len(NAMES)} numbers, got shape {seen.shape}; make the "
-                "environment with observation='compact'"
-            )
+        seen = sized(observation, self.observation, len(NAMES))
         weights = self.weights.astype(np.float64)
         return np.asarray(seen @ weights[:-1] + weights[-1])
 

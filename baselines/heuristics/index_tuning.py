@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from aq_gym.problem import Problem
 from baselines.heuristics.index import AT, Index, Simulator
-from baselines.heuristics.problems import entry_problem, field, finite, read_tuned, same_problem
+from baselines.heuristics.problems import committed, entry_problem, field, finite, tuned_fields
 from baselines.playing import FIRST_TUNING_SEED, check_count
 
 TUNED = Path(__file__).with_name("index.json")
@@ -37,6 +36,7 @@ FEATURES = (
 )
 GRID_DECISIONS = 2_500_000  # played by all candidates of `best_threshold` together
 QUICK_DECISIONS = 25_000_000  # played when an instance is tuned on demand: about a minute
+_QUICK = {"generations": 10, "population": 32}
 _FLOOR = 0.03  # least spread of a coefficient in the search, see Budget.step
 _CONSTANT = 1e-6  # a number of less spread is taken for a constant
 
@@ -187,21 +187,11 @@ def index_policy(problem: Problem, report: Callable[[str], None] = lambda line: 
     A problem that has no committed coefficients is tuned with `QUICK_DECISIONS` decisions, starting from the best of
     the committed ones, as a rule within a per cent of a full tuning; `scripts.tune_index` spends more.
     """
-    for name, numbers in _tuned().items():
-        if same_problem(problem, entry_problem(name)):
-            where = f"{TUNED}: {name}"
-            given = field(numbers, "constant", where), field(numbers, "coefficients", where)
-            return Index(problem, *given, training_seconds=field(numbers, "training_seconds", where))
-    alike = [name for name in _tuned() if entry_problem(name).inference == problem.inference]
-    starts = [start for name in alike for start in shifted(problem, _tuned()[name])]
+    if found := tuned_fields(TUNED, problem, "constant", "coefficients", "training_seconds"):
+        return Index(problem, *found[:2], training_seconds=found[2])
+    tuned = committed(TUNED)
+    alike = [name for name in tuned if entry_problem(name).inference == problem.inference]
+    starts = [start for name in alike for start in shifted(problem, tuned[name])]
     plays = _QUICK["generations"] * _QUICK["population"] + len(starts) + 30 + 7 * 8  # the grid and the finalists
     episodes = max(2, min(512, QUICK_DECISIONS // (plays * problem.horizon * problem.n_devices)))
     return tune(problem, Budget(episodes=episodes, step=0.25, **_QUICK), starts=starts, report=report)[0]
-
-
-_QUICK = {"generations": 10, "population": 32}
-
-
-@lru_cache(maxsize=1)
-def _tuned() -> dict[str, dict[str, Any]]:
-    return read_tuned(TUNED)

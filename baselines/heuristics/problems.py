@@ -72,6 +72,24 @@ def read_tuned(path: Path) -> dict[str, dict[str, Any]]:
     return ids
 
 
+@lru_cache(maxsize=2)
+def committed(path: Path) -> dict[str, dict[str, Any]]:
+    """`read_tuned`, once."""
+    return read_tuned(path)
+
+
+def tuned_fields(path: Path, problem: Problem, *names: str) -> list[Any] | None:
+    """Those entries of the numbers that are committed for a problem, or None where there are none.
+
+    Raises:
+        ValueError: as `read_tuned` and `field`.
+    """
+    for name, numbers in committed(path).items():
+        if same_problem(problem, entry_problem(name)):
+            return [field(numbers, key, f"{path}: {name}") for key in names]
+    return None
+
+
 def field(numbers: Mapping[str, Any], name: str, where: str) -> Any:
     """An entry of tuned numbers.
 

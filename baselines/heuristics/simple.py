@@ -31,6 +31,21 @@ def plain(wish: NDArray[np.bool_]) -> Actions:
     return wish.astype(np.int64) if np.ndim(wish) else int(wish)
 
 
+def sized(observation: NDArray[np.float32], kind: str, size: int) -> NDArray[np.float32]:
+    """An observation (..., size).
+
+    Raises:
+        ValueError: it has another size.
+    """
+    seen = np.asarray(observation)
+    if seen.shape[-1:] != (size,):
+        raise ValueError(
+            f"observation: expected the {kind!r} one of {size} numbers, got shape {seen.shape}; make the environment "
+            f"with observation={kind!r}"
+        )
+    return seen
+
+
 def check_devices(problem: Problem, info: Info) -> None:
     """Refuse the state of a problem with another number of devices or another horizon.
 

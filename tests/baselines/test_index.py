@@ -197,8 +197,10 @@ def test_a_foreign_file_of_numbers_is_refused_by_name(tmp_path: Path, text: str)
     assert path.read_text() == text
 
 
-def test_numbers_without_a_field_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index_tuning, "_tuned", lambda: {"TwoDevices-v0": {"constant": 1.0}})
+def test_numbers_without_a_field_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "index.json"
+    path.write_text('{"ids": {"TwoDevices-v0": {"constant": 1.0}}}')
+    monkeypatch.setattr(index_tuning, "TUNED", path)
     with pytest.raises(ValueError, match=r"TwoDevices-v0: coefficients is missing"):
         index_policy(SMALL)
     with pytest.raises(ValueError, match="constant: expected a finite number, got 'a'"):

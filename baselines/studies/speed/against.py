@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from baselines.studies.speed.comparison import spread
 from baselines.studies.speed.start_up import WHAT, start_up
 from baselines.studies.speed.worker import MEASUREMENTS
 
@@ -101,5 +102,4 @@ def _row(name: str, unit: str, pairs: np.ndarray) -> dict[str, Any]:
     """Medians of (rounds, 2) numbers of new and old, and of the ratio that is above 1 where the new one is faster."""
     ratios = pairs[:, 1] / pairs[:, 0] if unit == "s" else pairs[:, 0] / pairs[:, 1]
     new, old = np.median(pairs, axis=0)
-    spread = {"ratio": np.median(ratios), "least": ratios.min(), "most": ratios.max()}
-    return {"what": name, "unit": unit, "new": new, "old": old, **spread, "rounds": len(pairs)}
+    return {"what": name, "unit": unit, "new": new, "old": old, **spread(ratios), "rounds": len(pairs)}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 Rate = Callable[[], float]
 """Does some work and returns how much of it a second."""
@@ -31,20 +32,14 @@ class Comparison:
         """Medians of the rates and of their ratio, with its range."""
         rounds = min(rounds, self.rounds or rounds)
         pairs = np.array([(self.ours(), self.theirs()) for _ in range(rounds)])
-        ratios = pairs[:, 0] / pairs[:, 1]
         ours, theirs = np.median(pairs, axis=0)
-        return {
-            "what": self.what,
-            "peer": self.peer,
-            "unit": self.unit,
-            "ours": ours,
-            "theirs": theirs,
-            "ratio": np.median(ratios),
-            "least": ratios.min(),
-            "most": ratios.max(),
-            "goal": self.goal,
-            "rounds": rounds,
-        }
+        what = {"what": self.what, "peer": self.peer, "unit": self.unit, "ours": ours, "theirs": theirs}
+        return {**what, **spread(pairs[:, 0] / pairs[:, 1]), "goal": self.goal, "rounds": rounds}
+
+
+def spread(ratios: NDArray[np.float64]) -> dict[str, Any]:
+    """The median of ratios, and their range."""
+    return {"ratio": np.median(ratios), "least": ratios.min(), "most": ratios.max()}
 
 
 def timed(work: Callable[[], Any], amount: float) -> Rate:
@@ -54,19 +49,6 @@ def timed(work: Callable[[], Any], amount: float) -> Rate:
         start = time.perf_counter()
         work()
         return amount / (time.perf_counter() - start)
-
-    return rate
-
-
-def for_seconds(work: Callable[[], Any], amount: float, seconds: float) -> Rate:
-    """The rate of work that is repeated for some seconds."""
-
-    def rate() -> float:
-        done, start = 0, time.perf_counter()
-        while not done or time.perf_counter() - start < seconds:
-            work()
-            done += 1
-        return done * amount / (time.perf_counter() - start)
 
     return rate
 
@@ -82,8 +64,3 @@ def peer(name: str) -> Any:
 def named(name: str) -> str:
     """A distribution with its version."""
     return f"{name} {version(name)}"
-
-
-def installed(modules: dict[str, str]) -> Iterator[str]:
-    """The missing ones' distributions, from module to distribution."""
-    return (distribution for module, distribution in modules.items() if peer(module) is None)

@@ -2,67 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 
 import aq_gym  # noqa: F401
-from baselines.studies.speed.comparison import Comparison, Rate, for_seconds, named, peer
+from baselines.studies.speed import worker
+from baselines.studies.speed.comparison import Comparison, Rate, named, peer
+from baselines.studies.speed.worker import CITY, MULTI, TEN, Work
 
-CARTPOLE, MULTI, CITY = "CartPole-v1", "aq_gym/MultiDevice-v0", "aq_gym/City-v0"
-TEN = {"devices": list(range(0, 30, 3))}  # the plain task of the table: M=10, N=30
+CARTPOLE = "CartPole-v1"
 
 
-def single(name: str, seconds: float, **kwargs: Any) -> Rate:
-    """Steps a second of a plain environment, resets included."""
-    env = gym.make(name, **kwargs)
-    actions = list(np.random.default_rng(0).integers(0, 2, 256))
-    env.reset(seed=0)
-
-    def work() -> None:
-        for action in actions:
-            _, _, over, cut, _ = env.step(action)
-            if over or cut:
-                env.reset()
-
+def repeated(work: Work, seconds: float) -> Rate:
+    """The rate of work that is repeated for some seconds, once it has been done."""
     work()
-    return for_seconds(work, len(actions), seconds)
+    return partial(worker.rate, work, seconds)
 
 
 def vector(name: str, mode: str, count: int, seconds: float, **kwargs: Any) -> Rate:
     """Decisions a second of a vector environment with autoreset."""
-    env = gym.make_vec(name, num_envs=count, vectorization_mode=mode, **kwargs)
-    return _stepped(lambda: env.reset(seed=0), env.step, count, seconds)
-
-
-def _stepped(reset: Callable[[], Any], step: Callable[[Any], Any], count: int, seconds: float, kind: Any = int) -> Rate:
-    actions = list(np.random.default_rng(0).integers(0, 2, (16, count)).astype(kind))
-    reset()
-
-    def work() -> None:
-        for action in actions:
-            step(action)
-
-    work()
-    return for_seconds(work, count * len(actions), seconds)
+    return repeated(worker.batch(name, count, mode, **kwargs), seconds)
 
 
 def envpool_cartpole(count: int, seconds: float) -> Rate:
     """EnvPool's CartPole on one thread."""
     env = peer("envpool").make_gymnasium("CartPole-v1", num_envs=count, num_threads=1)
-    return _stepped(env.reset, env.step, count, seconds, np.int32)
+    env.reset()
+    return repeated(worker.stepped(env, count, np.int32), seconds)
 
 
 def comparisons(seconds: float) -> Iterator[Comparison]:
     """Rates of decisions."""
-    gymnasium = named("gymnasium")
-    unit = "decisions/s"
-    plain = single(CARTPOLE, seconds)
-    yield Comparison(
-        "MultiDevice, M=10, gym.make", unit, single(MULTI, seconds, **TEN), f"{gymnasium} CartPole-v1", plain, 2.0
-    )
+    gymnasium, unit = named("gymnasium"), "decisions/s"
+    ours, plain = (repeated(work, seconds) for work in (worker.single(MULTI, **TEN), worker.single(CARTPOLE)))
+    yield Comparison("MultiDevice, M=10, gym.make", unit, ours, f"{gymnasium} CartPole-v1", plain, 2.0)
     for count, over_sync, over_native in ((64, 50.0, 3.0), (1024, None, 0.55)):
         ours = vector(MULTI, "vector_entry_point", count, seconds, **TEN)
         what = f"MultiDevice, M=10, native batch of {count}"
@@ -73,11 +49,5 @@ def comparisons(seconds: float) -> Iterator[Comparison]:
         if count == 64 and peer("envpool"):
             theirs = envpool_cartpole(count, seconds)
             yield Comparison(what, unit, ours, f"{named('envpool')} CartPole, batch of 64, 1 thread", theirs, 7.0)
-    yield Comparison(
-        "City, N=1,000 M=100, native batch of 16",
-        unit,
-        vector(CITY, "vector_entry_point", 16, seconds),
-        "300,000 decisions/s",
-        lambda: 300_000.0,
-        1.0,
-    )
+    ours, what = vector(CITY, "vector_entry_point", 16, seconds), "City, N=1,000 M=100, native batch of 16"
+    yield Comparison(what, unit, ours, "300,000 decisions/s", lambda: 300_000.0, 1.0)

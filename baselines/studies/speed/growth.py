@@ -12,8 +12,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from baselines.exact.one_device import solve
-from baselines.studies.speed.environments import MULTI, vector
-from baselines.studies.speed.solvers import banded
+from baselines.studies.speed.environments import vector
+from baselines.studies.speed.worker import MULTI, banded
 
 
 class Curve(NamedTuple):

@@ -19,10 +19,10 @@ from rich.table import Table
 
 from aq_gym import datasets
 from baselines.studies.speed import environments, growth, learning, placement, solvers, start_up
-from baselines.studies.speed.comparison import Comparison, installed
+from baselines.studies.speed.comparison import Comparison, peer
 
 SECTIONS = ("environments", "start", "solvers", "placement", "learning", "growth")
-PEERS = {"quantecon": "quantecon", "envpool": "envpool", "pymoo": "pymoo"}
+PEERS = ("quantecon", "envpool", "pymoo")
 INTRODUCTION = (
     "Both sides of a comparison take turns on one thread; a ratio is taken within each turn, and the tables give the "
     "median and the range. Machines like this one are shared: the same command gives other rates an hour later, and "
@@ -142,8 +142,8 @@ def measure(args: Any) -> Report:
     """Measure the chosen sections on one thread; the arguments are those of `scripts.measure_speed`."""
     numba.config.NUMBA_NUM_THREADS = 1  # the solvers' and searches' own threads; the kernels have none
     torch.set_num_threads(1)
-    for distribution in installed(PEERS):
-        print(f"{distribution} is not installed, its rows are left out: pip install 'aq-gym[peers]'")
+    for name in (x for x in PEERS if peer(x) is None):
+        print(f"{name} is not installed, its rows are left out: pip install 'aq-gym[peers]'")
     report, lines = Report(), []
     for comparison in comparisons(args):
         found = comparison.run(args.rounds)

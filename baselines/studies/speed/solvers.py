@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,22 +15,12 @@ from aq_gym import SensorNetwork, calibration, datasets
 from baselines.exact.one_device import solve
 from baselines.exact.several_devices import solve_joint
 from baselines.studies.speed.comparison import Comparison, named, peer, timed
+from baselines.studies.speed.worker import banded
 
 FloatArray = NDArray[np.float64]
 HORIZON, BUDGET, SLEEP = 144, 24, 24
 LARGEST: tuple[Any, ...] = (SensorNetwork.load("pku2018").coarsen(6), (0, 15), 72, 6, 12)  # that quantecon has room for
 DENSE_SLOTS = 4  # that the dense peer is timed for: each takes as long as the others
-
-
-def banded(n_levels: int) -> SensorNetwork:
-    """The campus with so many levels, of which each is followed by itself or one of two neighbours on either side."""
-    steps = np.arange(n_levels)
-    weight = np.choose(np.minimum(np.abs(steps[:, None] - steps), 3), [10.0, 4.0, 1.0, 0.0])
-    transition = weight / weight.sum(axis=1, keepdims=True)
-    start = np.full(n_levels, 1.0 / n_levels)
-    campus = SensorNetwork.load("pku2018")
-    levels = np.linspace(5.0, 465.0, n_levels)
-    return dataclasses.replace(campus, levels=levels, transition=transition, start=start, name=f"banded-{n_levels}")
 
 
 def errors_of(network: SensorNetwork, sleep: int) -> FloatArray:
@@ -45,10 +34,20 @@ def errors_of(network: SensorNetwork, sleep: int) -> FloatArray:
     return np.array(parts)
 
 
-def _decision_problem(rewards: FloatArray, moves: Any, states: Any, actions: Any) -> Any:
+def _decision_problem(chain: FloatArray, n_states: int, choices: Sequence[Sequence[Any]]) -> Any:
+    """Quantecon's form of a problem whose level moves by ``chain``.
+
+    choices: one a kind of action: its states, rewards, next states at level 0, and levels now.
+    """
+    actions = np.repeat(np.arange(len(choices)), [len(choice[0]) for choice in choices])
+    rows, rewards, begin, level = (np.concatenate(x) for x in zip(*choices, strict=True))
+    order = np.lexsort((actions, rows))
+    moves = sparse.csr_matrix(chain)[level[order]]
+    columns = moves.indices + np.repeat(begin[order], np.diff(moves.indptr))
+    moves = sparse.csr_matrix((moves.data, columns, moves.indptr), shape=(order.size, n_states))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "infinite horizon solution methods are disabled")
-        return peer("quantecon.markov").DiscreteDP(rewards, moves, 1.0, states, actions)
+        return peer("quantecon.markov").DiscreteDP(rewards[order], moves, 1.0, rows[order], actions[order])
 
 
 def quantecon_single(network: SensorNetwork, horizon: int, budget: int, sleep: int) -> Any:
@@ -56,25 +55,17 @@ def quantecon_single(network: SensorNetwork, horizon: int, budget: int, sleep: i
     quantecon = peer("quantecon.markov")
     n, error = network.n_levels, errors_of(network, sleep)
     p, d, u, e = (x.ravel() for x in np.indices((budget + 1, sleep, n, n)))  # delay d + 1
-    state = np.arange(p.size)
 
     def at(p: Any, d: Any, u: Any) -> Any:
         return ((p * sleep + d) * n + u) * n  # of level 0
 
-    chain = sparse.csr_matrix(network.transition)
-    may_sleep, may_sense = (p == 0) | (d < sleep - 1), p > 0
-    asleep = at(p, np.minimum(d + 1, sleep - 1), u)[may_sleep]
-    awake = at(p - 1, 0, e)[may_sense]
-    rewards = np.concatenate([-error[d + 1, u, e][may_sleep], -error[0, e, e][may_sense]])
-    level = np.concatenate([e[may_sleep], e[may_sense]])
-    begin = np.concatenate([asleep, awake])
-    rows = np.concatenate([state[may_sleep], state[may_sense]])
-    actions = np.repeat([0, 1], [may_sleep.sum(), may_sense.sum()])
-    order = np.lexsort((actions, rows))
-    chosen = chain[level[order]]
-    columns = chosen.indices + np.repeat(begin[order], np.diff(chosen.indptr))
-    moves = sparse.csr_matrix((chosen.data, columns, chosen.indptr), shape=(order.size, p.size))
-    problem = _decision_problem(rewards[order], moves, rows[order], actions[order])
+    asleep, awake = np.flatnonzero((p == 0) | (d < sleep - 1)), np.flatnonzero(p > 0)
+    later = at(p, np.minimum(d + 1, sleep - 1), u)[asleep]
+    choices = [
+        (asleep, -error[d + 1, u, e][asleep], later, e[asleep]),
+        (awake, -error[0, e, e][awake], at(p - 1, 0, e)[awake], e[awake]),
+    ]
+    problem = _decision_problem(network.transition, p.size, choices)
 
     def play() -> float:
         values, _ = quantecon.backward_induction(problem, horizon)
@@ -113,30 +104,18 @@ def quantecon_joint(network: SensorNetwork, devices: tuple[int, int], horizon: i
     def at(p: Any, q: Any, c: Any, d: Any, u: Any, v: Any) -> Any:
         return np.ravel_multi_index((p, q, c, d, u, v, np.zeros_like(p)), shape)
 
-    rewards, rows, actions, begin, level = [], [], [], [], []
+    choices = []
     for action in range(4):
         on, too = action & 1, action >> 1
         fine = ((p > 0) if on else (p == 0) | (c < sleep - 1)) & ((q > 0) if too else (q == 0) | (d < sleep - 1))
         own, other = [x[fine] for x in (p, c, u)], [x[fine] for x in (q, d, v)]
         now = e[fine]
-        delay = np.stack([np.zeros_like(now) if on else own[1] + 1, np.zeros_like(now) if too else other[1] + 1], 1)
-        record = levels[np.stack([now if on else own[2], now if too else other[2]], 1)]
-        rewards.append(-network.joint_error(devices, delay, record, levels[now]).mean(axis=-1))
-        after = [
-            np.minimum(x, sleep - 1)
-            for x in (np.zeros_like(now) if on else own[1] + 1, np.zeros_like(now) if too else other[1] + 1)
-        ]
-        begin.append(at(own[0] - on, other[0] - too, *after, now if on else own[2], now if too else other[2]))
-        rows.append(np.flatnonzero(fine))
-        actions.append(np.full(now.size, action))
-        level.append(now)
-    chosen = np.concatenate(level)
-    order = np.lexsort((np.concatenate(actions), np.concatenate(rows)))
-    moves = sparse.csr_matrix(network.transition)[chosen[order]]
-    columns = moves.indices + np.repeat(np.concatenate(begin)[order], np.diff(moves.indptr))
-    moves = sparse.csr_matrix((moves.data, columns, moves.indptr), shape=(order.size, p.size))
-    reward, row, action_of = (np.concatenate(x)[order] for x in (rewards, rows, actions))
-    problem = _decision_problem(reward, moves, row, action_of)
+        delays = np.zeros_like(now) if on else own[1] + 1, np.zeros_like(now) if too else other[1] + 1
+        records = now if on else own[2], now if too else other[2]
+        found = network.joint_error(devices, np.stack(delays, 1), levels[np.stack(records, 1)], levels[now])
+        begin = at(own[0] - on, other[0] - too, *(np.minimum(x, sleep - 1) for x in delays), *records)
+        choices.append((np.flatnonzero(fine), -found.mean(axis=-1), begin, now))
+    problem = _decision_problem(network.transition, p.size, choices)
 
     def play() -> float:
         values, _ = quantecon.backward_induction(problem, horizon)

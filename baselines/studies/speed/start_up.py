@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-MULTI = "aq_gym/MultiDevice-v0"
+from baselines.studies.speed.worker import MULTI
+
 FIRST_USE = f"import aq_gym; env = gymnasium.make('{MULTI}'); env.reset(seed=0); env.step(1)"
 WHAT = ("import aq_gym, over gymnasium", "first use, compiled anew, over numba", "first use, cached, over numba")
 

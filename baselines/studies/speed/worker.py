@@ -24,7 +24,7 @@ Work = Callable[[], float]
 """Does some work and returns how much."""
 
 MULTI, CITY = "aq_gym/MultiDevice-v0", "aq_gym/City-v0"
-TEN = {"devices": list(range(0, 30, 3))}
+TEN: dict[str, Any] = {"devices": list(range(0, 30, 3))}  # the plain task of the table: M=10, N=30
 
 
 def module(*names: str) -> Any:
@@ -38,9 +38,9 @@ def module(*names: str) -> Any:
     raise ModuleNotFoundError(f"none of {', '.join(names)}")
 
 
-def single() -> Work:
+def single(name: str, **kwargs: Any) -> Work:
     """Steps of a plain environment, resets included."""
-    env = gym.make(MULTI, **TEN)
+    env = gym.make(name, **kwargs)
     actions = list(np.random.default_rng(0).integers(0, 2, 256))
     env.reset(seed=0)
 
@@ -54,11 +54,9 @@ def single() -> Work:
     return work
 
 
-def batch(name: str, count: int, kwargs: dict[str, Any]) -> Work:
-    """Decisions of a native batch with autoreset."""
-    env = gym.make_vec(name, num_envs=count, vectorization_mode="vector_entry_point", **kwargs)
-    actions = list(np.random.default_rng(0).integers(0, 2, (16, count)))
-    env.reset(seed=0)
+def stepped(env: Any, count: int, kind: Any = np.int64) -> Work:
+    """Decisions of a batch that has been reset, with autoreset."""
+    actions = list(np.random.default_rng(0).integers(0, 2, (16, count)).astype(kind))
 
     def work() -> float:
         for action in actions:
@@ -66,6 +64,13 @@ def batch(name: str, count: int, kwargs: dict[str, Any]) -> Work:
         return count * len(actions)
 
     return work
+
+
+def batch(name: str, count: int, mode: str = "vector_entry_point", **kwargs: Any) -> Work:
+    """Decisions of a vector environment."""
+    env = gym.make_vec(name, num_envs=count, vectorization_mode=mode, **kwargs)
+    env.reset(seed=0)
+    return stepped(env, count)
 
 
 def problem_and_index() -> tuple[Any, Any]:
@@ -146,10 +151,10 @@ def training() -> Work:
 
 
 MEASUREMENTS: dict[str, tuple[str, Callable[[], Work]]] = {
-    "gym.make": ("decisions/s", single),
-    "batch of 64": ("decisions/s", partial(batch, MULTI, 64, TEN)),
-    "batch of 1,024": ("decisions/s", partial(batch, MULTI, 1024, TEN)),
-    "City, batch of 16": ("decisions/s", partial(batch, CITY, 16, {})),
+    "gym.make": ("decisions/s", partial(single, MULTI, **TEN)),
+    "batch of 64": ("decisions/s", partial(batch, MULTI, 64, **TEN)),
+    "batch of 1,024": ("decisions/s", partial(batch, MULTI, 1024, **TEN)),
+    "City, batch of 16": ("decisions/s", partial(batch, CITY, 16)),
     "compiled play": ("decisions/s", play),
     "counterfactual pairs": ("pairs/s", pairs),
     "exact, one device, 20 levels": ("solved/s", partial(exact, 20)),

@@ -14,7 +14,7 @@ from aq_gym.problem import Problem
 from baselines.exact.chain import Chain, in_blocks, new_room, sense, sleep, sleep_or_sense, table_width
 from baselines.exact.compiled import compiled, in_threads
 from baselines.exact.errors import cell_errors
-from baselines.exact.layout import Layout, allowed, error_row, layout_of, sensed_row, write_digits
+from baselines.exact.layout import Layout, allowed, error_row, layout_of, sensed_row
 from baselines.exact.states import FloatArray, IntArray, digits
 
 
@@ -103,24 +103,21 @@ def _common_level(layout, energy, delay, record):  # type: ignore[no-untyped-def
 
 
 @compiled
-def _fill(tables, delays, rank, first, begin, end):  # type: ignore[no-untyped-def]
-    """`sensing` for one choice of the energies left and the choices of records begin..end - 1.
+def _fill(tables, delays, energy, records, first, begin, end):  # type: ignore[no-untyped-def]
+    """`sensing` for the energies left, (M,), and rows begin..end - 1 of records, (E^M, M).
 
-    delays (n, M): in slots in which one device at least has sensed, which has delay 0.
+    delays (n, M): in slots in which one device at least has sensed, which has delay 0. first: as by `_first_of_two`.
     """
     layout, horizon = tables.layout, tables.sensing.shape[2] - 1
-    n_devices, fresh = delays.shape[1], layout.max_sleep * layout.n_levels
-    energy, record, cell = np.empty(n_devices, np.int64), np.empty(n_devices, np.int64), np.empty(n_devices, np.int64)
+    fresh, cell = layout.max_sleep * layout.n_levels, np.empty_like(energy)
     room = new_room(layout.n_levels, tables.exhausted.shape[2] - 1 - layout.max_sleep)
-    write_digits(rank, layout.energies, energy)
-    for choice in range(begin, end):
-        write_digits(choice, layout.n_levels, record)
+    for record in records[begin:end]:
         for k in range(delays.shape[0]):
             e = _common_level(layout, energy, delays[k], record)
             if e < 0:
                 continue
             _between(tables, energy, delays[k], record, 1, room, first)
-            for m in range(n_devices):
+            for m in range(cell.size):
                 cell[m] = (delays[k, m] - 1) * layout.n_levels + record[m] if delays[k, m] else fresh
             row = sensed_row(layout, 0, energy, cell)
             sleep(tables.chain, room[1], tables.errors[error_row(layout, cell), e], e, room[0, e])
@@ -135,11 +132,11 @@ def _look_ahead(tables, states, out, begin, end):  # type: ignore[no-untyped-def
     states (n, 1 + 3 M): the slot, and each device's energy, delay (0 if it has sensed) and record.
     """
     n_levels, n_devices = tables.layout.n_levels, tables.layout.part.shape[0]
-    room = new_room(n_levels, 1)
+    room, nothing = new_room(n_levels, 1), np.empty((0, 0, 0, 0))
     for k in range(begin, end):
         rest = states[k, 1:]
         energy, delay = rest[:n_devices], rest[n_devices : 2 * n_devices]
-        _between(tables, energy, delay, rest[2 * n_devices :], states[k, 0], room, np.empty((0, 0, 0, 0)))
+        _between(tables, energy, delay, rest[2 * n_devices :], states[k, 0], room, nothing)
         for e in range(n_levels):
             out[k, e] = room[1, e, 0]
 
@@ -156,7 +153,8 @@ def induce(problem: Problem) -> Tables:
     (layout, rows), network, count = layout_of(problem), problem.network, problem.n_devices
     n_levels, n_records, horizon = network.n_levels, network.n_levels**count, problem.horizon
     errors, width = cell_errors(problem), table_width(horizon, problem.max_sleep)
-    oldest = digits(np.arange(n_records), n_levels, count) + (problem.max_sleep - 1) * n_levels
+    records = digits(np.arange(n_records), n_levels, count)
+    oldest = records + (problem.max_sleep - 1) * n_levels
     exhausted = np.zeros((n_records, n_levels, width))
     for t in range(horizon, 0, -1):
         exhausted[:, :, t] = exhausted[:, :, t + 1] @ network.transition.T - errors[oldest @ layout.place[count]]
@@ -165,10 +163,11 @@ def induce(problem: Problem) -> Tables:
     delays = delays[delays.min(axis=1) == 0]
     first = np.empty((2, layout.max_sleep * n_levels, n_levels, width) if count == 2 else (0, 0, 0, 0))
     least = -(-(1 << 20) // (len(delays) * problem.max_sleep * n_levels * horizon))  # choices worth a thread
-    for rank in range(layout.energies**count - 1):  # the least energies first; who has sensed has not all of it
+    # the least energies first; where a device has sensed not all is left
+    for energy in digits(np.arange(layout.energies**count - 1), layout.energies, count):
         if count == 2:
-            _first_of_two(tables, np.array(divmod(rank, layout.energies)), first)
-        in_threads(partial(_fill, tables, delays, rank, first), n_records, least)
+            _first_of_two(tables, energy, first)
+        in_threads(partial(_fill, tables, delays, energy, records, first), n_records, least)
     return tables
 
 

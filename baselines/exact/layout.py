@@ -43,14 +43,6 @@ def layout_of(problem: Problem) -> tuple[Layout, int]:
 
 
 @compiled
-def write_digits(index, base, digits):  # type: ignore[no-untyped-def]
-    """Write `index` in `base` into digits (M,), the most significant first."""
-    for m in range(digits.shape[0] - 1, -1, -1):
-        digits[m] = index % base
-        index //= base
-
-
-@compiled
 def allowed(layout, on, energy, cell):  # type: ignore[no-untyped-def]
     """Whether the devices may sense and sleep as the bits of `on` say."""
     for m in range(energy.shape[0]):

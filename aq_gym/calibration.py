@@ -104,11 +104,11 @@ def fit_files(
 
 
 def rounded(network: SensorNetwork) -> SensorNetwork:
-    """The network as it is stored: variances, relations and coordinates of 12 significant digits, a level model of 6.
+    """The network as it is stored: 12 significant digits; a level model and a level belief have 6.
 
     The chain stays as it is: its entries are ratios of counts, which every processor divides alike.
     """
-    xy, model = network.coordinates, network.level_model
+    xy, model, belief = network.coordinates, network.level_model, network.level_belief
     return dataclasses.replace(
         network,
         measurement_variance=float(round_significant(network.measurement_variance)),
@@ -117,6 +117,7 @@ def rounded(network: SensorNetwork) -> SensorNetwork:
         variance_relation=round_significant(network.variance_relation),
         coordinates=None if xy is None else round_significant(xy),
         level_model=None if model is None else round_significant(model, 6),
+        level_belief=None if belief is None else round_significant(belief, 6),
     )
 
 

@@ -63,6 +63,8 @@ class SensorNetwork:
         coordinates: (N, 2) metres east and north of the locations' mean, or None where unknown.
         level_model: (6,) what level-aware inference needs (`aq_gym.estimation.LevelAware`): lasting [1], short [1],
             memory [slots], long [1], floor [(µg/m³)²], drift [(µg/m³)²]; or None where it was not learned.
+        level_belief: (6,) what the server believes of a level that is hidden from it (`aq_gym.belief.GrownBelief`): q0
+            [(µg/m³)²], q1 [µg/m³], q2 [1], h [1], k [1/slot], m [µg/m³]; or None where it was not fitted.
         name: what the network is called in messages and cards.
         slot_minutes: length of a slot, the time between two rows of the readings [minutes].
 
@@ -81,6 +83,7 @@ class SensorNetwork:
     name: str = "custom"
     level_model: NDArray[np.float64] | None = None
     slot_minutes: float = DEFAULT_SLOT_MINUTES
+    level_belief: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         for field in ("measurement_variance", "temporal_variance", "slot_minutes"):
@@ -95,6 +98,7 @@ class SensorNetwork:
         checks.check_spread(self.measurement_variance, self.temporal_variance, self.variance_relation, self.levels)
         checks.check_coordinates(self.coordinates, self.n_locations)
         checks.check_level_model(self.level_model, float(self.levels[-1]))
+        checks.check_level_belief(self.level_belief, float(self.levels[-1]))
 
     @property
     def n_locations(self) -> int:

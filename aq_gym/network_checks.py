@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aq_gym.parameters import LEVEL_MODEL
+from aq_gym.parameters import LEVEL_BELIEF, LEVEL_MODEL
 
 ARRAYS = {"mean_relation": 2, "variance_relation": 2, "levels": 1, "transition": 2, "start": 1} | {
     "coordinates": 2,
     "level_model": 1,
+    "level_belief": 1,
 }  # field -> number of dimensions
 PROBABILITY_TOLERANCE = 1e-9
 
@@ -192,4 +193,28 @@ def check_level_model(model: NDArray[np.float64] | None, highest: float) -> None
                 f"level_model: {name} is {value}; right are lasting in 0..1, short and long of at least 0 that add up "
                 "to at most 1, memory of 1e-6 to 1e9 slots, floor above 0, drift of at least 0, and no variance "
                 f"above {most:.3g} (µg/m³)²"
+            )
+
+
+def check_level_belief(belief: NDArray[np.float64] | None, highest: float) -> None:
+    """The six numbers of `belief.GrownBelief`, or None; `highest` is the highest level [µg/m³]."""
+    if belief is None:
+        return
+    if belief.shape != (len(LEVEL_BELIEF),):
+        raise ValueError(
+            f"level_belief has shape {belief.shape}: it must hold the {len(LEVEL_BELIEF)} of {LEVEL_BELIEF}"
+        )
+    q0, q1, q2, h, k, m = belief
+    for name, value, right in (
+        ("q0", q0, 0.0 <= q0 <= 1e6 * highest**2),
+        ("q1", q1, 0.0 <= q1 <= 1e3 * highest),
+        ("q2", q2, 0.0 <= q2 <= 1e3),
+        ("h", h, 0.0 <= h <= 4.0),
+        ("k", k, 0.0 <= k <= 1e3),
+        ("m", m, 0.0 < m <= 1e3 * highest),
+    ):
+        if not right:
+            raise ValueError(
+                f"level_belief: {name} is {value}; right are q0, q1, q2, k of at least 0, h from 0 to 4, m above 0, "
+                f"and none beyond what levels up to {highest:g} µg/m³ explain"
             )

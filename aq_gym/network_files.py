@@ -21,8 +21,12 @@ from numpy.typing import ArrayLike, NDArray
 from aq_gym.files import write_atomically
 
 INSTANCES = Path(__file__).resolve().parent / "instances"
-FORMAT = {"level_model": 2, "slot_minutes": 3}  # member -> first version that knows it; all others: 1
-FORMAT_VERSION = 3
+FORMAT = {
+    "level_model": 2,
+    "slot_minutes": 3,
+    "level_belief": 4,
+}  # member -> first version that knows it; all others: 1
+FORMAT_VERSION = 4
 DEFAULT_SLOT_MINUTES = 10.0
 SIGNIFICANT_DIGITS = 12  # stored parameters: enough for every use, few enough that all processors agree
 _OFTEN_MISSING = {"coordinates", *FORMAT}

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEVEL_MODEL = ("lasting", "short", "memory", "long", "floor", "drift")  # see `aq_gym.estimation.LevelAware`
-OPTIONAL = ("coordinates", "level_model")  # may be None
+LEVEL_BELIEF = ("q0", "q1", "q2", "h", "k", "m")  # see `aq_gym.belief.GrownBelief`
+OPTIONAL = ("coordinates", "level_model", "level_belief")  # may be None
 
 
 class NetworkParameters(Protocol):
@@ -36,6 +37,15 @@ class NetworkParameters(Protocol):
 
     @property
     def level_model(self) -> NDArray[np.float64] | None: ...  # (6,) in the order of LEVEL_MODEL
+
+    @property
+    def level_belief(self) -> NDArray[np.float64] | None: ...  # (6,) in the order of LEVEL_BELIEF
+
+    @property
+    def levels(self) -> NDArray[np.float64]: ...  # (E,) [µg/m³]
+
+    @property
+    def transition(self) -> NDArray[np.float64]: ...  # (E, E) [1]
 
     @property
     def coordinates(self) -> NDArray[np.float64] | None: ...  # (N, 2) [m]

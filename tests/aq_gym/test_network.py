@@ -140,6 +140,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"level_model": [0.4, 0.5, 0.0, 0.2, 0.3, 18.0]}, "level_model: memory is 0.0"),
     ({"level_model": [0.4, 0.5, 9.0, 0.2, 0.0, 18.0]}, "level_model: floor is 0.0"),
     ({"level_model": [0.4, 0.5, 9.0, 0.2, 0.3, np.nan]}, r"level_model\[5\] is nan"),
+    ({"level_belief": [5.0, 0.7]}, r"level_belief has shape \(2,\)"),
+    ({"level_belief": [5.0, 0.7, 0.03, 5.0, 0.003, 77.0]}, "level_belief: h is 5.0"),
     ({"name": ""}, "name must be a non-empty string"),
     ({"name": 3}, "name must be a non-empty string"),
     ({"name": "two\nlines"}, "name must be a non-empty string of printable characters"),

@@ -1,0 +1,71 @@
+"""The map where nobody knows the area's level: reports move both the level and the deviations from it.
+
+MODEL.md, "The level hidden from the server". The map is simple kriging with a level that is all but unknown
+(variance `LEVEL_VARIANCE`); each device's report counts as a reading of the level that the server believes in now.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from aq_gym.belief import Belief, belief_of
+from aq_gym.estimation import Estimate, LevelAware, mean_deviation
+from aq_gym.parameters import NetworkParameters
+
+LEVEL_VARIANCE = 1e4  # V0, prior variance of the level about the belief [(µg/m³)²]
+
+
+@dataclass(frozen=True)
+class HiddenLevel:
+    """Maps from the ages and records of reports alone.
+
+    Attributes:
+        model: what is known of the deviations from the level.
+        belief: mean and variance of the level after a report.
+    """
+
+    model: LevelAware
+    belief: Belief
+
+    @classmethod
+    def of(cls, network: NetworkParameters, belief: str = "grown", longest: int = 1000) -> HiddenLevel:
+        """The maps of a network with the belief of that name, for delays up to ``longest`` slots.
+
+        Raises:
+            ValueError: the network has no ``level_model``, no ``level_belief``, or the belief is unknown.
+        """
+        return cls(LevelAware.of(network), belief_of(network, belief, longest))
+
+    def estimate(self, devices: ArrayLike, delay: ArrayLike, record: ArrayLike) -> Estimate:
+        """The map from the last report of each device.
+
+        Args:
+            devices: (M,) locations.
+            delay: (..., M) slots since the report; 0: in this slot.
+            record: (..., M) the level that it told [µg/m³].
+
+        Returns:
+            mean and deviation, each (..., N) [µg/m³]. The cost of a slot is the mean of the deviations.
+        """
+        own, d, u = np.asarray(devices), np.asarray(delay), np.asarray(record, dtype=np.float64)
+        part, c = 1.0 + mean_deviation(self.model.network), self.model.covariance()
+        mean, variance = self.belief.moments(d, u)  # (..., M)
+        fresh = np.expand_dims(d.argmin(axis=-1), -1)
+        now, unsure = np.take_along_axis(mean, fresh, -1), np.take_along_axis(variance, fresh, -1)  # (..., 1)
+        later = d[..., None, :] < d[..., :, None]  # device k has reported after device m
+        spread = np.maximum(variance, np.where(later, variance[..., None, :], 0.0).max(axis=-1))  # S
+        same = self.model.correlation(d[..., :, None] - d[..., None, :]) * u[..., :, None] * u[..., None, :]
+        common = LEVEL_VARIANCE + np.minimum(spread[..., :, None], spread[..., None, :])
+        between = (
+            np.outer(part[own], part[own]) * common + c[np.ix_(own, own)] * same + self.model.floor * np.eye(len(own))
+        )  # K
+        across = (self.model.correlation(d) * u * now)[..., None] * c[own]
+        across = across + np.outer(part[own], part) * LEVEL_VARIANCE  # k, (..., M, N)
+        weights = np.linalg.solve(between, across)
+        before = np.square(part) * LEVEL_VARIANCE + np.diag(c) * (np.square(now) + unsure)
+        left = np.maximum(before - (weights * across).sum(axis=-2), 0.0) + self.model.floor
+        innovation: NDArray[np.float64] = part[own] * (mean - now)
+        return Estimate(part * now + (weights * innovation[..., None]).sum(axis=-2), np.sqrt(left))

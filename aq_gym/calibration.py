@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from aq_gym import datasets
+from aq_gym.belief import GrownBelief
 from aq_gym.estimation import LevelAware, suffice
 from aq_gym.network import SIGNIFICANT_DIGITS, SensorNetwork, round_significant
 from aq_gym.network_checks import as_number
@@ -48,8 +49,8 @@ def fit(
         largest: a reading above it is not plausible, and refused [µg/m³].
 
     Returns:
-        The network, named "custom", without coordinates (add them by `dataclasses.replace`). It has a level model where
-        the readings suffice to learn one (`estimation.suffice`).
+        The network, named "custom", without coordinates (add them by `dataclasses.replace`). It has a level model and a
+        level belief where the readings suffice to learn them (`estimation.suffice`, `belief.GrownBelief.fit`).
 
     Raises:
         ValueError: a table, the calibration or an option is unusable; the message names it, and the row and the
@@ -71,6 +72,8 @@ def fit(
         start=start,
         slot_minutes=minutes,
     )
+    if (belief := GrownBelief.fit(means)) is not None:
+        network = dataclasses.replace(network, level_belief=np.array(belief))
     if not suffice(tables, floor):
         return network
     learned = LevelAware.fit(network, tables, min_level=floor)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from aq_gym import SensorNetwork
+from aq_gym import SensorNetwork, datasets
 from aq_gym.belief import ChainBelief, GrownBelief, belief_of
+from aq_gym.estimation import coverage
 from aq_gym.hidden_level import HiddenLevel
 
 GROWN = np.array([5.3, 0.9, 0.037, 1.47, 0.004, 70.0])  # of MODEL.md's reference values
@@ -58,3 +60,64 @@ def test_a_network_without_a_belief_says_so(network: SensorNetwork) -> None:
         belief_of(dataclasses.replace(network, level_belief=None), "grown", 10)
     with pytest.raises(ValueError, match="grown, chain"):
         belief_of(network, "normal", 10)
+
+
+def test_fit_finds_the_belief_of_a_process_that_obeys_it() -> None:
+    rng, rate, m, noise = np.random.default_rng(3), 0.05, 60.0, 2.0
+    hidden = np.zeros(40_000)  # an Ornstein-Uhlenbeck process, and noise on each reading of it
+    for t in range(1, len(hidden)):
+        hidden[t] = hidden[t - 1] * np.exp(-rate) + rng.normal(0.0, 1.0)
+    belief = GrownBelief.fit([m + hidden])
+    assert belief is not None
+    assert (belief.k, belief.m) == pytest.approx((rate, m), rel=0.1)
+    for lag in (1, 6, 36):
+        left = 1.0 - np.exp(-2.0 * rate * lag)
+        assert belief.moments(lag, 65.0)[1] == pytest.approx(left / (1.0 - np.exp(-2.0 * rate)), rel=0.25)
+    noisy = GrownBelief.fit([m + hidden + rng.normal(0.0, noise, len(hidden))])
+    assert noisy is not None
+    assert noisy.q0 == pytest.approx(2.0 * noise**2, rel=0.35)
+
+
+def test_fit_reads_pairs_within_periods_and_none_across_what_is_unknown() -> None:
+    rng = np.random.default_rng(4)
+    one, other = 50.0 + np.cumsum(rng.normal(size=(2, 600)), axis=1)
+    other += 1000.0
+    apart = GrownBelief.fit([one, other])
+    joined = GrownBelief.fit([np.concatenate([one, np.full(36, np.nan), other])])
+    assert apart is not None
+    assert joined == pytest.approx(apart, rel=1e-6)
+    assert apart.moments(1, one[0])[1] < 20.0  # a jump of 1000 would be seen
+    assert GrownBelief.fit([one[:100], other[:100]]) is None
+
+
+@pytest.mark.parametrize("level", [0.0, 50.0])
+def test_a_level_that_never_moves_has_a_belief_too(level: float) -> None:
+    belief = GrownBelief.fit([np.full(1000, level)])
+    assert belief is not None
+    assert np.isfinite(belief).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("pku2018-spring", (5.887, 0.728, 0.0346, 1.471, 0.0026, 77.19)),
+        ("pku2018", (5.197, 0.9159, 0.0375, 1.4715, 0.00394, 69.04)),
+    ],
+)
+def test_bundled_networks_have_the_belief_of_their_readings(name: str, expected: tuple[float, ...]) -> None:
+    belief = SensorNetwork.load(name).level_belief
+    assert belief is not None
+    np.testing.assert_allclose(belief, expected, rtol=0.02)
+
+
+def test_intervals_of_springs_belief_cover_summer(pku_data: Path) -> None:
+    """MODEL.md: 51-57 / 88-92 / 92-94 % for lags of 1 to 36 slots."""
+    tables, _ = datasets.load_pku2018("pku2018-summer", pku_data)
+    level = np.asarray(tables[0]).mean(axis=1)
+    belief = belief_of(SensorNetwork.load("pku2018-spring"), "grown", 36)
+    found = []
+    for lag in range(1, 37):
+        mean, variance = belief.moments(lag, level[:-lag])
+        found.append(100.0 * np.array(coverage(level[lag:] - mean, np.sqrt(variance))))
+    assert np.round(found).min(axis=0).tolist() == [51.0, 88.0, 92.0]
+    assert np.round(found).max(axis=0).tolist() == [57.0, 92.0, 94.0]

@@ -134,7 +134,7 @@ def differences(problem: Problem, here: Problem) -> list[str]:
     found = []
     if problem.network != here.network:
         # The paper's inference does not read what level-aware inference learned of a network.
-        bare = [dataclasses.replace(x.network, level_model=None) for x in (problem, here)]
+        bare = [dataclasses.replace(x.network, level_model=None, level_belief=None) for x in (problem, here)]
         if problem.inference != "paper" or bare[0] != bare[1]:
             mine, others = (f"{x.network.name!r} ({x.network.n_levels} levels)" for x in (problem, here))
             found.append(f"its network is {mine}, here {'another of that name' if mine == others else others}")

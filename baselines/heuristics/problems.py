@@ -39,7 +39,8 @@ def same_problem(a: Problem, b: Problem) -> bool:
         return True
     if a.inference != "paper":
         return False
-    one, other = (dataclasses.replace(x.network, level_model=None) for x in (a, b))  # which the paper does not read
+    # The paper reads neither.
+    one, other = (dataclasses.replace(x.network, level_model=None, level_belief=None) for x in (a, b))
     return one == other
 
 

@@ -16,6 +16,7 @@ def network_digest(problem: Problem) -> str:
     """SHA-256 of the parameters that a problem reads of its network, whatever the network's file is called."""
     digest = hashlib.sha256()
     unread = {"coordinates"} | ({"level_model"} if problem.inference == "paper" else set())
+    unread |= set() if problem.inference == "hidden" else {"level_belief"}
     for field in sorted(dataclasses.fields(problem.network), key=lambda field: field.name):
         value = getattr(problem.network, field.name)
         if field.name not in unread and isinstance(value, np.ndarray | float):

@@ -177,8 +177,9 @@ def test_validation_names_the_field(change: dict[str, Any], message: str) -> Non
 @pytest.mark.parametrize("unit", [1e-6, 1e-3, 1e3, 1e6])
 def test_other_units_are_no_mistake(pku: SensorNetwork, unit: float) -> None:
     model = None if pku.level_model is None else pku.level_model * [1, 1, 1, 1, unit**2, unit**2]
+    belief = None if pku.level_belief is None else pku.level_belief * [unit**2, unit, 1, 1, 1, unit]
     changed = {"levels": pku.levels * unit, "temporal_variance": pku.temporal_variance * unit**2}
-    scaled = dataclasses.replace(pku, **changed, level_model=model)
+    scaled = dataclasses.replace(pku, **changed, level_model=model, level_belief=belief)
     for how in ("paper", "level-aware"):
         want = pku.joint_error([3, 7], [0, 5], [55.0, 80.0], 55.0, inference=how) * unit
         got = scaled.joint_error([3, 7], [0, 5], [55.0 * unit, 80.0 * unit], 55.0 * unit, inference=how)

@@ -109,6 +109,19 @@ ENTRIES = (
         "Scale: 100 devices among 1,000 locations of a synthetic city, a day; the optimum is unknown.",
         {"network": "synthetic-1000-0", "devices": list(range(0, 1000, 10)), **_DAY},
     ),
+    Entry(
+        "Tainan-v0",
+        "sequential",
+        "A real city: 20 of 92 low-cost devices in Tainan, three days by the hour; the optimum is unknown.",
+        {
+            "network": "tainan2017",
+            "devices": [i * 92 // 20 for i in range(20)],
+            "horizon": 72,
+            "energy_budget": 12,
+            "max_sleep": 12,
+            "fuse_measured": False,
+        },
+    ),
 )
 
 

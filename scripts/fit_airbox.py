@@ -1,0 +1,109 @@
+"""Fit the networks tainan2017 and taipei2017 to the hourly AirBox readings of March 2017.
+
+    python -m scripts.fit_airbox --data data/airbox2017            # into data/processed
+    python -m scripts.fit_airbox --data data/airbox2017 --check    # compare with the bundled files, write nothing
+
+The folder holds `readings.csv` (a row an hour, a column a station) and `stations.csv` (latitude, longitude), from the
+data sets TaiwanAirBox032017 and locations032017 of the CRAN package SLBDD. The first 500 hours are fitted; the other
+244 are left for trials. --output writes elsewhere; a maintainer writes into aq_gym/instances.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aq_gym import datasets
+from aq_gym.calibration import DEFAULT_MEASUREMENT_VARIANCE, fit, rounded
+from aq_gym.network import INSTANCES, SIGNIFICANT_DIGITS, SensorNetwork
+from baselines.studies.provenance import commit
+from scripts.command import enter
+
+BOXES = {"tainan2017": (22.8, 23.2, 120.1, 120.4), "taipei2017": (24.9, 25.2, 121.3, 121.7)}  # south north west east
+HOURS = 500  # that are fitted
+NEAR_ZERO, MOST_NEAR_ZERO = 1.0, 0.1  # [µg/m³]; share of hours below it from which on a device is left out
+OPTIONS = {"bin_width": 10.0, "min_level": 30.0, "slot_minutes": 60.0}
+
+
+def read(folder: Path) -> tuple[list[str], NDArray[np.float64], dict[str, list[float]]]:
+    """The stations' names, their (hours, stations) readings [µg/m³], and latitude and longitude by name [degrees]."""
+    with (folder / "readings.csv").open(encoding="utf-8", newline="") as file:
+        head, *rows = csv.reader(file)
+    with (folder / "stations.csv").open(encoding="utf-8", newline="") as file:
+        places = {name: [float(latitude), float(longitude)] for name, latitude, longitude in list(csv.reader(file))[1:]}
+    if head[:1] != ["hour"] or set(head[1:]) - set(places) or len(rows) < HOURS:
+        raise ValueError(f"{folder}: expected readings.csv of {HOURS} hours or more, its stations in stations.csv")
+    return head[1:], np.array(rows, dtype=np.float64)[:, 1:], places
+
+
+def metres(places: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+    """(N, 2) metres east and north of the mean, as `datasets.load_locations` makes them."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "locations.csv"
+        path.write_text("latitude,longitude\n" + "".join(f"{a},{b}\n" for a, b in places), encoding="utf-8")
+        return datasets.load_locations(path)
+
+
+def fitted(name: str, folder: Path) -> tuple[SensorNetwork, dict[str, Any]]:
+    """The network of one city, and its card."""
+    names, readings, places = read(folder)
+    south, north, west, east = BOXES[name]
+    inside = [k for k, x in enumerate(names) if south <= places[x][0] <= north and west <= places[x][1] <= east]
+    near_zero = (readings[:HOURS] < NEAR_ZERO).mean(axis=0)
+    used = [k for k in inside if near_zero[k] <= MOST_NEAR_ZERO]
+    out = {names[k]: f"below {NEAR_ZERO:g} µg/m³ in {100 * near_zero[k]:.0f} % of the hours" for k in inside}
+    network = fit([readings[:HOURS, used]], **OPTIONS)
+    network = dataclasses.replace(network, coordinates=metres([places[names[k]] for k in used]), name=name)
+    card = {
+        "data": {
+            "readings": {x: f"sha256:{datasets.sha256_of(folder / x)}" for x in ("readings.csv", "stations.csv")},
+            "source": "AirBox, March 2017: TaiwanAirBox032017 and locations032017 of the CRAN package SLBDD 0.0.4 "
+            "(GPL-3), from the AirBox project (Chen et al. 2017, IEEE Access 5, 14441-14454)",
+            "hours": [0, HOURS],
+            "box": {"latitude": [south, north], "longitude": [west, east]},
+            "stations": [names[k] for k in used],
+            "left_out": {names[k]: out[names[k]] for k in inside if k not in used},
+            "not_inside": f"{len(names) - len(inside)} devices elsewhere, b001 in Singapore among them",
+        },
+        "assumed": f"measurement_variance {DEFAULT_MEASUREMENT_VARIANCE}: that of the PKU sensors, another make, since "
+        "there is no calibration of AirBox devices here; lasting differences between devices count as space",
+        "options": {**OPTIONS, "significant_digits": SIGNIFICANT_DIGITS},
+        "made_by": "python -m scripts.fit_airbox",
+        "commit": commit(),
+    }
+    return rounded(network), card
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the two files")
+    parser.add_argument("--output", type=Path, default=Path("data") / "processed")
+    parser.add_argument("--check", action="store_true", help="compare with the bundled files, write nothing")
+    return parser.parse_args(arguments)
+
+
+def main(args: argparse.Namespace) -> None:
+    made = {name: fitted(name, args.data) for name in BOXES}
+    different = False
+    for name, (network, card) in made.items():
+        if not args.check:
+            print(f"{network.save(args.output / f'{name}.npz', card)}\n{network.describe()}")
+            continue
+        with tempfile.TemporaryDirectory() as scratch:
+            same = network.save(Path(scratch) / "made.npz").read_bytes() == (INSTANCES / f"{name}.npz").read_bytes()
+        print(f"{INSTANCES / name}.npz  {'the same bytes' if same else 'DIFFERENT'}")
+        different |= not same
+    if different:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    enter(main, parse)

@@ -272,7 +272,8 @@ def _fading(
 
 def _floor(residual: NDArray[np.float64], variance: NDArray[np.float64]) -> float:
     """The variance to add with which intervals of 50, 90 and 95 % cover as much as they say, as nearly as can be."""
-    candidates = np.concatenate([[0.01], np.geomspace(0.05, 20.0, 40)])  # never 0: exact readings make kriging singular
+    candidates = np.concatenate([[0.01], np.geomspace(0.05, 20.0, 40), np.geomspace(25.0, 500.0, 15)])
+    # Never 0: exact readings make kriging singular.
     miss = [
         max(abs(x - y) for x, y in zip(coverage(residual, np.sqrt(variance + q)), LEVELS_OF_COVERAGE, strict=True))
         for q in candidates

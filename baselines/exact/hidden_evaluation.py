@@ -1,0 +1,121 @@
+"""The exact error of a policy where the level is hidden: the distribution of what the devices have reported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aq_gym.hidden_level import HiddenLevel
+from aq_gym.problem import Problem
+from baselines.exact.hidden_devices import States, legal, level_weights, n_energies
+from baselines.exact.hidden_induction import powers
+from baselines.exact.states import FloatArray, IntArray
+
+
+def evaluate_hidden(
+    ask: Callable[[dict[str, NDArray[Any]]], IntArray], problem: Problem, negligible: float, most_states: int
+) -> float:
+    """Expected average cost of an episode [µg/m³ per slot].
+
+    Args:
+        ask: the policy's actions in all states of an info, (K,).
+        problem: what is played.
+        negligible: states of at most this probability are dropped, and the rest is scaled up.
+        most_states: refuse more.
+
+    Raises:
+        ValueError: too many states.
+    """
+    network, count, total = problem.network, problem.n_devices, 0.0
+    power = powers(network.transition, problem.horizon)
+    model = HiddenLevel.of(network, problem.belief, problem.horizon)
+    record = np.repeat(np.arange(network.n_levels)[:, None], count, axis=1)
+    states, weight = (
+        States(np.broadcast_to(problem.energies, record.shape), np.ones_like(record), record),
+        network.start,
+    )
+    for t in range(1, problem.horizon + 1):
+        for m in range(count):
+            rows = np.flatnonzero(weight > negligible)
+            states, weight = states.rows(rows), weight[rows] * (weight.sum() / weight[rows].sum())
+            may_sense, may_sleep = legal(problem, states, m)
+            wish = ask(_info(problem, states, t, m, may_sense, may_sleep)) == 1
+            states, weight = _decided(problem, power, states, weight, (wish | ~may_sleep) & may_sense, m)
+            if len(weight) > most_states:
+                raise ValueError(
+                    f"evaluate_exactly: more than {most_states:,} states are reached; take fewer devices or levels "
+                    "(network.coarsen), or raise max_bytes"
+                )
+        total += float(weight @ _costs(problem, model, states))
+        states, weight = _next_slot(problem, states._replace(age=states.age + 1), weight)
+    return total / problem.horizon
+
+
+def _info(
+    problem: Problem, states: States, t: int, m: int, may_sense: NDArray[np.bool_], may_sleep: NDArray[np.bool_]
+) -> dict[str, NDArray[Any]]:
+    """What the vector environment would say; the level is hidden."""
+    n = len(may_sense)
+    return {
+        "slot": np.full(n, t),
+        "turn": np.full(n, m),
+        "energy": states.energy,
+        "delay": states.age,
+        "record": problem.network.levels[states.record],
+        "action_mask": np.stack([may_sleep, may_sense], axis=1).astype(np.int8),
+    }
+
+
+def _decided(
+    problem: Problem, power: FloatArray, states: States, weight: FloatArray, on: NDArray[np.bool_], m: int
+) -> tuple[States, FloatArray]:
+    """The states after device m's decisions and reports."""
+    asleep, awake = np.flatnonzero(~on), np.flatnonzero(on)
+    parts, weights = [states.rows(asleep)], [weight[asleep]]
+    sensing, chance = states.rows(awake), level_weights(power, states.rows(awake))
+    for level in range(problem.network.n_levels):
+        rows = np.flatnonzero(chance[:, level])
+        parts.append(sensing.rows(rows).reported(m, level))
+        weights.append((1.0 - problem.loss) * chance[rows, level] * weight[awake[rows]])
+    if problem.loss > 0.0:
+        parts.append(sensing.tried(m))
+        weights.append(problem.loss * weight[awake])
+    return _merged(problem, parts, weights)
+
+
+def _next_slot(problem: Problem, states: States, weight: FloatArray) -> tuple[States, FloatArray]:
+    """After the energy that arrives at the end of a slot, at each device by itself."""
+    chance, cap = problem.harvest
+    for m in range(problem.n_devices if chance > 0.0 else 0):
+        rows = np.flatnonzero(states.energy[:, m] < cap)
+        energy = states.energy[rows].copy()
+        energy[:, m] += 1
+        less = weight.copy()
+        less[rows] *= 1.0 - chance
+        states, weight = _merged(
+            problem, [states, states.rows(rows)._replace(energy=energy)], [less, chance * weight[rows]]
+        )
+    return states, weight
+
+
+def _merged(problem: Problem, parts: list[States], weights: list[FloatArray]) -> tuple[States, FloatArray]:
+    """Equal states together."""
+    states, weight = States(*(np.concatenate(x) for x in zip(*parts, strict=True))), np.concatenate(weights)
+    sizes = n_energies(problem), problem.horizon + 2, problem.network.n_levels
+    code = np.zeros(len(weight), dtype=np.int64)
+    for field, size in zip(states, sizes, strict=True):
+        for m in range(problem.n_devices):
+            code = code * size + field[:, m]
+    _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
+    return states.rows(first), np.bincount(inverse, weights=weight, minlength=len(first))
+
+
+def _costs(problem: Problem, model: HiddenLevel, states: States) -> FloatArray:
+    """(n,) cost of the slot [µg/m³]."""
+    reports = np.concatenate([states.age, states.record], axis=1)
+    different, inverse = np.unique(reports, axis=0, return_inverse=True)
+    age, record = different[:, : problem.n_devices], problem.network.levels[different[:, problem.n_devices :]]
+    return np.asarray(model.estimate(problem.devices, age, record).deviation.mean(axis=-1)[inverse.reshape(-1)])

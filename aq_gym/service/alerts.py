@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from aq_gym.service.confirm import WINDOW, confirm
 from aq_gym.service.database import Alert, Plan
+from aq_gym.service.drift import drift_alerts
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
 
 
 def alerts_of(settings: Settings, store: Store, last: Plan, plan: Plan) -> list[Alert]:
-    """Spike, empty battery, a map whose promised error the readings do not confirm; `control` adds missed reports."""
-    return [*_spike(settings, last, plan), *_empty(settings, store, last, plan), *_unconfirmed(settings, store, plan)]
+    """Spike, empty battery, an unconfirmed map, residuals that have changed; `control` adds missed reports."""
+    of_air = [*_spike(settings, last, plan), *_empty(settings, store, last, plan)]
+    return [*of_air, *_unconfirmed(settings, store, plan), *drift_alerts(settings, store, plan)]
 
 
 def _spike(settings: Settings, last: Plan, plan: Plan) -> list[Alert]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,31 +31,47 @@ class Confirmation:
         return self.readings >= LEAST_READINGS and self.delivered > TOLERANCE * self.promised
 
 
-def confirm(settings: Settings, store: Store, until: int) -> Confirmation:
-    """Check the map against the readings of the last slots; NaN without any.
+class Residual(NamedTuple):
+    """A reading against the map of its place just before it came."""
+
+    device: str
+    slot: int
+    error: float  # reading minus map [µg/m³]
+    claim: float  # standard deviation that the map and the sensor claimed of it [µg/m³]
+
+
+def residuals(settings: Settings, store: Store, since: int, until: int) -> list[Residual]:
+    """Check the map against the readings of some slots, in the order of slots.
 
     A reading is compared with the map that the other devices' readings give, with the level of its slot's plan, so it
     never confirms itself.
     """
     network = settings.problem.network
-    plans = {plan.slot: plan for plan in store.plans(max(0, until - WINDOW))}
-    readings = store.readings(None, (-1, ""), until, WINDOW * max(1, len(store.devices())), max(0, until - 2 * WINDOW))
+    plans = {plan.slot: plan for plan in store.plans(max(0, since))}
+    most = (until - since + WINDOW) * max(1, len(store.devices()))
+    readings = store.readings(None, (-1, ""), until, most, max(0, since - WINDOW))
     locations = {device.id: device.location for device in store.devices()}
     newest: dict[str, Reading] = {}
-    errors, claims = [], []
+    found = []
     for reading in readings:
         plan = plans.get(reading.slot)
         others = [x for name, x in newest.items() if name != reading.device]
         if plan is not None and others:
             mean, deviation = _map_of(settings, others, plan, locations)[locations[reading.device]]
             own = network.measurement_variance * reading.value**2  # what the reading itself is off
-            errors.append(reading.value - mean)
-            claims.append(np.sqrt(deviation**2 + own))
+            claim = float(np.sqrt(deviation**2 + own))
+            found.append(Residual(reading.device, reading.slot, reading.value - mean, claim))
         newest[reading.device] = reading
-    if not errors:
+    return found
+
+
+def confirm(settings: Settings, store: Store, until: int) -> Confirmation:
+    """How far the readings of the last slots were off the map; NaN without any."""
+    found = residuals(settings, store, until - WINDOW, until)
+    if not found:
         return Confirmation(np.nan, np.nan, 0)
-    promised, delivered = (float(np.sqrt(np.mean(np.square(x)))) for x in (claims, errors))
-    return Confirmation(promised, delivered, len(errors))
+    delivered, promised = (float(np.sqrt(x)) for x in np.square([(r.error, r.claim) for r in found]).mean(axis=0))
+    return Confirmation(promised, delivered, len(found))
 
 
 def _map_of(

@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from aq_gym.service.clock import SlotClock
 from aq_gym.service.confirm import confirm
 from aq_gym.service.control import PlanningState
+from aq_gym.service.drift import FORECAST, drifted
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
 
@@ -87,6 +88,11 @@ class NetworkCollector(Collector):
             energy.add_metric([device.id], float(state.energy[m]))
             stale.add_metric([device.id], float(state.stale[m]))
         yield from (energy, stale)
+        drift = GaugeMetricFamily("aq_drift", "1: its residuals have changed", labels=["stream"])
+        changed = drifted(self._store, plan.slot)
+        for stream in (*(device.id for device in self._store.devices()), FORECAST):
+            drift.add_metric([stream], float(stream in changed))
+        yield drift
         found = confirm(self._settings, self._store, plan.slot)
         numbers = {
             "aq_level": ("Estimated level of the area [µg/m³]", plan.level),

@@ -1,0 +1,112 @@
+"""Whether the network and the forecasts still describe the air: ADWIN on their residuals, not on raw readings.
+
+Nothing is kept in memory. Every few slots the residuals of the last two weeks are computed from the database and run
+through the detectors, so a restart changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from river.drift import ADWIN
+
+from aq_gym.network import SensorNetwork
+from aq_gym.service.confirm import residuals
+from aq_gym.service.database import Alert, Plan
+from aq_gym.service.settings import Settings
+from aq_gym.service.store import Store
+
+KIND, FORECAST = "drift", "forecast"
+WINDOW = 2016  # slots whose residuals count
+EVERY = 36  # slots between two looks
+AHEAD = 6  # slots that the forecasts look ahead; one is made every so many, so that errors do not overlap
+CONFIDENCE = 0.002  # of ADWIN: smaller is slower and surer
+LEAST = 0.5  # claimed deviations; smaller changes are of no consequence
+RECENT = 30  # values, about a day of a device that reads every 50 minutes
+LARGEST = 5.0  # claimed deviations; a residual beyond counts as this
+MOST_ALERTS = 10_000  # of all kinds, in the window
+FACT = "drift_since"  # slot of the last retraining: residuals before it say nothing about what serves now
+LEAST_DEVIATION = 1.0  # µg/m³; a level that was never left claims to be certain
+
+
+class Change(NamedTuple):
+    """A change of a stream's mean, in claimed deviations."""
+
+    before: float
+    after: float  # of the last values
+
+
+def change_of(values: ArrayLike) -> Change | None:
+    """What has changed, if ADWIN finds that a stream's mean did and its last values are off by `LEAST` or more."""
+    detector = ADWIN(delta=CONFIDENCE, clock=1)
+    stream = np.clip(np.asarray(values, dtype=np.float64), -LARGEST, LARGEST)
+    found = False
+    for value in stream.tolist():
+        detector.update(value)
+        found = found or detector.drift_detected
+    if not found:
+        return None
+    change = Change(float(stream[:-RECENT].mean()), float(stream[-RECENT:].mean()))
+    return change if abs(change.after - change.before) >= LEAST else None
+
+
+def changes(settings: Settings, store: Store, until: int) -> dict[str, Change]:
+    """Streams that have changed up to a slot.
+
+    Errors of forecasts come and go with the weather, so these count once they are larger than the chain claims.
+    """
+    found = {name: change_of(values) for name, values in streams(settings, store, until).items()}
+    known = {name: change for name, change in found.items() if change is not None}
+    return {name: x for name, x in known.items() if name != FORECAST or x.after > max(x.before, 1.0)}
+
+
+def forecast_errors(network: SensorNetwork, levels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sizes of the errors of the chain's forecasts of (T,) levels, equation (8), in deviations that it claims."""
+    rows = np.linalg.matrix_power(network.transition, AHEAD)
+    step = network.levels - network.levels[:, None]  # to a level from another
+    mean = (rows * step).sum(axis=1)
+    deviation = np.sqrt((rows * (step - mean[:, None]) ** 2).sum(axis=1))
+    made = levels[:-AHEAD:AHEAD]
+    nearest = np.abs(made[:, None] - network.levels).argmin(axis=1)
+    error = levels[AHEAD::AHEAD][: len(made)] - made - mean[nearest]
+    return np.asarray(np.abs(error) / np.maximum(deviation[nearest], LEAST_DEVIATION))
+
+
+def streams(settings: Settings, store: Store, until: int) -> dict[str, NDArray[np.float64]]:
+    """Residuals in claimed deviations, oldest first: each device's readings against the map, and the forecasts."""
+    since = first_slot(store, until)
+    found: dict[str, list[float]] = {device.id: [] for device in store.devices()}
+    for residual in residuals(settings, store, since, until):
+        found[residual.device].append(residual.error / residual.claim)
+    levels = np.array([level for slot, level, _ in store.levels(since, WINDOW) if slot <= until])
+    errors = forecast_errors(settings.problem.network, levels) if len(levels) > AHEAD else np.empty(0)
+    return {**{name: np.array(x) for name, x in found.items()}, FORECAST: errors}
+
+
+def first_slot(store: Store, until: int) -> int:
+    """The first slot that counts."""
+    return max(int(store.fact(FACT, "0")), until - WINDOW + 1)
+
+
+def drifted(store: Store, until: int) -> set[str]:
+    """Streams that an alert was raised for and nothing was retrained since."""
+    return {alert.subject for alert in store.alerts(first_slot(store, until), MOST_ALERTS) if alert.kind == KIND}
+
+
+def drift_alerts(settings: Settings, store: Store, plan: Plan) -> list[Alert]:
+    """One alert for each stream that has changed, every `EVERY` slots."""
+    if plan.slot % EVERY:
+        return []
+    known = drifted(store, plan.slot)
+    alerts = []
+    for name, change in changes(settings, store, plan.slot - 1).items():
+        what = "errors of the forecast" if name == FORECAST else f"readings of {name} against the map"
+        message = (
+            f"{what} have changed, from {change.before:+.1f} to {change.after:+.1f} of the claimed deviation; "
+            "scripts.retrain fits the network anew"
+        )
+        if name not in known:
+            alerts.append(Alert(slot=plan.slot, kind=KIND, subject=name, message=message))
+    return alerts

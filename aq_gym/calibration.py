@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from aq_gym.belief import GrownBelief
 from aq_gym.estimation import LevelAware, suffice
 from aq_gym.network import SIGNIFICANT_DIGITS, SensorNetwork, round_significant
 from aq_gym.network_checks import as_number
+from aq_gym.periods import checked_periods
+from aq_gym.slot_levels import slot_levels
 from aq_gym.synthetic import field_statistics
 from aq_gym.tables import LARGEST_READING, as_table
 
@@ -31,21 +33,25 @@ def fit(
     *,
     bin_width: float = 10.0,
     min_level: float = 30.0,
-    slot_minutes: float = 10.0,
+    slot_minutes: float | None = None,
     largest: float = LARGEST_READING,
 ) -> SensorNetwork:
     """Fit the parameters of a network to its readings.
 
+    Gaps: changes from slot to slot (47) are taken where both slots were read; a and b (38)(39) over the slots in which
+    both devices were read; the chain over slots in a row whose level is known (`slot_levels`).
+
     Args:
         readings: one (T, N) table (array or DataFrame) for each uninterrupted period: rows are slots, columns the
             same N devices in every table [µg/m³]. Nothing is counted across the gap between two tables. Frames must
-            name their columns in the same order, and an index of times must advance by `slot_minutes`.
+            name their columns in the same order, and an index of times must advance by `slot_minutes`. NaN (or a mask,
+            NA, -999) where nothing was read: nothing is filled in, see below.
         calibration: (n_sensors, n_samples) readings of sensors side by side in the same air: row s is a sensor,
             column k a sample [µg/m³]. None: the measurement variance of the PKU sensors, 0.0064076, is used.
         bin_width: width of the levels' bins; a level's value is the centre of its bin [µg/m³].
         min_level: slots with a lower average are left out of the spatial relations (38)(39), since integer readings
             quantise small levels [µg/m³].
-        slot_minutes: time between two rows of the readings [minutes].
+        slot_minutes: time between two rows of the readings [minutes]; None: from a frame's index of times, else 10.
         largest: a reading above it is not plausible, and refused [µg/m³].
 
     Returns:
@@ -57,9 +63,10 @@ def fit(
             column (counted from 0) of a bad cell.
     """
     width, floor = _option("bin_width", bin_width), _option("min_level", min_level, zero=True)
-    largest, minutes = _option("largest", largest), _option("slot_minutes", slot_minutes, unit="minutes")
-    tables = _tables(readings, minutes, largest)
-    means = [table.mean(axis=1) for table in tables]  # (T,) each
+    largest = _option("largest", largest)
+    given = None if slot_minutes is None else _option("slot_minutes", slot_minutes, unit="minutes")
+    tables, minutes = checked_periods(readings, given, largest)
+    means = slot_levels(tables, floor)  # (T,) each
     a, b = _relations(tables, means, floor)
     levels, transition, start = _chain(means, width)
     network = SensorNetwork(
@@ -74,7 +81,7 @@ def fit(
     )
     if (belief := GrownBelief.fit(means)) is not None:
         network = dataclasses.replace(network, level_belief=np.array(belief))
-    if not suffice(tables, floor):
+    if not suffice(means, network.n_locations, floor):
         return network
     learned = LevelAware.fit(network, tables, min_level=floor)
     return dataclasses.replace(network, level_model=np.array(learned.parameters))
@@ -89,7 +96,7 @@ def fit_files(
         name: name of the network.
         files: readings, one for each uninterrupted period; `datasets.load_readings` explains them.
         samples: calibration, `datasets.load_calibration`.
-        locations: positions in the order of the columns, `datasets.load_locations`.
+        locations: positions, by name or in the order of the columns, `datasets.load_locations`.
         options: keyword arguments of `fit`.
 
     Raises:
@@ -100,7 +107,8 @@ def fit_files(
     readings = datasets.load_readings(files, largest=largest)
     sensors = None if samples is None else datasets.load_calibration(samples, largest=largest)
     network = fit(readings, sensors, **options)
-    coordinates = None if locations is None else datasets.load_locations(locations)
+    names = [str(name) for name in readings[0].columns] if hasattr(readings[0], "columns") else None
+    coordinates = None if locations is None else datasets.load_locations(locations, names)
     if coordinates is not None and len(coordinates) != network.n_locations:
         raise ValueError(f"{locations} has {len(coordinates)} locations, the readings {network.n_locations} columns")
     return rounded(dataclasses.replace(network, coordinates=coordinates, name=name))
@@ -146,9 +154,12 @@ def _measurement_variance(calibration: ArrayLike | None, largest: float) -> floa
 
 
 def _temporal_variance(tables: list[NDArray[np.float64]]) -> float:
-    """(47): mean of (x[t+1, n] - x[t, n])^2 over devices and adjacent slots within a table."""
-    total = math.fsum(math.fsum(np.square(np.diff(table, axis=0)).sum(axis=0)) for table in tables)
-    return total / math.fsum((table.shape[0] - 1) * table.shape[1] for table in tables)
+    """(47): mean of (x[t+1, n] - x[t, n])^2 over devices and adjacent slots within a table that were both read."""
+    squares = [np.square(np.diff(table, axis=0)) for table in tables]
+    read = sum(int(np.isfinite(square).sum()) for square in squares)
+    if not read:
+        raise ValueError("readings: no device was read in two slots in a row, so no change from slot to slot is known")
+    return math.fsum(math.fsum(np.nan_to_num(square, nan=0.0).sum(axis=0)) for square in squares) / read
 
 
 def _relations(
@@ -156,40 +167,64 @@ def _relations(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(38)(39): mean and population variance of (x[t, j] - x[t, i]) / mean_t over slots with mean_t >= min_level."""
     mean, table = np.concatenate(means), np.concatenate(tables)
+    if np.isnan(mean).all():
+        raise ValueError("readings: in no slot were half of the devices read, so no level is known")
     keep = (mean >= min_level) & (mean > 0.0)
     if keep.sum() < 2:
         raise ValueError(
             f"min_level={min_level:g} leaves {int(keep.sum())} slot(s) of {len(mean)}, at least 2 are needed: "
-            f"lower it (the largest average is {mean.max():g} µg/m³)"
+            f"lower it (the largest average is {np.nanmax(mean):g} µg/m³)"
         )
     share = table[keep] / mean[keep, None]  # (T', N)
     n = share.shape[1]
     a, b = np.empty((n, n)), np.empty((n, n))
     for i in range(n):
         difference = share - share[:, i : i + 1]
-        a[i] = difference.sum(axis=0) / len(share)
-        b[i] = np.square(difference - a[i]).sum(axis=0) / len(share)
-    return a, b
+        read = ~np.isnan(difference)
+        count = read.sum(axis=0)
+        if count.min() < 2:
+            raise ValueError(
+                f"readings: columns {i} and {int(count.argmin())} were both read in {count.min()} slot(s) of at least "
+                f"{min_level:g} µg/m³, at least 2 are needed: leave one of them out"
+            )
+        a[i] = np.where(read, difference, 0.0).sum(axis=0) / count
+        b[i] = np.where(read, np.square(difference - a[i]), 0.0).sum(axis=0) / count
+    return (a, _variogram(b)) if np.isnan(share).any() else (a, b)
+
+
+def _variogram(b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The nearest matrix of variances of differences: where pairs were read at different times, b need not be one."""
+    centred = b - b.mean(axis=0) - b.mean(axis=1)[:, None] + b.mean()
+    values, vectors = np.linalg.eigh(-centred / 2.0)  # of the covariance of the deviations from their mean
+    if values[0] >= -1e-12 * values[-1]:
+        return b
+    covariance = (vectors * np.maximum(values, 0.0)) @ vectors.T
+    variance = np.diag(covariance)
+    nearest: NDArray[np.float64] = np.maximum(variance[:, None] + variance - covariance - covariance.T, 0.0)
+    np.fill_diagonal(nearest, 0.0)
+    return nearest
 
 
 def _chain(
     means: list[NDArray[np.float64]], bin_width: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """(7)(8): levels, transition counts within each table, frequencies."""
-    n_levels = max(float(mean.max()) for mean in means) / bin_width
+    """(7)(8): levels, transition counts within each table where both slots have a level, frequencies."""
+    n_levels = float(np.nanmax(np.concatenate(means))) / bin_width
     if n_levels >= LARGEST_NUMBER_OF_LEVELS:
         raise ValueError(
             f"bin_width={bin_width:g} makes {n_levels:.4g} levels, at most {LARGEST_NUMBER_OF_LEVELS} are allowed: "
             "widen it"
         )
-    bins = [np.floor(mean / bin_width).astype(np.int64) for mean in means]
+    bins = [np.where(np.isnan(mean), -1.0, np.floor(mean / bin_width)).astype(np.int64) for mean in means]  # -1: gap
     n = 1 + max(int(b.max()) for b in bins)
     counts = np.zeros((n, n))
     for b in bins:
-        np.add.at(counts, (b[:-1], b[1:]), 1.0)
+        known = (b[:-1] >= 0) & (b[1:] >= 0)
+        np.add.at(counts, (b[:-1][known], b[1:][known]), 1.0)
     never_left = np.flatnonzero(counts.sum(axis=1) == 0.0)
     counts[never_left, never_left] = 1.0
-    visits = np.bincount(np.concatenate(bins), minlength=n).astype(np.float64)
+    together = np.concatenate(bins)
+    visits = np.bincount(together[together >= 0], minlength=n).astype(np.float64)
     levels: NDArray[np.float64] = (np.arange(n, dtype=np.float64) + 0.5) * bin_width
     return levels, counts / counts.sum(axis=1, keepdims=True), visits / visits.sum()
 
@@ -199,61 +234,3 @@ def _option(name: str, value: Any, *, zero: bool = False, unit: str = "µg/m³")
     if number < 0.0 or (number == 0.0 and not zero):
         raise ValueError(f"{name} must be finite and {'not negative' if zero else 'positive'} [{unit}], got {value!r}")
     return number
-
-
-def _tables(readings: Sequence[ArrayLike], slot_minutes: float, largest: float) -> list[NDArray[np.float64]]:
-    if getattr(readings, "ndim", None) == 2:
-        raise ValueError("readings must be a list of tables, one for each uninterrupted period: put it into a list")
-    if not isinstance(readings, Iterable) or isinstance(readings, str | bytes | Mapping):
-        raise ValueError(f"readings must be a list of (T, N) tables, got {type(readings).__name__}")
-    listed = list(readings)
-    if not listed:
-        raise ValueError("readings is empty: give at least one (T, N) table")
-    tables = [as_table(f"readings[{k}]", given, largest) for k, given in enumerate(listed)]
-    for k, table in enumerate(tables):
-        if table.shape[1] != tables[0].shape[1]:
-            raise ValueError(
-                f"readings[{k}] has {table.shape[1]} columns, readings[0] has {tables[0].shape[1]}: "
-                "every table must have the same devices in the same order"
-            )
-        if table.shape[0] < 2:
-            raise ValueError(f"readings[{k}] has {table.shape[0]} row(s): at least 2 slots are needed")
-    if tables[0].shape[1] < 2:
-        raise ValueError(f"readings[0] has {tables[0].shape[1]} column(s): at least 2 devices are needed")
-    _check_labels(listed)
-    for k, given in enumerate(listed):
-        _check_times(f"readings[{k}]", given, slot_minutes)
-    return tables
-
-
-def _check_labels(tables: list[Any]) -> None:
-    """Frames with named columns must have the same names in the same order."""
-    named = [(k, list(x.columns)) for k, x in enumerate(tables) if hasattr(x, "columns")]
-    named = [(k, labels) for k, labels in named if labels != list(range(len(labels)))]
-    for k, labels in named:
-        first, expected = named[0]
-        twice = {label for label in labels if labels.count(label) > 1}
-        if twice:
-            raise ValueError(f"readings[{k}] has several columns named {min(map(str, twice))!r}: name each device once")
-        if labels != expected:
-            column = next(c for c, pair in enumerate(zip(labels, expected, strict=True)) if pair[0] != pair[1])
-            raise ValueError(
-                f"readings[{k}] column {column} is {labels[column]!r}, in readings[{first}] it is "
-                f"{expected[column]!r}: every table must have the same devices in the same order"
-            )
-
-
-def _check_times(where: str, table: Any, slot_minutes: float) -> None:
-    """Where a frame's index holds times, each row must be a slot after the row before."""
-    index = getattr(table, "index", None)
-    if getattr(index, "inferred_type", None) != "datetime64":
-        return
-    steps = np.diff(np.asarray(index, dtype="datetime64[ns]")) / np.timedelta64(1, "m")
-    wrong = np.flatnonzero(steps != slot_minutes)
-    if wrong.size:
-        row, every = int(wrong[0]) + 1, len(wrong) == len(steps) and (steps == steps[0]).all()
-        remedy = f"give slot_minutes={steps[0]:g}" if every else "split the table at its gaps, one for each period"
-        raise ValueError(
-            f"{where} row {row} is {steps[row - 1]:g} minutes after the row before, slot_minutes is {slot_minutes:g}: "
-            f"{remedy}"
-        )

@@ -1,4 +1,4 @@
-"""Readings from files: the Peking University data set, and tables of one's own.
+"""The Peking University data set, and the loaders of any files, which `aq_gym.ingestion` reads.
 
 Everything is checked before it is used: a file that is missing, altered or malformed is refused with the file, the row
 and the column (both counted from 1, as an editor shows them) and what to do about it.
@@ -12,9 +12,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import importlib.util
-import math
 import os
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -22,12 +20,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aq_gym.files import write_atomically
+from aq_gym.ingestion.loading import load_calibration, load_locations, load_readings
 from aq_gym.network_files import INSTANCES
-from aq_gym.tables import LARGEST_READING, number, ragged, read_rows, read_table
 
 __all__ = [
-    *("FILES", "PERIODS", "data_folder", "download", "load_calibration", "load_locations", "load_pku2018"),
-    *("load_readings", "pku2018_locations", "sha256_of", "verify"),
+    "FILES",
+    "PERIODS",
+    "data_folder",
+    "download",
+    "load_calibration",
+    "load_locations",
+    "load_pku2018",
+    "load_readings",
+    "pku2018_locations",
+    "sha256_of",
+    "verify",
 ]
 
 SPRING = "DataSet_1(20180301-20180515).csv"
@@ -42,9 +49,6 @@ PERIODS = {"pku2018": (SPRING, SUMMER), "pku2018-spring": (SPRING,), "pku2018-su
 SOURCE = "https://raw.githubusercontent.com/pku-hzw/PKU-Air-IoTJournal-2018/HEAD"
 DEFAULT_FOLDER = Path("data/raw/pku2018")
 MIRROR_VARIABLE = "AQ_GYM_DATA"
-
-FURTHEST = 500e3  # metres from the median location; the projection serves no larger area
-_METRES_PER_DEGREE = 6_371_008.8 * math.pi / 180.0  # on a sphere of the Earth's mean radius
 
 
 # -------------------------------------------------------------------------------------- the PKU data set
@@ -118,116 +122,13 @@ def pku2018_locations() -> NDArray[np.float64]:
     return load_locations(INSTANCES / "pku2018-locations.csv")
 
 
-# ------------------------------------------------------------------------------------------ any files
-
-
-def load_readings(
-    paths: Sequence[str | os.PathLike[str]], *, largest: float = LARGEST_READING
-) -> list[NDArray[np.float64]]:
-    """Read one file for each uninterrupted period: comma-separated numbers, a row a slot, a column a device, no header.
-
-    Args:
-        paths: the files, plain or gzipped; pipes serve too.
-        largest: a reading above it is not plausible [µg/m³].
-
-    Returns:
-        A (T, N) table for each file [µg/m³].
-
-    Raises:
-        ValueError: a malformed file, an implausible reading, fewer than 2 rows or devices, or different numbers of
-            columns between files.
-        FileNotFoundError: a missing file.
-    """
-    if isinstance(paths, str | os.PathLike):
-        raise ValueError(f"paths must be a list of files, got the single path {str(paths)!r}: put it into a list")
-    listed = list(paths) if isinstance(paths, Iterable) else [paths]
-    if not all(isinstance(path, str | os.PathLike) for path in listed):
-        raise ValueError(f"paths must be a list of files, got {paths!r}")
-    files = [Path(path) for path in listed]
-    if not files:
-        raise ValueError("paths is empty: give at least one file of readings")
-    tables = [read_table(path, "slots", "devices", largest) for path in files]
-    for path, table in zip(files, tables, strict=True):
-        if table.shape[1] != tables[0].shape[1]:
-            raise ValueError(
-                f"{path}, row 1: {table.shape[1]} columns, but {files[0]} has {tables[0].shape[1]}; "
-                "every file must have the same devices in the same order"
-            )
-    return tables
-
-
-def load_calibration(path: str | os.PathLike[str], *, largest: float = LARGEST_READING) -> NDArray[np.float64]:
-    """Read readings of sensors side by side: comma-separated numbers, a row a sensor, a column a sample, no header.
-
-    Returns:
-        (n_sensors, n_samples) [µg/m³].
-
-    Raises:
-        ValueError: a malformed file, or fewer than 2 sensors or samples.
-        FileNotFoundError: a missing file.
-    """
-    return read_table(Path(path), "sensors", "samples", largest)
-
-
-def load_locations(path: str | os.PathLike[str]) -> NDArray[np.float64]:
-    """Read positions: a table with a header, of which the columns longitude... and latitude... are used [degrees].
-
-    The degrees become metres by the equirectangular projection about the mean: east = R cos(mean latitude) dlon,
-    north = R dlat. Over a city the error is far below a metre per kilometre. The PKU positions are BD-09 coordinates,
-    whose offset from WGS 84 is nearly constant over a campus and cancels about the mean.
-
-    Returns:
-        (N, 2) metres east and north of the mean, in the order of the rows.
-
-    Raises:
-        ValueError: a missing column, a cell that is no angle, fewer than 2 rows, or a location that is further than
-            500 km from the median one.
-        FileNotFoundError: a missing file.
-    """
-    path = Path(path)
-    rows = read_rows(path)
-    header = [cell.strip().lower() for cell in rows[0][1]] if rows else []
-    columns = []
-    for word in ("longitude", "latitude"):
-        found = [k for k, cell in enumerate(header) if cell.startswith(word)]
-        if len(found) != 1:
-            raise ValueError(
-                f"{path}, row 1: {len(found)} columns start with {word!r}, one is needed, separated by commas; "
-                "mend the header line"
-            )
-        columns.append(found[0])
-    degrees = np.empty((len(rows) - 1, 2))
-    for k, (line, row) in enumerate(rows[1:]):
-        if len(row) != len(header):
-            raise ValueError(ragged(path, line, len(row), len(header)))
-        for axis, (column, limit) in enumerate(zip(columns, (180.0, 90.0), strict=True)):
-            try:
-                degrees[k, axis] = number(row[column], -limit, limit, "an angle in degrees")
-            except ValueError as error:
-                raise ValueError(f"{path}, row {line}, column {column + 1}: {error}") from None
-    if len(degrees) < 2:
-        raise ValueError(f"{path}: {len(degrees)} location(s) below the header; at least 2 are needed, add rows")
-    if np.ptp(degrees[:, 0]) > 180.0:  # the shorter way round: across the date line
-        degrees[:, 0] %= 360.0
-    parallel = math.cos(math.radians(float(degrees[:, 1].mean())))
-    scale = np.array([_METRES_PER_DEGREE * parallel, _METRES_PER_DEGREE])
-    away = np.hypot(*((degrees - np.median(degrees, axis=0)) * scale).T)
-    if away.max() > FURTHEST:
-        k = int(away.argmax())
-        raise ValueError(
-            f"{path}, row {rows[k + 1][0]}: {away[k] / 1000:,.0f} km from the median location, at most "
-            f"{FURTHEST / 1000:g} km are right (without a fix a sensor stands at 0, 0); correct it or delete the row"
-        )
-    return np.asarray((degrees - degrees.mean(axis=0)) * scale)
+# ------------------------------------------------------------------------------------------- helpers
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-# ------------------------------------------------------------------------------------------- helpers
 
 
 def _mirror() -> Path | None:

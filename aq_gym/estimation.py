@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from aq_gym.parameters import NetworkParameters
+from aq_gym.slot_levels import slot_levels
 
 LEVELS_OF_COVERAGE = (0.5, 0.9, 0.95)
 _NORMAL_QUANTILES = (0.6744897501960817, 1.6448536269514722, 1.959963984540054)  # of (1 + level) / 2
@@ -66,9 +67,9 @@ def deviation_covariance(network: NetworkParameters) -> NDArray[np.float64]:
     return np.asarray((variance[:, None] + variance - b) / 2.0)
 
 
-def suffice(tables: Sequence[NDArray[np.float64]], min_level: float = 30.0) -> bool:
-    """Whether (T, N) tables of readings [µg/m³] are enough to learn from: 4 N slots of the least level in each."""
-    return all(int((x.mean(axis=1) >= max(min_level, 1e-9)).sum()) >= 4 * x.shape[1] for x in tables)
+def suffice(levels: Sequence[NDArray[np.float64]], n_locations: int, min_level: float = 30.0) -> bool:
+    """Whether periods of these levels (T,) [µg/m³] are enough to learn from: 4 N slots of the least level in each."""
+    return all(int((e >= max(min_level, 1e-9)).sum()) >= 4 * n_locations for e in levels)
 
 
 def flat_map(network: NetworkParameters, level: ArrayLike) -> Estimate:
@@ -150,7 +151,7 @@ class LevelAware:
 
         Args:
             network: fitted to the same readings.
-            readings: a (T, N) table for each period [µg/m³].
+            readings: a (T, N) table for each period [µg/m³], NaN where nothing was read.
             min_level: slots of lower level say nothing of correlations [µg/m³].
 
         Raises:
@@ -163,10 +164,10 @@ class LevelAware:
                     f"readings[{number}]: expected (T, {network.n_locations}), a column for each location of "
                     f"{network.name!r}, got shape {table.shape}"
                 )
-        levels = [table.mean(axis=1) for table in tables]
+        levels = slot_levels(tables, min_level)
         residuals = [x - e[:, None] * (1.0 + mean_deviation(network)) for x, e in zip(tables, levels, strict=True)]
         clear = [e >= max(min_level, 1e-9) for e in levels]
-        if not suffice(tables, min_level):
+        if not suffice(levels, network.n_locations, min_level):
             raise ValueError(f"readings: fewer than {4 * network.n_locations} slots of at least {min_level:g} µg/m³")
         parts = [r / np.maximum(e, 1e-9)[:, None] for r, e in zip(residuals, levels, strict=True)]
         together = np.concatenate([z[used] for z, used in zip(parts, clear, strict=True)])
@@ -174,9 +175,10 @@ class LevelAware:
         short, memory, long = _fading(parts, clear, longest)
         residual = np.concatenate(residuals)
         variance = np.outer(np.square(np.concatenate(levels)), np.diag(deviation_covariance(network)))
+        read = ~np.isnan(residual)
         steps = np.concatenate([np.diff(e) for e in levels])
-        drift = float(np.square(steps).mean())
-        return cls(network, _lasting(together), short, memory, long, _floor(residual, variance), drift)
+        drift = float(np.square(steps[~np.isnan(steps)]).mean())
+        return cls(network, _lasting(together), short, memory, long, _floor(residual[read], variance[read]), drift)
 
     def correlation(self, lag: ArrayLike) -> NDArray[np.float64]:
         """Correlation of a location's deviation with itself ``lag`` slots later; 1 at lag 0."""
@@ -241,9 +243,21 @@ def _lasting(deviations: NDArray[np.float64]) -> float:
     third = len(deviations) // 3
     upper = np.triu_indices(deviations.shape[1], 1)
     with np.errstate(invalid="ignore", divide="ignore"):  # of a location that never deviates: no correlation
-        both = [np.asarray(np.corrcoef(part.T))[upper] for part in (deviations[:third], deviations[-third:])]
+        both = [_correlations(part)[upper] for part in (deviations[:third], deviations[-third:])]
     one, two = (np.nan_to_num(x, nan=0.0) for x in both)
     return float(np.clip((one @ two) / (one @ one), 0.0, 1.0)) if one.any() else 0.0
+
+
+def _correlations(deviations: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, N) correlations of the columns, each pair over the slots (T, N) in which both were read."""
+    read = ~np.isnan(deviations)
+    if read.all():
+        return np.asarray(np.corrcoef(deviations.T))
+    z, there = np.where(read, deviations, 0.0), read.astype(np.float64)
+    count = there.T @ there
+    mean, square = z.T @ there / count, np.square(z).T @ there / count  # of the row's device, over the pair's slots
+    variance = square - np.square(mean)
+    return np.asarray((z.T @ z / count - mean * mean.T) / np.sqrt(variance * variance.T))
 
 
 def _fading(
@@ -256,8 +270,11 @@ def _fading(
         product, square = 0.0, 0.0
         for z, used in zip(parts, clear, strict=True):
             both = used[lag:] & used[:-lag]
-            product += float((z[lag:][both] * z[:-lag][both]).sum())
-            square += float((np.square(z[lag:][both]) + np.square(z[:-lag][both])).sum()) / 2.0
+            later, earlier = z[lag:][both], z[:-lag][both]
+            read = ~np.isnan(later * earlier)
+            later, earlier = np.where(read, later, 0.0), np.where(read, earlier, 0.0)
+            product += float((later * earlier).sum())
+            square += float((np.square(later) + np.square(earlier)).sum()) / 2.0
         found.append(product / square if square else 0.0)
     best = (np.inf, 0.0, 1.0, 0.0)
     for memory in np.geomspace(1.0, 100.0, 60):

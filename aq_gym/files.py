@@ -1,9 +1,14 @@
-"""Files are written whole or not at all."""
+"""Files: written whole or not at all; read as bytes, as text, as rows of cells."""
 
 from __future__ import annotations
 
+import codecs
+import csv
+import gzip
+import io
 import os
 import tempfile
+import zlib
 from pathlib import Path
 
 
@@ -32,3 +37,72 @@ def write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def read_rows(path: Path, text: str, delimiter: str = ",") -> list[tuple[int, list[str]]]:
+    """Line number (from 1) and cells of every row of a delimited text.
+
+    Empty lines are passed over, except between two rows of the same width, where a slot may be lost.
+    """
+    rows: list[tuple[int, list[str]]] = []
+    empty = 0
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        for row in reader:
+            if not row:
+                empty = empty or reader.line_num
+                continue
+            if empty and rows and len(row) == len(rows[-1][1]):
+                raise ValueError(f"{path}, row {empty}: the row is empty; delete it or fill it in")
+            rows.append((reader.line_num, row))
+            empty = 0
+    except csv.Error as error:
+        raise ValueError(f"{path}, row {len(rows) + 1}: {error}; save it as plain comma-separated text") from error
+    return rows
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file, plain or gzipped, or of a pipe.
+
+    Raises:
+        FileNotFoundError: no file.
+        ValueError: a folder, or a damaged gzip file.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{path} is missing: check the name, or fetch the PKU files by scripts.download_data"
+        ) from None
+    except IsADirectoryError:
+        raise ValueError(f"{path} is a folder: give the files in it") from None
+    if content.startswith(b"\x1f\x8b"):
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error) as error:
+            raise ValueError(f"{path}: the gzip file is damaged ({error}); copy or download it again") from error
+    return content
+
+
+def decode(path: Path, content: bytes) -> str:
+    """The text of a file, UTF-8 or, with a byte order mark, UTF-16.
+
+    Raises:
+        ValueError: another encoding, or no text at all.
+    """
+    if content.startswith(b"PK\x03\x04"):
+        raise ValueError(f"{path} is a zip archive or a workbook; save its table as comma-separated text")
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = content.decode("utf-16" if wide else "utf-8-sig")
+        at, byte = text.find("\0"), 0
+        before = text[:at]
+    except UnicodeDecodeError as error:
+        at, byte = error.start, content[error.start]
+        before = content[:at].decode("latin-1")
+    if at >= 0:
+        raise ValueError(
+            f"{path}, row {before.count(chr(10)) + 1}: byte {byte:#04x} is no {'UTF-16' if wide else 'UTF-8'} text; "
+            "save it as plain comma-separated UTF-8"
+        )
+    return text

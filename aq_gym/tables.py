@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import codecs
-import csv
-import gzip
-import io
 import math
 import numbers
 import re
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aq_gym.files import decode, read_bytes, read_rows
 from aq_gym.network_checks import as_number
 
 LARGEST_READING = 2000.0  # [µg/m³] a larger one is a wrong unit, a code or a slip, unless the user says otherwise
@@ -24,8 +20,24 @@ LARGEST_READING = 2000.0  # [µg/m³] a larger one is a wrong unit, a code or a 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
 _TIME = re.compile(r"[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}|[0-9]{1,2}:[0-9]{2}")
 _MISSING = {"na", "n/a", "#n/a", "nat", "null", "nil", "none", "<na>", "missing", "-", "--", "---", "?", "."}
+_CODE = re.compile(r"-99+(\.[09]*)?")  # -99, -999, -9999.0, -999.9: what loggers write for no reading
 _COUNTED_ROWS = 24  # so many rows that count up in equal steps are no readings
-_CONCENTRATION = (0.0, math.inf, "a concentration in µg/m³")
+
+
+def is_missing(cell: Any) -> bool:
+    """Whether a cell says that nothing was read: it is empty, NaN, a word such as NA, or a code such as -999."""
+    text = str(cell).strip().lower()
+    return text in _MISSING or text in {"", "nan"} or _CODE.fullmatch(text) is not None
+
+
+def is_number(cell: str) -> bool:
+    """Whether a cell is a plain decimal number."""
+    return _NUMBER.fullmatch(cell.strip()) is not None
+
+
+def is_time(cell: str) -> bool:
+    """Whether a cell holds a date or a time of day."""
+    return _TIME.search(cell) is not None
 
 
 def number(cell: Any, low: float, high: float, what: str, *, header: bool = False) -> float:
@@ -81,29 +93,41 @@ def _why_not(cell: Any, header: bool) -> str:
     return f"{cell!r} is not a number; {remedy}"
 
 
-def _check(
+def check_readings(
     table: NDArray[np.float64],
     cell: Callable[[int, int], Any],
     place: Callable[[int, int], str],
-    largest: float,
+    largest: float | None,
+    *,
     header: bool = False,
+    gaps: bool = False,
 ) -> None:
     """Read every cell again that is no plausible concentration so far, and refuse the first that is none at all.
 
-    `cell` and `place` give what stands in a row and a column, counted from 0, and how to name that place.
+    Args:
+        table: (T, N) [µg/m³]; a cell that is no number yet is NaN.
+        cell, place: what stands in a row and a column, counted from 0, and how to name that place.
+        largest: above it a reading is not plausible [µg/m³]; None: any finite number may stay.
+        header: the first row stands where a header might.
+        gaps: a missing reading becomes NaN; without, it is refused.
     """
+    low, high = (-math.inf, math.inf) if largest is None else (0.0, largest)
     with np.errstate(invalid="ignore"):
-        suspects = np.argwhere(~((table >= 0.0) & (table <= largest)))
+        suspects = np.argwhere(~(np.isfinite(table) & (table >= max(low, -9.0)) & (table <= high)))
     for row, column in suspects.tolist():
+        given = cell(row, column)
+        if gaps and is_missing(given):
+            table[row, column] = math.nan
+            continue
         try:
-            value = number(cell(row, column), *_CONCENTRATION, header=header and row == 0)
+            value = number(given, low, math.inf, "a concentration in µg/m³", header=header and row == 0)
             table[row, column] = value
-            if value > largest:
+            if value > high:
                 rest = table[np.isfinite(table[:, column]), column]
-                whole = len(rest) > 1 and (rest > largest).all()
+                whole = len(rest) > 1 and (rest > high).all()
                 remedy = "so is the whole column: where it holds times or codes, delete the column" if whole else ""
                 raise ValueError(
-                    f"{value:g} is above {largest:g} µg/m³, the largest plausible reading; "
+                    f"{value:g} is above {high:g} µg/m³, the largest plausible reading; "
                     f"{remedy or 'correct it or delete the row'}, or raise `largest`"
                 )
         except ValueError as error:
@@ -113,64 +137,24 @@ def _check(
 # ------------------------------------------------------------------------------------------------- text files
 
 
-def read_rows(path: Path) -> list[tuple[int, list[str]]]:
-    """Line number (from 1) and cells of every row of a comma-separated file, plain or gzipped, or of a pipe.
-
-    Empty lines at the end are passed over, others refused.
-    """
-    rows: list[tuple[int, list[str]]] = []
-    empty = 0
-    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
-    try:
-        for row in reader:
-            if not row:
-                empty = empty or reader.line_num
-            elif empty:
-                raise ValueError(f"{path}, row {empty}: the row is empty; delete it or fill it in")
-            else:
-                rows.append((reader.line_num, row))
-    except csv.Error as error:
-        raise ValueError(f"{path}, row {len(rows) + 1}: {error}; save it as plain comma-separated text") from error
-    return rows
-
-
-def _text(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"{path} is missing: check the name, or fetch the PKU files by scripts.download_data"
-        ) from None
-    except IsADirectoryError:
-        raise ValueError(f"{path} is a folder: give the files in it") from None
-    if content.startswith(b"\x1f\x8b"):
-        try:
-            content = gzip.decompress(content)
-        except (OSError, EOFError, zlib.error) as error:
-            raise ValueError(f"{path}: the gzip file is damaged ({error}); copy or download it again") from error
-    if content.startswith(b"PK\x03\x04"):
-        raise ValueError(f"{path} is a zip archive or a workbook; save its table as comma-separated text")
-    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    try:
-        text = content.decode("utf-16" if wide else "utf-8-sig")
-        at, byte = text.find("\0"), 0
-        before = text[:at]
-    except UnicodeDecodeError as error:
-        at, byte = error.start, content[error.start]
-        before = content[:at].decode("latin-1")
-    if at >= 0:
-        raise ValueError(
-            f"{path}, row {before.count(chr(10)) + 1}: byte {byte:#04x} is no {'UTF-16' if wide else 'UTF-8'} text; "
-            "save it as plain comma-separated UTF-8"
-        )
-    return text
-
-
 def read_table(path: Path, row_word: str, column_word: str, largest: float) -> NDArray[np.float64]:
-    """A table without a header: at least two rows and columns of concentrations [µg/m³] up to `largest`."""
-    if as_number("largest", largest) <= 0.0:
+    """A comma-separated table of numbers alone: at least two rows and columns of concentrations up to `largest`."""
+    rows = read_rows(path, decode(path, read_bytes(path)))
+    return plain_table(path, rows, row_word, column_word, largest)
+
+
+def plain_table(
+    path: Path,
+    rows: list[tuple[int, list[str]]],
+    row_word: str,
+    column_word: str,
+    largest: float | None,
+    *,
+    gaps: bool = False,
+) -> NDArray[np.float64]:
+    """(T, N) concentrations [µg/m³] of rows without a header; for `largest` and `gaps` see `check_readings`."""
+    if largest is not None and as_number("largest", largest) <= 0.0:
         raise ValueError(f"largest must be positive [µg/m³], got {largest!r}")
-    rows = read_rows(path)
     if len(rows) < 2:
         raise ValueError(f"{path}: {len(rows)} row(s); at least 2 {row_word} are needed, add rows")
     width = len(rows[0][1])
@@ -187,24 +171,30 @@ def read_table(path: Path, row_word: str, column_word: str, largest: float) -> N
             raise ValueError(
                 f"{path}, column {column + 1}: the column is empty; delete it (a comma too many in each row)"
             )
-    table = np.array([_floats(row) for _, row in rows])
-    _check(
+    table = np.array([floats(row) for _, row in rows])
+    check_readings(
         table,
         lambda row, column: rows[row][1][column],
         lambda row, column: f"{path}, row {rows[row][0]}, column {column + 1}",
         largest,
         header=True,
+        gaps=gaps,
     )
+    refuse_counter(path, table)
+    return table
+
+
+def refuse_counter(path: Path, table: NDArray[np.float64]) -> None:
+    """Refuse a first column that counts the rows up in equal steps."""
     steps = np.diff(table, axis=0)
     if len(table) >= _COUNTED_ROWS and steps[0, 0] > 0 and (steps[:, 0] == steps[0, 0]).all() and steps[:, 1:].any():
         raise ValueError(
             f"{path}, column 1: every row is {steps[0, 0]:g} more than the row before: a row number or a time is no "
             "reading; delete the column"
         )
-    return table
 
 
-def _floats(row: list[str]) -> list[float]:
+def floats(row: list[str]) -> list[float]:
     """The cells as floats; all NaN where one is none, or where Python reads more than plain numbers (1_0, ١٢)."""
     text = "".join(row)
     try:
@@ -226,8 +216,14 @@ def ragged(path: Path, line: int, found: int, width: int) -> str:
 # ------------------------------------------------------------------------------------------ arrays and frames
 
 
-def as_table(where: str, table: Any, largest: float) -> NDArray[np.float64]:
+def as_table(where: str, table: Any, largest: float, *, gaps: bool = False) -> NDArray[np.float64]:
     """A C-ordered (rows, columns) copy of an array, a frame or nested lists of concentrations [µg/m³].
+
+    Args:
+        where: what the table is called in messages.
+        table: the readings.
+        largest: above it a reading is not plausible [µg/m³].
+        gaps: a missing or masked reading becomes NaN; without, it is refused.
 
     Raises:
         ValueError: no table, or a cell that is missing, masked or no plausible concentration, by row and column from 0.
@@ -238,7 +234,9 @@ def as_table(where: str, table: Any, largest: float) -> NDArray[np.float64]:
         raise ValueError(f"{where} is not a rectangular table of numbers ({error})") from None
     if array.ndim != 2 or array.size == 0:
         raise ValueError(f"{where} must be a non-empty table with 2 dimensions, got shape {array.shape}")
-    if np.ma.is_masked(table):
+    if np.ma.is_masked(table) and gaps:
+        array = np.ma.filled(np.ma.asarray(table).astype(np.float64), np.nan)
+    elif np.ma.is_masked(table):
         row, column = np.argwhere(np.ma.getmaskarray(table))[0]
         raise ValueError(f"{where} row {row}, column {column} is masked: fill it in or delete the row")
     if array.dtype.kind not in "iufOU":
@@ -248,10 +246,11 @@ def as_table(where: str, table: Any, largest: float) -> NDArray[np.float64]:
             values = np.array(array, dtype=np.float64, order="C")
     else:
         values = np.full(array.shape, np.nan)
-    _check(
+    check_readings(
         values,
         lambda row, column: array[row, column : column + 1].tolist()[0],
         lambda row, column: f"{where} row {row}, column {column}",
         largest,
+        gaps=gaps,
     )
     return values

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from aq_gym import SensorNetwork, datasets, synthetic
 from aq_gym.calibration import DEFAULT_MEASUREMENT_VARIANCE, field_statistics, fit, rounded
+from aq_gym.estimation import deviation_covariance
+from aq_gym.slot_levels import slot_levels
 
 FIRST = np.array([[40.0, 60.0], [50.0, 50.0], [8.0, 2.0]])  # averages 50, 50, 5
 SECOND = np.array([[90.0, 110.0], [100.0, 120.0]])  # averages 100, 110
@@ -78,8 +80,9 @@ def test_an_index_of_times_says_how_long_a_slot_is() -> None:
     assert fit([FIRST]).slot_minutes == fit([frame([0, 10, 20])]).slot_minutes == 10.0
     for zone in (None, "Asia/Shanghai"):
         with pytest.raises(ValueError, match=r"readings\[0\] row 1 is 60 minutes after .*give slot_minutes=60"):
-            fit([frame([0, 60, 120], zone)])
+            fit([frame([0, 60, 120], zone)], slot_minutes=10)
         assert fit([frame([0, 60, 120], zone)], slot_minutes=60).slot_minutes == 60.0
+        assert fit([frame([0, 60, 120], zone)]).slot_minutes == 60.0
     for times in ([0, 10, 40], [0, 0, 10], [20, 0, 5]):
         with pytest.raises(ValueError, match="split the table at its gaps"):
             fit([frame(times)])
@@ -106,7 +109,6 @@ def cells(other: Any) -> pd.DataFrame:
         (([[[1, 2], [3]]],), {}, r"readings\[0\] is not a rectangular table"),
         (([[["a", "b"], ["c", "d"]]],), {}, r"readings\[0\] row 0, column 0: 'a' is not a number"),
         (([[[40, 41], [40, -1]]],), {}, r"readings\[0\] row 1, column 1: -1 is not a concentration"),
-        (([[[40, np.nan], [40, 1]]],), {}, r"readings\[0\] row 0, column 1: nan is not finite"),
         (([[[40, 1], [np.inf, 1]]],), {}, r"readings\[0\] row 1, column 0: inf is not finite"),
         (([FIRST], [[1.0, 2.0]]), {}, r"calibration has 1 row\(s\): at least 2 sensors"),
         (([FIRST], [[1.0, 0.0], [2.0, 0.0]]), {}, "calibration column 1 is all zero"),
@@ -136,15 +138,6 @@ def cells(other: Any) -> pd.DataFrame:
         (([FIRST + 1j],), {}, r"readings\[0\] .* it holds complex128 values"),
         (([FIRST.astype("datetime64[s]")],), {}, r"readings\[0\] .* it holds datetime64\[s\] values"),
         (([FIRST.astype("S5")],), {}, r"readings\[0\] .* it holds \|S5 values"),
-        (([np.ma.masked_less(FIRST, 5)],), {}, r"readings\[0\] row 2, column 1 is masked"),
-        (
-            ([pd.DataFrame(FIRST).mask(FIRST < 5).convert_dtypes()],),
-            {},
-            r"readings\[0\] row 2, column 1: <NA> .* missing",
-        ),
-        (([cells(pd.NaT)],), {}, "row 1, column 0: NaT .* marks a missing reading"),
-        (([cells(None)],), {}, "row 1, column 0: None .* marks a missing reading"),
-        (([cells("NA")],), {}, "row 1, column 0: 'NA' .* marks a missing reading"),
         (([cells("12,5")],), {}, "row 1, column 0: '12,5' is not a number; .* decimal point"),
         (([cells("１２")],), {}, "row 1, column 0: '１２' is not a number; write it with the digits 0-9"),
         (([cells(True)],), {}, "row 1, column 0: True is not a number"),
@@ -157,6 +150,71 @@ def cells(other: Any) -> pd.DataFrame:
 def test_bad_input(arguments: tuple[Any, ...], options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         fit(*arguments, **options)
+
+
+# ------------------------------------------------------------------------------------------------- gaps
+
+
+def test_gaps_by_hand() -> None:
+    """A device that reads half of the other's: what is missing is neither filled in nor taken for a change."""
+    x = np.array([[40.0, 80.0], [np.nan, 80.0], [50.0, 100.0], [np.nan, np.nan], [50.0, 100.0], [np.nan, 40.0]])
+    levels = [60.0, 60.0, 75.0, np.nan, 75.0, 30.0]  # of the other device alone: its reading / (4/3)
+    np.testing.assert_allclose(slot_levels([x])[0], levels, rtol=1e-12)
+    got = fit([x], bin_width=10.0, min_level=30.0)
+    assert got.temporal_variance == pytest.approx(np.mean(np.square([0.0, 20.0, 60.0])))
+    assert got.mean_relation[0, 1] == pytest.approx(2 / 3) and got.mean_relation[1, 0] == pytest.approx(-2 / 3)
+    assert got.variance_relation[0, 1] == pytest.approx(0.0, abs=1e-12)
+    # Bins 6, 6, 7, none, 7, 3: two transitions before the gap, one after it, none across.
+    assert got.transition[6, 6] == got.transition[6, 7] == 0.5 and got.transition[7, 3] == 1.0
+    np.testing.assert_allclose(got.start[[3, 6, 7]], [0.2, 0.4, 0.4])
+
+
+def test_all_markers_of_a_gap_are_alike() -> None:
+    x = np.array([[40.0, 60.0], [50.0, 52.0], [60.0, 90.0], [np.nan, 80.0], [70.0, 72.0]])
+    want = fit([x])
+    frame = pd.DataFrame(x).astype(object)
+    for marker in (None, pd.NA, pd.NaT, "NA", -999, np.nan):
+        frame.iat[3, 0] = marker
+        assert fit([frame]) == want
+    assert fit([pd.DataFrame(x).convert_dtypes()]) == fit([np.ma.masked_invalid(x)]) == want
+    assert fit([x], min_level=0.0) != fit([np.delete(x, 3, axis=0)], min_level=0.0)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ([[40, np.nan], [40, np.nan]], "nothing was read in column 1: leave the device out"),
+        (
+            [[40, 41], [np.nan, np.nan], [40, 42]],
+            "no device was read in two slots in a row",
+        ),
+        ([[40, np.nan], [40, 41], [40, np.nan]], r"columns 0 and 1 were both read in 1 slot\(s\)"),
+        ([[40, 50, 60, np.nan, np.nan, np.nan], [np.nan] * 3 + [40, 50, np.nan]] * 2, "nothing was read in column 5"),
+        ([[40, np.nan, np.nan], [np.nan, 40, np.nan], [np.nan, np.nan, 40]], "in no slot were half"),
+    ],
+)
+def test_gaps_that_leave_too_little(table: list[list[float]], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        fit([table])
+
+
+@given(seed=st.integers(0, 2**32), share=st.sampled_from([0.02, 0.1, 0.3]))
+@settings(max_examples=30, deadline=None)
+def test_random_gaps_change_little_and_the_network_stays_sound(seed: int, share: float) -> None:
+    rng = np.random.default_rng(seed)
+    usual = rng.uniform(0.6, 1.4, 5)
+    level = 60.0 + 30.0 * np.sin(np.arange(400) / 20.0)[:, None]
+    x = level * usual * rng.normal(1.0, 0.05, (400, 5))
+    gappy = np.where(rng.random(x.shape) < share, np.nan, x)
+    full, got = fit([x]), fit([gappy])
+    np.testing.assert_allclose(got.mean_relation, full.mean_relation, atol=0.03)
+    np.testing.assert_allclose(got.variance_relation, full.variance_relation, atol=0.005)
+    assert got.temporal_variance == pytest.approx(full.temporal_variance, rel=0.3)
+    known = ~np.isnan(slot_levels([gappy])[0])
+    np.testing.assert_allclose(slot_levels([gappy])[0][known], x.mean(axis=1)[known], rtol=0.15)
+    assert np.linalg.eigvalsh(deviation_covariance(got)).min() > -1e-9
+    assert got.level_model is not None and np.isfinite(got.level_model).all()
+    assert fit([gappy[:, ::-1]]).temporal_variance == pytest.approx(got.temporal_variance)
 
 
 @st.composite

@@ -1,0 +1,147 @@
+"""Loaders of readings, calibrations and locations, as `aq_gym.datasets` gives them out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aq_gym.ingestion.sheet import Sheet, read_sheet
+from aq_gym.ingestion.stations import FURTHEST, metres_from_median, on_a_plane, read_stations
+from aq_gym.network_checks import as_number
+from aq_gym.tables import LARGEST_READING, plain_table, read_table
+
+
+def load_readings(
+    paths: Sequence[str | os.PathLike[str]],
+    *,
+    largest: float = LARGEST_READING,
+    slot_minutes: float | None = None,
+    parameter: str = "pm25",
+) -> list[Any]:
+    """Read tables of readings as cities publish them; docs/your-own-data.md shows examples.
+
+    Read are separated text (commas, semicolons or tabs; decimal points or commas; plain or gzipped; pipes too) and
+    Parquet, wide (a row a slot, a column a station) or long (`station,time,value`). An empty cell, a word such as NA
+    and a code such as -999 stand for a missing reading; none is filled in.
+
+    Args:
+        paths: the files.
+        largest: a reading that is negative or above it is not plausible, and refused [µg/m³].
+        slot_minutes: length of a slot; None: the commonest step between two times. If given, the readings of each slot
+            are averaged.
+        parameter: which rows of long files are used, where a column says what was measured.
+
+    Returns:
+        Tables (slots, devices) [µg/m³], NaN where nothing was read. Files of numbers alone: a NumPy array each, the
+        rows are slots without a pause. Files with a header: a pandas frame each, a column a station. Files with times:
+        one frame of all files; its index is every slot from the first to the last, with the files' time zone if any.
+
+    Raises:
+        ValueError: a malformed file, an implausible reading, fewer than 2 rows or devices, irregular times, or files
+            that do not fit together; the message names file, row and column.
+        FileNotFoundError: a missing file.
+        ImportError: pandas is needed and missing.
+    """
+    _positive("largest", largest)
+    return raw_readings(paths, largest=largest, slot_minutes=slot_minutes, parameter=parameter)
+
+
+def raw_readings(
+    paths: Sequence[str | os.PathLike[str]],
+    *,
+    largest: float | None = None,
+    slot_minutes: float | None = None,
+    parameter: str = "pm25",
+) -> list[Any]:
+    """As `load_readings`; with `largest` None every number is taken, however implausible."""
+    if isinstance(paths, str | os.PathLike):
+        raise ValueError(f"paths must be a list of files, got the single path {str(paths)!r}: put it into a list")
+    listed = list(paths) if isinstance(paths, Iterable) else [paths]
+    if not all(isinstance(path, str | os.PathLike) for path in listed):
+        raise ValueError(f"paths must be a list of files, got {paths!r}")
+    if not listed:
+        raise ValueError("paths is empty: give at least one file of readings")
+    if slot_minutes is not None:
+        _positive("slot_minutes", slot_minutes)
+    sheets = [read_sheet(Path(path)) for path in listed]
+    if all(sheet.is_plain for sheet in sheets):
+        tables: list[Any] = [plain_table(x.path, x.rows, "slots", "devices", largest, gaps=True) for x in sheets]
+    else:
+        tables = _frames(sheets, largest=largest, slot_minutes=slot_minutes, parameter=parameter)
+    for sheet, table in zip(sheets, tables, strict=False):
+        if table.shape[1] != tables[0].shape[1]:
+            raise ValueError(
+                f"{sheet.path}, row 1: {table.shape[1]} columns, but {sheets[0].path} has {tables[0].shape[1]}; "
+                "every file must have the same devices in the same order"
+            )
+        if min(table.shape) < 2:
+            raise ValueError(
+                f"{sheet.path}: {table.shape[0]} slot(s) of {table.shape[1]} device(s); at least 2 slots and 2 devices "
+                "are needed"
+            )
+    return tables
+
+
+def _positive(name: str, value: Any) -> None:
+    if as_number(name, value) <= 0.0:
+        raise ValueError(f"{name} must be positive, got {value!r}")
+
+
+def _frames(sheets: Sequence[Sheet], **options: Any) -> list[Any]:
+    """`ingestion.readings.frames`, which needs pandas."""
+    try:
+        from aq_gym.ingestion.readings import frames
+    except ImportError as error:
+        raise ImportError(
+            f"{sheets[0].path} has a header or times, which is read with pandas: pip install 'aq-gym[train]', or leave "
+            "the readings alone in the file"
+        ) from error
+    return frames(sheets, **options)
+
+
+def load_calibration(path: str | os.PathLike[str], *, largest: float = LARGEST_READING) -> NDArray[np.float64]:
+    """Read readings of sensors side by side: comma-separated numbers, a row a sensor, a column a sample, no header.
+
+    Returns:
+        (n_sensors, n_samples) [µg/m³].
+
+    Raises:
+        ValueError: a malformed file, or fewer than 2 sensors or samples.
+        FileNotFoundError: a missing file.
+    """
+    return read_table(Path(path), "sensors", "samples", largest)
+
+
+def load_locations(path: str | os.PathLike[str], names: Sequence[str] | None = None) -> NDArray[np.float64]:
+    """Read positions: a table with a header, of which the columns longitude... and latitude... are used [degrees].
+
+    With `names`, those of the stations of these names, where a column of the table names its stations.
+
+    The degrees become metres by the equirectangular projection about the mean: east = R cos(mean latitude) dlon,
+    north = R dlat. Over a city the error is far below a metre per kilometre. The PKU positions are BD-09 coordinates,
+    whose offset from WGS 84 is nearly constant over a campus and cancels about the mean.
+
+    Returns:
+        (N, 2) metres east and north of the mean, in the order of the rows or of the names.
+
+    Raises:
+        ValueError: a missing column, a cell that is no angle, fewer than 2 rows, or a location that is further than
+            500 km from the median one.
+        FileNotFoundError: a missing file.
+    """
+    stations = read_stations(Path(path))
+    rows = np.arange(len(stations.degrees)) if names is None else stations.rows_of(names)
+    degrees = stations.degrees[rows]
+    away = metres_from_median(degrees)
+    if away.max() > FURTHEST:
+        k = int(away.argmax())
+        raise ValueError(
+            f"{path}, row {stations.lines[rows[k]]}: {away[k] / 1000:,.0f} km from the median location, at most "
+            f"{FURTHEST / 1000:g} km are right (without a fix a sensor stands at 0, 0); correct it or delete the row"
+        )
+    return on_a_plane(degrees)

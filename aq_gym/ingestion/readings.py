@@ -1,0 +1,236 @@
+"""Published readings as one frame: a row a slot, a column a station, NaN where nothing was read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from aq_gym.ingestion.sheet import STATION_WORDS, TIME_WORDS, Sheet, column_of, normalised
+from aq_gym.ingestion.times import COUNTERS, MINUTE, Times, check_span, parse_times, slot_length
+from aq_gym.tables import check_readings, floats, is_missing, is_time, refuse_counter
+
+VALUES = ("value", "reading", "concentration", "samplemeasurement", "measurement", "pm25", "pm25ugm3")
+PARAMETERS = ("parameter", "parametername", "pollutant", "type")
+UNITS = ("unit", "units", "unitsofmeasure", "unitofmeasurement")
+_PM25 = ("pm25", "pm25localconditions", "88101")
+_MASS = ("ugm3", "µgm3", "μgm3", "ugm³", "µgm³", "μgm³", "microgramscubicmeter", "microgramspercubicmeter")
+
+
+class _Entries(NamedTuple):
+    """What was read, an entry a reading, of one file."""
+
+    sheet: Sheet
+    times: Times  # (entries,)
+    stations: list[str]
+    station: NDArray[np.int64]  # (entries,) into stations
+    value: NDArray[np.float64]  # (entries,) [µg/m³]
+    row: NDArray[np.int64]  # (entries,) of the sheet, from 0
+
+
+def frames(
+    sheets: Sequence[Sheet], *, largest: float | None, slot_minutes: float | None = None, parameter: str = "pm25"
+) -> list[pd.DataFrame]:
+    """Frames of published files: one for all files with times; one a file where no file has times.
+
+    Args:
+        sheets: the files.
+        largest: a reading that is negative or above it is refused [µg/m³]; None: every number is taken.
+        slot_minutes: None: the commonest step between two times. Else readings are averaged in slots of this length.
+        parameter: which rows are used where a column says what was measured.
+
+    Raises:
+        ValueError: unreadable or contradictory cells, irregular times; the message names file, row and column.
+    """
+    found = [_time_columns(sheet) for sheet in sheets]
+    for sheet, columns in zip(sheets, found, strict=True):
+        if bool(columns) != bool(found[0]):
+            timed, bare = (sheets[0], sheet) if found[0] else (sheet, sheets[0])
+            raise ValueError(f"{bare.path}, row 1: no column of times, but {timed.path} has one; give it one too")
+        if not sheet.rows:
+            raise ValueError(f"{sheet.path}: 0 row(s) below the header; at least 2 slots are needed, add rows")
+    if found[0]:
+        parts = [_entries(s, columns, largest, parameter) for s, columns in zip(sheets, found, strict=True)]
+        return [_on_one_axis(parts, slot_minutes)]
+    tables = [_untimed(sheet, largest) for sheet in sheets]
+    for sheet, table in zip(sheets, tables, strict=True):
+        if list(table.columns) != list(tables[0].columns):
+            raise ValueError(
+                f"{sheet.path}, row 1: other columns than {sheets[0].path}; every file must have the same devices in "
+                "the same order"
+            )
+    return tables
+
+
+# ------------------------------------------------------------------------------------------------ columns
+
+
+def _time_columns(sheet: Sheet) -> list[int]:
+    """The column of times, or those of date and clock; none where the rows carry no times."""
+    first = [next((row[k] for _, row in sheet.rows if not is_missing(row[k])), "") for k in range(_width(sheet))]
+    if sheet.header is None:
+        return [0] if first and is_time(first[0]) else []
+    names = [normalised(name) for name in sheet.header]
+    named = [k for k, name in enumerate(names) if name in TIME_WORDS]
+    named.sort(key=lambda k: "utc" not in names[k])  # stable: the first, but UTC before local time
+    if not named:
+        return [0] if first and is_time(first[0]) else []
+    dated = [k for k in named if names[k].startswith("date") and ":" not in first[k] and len(first[k]) <= 10]
+    clocks = [k for k in named if k not in dated and len(first[k]) <= 11 and names[k] not in ("day", "days")]
+    clocks = [k for k in clocks if ":" in first[k][:3] or (names[k] in COUNTERS and len(first[k]) <= 2)]
+    if dated and clocks:
+        return [dated[0], clocks[0]]
+    return named[:1]
+
+
+def _width(sheet: Sheet) -> int:
+    return len(sheet.header) if sheet.header else len(sheet.rows[0][1]) if sheet.rows else 0
+
+
+def _times(sheet: Sheet, columns: list[int], rows: NDArray[np.int64]) -> Times:
+    cells = [[sheet.rows[row][1][k].strip() for k in columns] for row in rows.tolist()]
+    for row, both in zip(rows.tolist(), cells, strict=True):
+        if any(map(is_missing, both)):
+            raise ValueError(f"{sheet.place(row, columns[0])}: the time is missing; fill it in or delete the row")
+    name = sheet.header[columns[0]] if sheet.header else "time"
+    texts = [" ".join(both) for both in cells]
+    return parse_times(name, texts, lambda k: sheet.place(int(rows[k]), columns[0]))
+
+
+def _used_rows(sheet: Sheet, parameter: str) -> NDArray[np.int64]:
+    """The rows of the parameter that is asked for, in µg/m³."""
+    rows = np.arange(len(sheet.rows))
+    what, unit = column_of(sheet, PARAMETERS), column_of(sheet, UNITS)
+    if what is not None:
+        wanted = {normalised(parameter), *(_PM25 if normalised(parameter) in _PM25 else ())}
+        rows = np.array([k for k in rows if normalised(sheet.rows[k][1][what]) in wanted], dtype=np.int64)
+        if not len(rows):
+            there = sorted({row[what] for _, row in sheet.rows})[:9]
+            raise ValueError(f"{sheet.path}, column {what + 1}: no row of {parameter!r}; there are {', '.join(there)}")
+    if unit is not None:
+        for k in rows.tolist():
+            if normalised(sheet.rows[k][1][unit]).removesuffix("lc") not in _MASS:
+                raise ValueError(
+                    f"{sheet.place(k, unit)}: {sheet.rows[k][1][unit]!r} is another unit than µg/m³; convert the values"
+                )
+    return rows
+
+
+def _values(sheet: Sheet, rows: NDArray[np.int64], columns: list[int], largest: float | None) -> NDArray[np.float64]:
+    """(rows, columns) readings, NaN where nothing was read."""
+    cells = [[sheet.rows[row][1][k] for k in columns] for row in rows.tolist()]
+    table = np.array([floats(row) for row in cells]).reshape(len(rows), len(columns))
+    check_readings(
+        table,
+        lambda row, column: cells[row][column],
+        lambda row, column: sheet.place(int(rows[row]), columns[column]),
+        largest,
+        gaps=True,
+    )
+    return table
+
+
+def _entries(sheet: Sheet, times: list[int], largest: float | None, parameter: str) -> _Entries:
+    """The readings of a file with times, in wide or in long format."""
+    rows = _used_rows(sheet, parameter)
+    when = _times(sheet, times, rows)
+    station, value = column_of(sheet, STATION_WORDS), column_of(sheet, VALUES)
+    if station is not None and value is not None:
+        codes, names = pd.factorize(np.array([sheet.rows[row][1][station].strip() for row in rows], dtype=object))
+        return _Entries(sheet, when, list(names), codes, _values(sheet, rows, [value], largest)[:, 0], rows)
+    aside = {*times, column_of(sheet, PARAMETERS), column_of(sheet, UNITS)}
+    if sheet.header:  # other times, such as local beside UTC
+        aside |= {k for k, name in enumerate(sheet.header) if normalised(name) in TIME_WORDS}
+    columns = [k for k in range(_width(sheet)) if k not in aside]
+    if not columns:
+        raise ValueError(f"{sheet.path}, row 1: no column beside the time; give each station a column")
+    names = _names(sheet, columns)
+    table = _values(sheet, rows, columns, largest)
+    each = np.repeat(np.arange(len(rows)), len(columns))
+    entry_times = Times(when.local[each], when.offset, when.counted)
+    return _Entries(sheet, entry_times, names, np.tile(np.arange(len(columns)), len(rows)), table.ravel(), rows[each])
+
+
+def _names(sheet: Sheet, columns: list[int]) -> list[str]:
+    """The stations' names; numbers from 0 where there is no header."""
+    names = [sheet.header[k] if sheet.header else str(n) for n, k in enumerate(columns)]
+    for n, name in enumerate(names):
+        if not name or names.index(name) != n:
+            what = "has no name" if not name else f"is named {name!r} like another"
+            raise ValueError(f"{sheet.path}, row 1, column {columns[n] + 1}: it {what}; name each station once")
+    return names
+
+
+def _untimed(sheet: Sheet, largest: float | None) -> pd.DataFrame:
+    """A table below a header of names: the rows are slots, one after another."""
+    columns = list(range(_width(sheet)))
+    names = _names(sheet, columns)
+    table = _values(sheet, np.arange(len(sheet.rows)), columns, largest)
+    refuse_counter(sheet.path, table)
+    return pd.DataFrame(table, columns=names)
+
+
+# ------------------------------------------------------------------------------------------- one time axis
+
+
+def _on_one_axis(parts: list[_Entries], slot_minutes: float | None) -> pd.DataFrame:
+    """All files on one regular axis of slots; what was not read is NaN."""
+    for part in parts:
+        if (part.times.offset is None) != (parts[0].times.offset is None) or part.times.counted != parts[
+            0
+        ].times.counted:
+            raise ValueError(
+                f"{part.sheet.path}, row 1: its times are of another kind than those of {parts[0].sheet.path} (with a "
+                "zone, without, or counted); write all alike"
+            )
+    same = len({part.times.offset for part in parts}) == 1
+    offset = parts[0].times.offset if same else 0
+    local = np.concatenate([p.times.local - (0 if same else p.times.offset or 0) for p in parts])
+    names = list(dict.fromkeys(name for part in parts for name in part.stations))
+    column = {name: k for k, name in enumerate(names)}
+    station = np.concatenate([np.array([column[x] for x in p.stations])[p.station] for p in parts])
+    value, row = np.concatenate([p.value for p in parts]), np.concatenate([p.row for p in parts])
+    file = np.repeat(np.arange(len(parts)), [len(p.value) for p in parts])
+
+    def place(entry: int) -> str:
+        sheet = parts[file[entry]].sheet
+        return f"{sheet.path}, row {sheet.rows[row[entry]][0]}"
+
+    times, first, at = np.unique(local, return_index=True, return_inverse=True)
+    used = _used_entries(at * len(names) + station, value, place)
+    if slot_minutes is None:
+        length = slot_length(times, lambda k: place(int(first[k])))
+    else:
+        length = max(1, round(slot_minutes * MINUTE))
+    check_span(times, length, lambda k: place(int(first[k])))
+    slots = times // length if slot_minutes else (times - times[0]) // length
+    begin = int(slots[0]) * length if slot_minutes else int(times[0])
+    count = int(slots[-1] - slots[0]) + 1
+    cell = ((slots[at] - slots[0]) * len(names) + station)[used]
+    read = np.bincount(cell, minlength=count * len(names))
+    total = np.bincount(cell, value[used], minlength=count * len(names))
+    table = np.divide(total, read, out=np.full(total.shape, np.nan), where=read > 0).reshape(count, len(names))
+    axis = Times(begin + length * np.arange(count), offset, parts[0].times.counted)
+    return pd.DataFrame(table, index=axis.index(), columns=names)
+
+
+def _used_entries(key: NDArray[np.int64], value: NDArray[np.float64], place: Callable[[int], str]) -> NDArray[np.int64]:
+    """What was read, each time and station once; `key` numbers them.
+
+    Raises:
+        ValueError: two different readings of one station at one time.
+    """
+    read = np.flatnonzero(~np.isnan(value))
+    order = read[np.argsort(key[read], kind="stable")]
+    again = key[order][1:] == key[order][:-1]
+    clash = np.flatnonzero(again & (value[order][1:] != value[order][:-1]))
+    if clash.size:
+        one, other = order[clash[0]], order[clash[0] + 1]
+        raise ValueError(
+            f"{place(other)}: {value[other]:g} was read where {place(one)} has {value[one]:g} for the same station and "
+            "time; delete one of them (where clocks were set back, give the times a zone)"
+        )
+    return order[np.concatenate([[True], ~again])] if len(order) else order

@@ -1,0 +1,163 @@
+"""One file as rows of cells below a header: separated text, plain or gzipped, or Parquet."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aq_gym.files import decode, read_bytes, read_rows
+from aq_gym.tables import is_missing, is_number, is_time, ragged
+
+TIME_WORDS = {
+    *(
+        "time",
+        "date",
+        "datetime",
+        "timestamp",
+        "epoch",
+        "unixtime",
+        "hour",
+        "hours",
+        "minute",
+        "minutes",
+        "day",
+        "days",
+    ),
+    *(
+        "datetimeutc",
+        "datetimelocal",
+        "dateutc",
+        "datelocal",
+        "timeutc",
+        "timelocal",
+        "utc",
+        "localtime",
+        "datum",
+        "zeit",
+    ),
+}
+STATION_WORDS = (
+    *("station", "stationid", "stationname", "stationcode", "locationid", "siteid", "sitename", "site", "deviceid"),
+    *("device", "sensorid", "sensorsid", "sensor", "location", "name"),
+)  # columns that name a station; of several the first here
+_WORD = re.compile(r"\s*([^\W\d]|[#_(\[])")
+_UNIT = re.compile(r"[uµμ]g|/m|m3|m³|°|\butc\b", re.IGNORECASE)
+_PARQUET = b"PAR1"
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """The cells of a file; `rows` holds the line number (from 1) and the cells of each row below the header."""
+
+    path: Path
+    header: tuple[str, ...] | None
+    rows: list[tuple[int, list[str]]]
+
+    def place(self, row: int, column: int) -> str:
+        """Where a cell stands, for messages; `row` and `column` count from 0."""
+        return f"{self.path}, row {self.rows[row][0]}, column {column + 1}"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the file is a table of readings alone, without a header and without times."""
+        return self.header is None and not (self.rows and any(map(is_time, self.rows[0][1][:2])))
+
+
+def read_sheet(path: Path) -> Sheet:
+    """Read a file; rows of one width, decimal points in every number.
+
+    Raises:
+        ValueError: no readable table; the message names the file, and where it can the row.
+        FileNotFoundError: no file.
+    """
+    content = read_bytes(path)
+    if content.startswith(_PARQUET):
+        return _parquet(path, content)
+    text = decode(path, content)
+    delimiter = _delimiter(text)
+    rows = _without_preamble(read_rows(path, text, delimiter))
+    header, rows = _split_header(rows)
+    width = len(header) if header else len(rows[0][1]) if rows else 0
+    for line, row in rows:
+        if len(row) != width:
+            raise ValueError(ragged(path, line, len(row), width))
+    if delimiter != ",":
+        rows = _decimal_points(rows)
+    return Sheet(path, header, rows)
+
+
+def normalised(name: str) -> str:
+    """A column's name in small letters and digits alone: `Date (UTC)` is `dateutc`."""
+    return re.sub(r"[\W_]", "", name.lower())
+
+
+def column_of(sheet: Sheet, words: Sequence[str]) -> int | None:
+    """The column of the first of these normalised names that is there."""
+    names = [normalised(name) for name in sheet.header or ()]
+    return next((names.index(word) for word in words if word in names), None)
+
+
+def _delimiter(text: str) -> str:
+    """The delimiter of the lines: a semicolon or a tab where most have one, else a comma."""
+    lines = [line for line in text[:100_000].splitlines() if line.strip()][:200]
+    for mark in ";\t":
+        if 2 * sum(mark in line for line in lines) > len(lines):
+            return mark
+    return ","
+
+
+def _without_preamble(rows: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
+    """The rows from the header on: titles above it have another number of cells."""
+    if not rows:
+        return rows
+    width = Counter(len(row) for _, row in rows).most_common(1)[0][0]
+    first = 0
+    while first < len(rows) and len(rows[first][1]) != width and _WORD.match(rows[first][1][0]):
+        first += 1
+    return rows[first:] if _split_header(rows[first:])[0] else rows
+
+
+def _split_header(
+    rows: list[tuple[int, list[str]]],
+) -> tuple[tuple[str, ...] | None, list[tuple[int, list[str]]]]:
+    """The names in the first row, or None, and the rows below; a row of units under the names is passed over."""
+    first = [cell.strip() for cell in rows[0][1]] if rows else []
+    words = [not is_number(cell) and not is_missing(cell) and _WORD.match(cell) is not None for cell in first]
+    timed = any(normalised(cell) in TIME_WORDS for cell in first)
+    if not any(words) or not (timed or all(word or not cell for word, cell in zip(words, first, strict=True))):
+        return None, rows
+    rest = rows[1:]
+    if rest and any(map(_UNIT.search, rest[0][1])) and not any(is_number(x) or is_time(x) for x in rest[0][1]):
+        rest = rest[1:]
+    return tuple(first), rest
+
+
+def _decimal_points(rows: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
+    """Numbers written with a decimal comma get a point, unless the file has numbers with a point too."""
+    comma = re.compile(r"\s*[+-]?[0-9]*,[0-9]+\s*")
+    point = re.compile(r"\s*[+-]?[0-9]*\.[0-9]+\s*")
+    if any(point.fullmatch(cell) for _, row in rows for cell in row):
+        return rows
+    return [(line, [c.replace(",", ".") if comma.fullmatch(c) else c for c in row]) for line, row in rows]
+
+
+def _parquet(path: Path, content: bytes) -> Sheet:
+    """A Parquet file: its columns, and before them its index where that is no plain count; rows count from 1."""
+    try:
+        import pandas as pd
+        import pyarrow as pa
+    except ImportError as error:
+        raise ImportError(f"{path}: reading Parquet needs pandas and pyarrow: pip install 'aq-gym[service]'") from error
+    try:
+        frame = pd.read_parquet(io.BytesIO(content))
+        if not isinstance(frame.index, pd.RangeIndex):
+            frame = frame.reset_index(names=[str(x or "time") for x in frame.index.names])
+    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowError) as error:
+        raise ValueError(f"{path}: the Parquet file is damaged or holds no table ({error}); write it again") from error
+    columns = [[str(cell) for cell in frame.iloc[:, k].tolist()] for k in range(frame.shape[1])]
+    rows = [(k + 1, list(row)) for k, row in enumerate(zip(*columns, strict=True))]
+    return Sheet(path, tuple(str(name) for name in frame.columns), rows)

@@ -1,0 +1,111 @@
+"""Where stations stand: tables of degrees, and the plane of one city."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aq_gym.ingestion.sheet import STATION_WORDS, Sheet, column_of, read_sheet
+from aq_gym.tables import number
+
+FURTHEST = 500e3  # metres from the median location; the projection serves no larger area
+_AXES = (("longitude", ("lon", "lng", "long"), 180.0), ("latitude", ("lat",), 90.0))
+_METRES_PER_DEGREE = 6_371_008.8 * math.pi / 180.0  # on a sphere of the Earth's mean radius
+
+
+@dataclass(frozen=True)
+class Stations:
+    """The rows of a table of stations."""
+
+    path: Path
+    lines: list[int]  # (rows,) of the file, from 1
+    names: list[str] | None  # (rows,) or None: the table names none
+    degrees: NDArray[np.float64]  # (rows, 2) longitude and latitude
+
+    def rows_of(self, names: Sequence[str]) -> NDArray[np.int64]:
+        """(N,) rows of the stations of these names; all rows in their order where the table has no names.
+
+        Raises:
+            ValueError: a station is not there, or at two places.
+        """
+        if self.names is None:
+            if len(self.degrees) != len(names):
+                raise ValueError(
+                    f"{self.path} has {len(self.degrees)} locations and no names, the readings {len(names)} columns"
+                )
+            return np.arange(len(names))
+        first: dict[str, int] = {}
+        for k, name in enumerate(self.names):
+            other = first.setdefault(name, k)
+            if (self.degrees[other] != self.degrees[k]).any():
+                raise ValueError(
+                    f"{self.path}, row {self.lines[k]}: {name!r} stands elsewhere than in row {self.lines[other]}; "
+                    "give each station one place"
+                )
+        lost = [name for name in names if name not in first]
+        if lost:
+            raise ValueError(
+                f"{self.path}: {len(lost)} of the {len(names)} stations that were read are not in the table, the first "
+                f"is {lost[0]!r}; add it, or leave it out of the readings"
+            )
+        return np.array([first[name] for name in names], dtype=np.int64)
+
+
+def read_stations(path: Path) -> Stations:
+    """Read a table with a header, of which the columns longitude..., latitude... and, if there, a name are used.
+
+    Raises:
+        ValueError: a missing column, a cell that is no angle, or fewer than 2 rows.
+        FileNotFoundError: a missing file.
+    """
+    sheet = read_sheet(path)
+    columns = [_axis_column(sheet, word, short) for word, short, _ in _AXES]
+    degrees = np.empty((len(sheet.rows), 2))
+    for k, (_, row) in enumerate(sheet.rows):
+        for axis, (column, (_, _, limit)) in enumerate(zip(columns, _AXES, strict=True)):
+            try:
+                degrees[k, axis] = number(row[column], -limit, limit, "an angle in degrees")
+            except ValueError as error:
+                raise ValueError(f"{sheet.place(k, column)}: {error}") from None
+    if len(degrees) < 2:
+        raise ValueError(f"{path}: {len(degrees)} location(s) below the header; at least 2 are needed, add rows")
+    named = column_of(sheet, (*STATION_WORDS, "id"))
+    names = None if named is None else [row[named].strip() for _, row in sheet.rows]
+    return Stations(path, [line for line, _ in sheet.rows], names, degrees)
+
+
+def _axis_column(sheet: Sheet, word: str, short: tuple[str, ...]) -> int:
+    names = [name.strip().lower() for name in sheet.header or ()]
+    found = [k for k, name in enumerate(names) if name.startswith(word) or name in short]
+    if len(found) != 1:
+        raise ValueError(
+            f"{sheet.path}, row 1: {len(found)} columns start with {word!r}, one is needed, separated by commas; "
+            "mend the header line"
+        )
+    return found[0]
+
+
+def metres_from_median(degrees: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N,) distances to the median location [m]."""
+    turned, scale = _turned(degrees)
+    return np.asarray(np.hypot(*((turned - np.median(turned, axis=0)) * scale).T))
+
+
+def on_a_plane(degrees: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, 2) metres east and north of the mean: east = R cos(mean latitude) dlon, north = R dlat."""
+    turned, scale = _turned(degrees)
+    return np.asarray((turned - turned.mean(axis=0)) * scale)
+
+
+def _turned(degrees: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The degrees without a jump at the date line, and metres per degree east and north."""
+    turned = degrees.copy()
+    if np.ptp(turned[:, 0]) > 180.0:  # the shorter way round: across the date line
+        turned[:, 0] %= 360.0
+    parallel = math.cos(math.radians(float(turned[:, 1].mean())))
+    return turned, np.array([_METRES_PER_DEGREE * parallel, _METRES_PER_DEGREE])

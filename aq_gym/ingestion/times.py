@@ -1,0 +1,164 @@
+"""Times as files write them, and the length of the slots between them."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from aq_gym.ingestion.sheet import normalised
+from aq_gym.tables import is_number
+
+MINUTE = 60_000_000  # microseconds
+EPOCHS = ("timestamp", "epoch", "unixtime", "time", "utc")  # seconds or milliseconds since 1970 may stand there
+COUNTERS = {  # a column that counts from some beginning and knows no date
+    **{"hour": 60 * MINUTE, "hours": 60 * MINUTE, "minute": MINUTE, "minutes": MINUTE},
+    **{"day": 1440 * MINUTE, "days": 1440 * MINUTE},
+}
+_CLOCKS = ("%H:%M:%S", "%H:%M", "%I:%M:%S %p", "%I:%M %p", "%H", "")
+_OTHER_DATES = ("%Y/%m/%d", "%Y%m%d", "%d.%m.%Y", "%d-%m-%Y")
+_OFFSET = re.compile(r"\s*(?<=[0-9\s])(?:(Z|UTC|GMT)|([+-])([0-9]{2}):?([0-9]{2}))\s*$", re.IGNORECASE)
+_SLOTS_PER_TIME = 500  # more slots than that for each time that was read: a wrong year
+
+
+@dataclass(frozen=True)
+class Times:
+    """When the rows of a file were read."""
+
+    local: NDArray[np.int64]  # (rows,) microseconds since 1970 on the file's own clock
+    offset: int | None = None  # of that clock to UTC [microseconds]; None: not known
+    counted: bool = False  # no clock: counted from some beginning
+
+    def index(self) -> pd.Index:
+        """As an index: times with their zone, times without one, or durations."""
+        if self.counted:
+            return pd.TimedeltaIndex(self.local.astype("timedelta64[us]"), name="time")
+        index = pd.DatetimeIndex(self.local.astype("datetime64[us]"), name="time")
+        if self.offset is None:
+            return index
+        return index.tz_localize(datetime.timezone(datetime.timedelta(microseconds=self.offset)))
+
+
+def parse_times(name: str, cells: Sequence[str], place: Callable[[int], str]) -> Times:
+    """Read a column of times.
+
+    Args:
+        name: the column's; `hour` and the like count from some beginning, `timestamp` may hold seconds since 1970.
+        cells: what stands there.
+        place: names the place of a cell, for messages.
+
+    Raises:
+        ValueError: a cell that is no time, dates whose day and month cannot be told apart, or zones in some cells only.
+    """
+    word = normalised(name)
+    if all(map(is_number, cells)):
+        numbers = np.array([float(cell) for cell in cells])
+        wrong = ~(np.abs(numbers) < 1e14)  # NaN too
+        if wrong.any():
+            raise ValueError(f"{place(int(wrong.argmax()))}: {cells[int(wrong.argmax())]!r} is no time; correct it")
+        if word in COUNTERS and np.abs(numbers).max() < 1e7:
+            return Times(np.rint(numbers * COUNTERS[word]).astype(np.int64), counted=True)
+        if word in EPOCHS and numbers.min() > 1e8 and not (numbers < 1e11).all() ^ (numbers < 1e11).any():
+            unit = 1e6 if numbers[0] < 1e11 else 1e3  # seconds or milliseconds
+            return Times(np.rint(numbers * unit).astype(np.int64), offset=0)
+    zones = [_OFFSET.search(cell) for cell in cells]
+    known = np.array([zone is not None for zone in zones])
+    if known.any() and not known.all():
+        row = int(np.argmin(known))
+        raise ValueError(f"{place(row)}: {cells[row]!r} has no time zone, other times have one; give every time a zone")
+    local = _parse([cell[: z.start()] if z else cell for cell, z in zip(cells, zones, strict=True)], place)
+    if not known.any():
+        return Times(local)
+    offsets = np.array([_minutes(z) for z in zones if z], dtype=np.int64) * MINUTE
+    if (offsets == offsets[0]).all():
+        return Times(local, int(offsets[0]))
+    return Times(local - offsets, 0)  # summer and winter time in one file: UTC serves both
+
+
+def _minutes(zone: re.Match[str]) -> int:
+    """Minutes ahead of UTC."""
+    if zone[1]:
+        return 0
+    return (60 * int(zone[3]) + int(zone[4])) * (1 if zone[2] == "+" else -1)
+
+
+def _parse(cells: Sequence[str], place: Callable[[int], str]) -> NDArray[np.int64]:
+    """Microseconds of times without a zone, by the first format that fits all of them."""
+    texts = pd.Series([cell.strip() if re.search(r"[0-9]", cell) else "" for cell in cells], dtype=object)
+    found = _fits(texts, ("ISO8601", *_formats(_OTHER_DATES)))
+    if found is None or (found == _NONE).any():
+        days, months = _fits(texts, _formats(["%d/%m/%Y"])), _fits(texts, _formats(["%m/%d/%Y"]))
+        both = [x for x in (days, months) if x is not None and not (x == _NONE).any()]
+        if len(both) == 2 and (both[0] != both[1]).any():
+            row = int(np.argmax(both[0] != both[1]))
+            raise ValueError(f"{place(row)}: {cells[row]!r} may be day/month or month/day; write dates like 2016-03-01")
+        found = both[0] if both else next((x for x in (found, days, months) if x is not None), None)
+    row = 0 if found is None else int(np.argmax(found == _NONE))
+    if found is None or found[row] == _NONE:
+        raise ValueError(f"{place(row)}: {cells[row]!r} is no date and time; write it like 2016-03-01 13:00")
+    return found
+
+
+_NONE = np.iinfo(np.int64).min  # what NaT is as an integer
+
+
+def _formats(dates: Iterable[str]) -> list[str]:
+    return [f"{date} {clock}".strip() for date in dates for clock in _CLOCKS]
+
+
+def _fits(texts: pd.Series, formats: Iterable[str]) -> NDArray[np.int64] | None:
+    """Microseconds by the format that fits most cells, of those that fit the first; None if none does."""
+    best = None
+    for form in formats:
+        if pd.isna(pd.to_datetime(texts[:1], format=form, errors="coerce")[0]):
+            continue
+        parsed = pd.to_datetime(texts, format=form, errors="coerce")
+        values = parsed.to_numpy().astype("datetime64[us]").astype(np.int64)
+        if best is None or (values == _NONE).sum() < (best == _NONE).sum():
+            best = values
+    return best
+
+
+def slot_length(times: NDArray[np.int64], place: Callable[[int], str]) -> int:
+    """Microseconds between two slots: the commonest step; all others must be multiples of it.
+
+    Args:
+        times: (n,) distinct, increasing [microseconds].
+        place: names the place of a time, for messages.
+
+    Raises:
+        ValueError: fewer than two times, or steps that are no multiples.
+    """
+    if len(times) < 2:
+        raise ValueError(f"{place(0)}: there is no other time; at least 2 slots are needed, add rows")
+    steps = np.diff(times)
+    values, counts = np.unique(steps, return_counts=True)
+    slot = int(values[counts.argmax()])
+    odd = steps % slot != 0
+    if odd.any():
+        row = int(odd.argmax())
+        raise ValueError(
+            f"{place(row + 1)}: {steps[row] / MINUTE:g} minutes after the time before, where most are "
+            f"{slot / MINUTE:g} minutes apart; correct it, or give slot_minutes (such as 60) to average what was read "
+            "in each slot"
+        )
+    return slot
+
+
+def check_span(times: NDArray[np.int64], slot: int, place: Callable[[int], str]) -> None:
+    """Refuse times that lie so far apart that one of them must be wrong; arguments as in `slot_length`.
+
+    Raises:
+        ValueError: naming the time after the longest pause.
+    """
+    if (times[-1] - times[0]) // slot > _SLOTS_PER_TIME * len(times):
+        row = int(np.diff(times).argmax())
+        raise ValueError(
+            f"{place(row + 1)}: {(times[row + 1] - times[row]) / MINUTE / 1440:,.0f} days after the time before; "
+            "correct it, or read the files of each period by themselves"
+        )

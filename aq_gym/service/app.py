@@ -11,15 +11,16 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DataError, OperationalError
 from werkzeug.exceptions import HTTPException
 
+from aq_gym.forecasting.forecaster import Forecaster
 from aq_gym.policy import Policy
 from aq_gym.service import (
     api_devices,
+    api_forecast,
     api_readings,
     api_sensorthings,
     api_views,
     events,
     health,
-    outlook,
     page,
     report,
 )
@@ -27,6 +28,8 @@ from aq_gym.service.clock import SlotClock
 from aq_gym.service.control import Controller, register_devices
 from aq_gym.service.database import make_engine
 from aq_gym.service.metrics import Metrics, NetworkCollector
+from aq_gym.service.outlook import Outlook
+from aq_gym.service.regret import RegretCollector
 from aq_gym.service.security import RateLimit
 from aq_gym.service.services import Services
 from aq_gym.service.settings import Settings
@@ -38,15 +41,26 @@ SECURITY = {
     "Referrer-Policy": "no-referrer",
     "X-Frame-Options": "DENY",
 }
-PARTS = (api_readings, api_views, api_devices, api_sensorthings, events, outlook, health, report, page)
+PARTS = (api_readings, api_views, api_devices, api_sensorthings, events, api_forecast, health, report, page)
 SCHEMES: dict[str, Any] = {"token": {"type": "http", "scheme": "bearer"}}
 log = logging.getLogger("aq_gym.service")
 
 
-def build_services(settings: Settings, policy: Policy, began: float) -> Services:
+def build_services(
+    settings: Settings,
+    policy: Policy,
+    began: float,
+    yardstick: Policy | None = None,
+    forecaster: Forecaster | None = None,
+) -> Services:
     """The parts that requests and the control loop share; tables and devices are made where they are missing.
 
-    ``began`` is when slot 0 begins; a database that has a beginning keeps its own.
+    Args:
+        settings: what the operator chose.
+        policy: who decides.
+        began: when slot 0 begins [s since 1970]; a database that has a beginning keeps its own.
+        yardstick: a policy whose error the served one's is compared with in the metrics.
+        forecaster: of the area's level; without one the network's own chain is used.
     """
     store = Store(make_engine(settings.database))
     store.create_tables()
@@ -55,7 +69,10 @@ def build_services(settings: Settings, policy: Policy, began: float) -> Services
     controller = Controller(settings, store, policy)
     metrics = Metrics()
     metrics.registry.register(NetworkCollector(settings, store, clock))
-    return Services(settings, store, clock, controller, RateLimit(settings.rate_per_second), metrics)
+    if yardstick is not None:
+        metrics.registry.register(RegretCollector(settings.problem, store, yardstick))
+    limit, outlook = RateLimit(settings.rate_per_second), Outlook(settings, store, forecaster)
+    return Services(settings, store, clock, controller, limit, metrics, outlook)
 
 
 def create_app(services: Services) -> OpenAPI:

@@ -9,6 +9,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+LARGEST_SLOT = 2**31 - 1  # of PostgreSQL's integer
+
 
 class Base(DeclarativeBase):
     """Of all tables."""

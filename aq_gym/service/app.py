@@ -8,8 +8,8 @@ from typing import Any
 from flask import Response, jsonify, request
 from flask_openapi3 import Info, OpenAPI
 from pydantic import ValidationError
-from sqlalchemy.exc import DataError, OperationalError
-from werkzeug.exceptions import HTTPException
+from sqlalchemy.exc import DataError, OperationalError, TimeoutError
+from werkzeug.exceptions import HTTPException, ServiceUnavailable
 
 from aq_gym.forecasting.forecaster import Forecaster
 from aq_gym.policy import Policy
@@ -43,6 +43,8 @@ SECURITY = {
 }
 PARTS = (api_readings, api_views, api_devices, api_sensorthings, events, api_forecast, health, report, page)
 SCHEMES: dict[str, Any] = {"token": {"type": "http", "scheme": "bearer"}}
+RETRY_AFTER = {429: "1", 503: "5"}  # seconds
+TROUBLES = {"locked": "the database is locked by another program", "full": "the disk is full"}
 log = logging.getLogger("aq_gym.service")
 
 
@@ -93,6 +95,7 @@ def create_app(services: Services) -> OpenAPI:
     services.metrics.watch(app)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(OperationalError, _database_error)
+    app.register_error_handler(TimeoutError, _database_error)  # all connections are in use
     app.register_error_handler(DataError, _data_error)
 
     @app.get("/healthz", summary="Whether the process answers")
@@ -125,13 +128,19 @@ def _invalid(error: ValidationError) -> Response:
 
 def _http_error(error: HTTPException) -> tuple[Response, int]:
     code = error.code or 500
-    return jsonify(error=error.name, reason=error.description), code
+    response = jsonify(error=error.name, reason=error.description)
+    if code in RETRY_AFTER:
+        response.headers["Retry-After"] = RETRY_AFTER[code]
+    return response, code
 
 
 def _data_error(error: DataError) -> tuple[Response, int]:
     return jsonify(error="Unprocessable Entity", reason=f"the database cannot hold that: {error.orig}"), 422
 
 
-def _database_error(error: OperationalError) -> tuple[Response, int]:
-    log.error("database", extra={"about": {"path": request.path, "reason": str(error.orig)}})
-    return jsonify(error="Service Unavailable", reason="the database does not answer; nothing was stored"), 503
+def _database_error(error: OperationalError | TimeoutError) -> tuple[Response, int]:
+    reason = str(getattr(error, "orig", error))
+    log.error("database", extra={"about": {"path": request.path, "reason": reason}})
+    what = next((text for word, text in TROUBLES.items() if word in reason), "the database does not answer")
+    problem = f"{what}; nothing of this request was acknowledged, so send it again: a reading is stored once"
+    return _http_error(ServiceUnavailable(problem))

@@ -7,14 +7,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aq_gym.estimation import Sources, mean_deviation, paper_map
-from aq_gym.service.database import Plan, Reading
+from aq_gym.service.database import Reading
+from aq_gym.service.maps import infer_map
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
 
 WINDOW = 144  # slots whose readings count
 LEAST_READINGS = 20  # fewer say nothing
 TOLERANCE = 2.0  # times the promised error
+MOST_SOURCES = 20_000  # devices times readings that are checked
 
 
 @dataclass(frozen=True)
@@ -44,23 +45,25 @@ def residuals(settings: Settings, store: Store, since: int, until: int) -> list[
     """Check the map against the readings of some slots, in the order of slots.
 
     A reading is compared with the map that the other devices' readings give, with the level of its slot's plan, so it
-    never confirms itself.
+    never confirms itself. In a large fleet the newest few readings are checked.
     """
-    network = settings.problem.network
-    plans = {plan.slot: plan for plan in store.plans(max(0, since))}
-    most = (until - since + WINDOW) * max(1, len(store.devices()))
-    readings = store.readings(None, (-1, ""), until, most, max(0, since - WINDOW))
+    network, first, length = settings.problem.network, max(0, since), until - since + 1
+    levels = {slot: level for slot, level, _ in store.levels(first, length)}
     locations = {device.id: device.location for device in store.devices()}
+    limit = (length + WINDOW) * max(1, len(locations))
+    readings = store.readings(None, (-1, ""), until, limit, max(0, first - WINDOW))
+    most = max(LEAST_READINGS, MOST_SOURCES // max(1, len(locations)))
     newest: dict[str, Reading] = {}
     found = []
-    for reading in readings:
-        plan = plans.get(reading.slot)
-        others = [x for name, x in newest.items() if name != reading.device]
-        if plan is not None and others:
-            mean, deviation = _map_of(settings, others, plan, locations)[locations[reading.device]]
+    for k, reading in enumerate(readings):
+        others = [x for name, x in newest.items() if name != reading.device] if k >= len(readings) - most else []
+        if others and reading.slot in levels:
+            where, age = [locations[x.device] for x in others], [reading.slot - x.slot for x in others]
+            here = infer_map(network, where, [x.value for x in others], age, levels[reading.slot])
             own = network.measurement_variance * reading.value**2  # what the reading itself is off
-            claim = float(np.sqrt(deviation**2 + own))
-            found.append(Residual(reading.device, reading.slot, reading.value - mean, claim))
+            claim = float(np.hypot(here.deviation[locations[reading.device]], own**0.5))
+            error = float(reading.value - here.mean[locations[reading.device]])
+            found.append(Residual(reading.device, reading.slot, error, claim))
         newest[reading.device] = reading
     return found
 
@@ -72,15 +75,3 @@ def confirm(settings: Settings, store: Store, until: int) -> Confirmation:
         return Confirmation(np.nan, np.nan, 0)
     delivered, promised = (float(np.sqrt(x)) for x in np.square([(r.error, r.claim) for r in found]).mean(axis=0))
     return Confirmation(promised, delivered, len(found))
-
-
-def _map_of(
-    settings: Settings, readings: list[Reading], plan: Plan, locations: dict[str, int]
-) -> list[tuple[float, float]]:
-    network = settings.problem.network
-    where = np.array([locations[x.device] for x in readings])
-    values = np.array([x.value for x in readings])
-    age = np.array([max(0, plan.slot - x.slot) for x in readings])
-    record = np.maximum(values / (1.0 + mean_deviation(network)[where]), 1.0)
-    estimate = paper_map(network, Sources(where, values, age, record), plan.level)
-    return list(zip(estimate.mean.tolist(), estimate.deviation.tolist(), strict=True))

@@ -5,7 +5,8 @@
     AQ_GYM_OPERATOR_TOKEN=... python -m scripts.serve --network town.npz --devices 3 9 14
 
 Without --simulate slots take ten minutes and devices report by themselves (docs/service.md). The operator's token is
-read from AQ_GYM_OPERATOR_TOKEN; --simulate makes one up where there is none. Ctrl-C or SIGTERM ends it.
+read from AQ_GYM_OPERATOR_TOKEN; --simulate makes one up where there is none. What scripts.retrain promoted in --folder
+is served instead of --network and the pretrained policy. Ctrl-C or SIGTERM ends it.
 """
 
 from __future__ import annotations
@@ -20,16 +21,17 @@ from pathlib import Path
 
 from waitress import create_server
 
-from aq_gym.problem import Problem
 from aq_gym.service import logs
 from aq_gym.service.app import build_services, create_app
+from aq_gym.service.artefacts import Artefacts
 from aq_gym.service.fleet import Fleet, SyntheticAir
 from aq_gym.service.leader import Leadership
 from aq_gym.service.loop import ControlLoop
 from aq_gym.service.security import new_token
 from aq_gym.service.settings import Settings
 from aq_gym.service.webhooks import Webhooks
-from baselines.evaluation import WORDS, build_policy
+from baselines.evaluation import WORDS
+from baselines.studies.retraining.stored import serving
 from scripts.command import enter
 
 SIMULATED_SLOT = 2.0  # seconds
@@ -39,7 +41,8 @@ REQUEST_THREADS = 8  # that pages which are sent events leave free
 
 def main(args: argparse.Namespace) -> None:
     logs.configure("WARNING" if args.simulate and not args.verbose else "INFO")
-    problem = Problem.create(args.network, args.devices, args.horizon, args.energy_budget, args.max_sleep)
+    options = args.network, args.policy, args.devices, args.horizon, args.energy_budget, args.max_sleep
+    problem, policy = serving(Artefacts(args.folder / "models"), *options)
     slot_seconds = args.slot_seconds or (SIMULATED_SLOT if args.simulate else 600.0)
     token = os.environ.get("AQ_GYM_OPERATOR_TOKEN", "") or (new_token() if args.simulate else "")
     args.folder.mkdir(parents=True, exist_ok=True)
@@ -54,7 +57,6 @@ def main(args: argparse.Namespace) -> None:
         webhooks=tuple(args.webhook),
         webhook_hosts=tuple(args.webhook_host),
     )
-    policy = build_policy(args.policy, problem)[0]
     services = build_services(settings, policy, time.time())
     app = create_app(services)
     try:

@@ -1,8 +1,9 @@
 """A network fitted anew to what a service stored: few devices, gaps between their readings.
 
 Sensors sleep most of the time and cover some locations only, so what they say is weighed against what the network said
-before, which counts as `PRIOR` slots. Fitted: how fast readings change (2), how each device's location reads against
-the level (38), and the level chain (7)(8). The sensors' noise and the variances between locations stay.
+before, which counts as `PRIOR` slots, and as `PRIOR_READINGS` readings of each device. Fitted: how fast readings change
+(2), how each device's location reads against the level (38), and the level chain (7)(8). The sensors' noise and the
+variances between locations stay.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from aq_gym.estimation import mean_deviation
 from aq_gym.network import SensorNetwork
 
-PRIOR = 500.0  # slots
+PRIOR, PRIOR_READINGS = 500.0, 50.0
 LONGEST = 12  # slots between two readings that still say how fast they change
 
 
@@ -69,7 +70,7 @@ def _mean_relation(
     known, move = mean_deviation(network), np.zeros(network.n_locations)
     for m, location in enumerate(devices):
         share = (readings[:, m] / np.maximum(levels, 1.0))[~np.isnan(readings[:, m] + levels)]
-        move[location] = (share - 1.0 - known[location]).sum() / (PRIOR + len(share))
+        move[location] = (share - 1.0 - known[location]).sum() / (PRIOR_READINGS + len(share))
     return np.asarray(network.mean_relation + move - move[:, None])
 
 

@@ -5,7 +5,8 @@
     AQ_GYM_OPERATOR_TOKEN=... python -m scripts.serve --network town.npz --devices 3 9 14
 
 Without --simulate slots take ten minutes and devices report by themselves (docs/service.md). The operator's token is
-read from AQ_GYM_OPERATOR_TOKEN; --simulate makes one up where there is none. Ctrl-C or SIGTERM ends it.
+read from AQ_GYM_OPERATOR_TOKEN; --simulate makes one up where there is none. What scripts.retrain promoted in --folder
+is served instead of --network and the pretrained policy. Ctrl-C or SIGTERM ends it.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from pathlib import Path
 
 from waitress import create_server
 
-from aq_gym.problem import Problem
 from aq_gym.service import logs
 from aq_gym.service.app import build_services, create_app
+from aq_gym.service.artefacts import Artefacts
 from aq_gym.service.fleet import Fleet, SyntheticAir, recorded_air
 from aq_gym.service.leader import Leadership
 from aq_gym.service.loop import ControlLoop
@@ -31,6 +32,7 @@ from aq_gym.service.security import new_token
 from aq_gym.service.settings import Settings
 from aq_gym.service.webhooks import Webhooks
 from baselines.evaluation import WORDS, build_policy
+from baselines.studies.retraining.stored import serving
 from scripts.command import enter
 
 SIMULATED_SLOT = 2.0  # seconds
@@ -40,7 +42,8 @@ REQUEST_THREADS = 8  # that pages which are sent events leave free
 
 def main(args: argparse.Namespace) -> None:
     logs.configure("WARNING" if args.simulate and not args.verbose else "INFO")
-    problem = Problem.create(args.network, args.devices, args.horizon, args.energy_budget, args.max_sleep)
+    options = args.network, args.policy, args.devices, args.horizon, args.energy_budget, args.max_sleep
+    problem, policy = serving(Artefacts(args.folder / "models"), *options)
     slot_seconds = args.slot_seconds or (SIMULATED_SLOT if args.simulate else 600.0)
     token = os.environ.get("AQ_GYM_OPERATOR_TOKEN", "") or (new_token() if args.simulate else "")
     args.folder.mkdir(parents=True, exist_ok=True)
@@ -48,7 +51,7 @@ def main(args: argparse.Namespace) -> None:
     air_seconds, streams = AIR_SLOT if args.simulate else slot_seconds, max(0, args.threads - REQUEST_THREADS)
     hooks = {"webhooks": tuple(args.webhook), "webhook_hosts": tuple(args.webhook_host)}
     settings = Settings(problem, database, slot_seconds, air_seconds, streams, operator_token=token, **hooks)
-    policy, yardstick = (build_policy(word, problem)[0] for word in (args.policy, args.yardstick))
+    yardstick, _ = build_policy(args.yardstick, problem)
     forecaster = None if args.forecaster is None else load_forecaster(args.forecaster, settings.air_seconds)
     services = build_services(settings, policy, time.time(), yardstick, forecaster)
     app = create_app(services)

@@ -1,0 +1,1 @@
+"""Retraining a running service: what it stored, what is fitted to that, and how it compares with what runs."""

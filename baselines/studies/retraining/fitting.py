@@ -1,0 +1,145 @@
+"""Fit network, agent and forecaster to what a service stored, and make a version of what is not worse."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from agents import DQNConfig
+from aq_gym.calibration import rounded
+from aq_gym.forecasting import storage
+from aq_gym.forecasting.combined import Calibrated
+from aq_gym.forecasting.forecaster import Forecaster
+from aq_gym.problem import Problem
+from aq_gym.service.artefacts import FORECASTER, NETWORK, POLICY, Artefacts
+from aq_gym.service.refit import refit
+from aq_gym.service.settings import Settings
+from aq_gym.service.store import Store
+from baselines.learners.dqn import Training
+from baselines.learners.recipes import recipe
+from baselines.learners.run import train
+from baselines.learners.shipped import load_trained
+from baselines.studies.provenance import commit
+from baselines.studies.retraining.comparing import (
+    DAY,
+    Comparison,
+    compare_agents,
+    compare_forecasters,
+    compare_networks,
+)
+from baselines.studies.retraining.stored import Stored, described
+
+ENV = "MultiDevice-v0"
+
+
+def retrain(
+    settings: Settings,
+    store: Store,
+    artefacts: Artefacts,
+    stored: Stored,
+    policy: Any,
+    weights: Path | None,
+    *,
+    forecaster: str,
+    seconds: float,
+    seed: int,
+    watch: Callable[[str], None] = print,
+) -> str | None:
+    """Fit every part, compare it with the running one, and promote a version of what is not worse.
+
+    Args:
+        settings: of the running service, with the problem that it serves.
+        store: what it stored.
+        artefacts: where versions are.
+        stored: slots to learn from and to try on.
+        policy: that runs.
+        weights: its file, to be tuned further; None: a new agent is trained.
+        forecaster: what to fit where none runs yet.
+        seconds: for the agent.
+        seed: of all training.
+        watch: receives a line for each part.
+
+    Returns:
+        The version; None if the user interrupted, and then nothing has changed.
+    """
+    running, scores = settings.problem, {}
+    with artefacts.drafting() as draft, artefacts.drafting() as scratch:
+        problem = _fitted_network(running, stored)
+        scores["network"] = compare_networks(settings, store, stored, problem)
+        problem = problem if scores["network"].taken else running
+        problem.network.save(draft / NETWORK)
+        tuned = fine_tune(problem, draft / NETWORK, weights, seconds, seed, scratch)
+        if tuned is None:
+            return None
+        scores["agent"] = compare_agents(problem, stored, load_trained(tuned), policy)
+        chosen = tuned if scores["agent"].taken else weights
+        if chosen is not None:
+            shutil.copyfile(chosen, draft / POLICY)
+        file = artefacts.file(FORECASTER)
+        fitted = fit_forecaster(forecaster, stored, None if file is None else storage.load(file), seed)
+        before = fit_forecaster("chain", stored, None, seed) if file is None else storage.load(file)
+        scores["forecaster"] = compare_forecasters(stored, fitted, before)
+        storage.save(draft / FORECASTER, fitted if scores["forecaster"].taken else before)
+        for part, score in scores.items():
+            watch(score.line(part))
+        version = artefacts.add(draft, manifest(running, stored, scores, seed))
+    if any(score.taken for score in scores.values()):
+        artefacts.promote(version)
+    return version
+
+
+def manifest(problem: Problem, stored: Stored, scores: dict[str, Comparison], seed: int) -> dict[str, Any]:
+    """What a version was made from, and how it did."""
+    of_parts = {part: {**x._asdict(), "taken": x.taken} for part, x in scores.items()}
+    about = {"commit": commit(), "seed": seed, "problem": described(problem), "data": stored.about()}
+    return {**about, "scores": of_parts}
+
+
+def _fitted_network(problem: Problem, stored: Stored) -> Problem:
+    cut = stored.cut
+    network = refit(problem.network, problem.devices, stored.readings[:cut], stored.levels[:cut])
+    return dataclasses.replace(problem, network=rounded(network))
+
+
+def fit_forecaster(name: str, stored: Stored, running: Forecaster | None, seed: int) -> Forecaster:
+    """The running forecaster updated, or a new one of a name."""
+    learned_from = [stored.series()[: stored.cut]]
+    if running is not None:
+        return running.update(learned_from)
+    return Calibrated(storage.make_forecaster(name, seed=seed), window=7 * DAY, every=DAY // 4).fit(learned_from)
+
+
+def fine_tune(
+    problem: Problem, network: Path, weights: Path | None, seconds: float, seed: int, folder: Path
+) -> Path | None:
+    """Steps of policy iteration from a policy's weights, or a new agent where there are none that can be tuned.
+
+    Returns:
+        The policy's file; None if the user interrupted.
+    """
+    start = None if weights is None else load_trained(weights).network
+    sizes = None if start is None else hidden_sizes(start)
+    settings = recipe(ENV, seconds)["settings"]
+    if sizes is not None:
+        settings = {**recipe(ENV)["settings"], "start": "random", "improve_from": "learned", "hidden": sizes}
+    arguments = {"network": str(network), **described(problem)}
+    training = Training(ENV, DQNConfig.named("default", **settings), seed, folder, **arguments)
+    training.prepare(seconds)
+    if sizes is not None and start is not None:
+        agent = training.agent
+        agent.adopt(start)
+        agent.decisions = agent.config.total_decisions  # nothing is learned from returns: pairs alone improve it
+        agent.keep_best(training.validate())
+    train(training, seconds=seconds)
+    return None if training.interrupted else folder / POLICY
+
+
+def hidden_sizes(network: Any) -> list[int] | None:
+    """Sizes of the hidden layers, if the network is one that the recipe makes."""
+    weights = network.state_dict()
+    if "advantage_head.weight" not in weights or "trunk.0.weight" not in weights:
+        return None
+    return [len(x) for name, x in weights.items() if name.startswith("trunk.") and name.endswith(".weight")]

@@ -1,0 +1,109 @@
+"""What a service stored and what it runs on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aq_gym.forecasting.series import Series
+from aq_gym.problem import Problem
+from aq_gym.service.artefacts import NETWORK, POLICY, Artefacts
+from aq_gym.service.store import Store
+from baselines.evaluation import build_policy
+from baselines.heuristics.problems import entry_problem, same_problem
+from baselines.learners.shipped import PRETRAINED, load_trained, pretrained_ids
+
+HELD_OUT = 0.25  # of the slots, the newest
+LEAST_EPISODES = 8  # whose slots must be stored
+
+
+class Stored(NamedTuple):
+    """Some slots of a service, without a gap between them."""
+
+    first: int  # slot of the first row
+    readings: NDArray[np.float64]  # (T, M) [µg/m³], NaN where a device did not read
+    levels: NDArray[np.float64]  # (T,) as the service estimated them [µg/m³], NaN where it did not
+
+    @property
+    def cut(self) -> int:
+        """Rows before it are learned from, the others held out."""
+        return round((1.0 - HELD_OUT) * len(self.levels))
+
+    @property
+    def last(self) -> int:
+        """The last slot."""
+        return self.first + len(self.levels) - 1
+
+    def series(self) -> Series:
+        """The level, as forecasters read it."""
+        return Series(self.levels, self.levels, np.zeros_like(self.levels))
+
+    def about(self) -> dict[str, Any]:
+        """For a manifest."""
+        parts = (np.int64(self.first), self.readings, self.levels)
+        digest = hashlib.sha256(b"".join(x.tobytes() for x in parts)).hexdigest()
+        count = int((~np.isnan(self.readings)).sum())
+        return {"readings": count, "slots": [self.first, self.last], "sha256": digest}
+
+
+def read(store: Store, horizon: int, slots: int) -> Stored:
+    """The newest slots of a service's database.
+
+    Raises:
+        ValueError: too few of them, or no reading in them.
+    """
+    plan = store.last_plan()
+    until = -1 if plan is None else plan.slot
+    first = max(0, until - slots + 1)
+    levels, least = store.levels(first, slots), LEAST_EPISODES * (horizon + 1)
+    if len(levels) < least:
+        raise ValueError(f"database: expected at least {least} planned slots to learn from, got {len(levels)}")
+    column = {device.id: device.position for device in store.devices()}
+    n = until - first + 1
+    found = Stored(first, np.full((n, len(column)), np.nan), np.full(n, np.nan))
+    for slot, level, _ in levels:
+        found.levels[slot - first] = level
+    for x in store.readings(None, (first, ""), until, len(column) * n):
+        found.readings[x.slot - first, column[x.device]] = x.value
+    return found
+
+
+def described(problem: Problem) -> dict[str, Any]:
+    """What a version depends on."""
+    names = ("horizon", "energy_budget", "max_sleep")
+    return {"devices": [int(x) for x in problem.devices], **{name: int(getattr(problem, name)) for name in names}}
+
+
+def serving(
+    artefacts: Artefacts, network: str, word: str, devices: Sequence[int], horizon: int, budget: int, max_sleep: int
+) -> tuple[Problem, Any]:
+    """The problem and the policy that a service runs: what was promoted, else what it is started with.
+
+    A promoted agent stands in for "pretrained" alone; another word is built for the promoted network.
+
+    Raises:
+        ValueError: options that the promoted version was not made for, or as `build_policy`.
+    """
+    promoted, version = artefacts.file(NETWORK), artefacts.current()
+    problem = Problem.create(str(promoted or network), devices, horizon, budget, max_sleep)
+    made = None if version is None else artefacts.manifest(version)["problem"]
+    if made not in (None, described(problem)):
+        raise ValueError(
+            f"{artefacts.folder}: version {version} was made for {made}, not for {described(problem)}; give the same "
+            "options, or another --folder"
+        )
+    agent = artefacts.file(POLICY) if word == "pretrained" else None
+    return problem, build_policy(word, problem)[0] if agent is None else load_trained(agent)
+
+
+def agent_file(artefacts: Artefacts, word: str, problem: Problem) -> Path | None:
+    """The weights of the running agent: the promoted ones, or those that are shipped; None for another policy."""
+    if word != "pretrained":
+        return None
+    shipped = (name for name in pretrained_ids() if same_problem(problem, entry_problem(name)))
+    return artefacts.file(POLICY) or next((PRETRAINED / f"{name}.safetensors" for name in shipped), None)

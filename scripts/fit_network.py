@@ -6,7 +6,7 @@
     python -m scripts.fit_network --field-statistics     # the numbers behind SensorNetwork.synthetic
 
 Files go to data/processed, or to --output. --readings is a file for each uninterrupted period, a row a slot, a column a
-device; `python -m scripts.calibrate` also puts files together, and leaves out what cannot be air. The raw PKU files come
+device; `python -m scripts.calibrate` also leaves out readings and stations that cannot be right. The raw PKU files come
 from `python -m scripts.download_data`, or from the mirror that AQ_GYM_DATA names; --bundled writes their networks into
 the package, for whoever maintains it.
 """

@@ -21,7 +21,15 @@ from aq_gym.slot_levels import slot_levels
 from aq_gym.synthetic import field_statistics
 from aq_gym.tables import LARGEST_READING, as_table
 
-__all__ = ["DEFAULT_MEASUREMENT_VARIANCE", "SIGNIFICANT_DIGITS", "field_statistics", "fit", "fit_files", "rounded"]
+__all__ = [
+    "DEFAULT_MEASUREMENT_VARIANCE",
+    "SIGNIFICANT_DIGITS",
+    "card",
+    "field_statistics",
+    "fit",
+    "fit_files",
+    "rounded",
+]
 
 DEFAULT_MEASUREMENT_VARIANCE = 0.00640762409727  # of the PKU sensors: Sensor_Error_Calibration.csv through (46)
 LARGEST_NUMBER_OF_LEVELS = 10_000  # the transition matrix is dense; a wider range is a wrong unit or a tiny bin_width
@@ -112,6 +120,23 @@ def fit_files(
     if coordinates is not None and len(coordinates) != network.n_locations:
         raise ValueError(f"{locations} has {len(coordinates)} locations, the readings {network.n_locations} columns")
     return rounded(dataclasses.replace(network, coordinates=coordinates, name=name))
+
+
+def card(
+    files: Mapping[str, Sequence[Path | None]], options: Mapping[str, Any], made_by: str, commit: str | None
+) -> dict[str, Any]:
+    """What a network was made of and how, for the JSON file beside it; `files` by what they were used for."""
+    return {
+        "data": {role: {path.name: _digest(path) for path in paths if path} for role, paths in files.items()},
+        "options": {**options, "significant_digits": SIGNIFICANT_DIGITS},
+        "made_by": made_by,
+        "commit": commit,
+    }
+
+
+def _digest(path: Path) -> str:
+    """The file's SHA-256; what a pipe held is gone by now."""
+    return f"sha256:{datasets.sha256_of(path)}" if path.is_file() else "a pipe"
 
 
 def rounded(network: SensorNetwork) -> SensorNetwork:

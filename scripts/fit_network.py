@@ -5,9 +5,10 @@
     python -m scripts.fit_network --check                # compare them with the bundled ones, write nothing
     python -m scripts.fit_network --field-statistics     # the numbers behind SensorNetwork.synthetic
 
-Files go to data/processed, or to --output. Readings of one's own: a file for each uninterrupted period, a row a slot, a
-column a device, no header. The raw PKU files come from `python -m scripts.download_data`, or from the mirror that
-AQ_GYM_DATA names; --bundled writes their networks into the package, for whoever maintains it.
+Files go to data/processed, or to --output. --readings is a file for each uninterrupted period, a row a slot, a column a
+device; `python -m scripts.calibrate` also leaves out readings and stations that cannot be right. The raw PKU files come
+from `python -m scripts.download_data`, or from the mirror that AQ_GYM_DATA names; --bundled writes their networks into
+the package, for whoever maintains it.
 """
 
 from __future__ import annotations
@@ -19,32 +20,15 @@ from pathlib import Path
 from typing import Any
 
 from aq_gym import calibration, datasets
-from aq_gym.calibration import fit_files
+from aq_gym.calibration import card, fit_files
 from aq_gym.network import INSTANCES, SensorNetwork, bundled_names
 from aq_gym.tables import LARGEST_READING
 from baselines.studies.provenance import commit
 from scripts.command import enter
 
 OPTIONS = {"bin_width": 10.0, "min_level": 30.0, "slot_minutes": 10.0, "largest": LARGEST_READING}
+ROLES = ("readings", "calibration", "locations")
 OUTPUT = Path("data") / "processed"
-
-
-def digest(path: Path) -> str:
-    """The file's SHA-256; what a pipe held is gone by now."""
-    return f"sha256:{datasets.sha256_of(path)}" if path.is_file() else "a pipe"
-
-
-def card(
-    files: Sequence[Path], samples: Path | None, locations: Path | None, options: dict[str, Any], made_by: str | None
-) -> dict[str, Any]:
-    """What the network was made of and how, for the JSON file beside it."""
-    used = {"readings": files, "calibration": [samples], "locations": [locations]}
-    return {
-        "data": {role: {path.name: digest(path) for path in paths if path} for role, paths in used.items()},
-        "options": {**options, "significant_digits": calibration.SIGNIFICANT_DIGITS},
-        "made_by": "python -m scripts.fit_network",
-        "commit": made_by,
-    }
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -107,7 +91,8 @@ def main(args: argparse.Namespace) -> None:
             lines.append(f"{path}  {'the same bytes' if equal else 'DIFFERENT'}")
             same &= equal
         else:
-            network.save(path, card(*jobs[name], options, made_by))
+            files = dict(zip(ROLES, (jobs[name][0], *([x] for x in jobs[name][1:])), strict=True))
+            network.save(path, card(files, options, "python -m scripts.fit_network", made_by))
             lines.append(f"{path}\n{network.describe()}")
     print("\n".join(lines))
     if not same:

@@ -22,7 +22,9 @@ class CleaningRules:
     stuck_slots: int = 36  # equal readings in a row, six hours in slots of ten minutes; still air repeats for less
     stuck_above: float = 5.0  # µg/m³; integer readings of clean air repeat for hours
     window: int = 13  # slots around a reading, odd, that an outlier is judged by
-    outlier_score: float = 12.0  # deviations from the window's median; real plumes reach 8 in pku2018
+    outlier_score: float = (
+        12.0  # deviations from the window's median; real plumes reach 8 in pku2018; infinite: no outliers
+    )
     least_deviation: float = 2.0  # µg/m³; a device that hardly moves has no outliers of 1 µg/m³
 
     def __post_init__(self) -> None:
@@ -93,6 +95,8 @@ def _stuck(table: NDArray[np.float64], rules: CleaningRules) -> NDArray[np.bool_
 
 def _outliers(table: NDArray[np.float64], rules: CleaningRules) -> NDArray[np.bool_]:
     """(T, N) readings far off the median of the slots around them; a real plume lasts for more than half a window."""
+    if rules.outlier_score == np.inf:
+        return np.zeros(table.shape, dtype=np.bool_)
     window = pd.DataFrame(table).rolling(rules.window, center=True, min_periods=rules.window // 2)
     median = window.median().to_numpy()
     distance = np.abs(table - median)

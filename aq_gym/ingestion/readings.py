@@ -13,7 +13,7 @@ from aq_gym.ingestion.sheet import STATION_WORDS, TIME_WORDS, Sheet, column_of, 
 from aq_gym.ingestion.times import COUNTERS, MINUTE, Times, check_span, parse_times, slot_length
 from aq_gym.tables import check_readings, floats, is_missing, is_time, refuse_counter
 
-VALUES = ("value", "reading", "concentration", "samplemeasurement", "measurement", "pm25", "pm25ugm3")
+VALUES = ("value", "reading", "concentration", "samplemeasurement", "measurement")
 PARAMETERS = ("parameter", "parametername", "pollutant", "type")
 UNITS = ("unit", "units", "unitsofmeasure", "unitofmeasurement")
 _PM25 = ("pm25", "pm25localconditions", "88101")
@@ -74,6 +74,8 @@ def _time_columns(sheet: Sheet) -> list[int]:
     if sheet.header is None:
         return [0] if first and is_time(first[0]) else []
     names = [normalised(name) for name in sheet.header]
+    if {"year", "month", "day"} <= set(names):
+        return [names.index(word) for word in ("year", "month", "day", "hour") if word in names]
     named = [k for k, name in enumerate(names) if name in TIME_WORDS]
     named.sort(key=lambda k: "utc" not in names[k])  # stable: the first, but UTC before local time
     if not named:
@@ -97,6 +99,8 @@ def _times(sheet: Sheet, columns: list[int], rows: NDArray[np.int64]) -> Times:
             raise ValueError(f"{sheet.place(row, columns[0])}: the time is missing; fill it in or delete the row")
     name = sheet.header[columns[0]] if sheet.header else "time"
     texts = [" ".join(both) for both in cells]
+    if len(columns) > 2:  # year, month, day and perhaps hour
+        texts = ["-".join(x.zfill(2) for x in parts[:3]) + "".join(f" {x}:00" for x in parts[3:]) for parts in cells]
     return parse_times(name, texts, lambda k: sheet.place(int(rows[k]), columns[0]))
 
 
@@ -137,9 +141,9 @@ def _entries(sheet: Sheet, times: list[int], largest: float | None, parameter: s
     """The readings of a file with times, in wide or in long format."""
     rows = _used_rows(sheet, parameter)
     when = _times(sheet, times, rows)
-    station, value = column_of(sheet, STATION_WORDS), column_of(sheet, VALUES)
+    station, value = column_of(sheet, STATION_WORDS), _value_column(sheet)
     if station is not None and value is not None:
-        codes, names = pd.factorize(np.array([sheet.rows[row][1][station].strip() for row in rows], dtype=object))
+        codes, names = pd.factorize(np.array([_station(sheet, row, station) for row in rows.tolist()], dtype=object))
         return _Entries(sheet, when, list(names), codes, _values(sheet, rows, [value], largest)[:, 0], rows)
     aside = {*times, column_of(sheet, PARAMETERS), column_of(sheet, UNITS)}
     if sheet.header:  # other times, such as local beside UTC
@@ -147,11 +151,26 @@ def _entries(sheet: Sheet, times: list[int], largest: float | None, parameter: s
     columns = [k for k in range(_width(sheet)) if k not in aside]
     if not columns:
         raise ValueError(f"{sheet.path}, row 1: no column beside the time; give each station a column")
-    names = _names(sheet, columns)
+    names = [sheet.path.name.partition(".")[0]] if columns == [value] else _names(sheet, columns)  # a file a station
     table = _values(sheet, rows, columns, largest)
     each = np.repeat(np.arange(len(rows)), len(columns))
     entry_times = Times(when.local[each], when.offset, when.counted)
     return _Entries(sheet, entry_times, names, np.tile(np.arange(len(columns)), len(rows)), table.ravel(), rows[each])
+
+
+def _value_column(sheet: Sheet) -> int | None:
+    """The column of readings in a long table: `value` and the like, else `PM2.5` with whatever follows it."""
+    found = column_of(sheet, VALUES)
+    if found is None:
+        found = next((k for k, name in enumerate(sheet.header or ()) if normalised(name).startswith("pm25")), None)
+    return found
+
+
+def _station(sheet: Sheet, row: int, column: int) -> str:
+    name = sheet.rows[row][1][column].strip()
+    if not name:
+        raise ValueError(f"{sheet.place(row, column)}: the station has no name; fill it in or delete the row")
+    return name
 
 
 def _names(sheet: Sheet, columns: list[int]) -> list[str]:

@@ -146,7 +146,7 @@ def _decimal_points(rows: list[tuple[int, list[str]]]) -> list[tuple[int, list[s
 
 
 def _parquet(path: Path, content: bytes) -> Sheet:
-    """A Parquet file: its columns, and before them its index where that is no plain count; rows count from 1."""
+    """A Parquet file: its columns, and before them an index that has a name or holds times; rows count from 1."""
     try:
         import pandas as pd
         import pyarrow as pa
@@ -154,7 +154,7 @@ def _parquet(path: Path, content: bytes) -> Sheet:
         raise ImportError(f"{path}: reading Parquet needs pandas and pyarrow: pip install 'aq-gym[service]'") from error
     try:
         frame = pd.read_parquet(io.BytesIO(content))
-        if not isinstance(frame.index, pd.RangeIndex):
+        if frame.index.names != [None] or isinstance(frame.index, pd.DatetimeIndex):
             frame = frame.reset_index(names=[str(x or "time") for x in frame.index.names])
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowError) as error:
         raise ValueError(f"{path}: the Parquet file is damaged or holds no table ({error}); write it again") from error

@@ -1,0 +1,149 @@
+"""Which published readings make a network: what is left out is counted and given a reason, station by station."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from aq_gym.forecasting.cleaning import CleaningRules, clean
+from aq_gym.ingestion.stations import FURTHEST, Stations, metres_from_median
+from aq_gym.tables import LARGEST_READING
+
+NEAR_ZERO, DIRTY = 1.0, 10.0  # µg/m³: below the first where the stations' median is above the second: implausible
+_NEVER = 2**62  # slots
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Which readings and stations are used."""
+
+    largest: float = LARGEST_READING  # µg/m³; more than that is implausible, and so is less than 0
+    stuck_slots: int = CleaningRules.stuck_slots  # so many equal readings in a row are not used; 0: any may be right
+    near_zero: bool = True  # below 1 µg/m³ where the stations' median is above 10 µg/m³ is implausible
+    least_share: float = 0.5  # a station with fewer usable readings than this share of the slots is left out
+
+
+@dataclass(frozen=True)
+class Screened:
+    """What stays, and what became of the rest."""
+
+    tables: list[pd.DataFrame]  # (T, N) each [µg/m³], NaN where a reading is missing or not used
+    counts: pd.DataFrame  # a row a station that stays: used, missing, implausible, stuck
+    left_out: dict[str, str]  # station -> why
+
+    def summary(self) -> str:
+        """What is used and what is left out, and why, for the user."""
+        total = self.counts.sum()
+        share = total["used"] / total.sum()
+        lines = [f"readings: {total.sum():,} of {len(self.counts)} stations, {total['used']:,} used ({share:.1%}); "]
+        lines[0] += ", ".join(f"{total[word]:,} {word}" for word in ("missing", "implausible", "stuck"))
+        for why in dict.fromkeys(self.left_out.values()):
+            names = [name for name, reason in self.left_out.items() if reason == why]
+            more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
+            lines.append(f"left out: {', '.join(names[:5])}{more}: {why}")
+        return "\n".join(lines)
+
+    def record(self) -> dict[str, object]:
+        """The same for a network's card; the stations stand in the order of its locations."""
+        stations = {str(name): dict(row) for name, row in self.counts.astype(object).iterrows()}
+        total = {str(word): int(n) for word, n in self.counts.sum().items()}
+        return {"counts": total, "left_out": self.left_out, "stations": stations}
+
+
+def screen(
+    tables: Sequence[pd.DataFrame],
+    stations: Stations | None = None,
+    *,
+    leave_out: Sequence[str] = (),
+    within: Sequence[float] | None = None,
+    rules: Rules | None = None,
+) -> Screened:
+    """Leave out the stations that the user names, those far from the others, and readings that cannot be air.
+
+    Args:
+        tables: (T, N) raw readings of each period [µg/m³], the same columns in each.
+        stations: where they stand; None: not known.
+        leave_out: names of stations.
+        within: south, west, north and east edge of a box [degrees]; stations outside are left out.
+        rules: None for the defaults.
+
+    Raises:
+        ValueError: a name that no station has, a box without known places, or fewer than two stations stay.
+    """
+    rules = rules or Rules()
+    names = [str(name) for name in tables[0].columns]
+    unknown = [name for name in leave_out if name not in names]
+    if unknown:
+        raise ValueError(f"leave_out: there is no station {unknown[0]!r}; the first ones are {', '.join(names[:9])}")
+    if within is not None and stations is None:
+        raise ValueError("within: where the stations stand is not known; give a table of stations")
+    why = dict.fromkeys(leave_out, "as asked")
+    if stations is not None:
+        stay = [name for name in names if name not in why]
+        why |= _misplaced(stay, stations.degrees[stations.rows_of(stay)], within)
+    stay = _at_least_two(names, why)
+    labels = [label for label in tables[0].columns if str(label) in stay]
+    parts = [_cleaned(table[labels].to_numpy(dtype=np.float64), rules) for table in tables]
+    counts = pd.DataFrame(sum(counts for _, counts in parts), index=stay, columns=[*_COUNTS])
+    slots = sum(len(table) for table in tables)
+    for name, row in counts.iterrows():
+        if row["used"] < rules.least_share * slots:
+            rest = ", ".join(f"{n:,} {word}" for word, n in row.items() if n and word != "used")
+            why[str(name)] = f"only {row['used']:,} of its {slots:,} readings can be used: {rest}"
+    used = set(_at_least_two(names, why))
+    columns = [k for k, name in enumerate(stay) if name in used]
+    frames = [
+        pd.DataFrame(values[:, columns], index=table.index, columns=[stay[k] for k in columns])
+        for (values, _), table in zip(parts, tables, strict=True)
+    ]
+    return Screened(frames, counts.iloc[columns], why)
+
+
+_COUNTS = ("used", "missing", "implausible", "stuck")
+
+
+def _at_least_two(names: Sequence[str], why: dict[str, str]) -> list[str]:
+    """The stations that stay."""
+    stay = [name for name in names if name not in why]
+    if len(stay) < 2:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(why.items())[:3])
+        raise ValueError(f"{len(stay)} station(s) stay, at least 2 are needed; left out are {reasons}")
+    return stay
+
+
+def _misplaced(names: Sequence[str], degrees: NDArray[np.float64], within: Sequence[float] | None) -> dict[str, str]:
+    """The stations far from the others, or outside the box, and why."""
+    why = {}
+    away = metres_from_median(degrees)
+    for name, (longitude, latitude), metres in zip(names, degrees.tolist(), away.tolist(), strict=True):
+        if metres > FURTHEST:
+            lost = " (0, 0 is no position)" if longitude == latitude == 0.0 else ""
+            why[name] = f"{metres / 1000:,.0f} km from the stations' median place{lost}"
+        elif within is not None and not _inside(longitude, latitude, within):
+            why[name] = "outside the box that was asked for"
+    return why
+
+
+def _inside(longitude: float, latitude: float, within: Sequence[float]) -> bool:
+    """Whether a place is in the box, which may lie across the date line."""
+    south, west, north, east = within
+    return south <= latitude <= north and (longitude - west) % 360.0 <= (east - west) % 360.0
+
+
+def _cleaned(table: NDArray[np.float64], rules: Rules) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """(T, N) readings, NaN where they are not used, and (N, 4) how many are used, missing, implausible and stuck."""
+    plain = CleaningRules(largest=rules.largest, stuck_slots=rules.stuck_slots or _NEVER, outlier_score=np.inf)
+    found = clean(table, plain)
+    values = found.readings.copy()
+    low = np.zeros(values.shape, dtype=np.bool_)
+    if rules.near_zero:
+        median = pd.DataFrame(values).median(axis=1).to_numpy()
+        low = (values < NEAR_ZERO) & (median > DIRTY)[:, None]
+        values[low] = np.nan
+    reasons = [found.reason == 1, (found.reason == 2) | low, found.reason == 3]
+    counts = np.stack([~np.isnan(values), *reasons], axis=-1).sum(axis=0)
+    return values, counts

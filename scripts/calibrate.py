@@ -1,0 +1,117 @@
+"""Fit a network to a city's own readings, as they are published.
+
+    python -m scripts.calibrate readings.csv --stations stations.csv -o town.npz
+    python -m scripts.calibrate 2023.csv.gz 2024.csv.gz --slot-minutes 60 -o town.npz
+    python -m scripts.calibrate archive.parquet --within 22.8 120.1 23.2 120.4 --stations stations.csv -o town.npz
+
+Reads separated text and Parquet, wide (a column a station) or long (station,time,value), with times and gaps;
+docs/your-own-data.md shows the way from the files to a trained agent. Gaps stay gaps: statistics are taken where both
+readings of a pair exist. What is used and what is left out, and why, is printed and stored on the network's card.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from aq_gym import calibration, datasets
+from aq_gym.ingestion.loading import raw_readings
+from aq_gym.ingestion.screening import Rules, screen
+from aq_gym.ingestion.stations import on_a_plane, read_stations
+from aq_gym.network import INSTANCES, SensorNetwork, bundled_names
+from aq_gym.slot_levels import slot_levels
+from aq_gym.tables import LARGEST_READING
+from baselines.studies.provenance import commit
+from scripts.arguments import at_least, file_path
+from scripts.command import enter
+
+OPTIONS = ("bin_width", "min_level", "largest", "stuck_slots", "keep_near_zero", "least_share", "parameter", "within")
+
+
+def main(args: argparse.Namespace) -> SensorNetwork:
+    """Fit, save and say what came of it.
+
+    Raises:
+        ValueError: a file or an argument that does not serve.
+        FileNotFoundError: a missing file.
+    """
+    check_output(args.output)
+    tables = raw_readings(args.readings, slot_minutes=args.slot_minutes, parameter=args.parameter)
+    stations = None if args.stations is None else read_stations(args.stations)
+    rules = Rules(args.largest, args.stuck_slots, not args.keep_near_zero, args.least_share)
+    screened = screen(
+        [pd.DataFrame(x) for x in tables], stations, leave_out=args.leave_out, within=args.within, rules=rules
+    )
+    print(screened.summary())
+    sensors = None if args.calibration is None else datasets.load_calibration(args.calibration, largest=args.largest)
+    options = {"bin_width": args.bin_width, "min_level": args.min_level, "slot_minutes": args.slot_minutes}
+    network = calibration.fit(screened.tables, sensors, **options, largest=args.largest)
+    if stations is not None:
+        places = stations.degrees[stations.rows_of(list(screened.counts.index))]
+        network = dataclasses.replace(network, coordinates=on_a_plane(places))
+    network = calibration.rounded(dataclasses.replace(network, name=args.output.stem))
+    times = span(screened.tables, args.min_level)
+    used = {name: getattr(args, name) for name in OPTIONS} | {"slot_minutes": network.slot_minutes}
+    files = {"readings": args.readings, "calibration": [args.calibration], "locations": [args.stations]}
+    card = calibration.card(files, used, "python -m scripts.calibrate", commit())
+    network.save(args.output, {**card, **screened.record(), "slots": times})
+    print("slots: {slots:,}, the level is known in {known:,}; {begin} to {end}, time zone {zone}".format(**times))
+    if sensors is None:
+        print("a reading's error is assumed to be that of pku2018's sensors; --calibration FILE measures your own")
+    print(f"{args.output}\n{network.describe()}")
+    return network
+
+
+def span(tables: Sequence[pd.DataFrame], min_level: float) -> dict[str, Any]:
+    """From when to when, how many slots, and in how many of them the level is known."""
+    levels = np.concatenate(slot_levels([table.to_numpy() for table in tables], min_level))
+    index = tables[0].index
+    timed = isinstance(index, pd.DatetimeIndex)
+    begin, end = (
+        str(x) if not isinstance(index, pd.RangeIndex) else "unknown" for x in (index[0], tables[-1].index[-1])
+    )
+    zone = str(index.tz) if timed and index.tz is not None else "not known"
+    return {"slots": len(levels), "known": int((~np.isnan(levels)).sum()), "begin": begin, "end": end, "zone": zone}
+
+
+def check_output(path: Path) -> None:
+    """Refuse what would not be read as this network, or lies in the package."""
+    if path.suffix != ".npz" or path.stem in bundled_names() or path.stem.startswith("synthetic-"):
+        raise ValueError(f"--output: expected a file ending in .npz, not named as a bundled network, got {path}")
+    if path.resolve().is_relative_to(INSTANCES.parent):
+        raise ValueError(f"--output: {path} is part of the package, choose another folder")
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The arguments, checked one by one."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    positive, share = at_least(1e-9, float), at_least(0.0, float)
+    parser.add_argument("readings", type=Path, nargs="+", metavar="FILE", help="readings: text, gzipped or Parquet")
+    parser.add_argument("-o", "--output", type=file_path, required=True, help="the network, a file ending in .npz")
+    parser.add_argument("--stations", type=Path, help="a table of names, latitudes and longitudes")
+    parser.add_argument("--calibration", type=Path, help="readings of sensors side by side, a row a sensor")
+    parser.add_argument("--slot-minutes", type=positive, help="average in slots of this length (default: as the times)")
+    parser.add_argument("--parameter", default="pm25", help="which rows of long files (default pm25)")
+    edges = ("SOUTH", "WEST", "NORTH", "EAST")
+    parser.add_argument("--within", type=float, nargs=4, metavar=edges, help="leave out stations outside this box")
+    parser.add_argument("--leave-out", nargs="+", default=[], metavar="STATION", help="leave out these stations")
+    help_share = "leave out stations with fewer usable readings (default 0.5 of the slots)"
+    parser.add_argument("--least-share", type=share, default=Rules.least_share, help=help_share)
+    help_stuck = "so many equal readings in a row are not used; 0: all are (default 36)"
+    parser.add_argument("--stuck-slots", type=at_least(0), default=Rules.stuck_slots, help=help_stuck)
+    help_zero = "use readings below 1 µg/m³ where the stations' median is above 10 µg/m³"
+    parser.add_argument("--keep-near-zero", action="store_true", help=help_zero)
+    parser.add_argument("--largest", type=positive, default=LARGEST_READING, help="largest plausible reading (2000)")
+    parser.add_argument("--bin-width", type=positive, default=10.0, help="of the levels [µg/m³] (default 10)")
+    parser.add_argument("--min-level", type=share, default=30.0, help="least level used for a and b (default 30)")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    enter(main, parse)

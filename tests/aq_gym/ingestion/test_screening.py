@@ -1,0 +1,107 @@
+"""Which stations and readings make a network, and why the others do not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from aq_gym.datasets import load_locations
+from aq_gym.ingestion.screening import Rules, screen
+from aq_gym.ingestion.stations import Stations, read_stations
+
+SLOTS = 100
+NAMES = ["a", "b", "zero", "stuck", "wild", "abroad"]
+
+
+def raw() -> pd.DataFrame:
+    """Six stations: one reads zero, one sticks for 40 slots, one has three impossible readings and two gaps."""
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(50.0 + rng.normal(0.0, 3.0, (SLOTS, 6)), columns=NAMES)
+    table.loc[5:, "zero"] = 0.4
+    table.loc[10:49, "stuck"] = 47.0
+    table.loc[[1, 2, 3], "wild"] = [-4.0, 1e9, 0.0]
+    table.loc[[7, 8], "wild"] = np.nan
+    return table
+
+
+def places(**moved: tuple[float, float]) -> Stations:
+    degrees = {name: (120.0 + k / 100, 23.0) for k, name in enumerate(NAMES)} | moved
+    lines = list(range(2, 2 + len(degrees)))
+    return Stations(Path("where.csv"), lines, list(degrees), np.array(list(degrees.values())))
+
+
+def test_what_cannot_be_air_is_counted_and_said() -> None:
+    table = raw()
+    before = table.copy()
+    got = screen([table], places(abroad=(103.9, 1.3)))
+    pd.testing.assert_frame_equal(table, before)
+    assert list(got.tables[0].columns) == ["a", "b", "stuck", "wild"]
+    assert got.counts.loc["wild"].to_dict() == {"used": 95, "missing": 2, "implausible": 3, "stuck": 0}
+    assert got.counts.loc["stuck"].to_dict() == {"used": 60, "missing": 0, "implausible": 0, "stuck": 40}
+    assert (got.counts.sum(axis=1) == SLOTS).all() and got.tables[0].notna().sum().tolist() == [100, 100, 60, 95]
+    assert "only 5 of its 100 readings can be used: 95 implausible" in got.left_out["zero"]
+    assert "km from the stations' median place" in got.left_out["abroad"]
+    said = got.summary()
+    assert (
+        "400 of 4 stations, 355 used (88.8%); 2 missing, 3 implausible, 40 stuck" in said and "left out: zero" in said
+    )
+    assert got.record()["counts"] == {"used": 355, "missing": 2, "implausible": 3, "stuck": 40}
+
+
+def test_the_user_decides() -> None:
+    everything = Rules(largest=1e10, stuck_slots=0, near_zero=False, least_share=0.0)
+    got = screen([raw()], rules=everything)
+    assert not got.left_out and got.counts.used.sum() == 6 * SLOTS - 3  # two gaps, one negative
+    got = screen([raw()], leave_out=["a", "b"], rules=everything)
+    assert got.left_out == {"a": "as asked", "b": "as asked"} and len(got.counts) == 4
+    box = (22.9, 119.995, 23.1, 120.015)
+    assert list(screen([raw()], places(), within=box).counts.index) == ["a", "b"]
+    line = places(a=(179.9, 23.0), b=(-179.9, 23.0))
+    assert list(screen([raw()[["a", "b"]]], line, within=(22, 179, 24, -179)).counts.index) == ["a", "b"]
+    for options, message in (
+        ({"leave_out": ["c"]}, "there is no station 'c'; the first ones are a, b"),
+        ({"leave_out": NAMES[1:]}, r"1 station\(s\) stay, at least 2 are needed; left out are b: as asked"),
+        ({"within": box}, "give a table of stations"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            screen([raw()], **options)
+
+
+def test_clean_air_is_no_fault() -> None:
+    table = pd.DataFrame(np.full((SLOTS, 3), 0.5) + np.arange(SLOTS)[:, None] % 5 / 10, columns=["a", "b", "c"])
+    assert screen([table]).counts.used.tolist() == [SLOTS] * 3
+
+
+def test_a_station_at_0_0_has_no_position() -> None:
+    got = screen([raw()], places(b=(0.0, 0.0)))
+    assert got.left_out["b"].endswith("(0, 0 is no position)") and "zero" in got.left_out
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "station,latitude,longitude\nb,23.0,120.01\nspare,1,2\na,23.0,120.0\n",
+        "id;Lat;Lon\na;23,0;120,0\nb;23,0;120,01\n",
+        "Name\tlng\tlat\na\t120.0\t23.0\nb\t120.01\t23.0\na\t120.0\t23.0\n",
+    ],
+)
+def test_stations_are_found_by_name(tmp_path: Path, text: str) -> None:
+    (tmp_path / "where.csv").write_text(text)
+    stations = read_stations(tmp_path / "where.csv")
+    np.testing.assert_array_equal(stations.degrees[stations.rows_of(["b", "a"])], [[120.01, 23.0], [120.0, 23.0]])
+    xy = load_locations(tmp_path / "where.csv", ["a", "b"])
+    assert xy[1, 0] - xy[0, 0] == pytest.approx(1023.6, abs=0.1) and xy[0, 1] == xy[1, 1] == 0.0
+    with pytest.raises(ValueError, match=r"1 of the 2 stations that were read are not in the table, the first is 'c'"):
+        stations.rows_of(["a", "c"])
+
+
+def test_places_that_contradict_each_other(tmp_path: Path) -> None:
+    (tmp_path / "where.csv").write_text("station,lat,lon\na,1,2\nb,1,2\na,1,3\n")
+    with pytest.raises(ValueError, match=r"where\.csv, row 4: 'a' stands elsewhere than in row 2"):
+        load_locations(tmp_path / "where.csv", ["a", "b"])
+    (tmp_path / "where.csv").write_text("lat,lon\n1,2\n1,2.1\n")
+    with pytest.raises(ValueError, match="has 2 locations and no names, the readings 3 columns"):
+        load_locations(tmp_path / "where.csv", ["a", "b", "c"])

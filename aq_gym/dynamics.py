@@ -5,79 +5,21 @@ Python and return the same bytes. Every view (single, sequential, joint, vector,
 that `aq_gym.kernels.batch` leads through them. MODEL.md holds the equations.
 
 Everywhere p is a problem's `PARAMETERS`, e an episode's `EPISODE`, d a device's `DEVICE`, and ``rows`` are the episodes
-at hand. A new field of the state is one line in `EPISODE` or `DEVICE`; or in `State`, if its shape is another.
+at hand; `aq_gym.records` names their fields.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import numpy as np
-from numpy.typing import NDArray
 
 from aq_gym.kernels import maps as inference
 from aq_gym.kernels.compiling import inner, outer
-
-EPISODE = np.dtype(
-    [
-        ("slot", "i8"),  # 1..T; 0: not begun, T + 1: over
-        ("turn", "i8"),  # the device that decides; 0 in the joint view
-        ("capped", "i8"),  # device-slots so far in which a delay stayed at D
-        ("level", "f8"),  # now; after the end that of slot T [µg/m³]
-        ("mean_error", "f8"),  # average joint error now [µg/m³]
-        ("last_error", "f8"),  # the same of the last slot that ended [µg/m³]
-        ("total_error", "f8"),  # sum over all slots that ended [µg/m³]
-    ]
-)
-DEVICE = np.dtype(
-    [
-        ("location", "i8"),  # constant
-        ("energy", "i8"),  # sensings left
-        ("delay", "i8"),  # slots since it last sensed
-        ("record", "f8"),  # the level when it did [µg/m³]
-    ]
-)
-PARAMETERS = np.dtype(
-    [
-        ("n_locations", "i8"),  # N
-        ("horizon", "i8"),  # T [slots]
-        ("energy_budget", "i8"),  # B [sensings]
-        ("max_sleep", "i8"),  # D [slots]
-        ("keep_measured", "?"),  # whether a location measured in this slot keeps its reading, not fused (III-B)
-        ("measurement_variance", "f8"),  # δ² [1]
-        ("temporal_variance", "f8"),  # σ² [(µg/m³)² per slot]
-        ("fresh_error", "f8"),  # δ: joint error of a location that keeps its reading, over e [1]
-        ("error_bound", "f8"),  # of every joint error [µg/m³]
-        ("top_level", "f8"),  # the highest level [µg/m³]
-        ("noise", "f8"),  # level-aware: variance of what the server knows of the level, over e² [1]
-        ("drift", "f8"),  # level-aware: mean squared change of the level from slot to slot [(µg/m³)²]
-        ("floor", "f8"),  # level-aware: variance that no level explains [(µg/m³)²]
-    ]
-)
-
-
-class Parameters(NamedTuple):
-    """One problem; rows of locations are padded to P numbers."""
-
-    numbers: NDArray[Any]  # (1,) `PARAMETERS`
-    relation: NDArray[np.float64]  # (3, M, P) devices to locations, rows: see `kernels.precision` or `level_aware` [1]
-    prior: NDArray[np.float64] | None  # (3, ·) rows: see `kernels.level_aware`; None with the paper's inference [1]
-    traits: NDArray[np.float64]  # (5 + M,) constants that observations show, see `observation.traits` [1]
-
-
-class State(NamedTuple):
-    """K episodes."""
-
-    episode: NDArray[Any]  # (K,) `EPISODE`
-    device: NDArray[Any]  # (K, M) `DEVICE`, in the order in which they decide
-    path: NDArray[np.float64]  # (K, T + 1) the levels of all slots [µg/m³]
-    maps: NDArray[np.float64]  # (K, 7, P) joint errors and precision sums, rows: see `kernels.precision`
 
 
 @inner
 def must_sense(p, d):
     """Whether a device has slept as long as it may."""
-    return d.energy > 0 and d.delay == p.max_sleep
+    return d.energy > 0 and d.delay >= p.max_sleep
 
 
 @inner
@@ -89,11 +31,19 @@ def execute(p, d, action):
 
 
 @inner
-def sense(e, d):
-    """A device measures its location."""
+def happens(p, path, k, first, m, slot):
+    """Whether chance strikes a device in a slot; ``first``: where that chance's columns begin, or 0."""
+    return first > 0 and path[k, first + m * (p.horizon + 1) + slot] > 0.0
+
+
+@inner
+def sense(d, level, lost):
+    """A device measures its location; where its report is lost, the server learns that and no more."""
     d.energy -= 1
-    d.delay = 0
-    d.record = e.level
+    d.lost = lost
+    if not lost:
+        d.delay = 0
+        d.record = level
 
 
 @inner
@@ -104,12 +54,12 @@ def reset(p, episode, device, path, rows):
         e.slot, e.turn, e.capped, e.total_error = 1, 0, 0, 0.0
         for m in range(device.shape[1]):
             d = device[k, m]
-            d.energy, d.delay, d.record = p.energy_budget, 1, path[k, 0]
+            d.energy, d.delay, d.record, d.lost = d.budget, 1, path[k, 0], 0
 
 
 @inner
 def begin_slot(p, relation, prior, episode, device, path, maps, rows):
-    """The server learns the slot's level and infers the map anew."""
+    """The server learns the slot's level, unless it is hidden, and infers the map anew."""
     for k in rows:
         episode[k].level = path[k, episode[k].slot]
     inference.begin(p, relation, prior, episode, device, maps, rows)
@@ -124,8 +74,10 @@ def decide(p, relation, prior, episode, device, path, maps, rows, actions, execu
     inference.follow(prior, episode, device, maps, rows, executed)
     sensed, count = np.empty_like(rows), 0
     for k in rows:
+        slot, turn = episode[k].slot, episode[k].turn
+        device[k, turn].lost = 0
         if executed[k] == 1:
-            sense(episode[k], device[k, episode[k].turn])
+            sense(device[k, turn], path[k, slot], happens(p, path, k, p.losses, turn, slot))
             sensed[count] = k
             count += 1
     inference.update(p, relation, prior, episode, device, maps, sensed[:count])
@@ -146,8 +98,10 @@ def decide_together(p, relation, prior, episode, device, path, maps, rows, actio
             executed[k, m] = execute(p, device[k, m], actions[k, m])
         inference.follow(prior, episode, device, maps, rows, executed[:, m])
         for k in rows:
+            slot = episode[k].slot
+            device[k, m].lost = 0
             if executed[k, m] == 1:
-                sense(episode[k], device[k, m])
+                sense(device[k, m], path[k, slot], happens(p, path, k, p.losses, m, slot))
             episode[k].turn += 1
     inference.update(p, relation, prior, episode, device, maps, rows)
     for k in rows:
@@ -157,7 +111,7 @@ def decide_together(p, relation, prior, episode, device, path, maps, rows, actio
 
 @outer
 def end_slot(p, relation, prior, episode, device, path, maps, rows):
-    """Where all devices have decided the slot's error counts (10), delays grow by one up to D, and the next begins."""
+    """Where all have decided the slot's error counts (10), delays grow, energy is harvested, and the next begins."""
     begun, count = np.empty_like(rows), 0
     for k in rows:
         e = episode[k]
@@ -166,10 +120,13 @@ def end_slot(p, relation, prior, episode, device, path, maps, rows):
         e.last_error = e.mean_error
         e.total_error += e.mean_error
         for m in range(device.shape[1]):
-            if device[k, m].delay == p.max_sleep:
+            d = device[k, m]
+            if d.delay == p.longest_delay:
                 e.capped += 1
             else:
-                device[k, m].delay += 1
+                d.delay += 1
+            if d.energy < p.harvest_cap and happens(p, path, k, p.harvests, m, e.slot):
+                d.energy += 1
         e.turn = 0
         e.slot += 1
         if e.slot <= p.horizon:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aq_gym.dynamics import State
+from aq_gym.records import State
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,16 +9,17 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from aq_gym.dynamics import State
+from aq_gym.chance import Chance
 from aq_gym.episode_state import EpisodeState
 from aq_gym.kernels import batch
 from aq_gym.kernels.branches import branch
-from aq_gym.kernels.chain import cumulative, draw_paths
+from aq_gym.kernels.chain import cumulative
 from aq_gym.kernels.network import play
 from aq_gym.kernels.parameters import parameters_of, state_of
 from aq_gym.layers import Counterfactuals, Layers, small_network
 from aq_gym.observation import ObservationLayout
 from aq_gym.problem import Problem
+from aq_gym.records import State
 
 __all__ = ["Counterfactuals", "EpisodeState", "Episodes", "Layers", "cumulative"]
 
@@ -35,34 +36,34 @@ class Episodes:
         self.parameters, self.state = parameters_of(problem), state_of(problem, n_episodes)
         self.arguments = *self.parameters, *self.state  # what the functions of `kernels.batch` take first
         self._all = np.arange(n_episodes)
-        self._levels = np.asarray(problem.network.levels, dtype=np.float64)
-        self._chain = cumulative(np.vstack([problem.network.transition, problem.network.start]))
+        self._chance = Chance(problem)
+        self.n_uniforms = self._chance.n_uniforms  # random numbers that an episode is drawn from
         self.shape = (n_episodes, problem.n_devices) if joint else (n_episodes,)  # of actions and of what was forced
-        self.mask_shape = (n_episodes, problem.n_devices if joint else 2)
+        self.mask_shape = n_episodes, problem.n_devices if joint else 2
         self._view = getattr(batch, "joint" if joint else observation)
 
     @cached_property
     def _digest(self) -> str:
         """Of all that a state's meaning depends on."""
         network, parameters = self.problem.network, [x for x in self.parameters if x is not None]
-        parts = (*parameters, self.state.device["location"][:1], self._levels, network.transition, network.start)
-        kinds = repr((self.joint, [(x.dtype.descr, x.shape[1:]) for x in self.state]))
+        constants = (self.state.device[name][:1] for name in ("location", "budget"))
+        parts = (*parameters, *constants, self._chance.levels, network.transition, network.start)
+        about = self.joint, self.problem.loss, self.problem.harvest
+        kinds = repr((*about, [(x.dtype.descr, x.shape[1:]) for x in self.state]))
         return blake2b(b"".join(x.tobytes() for x in parts) + kinds.encode(), digest_size=16).hexdigest()
 
     def __len__(self) -> int:
         return len(self._all)
 
     def draw_path(self, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
-        """(R, T + 1) level indices from as many uniform numbers, equations (7) and (8)."""
-        path = np.empty(uniforms.shape, np.int64)
-        draw_paths(uniforms, len(self._levels), self._chain, path)
-        return path
+        """(R, n_uniforms) paths from as many numbers: level indices, then lost reports and harvests (`Chance`)."""
+        return self._chance.draw(uniforms)
 
     def begin(
         self, rows: NDArray[np.int64], path: NDArray[np.int64], observation: NDArray[np.float32]
     ) -> NDArray[np.int8]:
-        """Start some episodes on level indices (len(rows), T + 1); writes their observations, returns all masks."""
-        self.path[rows] = self._levels[path]
+        """Start some episodes on paths (len(rows), n_uniforms); writes their observations, returns all masks."""
+        self.state.path[rows] = self._chance.values(path)
         return self._run(batch.BEGIN, rows, observation)
 
     def place(
@@ -80,28 +81,27 @@ class Episodes:
             slot: (K,) 1..T.
             turn: (K,) the device that decides.
             energy: (K, M) sensings left.
-            delay: (K, M) slots since last sensed; 0 only for devices before ``turn``.
+            delay: (K, M) slots since last sensed, at most D (hidden: T + 1); 0 only for devices before ``turn``.
             record: (K, M) level when last sensed [µg/m³].
             level: (K,) the present level [µg/m³].
 
         Returns:
             (K, size) observations.
         """
-        self.slot[...], self.turn[...] = slot, 0 if self.joint else turn
-        self.energy[...], self.delay[...], self.record[...] = energy, delay, record
+        self.slot[...], self.turn[...], self.energy[...] = slot, 0 if self.joint else turn, energy
+        self.delay[...], self.record[...] = delay, record
         self.path[self._all, self.slot] = level
         self._run(batch.INFER, self._all, self.blank())
         return self.observe()
 
     def redraw_future(self, row: int, generator: np.random.Generator) -> None:
-        """Draw the levels after the present slot of one episode anew; the past and the present stay."""
-        slot = int(self.slot[row])
-        left = self.problem.horizon - slot
-        if left > 0:
-            now = int(np.searchsorted(self._levels, self.path[row, slot]))
-            future = np.empty((1, left), np.int64)
-            draw_paths(generator.random((1, left)), now, self._chain, future)
-            self.path[row, slot + 1 :] = self._levels[future[0]]
+        """Draw anew what the server does not know yet of one episode's path; see `Chance.redraw`."""
+        known, level, hidden = int(self.slot[row]), self.level[row], self.problem.inference == "hidden"
+        if hidden:
+            fresh = int(self.delay[row].argmin())
+            known, level = known - int(self.delay[row, fresh]), self.record[row, fresh]
+        if self.slot[row] < self.problem.horizon + hidden:
+            self._chance.redraw(self.state.path[row], known, level, generator)
 
     def blank(self) -> NDArray[np.float32]:
         """(K, size) a fresh array for observations."""
@@ -205,9 +205,8 @@ class Episodes:
         at = np.array(cuts, np.int64)
         if at.ndim != 1 or (np.diff(at, prepend=0) <= 0).any() or at.tolist() != list(cuts):
             raise ValueError(f"cuts: expected increasing numbers of slots from 1, got {cuts}")
-        size = self.layout.size
-        features = np.zeros((*points.shape, size), np.float32)
-        tails = np.zeros((*points.shape, len(at), 2, size), np.float32)
+        features = np.zeros((*points.shape, self.layout.size), np.float32)
+        tails = np.zeros((*points.shape, len(at), 2, self.layout.size), np.float32)
         gains, reached = np.empty((*points.shape, max(1, len(at)))), np.zeros((*points.shape, len(at)), np.bool_)
         others = state_of(self.problem, points.shape[1])
         branch(*self.arguments, *others, network, points, at, alone, features, gains, tails, reached)
@@ -230,7 +229,7 @@ class Episodes:
 
     @property
     def level(self) -> NDArray[np.float64]:
-        """(K,) the present level [µg/m³]; after the end, that of slot T."""
+        """(K,) the present level, or what the server believes of it [µg/m³]; after the end, that of slot T."""
         return self.state.episode["level"]
 
     @property
@@ -260,8 +259,8 @@ class Episodes:
 
     @property
     def path(self) -> NDArray[np.float64]:
-        """(K, T + 1) the levels of all slots [µg/m³]."""
-        return self.state.path
+        """(K, T + 1) the levels of all slots [µg/m³], hidden ones too."""
+        return self.state.path[:, : self.problem.horizon + 1]
 
     def action_mask(self) -> NDArray[np.int8]:
         """(K, 2) allowed actions of the deciding device; joint view: (K, M) with 0 off, 1 on, 2 free."""

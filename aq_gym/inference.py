@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from aq_gym.belief import BELIEFS, belief_of
 from aq_gym.estimation import LevelAware, Sources, mean_deviation
+from aq_gym.hidden_level import HiddenLevel
 from aq_gym.parameters import NetworkParameters
 
-INFERENCES = ("paper", "level-aware")
+INFERENCES = ("paper", "level-aware", "hidden")
 
 
 class Map(NamedTuple):
@@ -67,11 +69,13 @@ def infer(
     fuse_measured: bool = False,
     inference: str = "paper",
     level_noise: float = 0.0,
+    belief: str = "grown",
 ) -> Map:
     """The map inferred from all devices.
 
-    The paper's three-step rule, equations (6), (9), (18)-(20); or level-aware, see `aq_gym.estimation.LevelAware`: then
-    the joint error is the standard deviation that the map claims, since its mean is not expected at the level.
+    The paper's three-step rule, equations (6), (9), (18)-(20); or level-aware, see `aq_gym.estimation.LevelAware`; or
+    from reports alone, see `aq_gym.hidden_level.HiddenLevel`, which reads no level. With the latter two the joint error
+    is the standard deviation that the map claims, since its mean is not expected at the level.
 
     Args:
         network: the fitted parameters.
@@ -80,17 +84,20 @@ def infer(
         record: (..., M) the level when each device last sensed [µg/m³].
         level: (...) the present level [µg/m³].
         fuse_measured: fuse a location's own fresh reading like any other source, instead of keeping it as the value
-            (the paper's inference alone: the other always fuses).
-        inference: "paper" or "level-aware".
+            (the paper's inference alone: the others always fuse).
+        inference: "paper", "level-aware" or "hidden".
         level_noise: what the server knows of the level is off by this share of it (level-aware alone).
+        belief: "grown" or "chain" (hidden alone).
 
     Returns:
         The `Map`, each field (..., N).
 
     Raises:
-        ValueError: an unknown inference, a bad noise, or a network without a level model.
+        ValueError: an unknown inference or belief, a bad noise, or a network without what the inference reads.
     """
-    check_inference(network, inference, level_noise)
+    check_inference(network, inference, level_noise, belief)
+    if inference == "hidden":
+        return infer_hidden(HiddenLevel.of(network, belief), _rows(network, devices), delay, record)
     level = np.asarray(level, dtype=np.float64)
     if inference == "level-aware":
         return _level_aware(network, devices, delay, record, level, level_noise)
@@ -123,27 +130,44 @@ def joint_error(
     return infer(network, devices, delay, record, level, **options).joint_error
 
 
-def check_inference(network: NetworkParameters, inference: str, level_noise: float) -> None:
+def infer_hidden(model: HiddenLevel, devices: ArrayLike, delay: ArrayLike, record: ArrayLike) -> Map:
+    """The map from reports alone, as `infer` with ``inference="hidden"``."""
+    mean, deviation = model.estimate(devices, delay, record)
+    measured = np.zeros(mean.shape, dtype=np.bool_)
+    measured[..., np.asarray(devices)] = np.asarray(delay) == 0
+    return Map(mean, deviation, deviation.copy(), measured)
+
+
+def check_inference(
+    network: NetworkParameters, inference: str, level_noise: float = 0.0, belief: str = "grown"
+) -> None:
     """Refuse what can't be inferred.
 
     Raises:
-        ValueError: an unknown inference, a noise that is no share, or a network without a level model.
+        ValueError: an unknown inference or belief, a noise that is no share, or a network without a level model or a
+            belief.
     """
     if inference not in INFERENCES:
         raise ValueError(f"inference: expected one of {', '.join(INFERENCES)}, got {inference!r}")
     number = isinstance(level_noise, int | float | np.number) and not isinstance(level_noise, bool)
     if not number or not 0.0 <= level_noise <= 1.0:
         raise ValueError(f"level_noise: expected a share of the level from 0 to 1, got {level_noise!r}")
-    if inference == "paper" and level_noise:
+    if inference != "level-aware" and level_noise:
+        why = "the paper's inference takes the level for known" if inference == "paper" else "the level is hidden"
         raise ValueError(
-            "level_noise: the paper's inference takes the level for known, so only 0 is possible, got "
-            f"{level_noise!r}; inference='level-aware' takes others"
+            f"level_noise: {why}, so only 0 is possible, got {level_noise!r}; inference='level-aware' takes others"
         )
-    if inference == "level-aware" and network.level_model is None:
+    if belief not in BELIEFS or (belief != "grown" and inference != "hidden"):
         raise ValueError(
-            f"inference: {network.name!r} has no level_model, which level-aware inference needs; "
+            f"belief: expected one of {', '.join(BELIEFS)} with inference='hidden', got {belief!r} with {inference!r}"
+        )
+    if inference != "paper" and network.level_model is None:
+        raise ValueError(
+            f"inference: {network.name!r} has no level_model, which {inference!r} needs; "
             "scripts.fit_network learns it, or aq_gym.estimation.LevelAware.fit"
         )
+    if inference == "hidden":
+        belief_of(network, belief, 0)  # raises where the network has none
 
 
 def _rows(network: NetworkParameters, devices: ArrayLike) -> NDArray[np.int64]:

@@ -14,7 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from aq_gym.belief import Moments
 from aq_gym.estimation import LevelAware, mean_deviation
+from aq_gym.hidden_level import LEVEL_VARIANCE
 from aq_gym.problem import Problem
 
 OBSERVATIONS = ("full", "compact", "per_device")
@@ -55,7 +57,7 @@ COMPACT_FEATURES: tuple[tuple[str, str, float], ...] = (
     ("scarcity", "log of the own power deficiency (37), an empty battery counting as half a sensing", -1.0),
     ("scarcity_pooled", "log of the power deficiency of all devices together", -1.0),
     ("scarcity_later", "log of the power deficiency of the devices yet to decide, together", -1.0),
-    ("delay", "own slots since last sensing over the longest sleep", 0.0),
+    ("delay", "own slots since last sensing over the longest sleep, at most 1", 0.0),
     ("delay_log", "log of 1 + own delay", 0.0),
     ("patience_log", "log of 1 + slots until a sensing is forced", 0.0),
     ("slack", "sensings left beyond those that the longest sleep will force, over the budget", -1.0),
@@ -72,7 +74,7 @@ COMPACT_FEATURES: tuple[tuple[str, str, float], ...] = (
     ("record_ratio", "log of own record over the level, times 4", -1.0),
     ("record_distance", "log of 1 + |own record - level| in µg/m³", 0.0),
     ("freshest_delay_log", "log of 1 + the smallest delay of all devices", 0.0),
-    ("freshest_distance", "log of 1 + |record - level| of the freshest device", 0.0),
+    ("freshest_distance", "log of 1 + |record - level| of the freshest device; hidden: 1 + its deviation", 0.0),
     ("freshness", "mean of 1 / (1 + delay) over the devices", 0.0),
     ("delay_mean", "mean delay over the longest sleep", 0.0),
     ("record_ratio_mean", "mean over the devices of the log of record over level, times 4", -1.0),
@@ -171,10 +173,11 @@ class ObservationLayout:
             raise ValueError(f"observation: expected one of {', '.join(OBSERVATIONS)}, got {kind!r}")
         n, m = problem.n_locations, problem.n_devices
         error = error_bound(problem)
-        budget, level = float(problem.energy_budget), float(problem.network.levels[-1])
-        scarce = budget * error
+        budget, level, longest = float(problem.most_energy), level_bound(problem), float(problem.longest_delay)
+        scarce = float(problem.energy_budget) * error
         if_on, if_off = "if the device senses", "if it sleeps and the later devices sense"
-        rows = (
+        hidden = problem.inference == "hidden"
+        rows: list[tuple[str, int, str, str, float, float]] = [
             ("turn", m, "1 if this device decides now", "1", 1.0, 0.0),
             ("energy", m, "sensings left to device", "sensings", budget, 0.0),
             ("decrease_if_on", n, f"decrease of J {if_on}, location", "µg/m³", error, -1.0),
@@ -184,10 +187,13 @@ class ObservationLayout:
             ("own_if_off", m, f"power deficiency x own decrease {if_off}, device", "µg/m³", scarce, -1.0),
             ("off", 1, "1 while an episode runs", "1", 1.0, 0.0),
             ("remaining", 1, "slots left, this one included", "slots", float(problem.horizon), 0.0),
-            ("delay", m, "slots since last sensing, device", "slots", float(problem.max_sleep), 0.0),
+            ("delay", m, "slots since last sensing, device", "slots", longest, 0.0),
             ("record", m, "level when last sensed, device", "µg/m³", level, 0.0),
-            ("level", 1, "level of the area", "µg/m³", level, 0.0),
-        )
+            ("level", 1, "level of the area" + (", as the server believes" if hidden else ""), "µg/m³", level, 0.0),
+        ]
+        if hidden:
+            rows.append(("deviation", 1, "standard deviation of that belief", "µg/m³", deviation_bound(problem), 0.0))
+            rows.append(("error", 1, "average of J now", "µg/m³", error, 0.0))
         segments, start = [], 0
         for name, size, meaning, unit, scale, low in rows:
             segments.append(Segment(name, start, size, meaning, unit, scale, low, 1.0))
@@ -223,7 +229,8 @@ def _told(problem: Problem) -> NDArray[np.float64]:
 def error_bound(problem: Problem) -> float:
     """A bound on every joint error of a problem [µg/m³], hence on every difference of two.
 
-    Level-aware: that of the prior at the highest level, since readings only lower a variance.
+    Level-aware: that of the prior at the highest level, since readings only lower a variance. Hidden: that of the prior
+    at the highest and vaguest level that may be believed.
 
     A fused variance is at most each single source's (20), and those are at most δ²e² + Dσ² + b e² with the largest b
     and e; a fused mean lies among the sources' means (19), each off the level by at most the span of the levels plus
@@ -236,7 +243,27 @@ def error_bound(problem: Problem) -> float:
         model, part = LevelAware.of(network), 1.0 + mean_deviation(network)
         prior = np.diag(model.covariance()) + np.square(problem.level_noise * part)
         return math.sqrt(float(prior.max()) * top**2 + model.floor)
+    if problem.inference == "hidden":
+        model, part = LevelAware.of(network), 1.0 + mean_deviation(network)
+        prior = np.diag(model.covariance()) * (level_bound(problem) ** 2 + deviation_bound(problem) ** 2)
+        return math.sqrt(float((prior + LEVEL_VARIANCE * np.square(part)).max()) + model.floor)
     variance = (network.measurement_variance + float(network.variance_relation[rows].max())) * top**2
     variance += network.temporal_variance * problem.max_sleep
     deviation = top - float(network.levels[0]) + float(np.abs(network.mean_relation[rows]).max()) * top
     return math.sqrt(variance + deviation**2)
+
+
+def level_bound(problem: Problem) -> float:
+    """The highest level, or the highest that may be believed of a hidden one [µg/m³]."""
+    top = float(problem.network.levels[-1])
+    return max(top, float(_beliefs(problem)[0].max())) if problem.inference == "hidden" else top
+
+
+def deviation_bound(problem: Problem) -> float:
+    """The largest standard deviation that the server may believe of a hidden level [µg/m³]; 1 where it is known."""
+    return max(1.0, math.sqrt(float(_beliefs(problem)[1].max()))) if problem.inference == "hidden" else 1.0
+
+
+def _beliefs(problem: Problem) -> Moments:
+    """Means and variances of all beliefs that reports of the network's levels lead to."""
+    return problem.hidden_level.belief.moments(np.arange(problem.longest_delay + 1)[:, None], problem.network.levels)

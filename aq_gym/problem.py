@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from numbers import Integral
 from typing import Any
 
@@ -17,6 +18,7 @@ from numpy.typing import ArrayLike
 
 from aq_gym import inference as equations
 from aq_gym.estimation import LevelAware
+from aq_gym.hidden_level import HiddenLevel
 from aq_gym.network import SensorNetwork
 
 
@@ -62,9 +64,14 @@ class Problem:
         max_sleep: D, longest sleep in slots.
         fuse_measured: whether a fresh own reading is fused with the others (MODEL: errors, step 5).
         inference: "paper", or "level-aware": the server uses the known level as a source and what was learned of how
-            deviations from it last (`aq_gym.estimation.LevelAware`); every reading is fused then.
+            deviations from it last (`aq_gym.estimation.LevelAware`); every reading is fused then. Or "hidden": the
+            server knows of the level only what devices report (`aq_gym.hidden_level.HiddenLevel`).
         level_noise: of level-aware inference: standard deviation of what the server knows of the level, as a share of
             it. The levels of an episode are what the server knows.
+        belief: of the hidden level, "grown" or "chain" (`aq_gym.belief`).
+        loss: of the hidden level: probability that a report is lost; the energy is spent, and the server notices.
+        energy_budgets: (M,) sensings of each device where they differ, B on average; else None.
+        harvest: probability that a device gains a sensing at the end of a slot, and the energy up to which it does.
     """
 
     network: SensorNetwork
@@ -75,12 +82,38 @@ class Problem:
     fuse_measured: bool = False
     inference: str = "paper"
     level_noise: float = 0.0
+    belief: str = "grown"
+    loss: float = 0.0
+    energy_budgets: tuple[int, ...] | None = None
+    harvest: tuple[float, int] = (0.0, 0)
 
     @property
     def options(self) -> dict[str, Any]:
-        """How maps are inferred, as keyword arguments of `create`, the environments and the solvers."""
-        fuse = self.fuse_measured and self.inference == "paper"  # the other fuses every reading
-        return {"fuse_measured": fuse, "inference": self.inference, "level_noise": self.level_noise}
+        """How maps are inferred and what else is special, as keyword arguments of `create` and the environments."""
+        fuse = self.fuse_measured and self.inference == "paper"  # the others fuse every reading
+        options = {"fuse_measured": fuse, "inference": self.inference, "level_noise": self.level_noise}
+        if self.inference == "hidden":
+            options |= {"belief": self.belief, "loss": self.loss}
+        if self.energy_budgets is not None:
+            options["energy_budgets"] = self.energy_budgets
+        if self.harvest[0] > 0.0:
+            options["harvest"] = self.harvest
+        return options
+
+    @property
+    def energies(self) -> tuple[int, ...]:
+        """(M,) sensings of each device at the beginning."""
+        return self.energy_budgets or (self.energy_budget,) * self.n_devices
+
+    @property
+    def most_energy(self) -> int:
+        """The most sensings that a device can hold."""
+        return max(*self.energies, self.harvest[1])
+
+    @property
+    def longest_delay(self) -> int:
+        """The longest delay of a state: D, or T + 1 with a hidden level, whose reports grow older without end."""
+        return self.horizon + 1 if self.inference == "hidden" else self.max_sleep
 
     @property
     def n_devices(self) -> int:
@@ -105,13 +138,17 @@ class Problem:
         fuse_measured: bool = False,
         inference: str = "paper",
         level_noise: float = 0.0,
+        belief: str = "grown",
+        loss: float = 0.0,
+        energy_budgets: Sequence[int] | None = None,
+        harvest: Sequence[float] | None = None,
     ) -> Problem:
         """Check every argument and build the problem; ``devices`` may be a single location.
 
         Raises:
             ValueError: an argument is of the wrong type or out of range, the budget cannot cover the horizon
-                (B·D < T), or level-aware inference is asked for in a network that nothing was learned of; the message
-                names the argument and what would be right.
+                (B·D < T), or an inference is asked for that the network lacks the numbers for; the message names the
+                argument and what would be right.
         """
         resolved = resolve_network(network, n_levels)
         horizon = check_integer("horizon", horizon, 1)
@@ -119,24 +156,78 @@ class Problem:
         max_sleep = check_integer("max_sleep", max_sleep, 1)
         if not isinstance(fuse_measured, bool):
             raise ValueError(f"fuse_measured: expected True or False, got {fuse_measured!r}")
-        equations.check_inference(resolved, inference, level_noise)
+        equations.check_inference(resolved, inference, level_noise, belief)
         name = "device" if isinstance(devices, Integral) else "devices"
         locations = _locations(name, devices, resolved.n_locations)
-        if energy_budget * max_sleep < horizon:
+        budgets = _budgets(energy_budgets, len(locations), energy_budget)
+        least = min(budgets or [energy_budget])
+        if least * max_sleep < horizon:
+            name = "energy_budget" if budgets is None else "the least of energy_budgets"
             raise ValueError(
-                f"energy_budget x max_sleep must be at least horizon, or a device cannot keep its longest sleep: "
-                f"{energy_budget} x {max_sleep} = {energy_budget * max_sleep} < {horizon}. Raise energy_budget to "
-                f"{-(-horizon // max_sleep)} or max_sleep to {-(-horizon // energy_budget)}, or shorten horizon"
+                f"{name} x max_sleep must be at least horizon, or a device cannot keep its longest sleep: "
+                f"{least} x {max_sleep} = {least * max_sleep} < {horizon}. Raise energy_budget to "
+                f"{-(-horizon // max_sleep)} or max_sleep to {-(-horizon // least)}, or shorten horizon"
             )
-        if inference == "level-aware":
-            _check_variogram(resolved, locations)
-        else:
+        if inference == "paper":
             _check_range(resolved, max_sleep)
-        return cls(resolved, locations, horizon, energy_budget, max_sleep, fuse_measured, inference, float(level_noise))
+        else:
+            _check_variogram(resolved, locations)
+        numbers = horizon, energy_budget, max_sleep, fuse_measured, inference, float(level_noise), belief
+        return cls(resolved, locations, *numbers, _loss(loss, inference), budgets, _harvest(harvest))
 
     def infer(self, delay: ArrayLike, record: ArrayLike, level: ArrayLike) -> equations.Map:
-        """The map of (..., M) delays [slots] and records [µg/m³] at (...) levels [µg/m³]; see `inference.infer`."""
-        return equations.infer(self.network, self.devices, delay, record, level, **self.options)
+        """The map of (..., M) delays [slots] and records [µg/m³] at (...) levels [µg/m³]; see `inference.infer`.
+
+        A hidden level is not read.
+        """
+        if self.inference == "hidden":
+            return equations.infer_hidden(self.hidden_level, self.devices, delay, record)
+        how = {"fuse_measured": self.options["fuse_measured"], "level_noise": self.level_noise}
+        return equations.infer(self.network, self.devices, delay, record, level, inference=self.inference, **how)
+
+    @cached_property
+    def hidden_level(self) -> HiddenLevel:
+        """The maps from reports alone, of a problem with a hidden level."""
+        return HiddenLevel.of(self.network, self.belief, self.longest_delay)
+
+
+def _budgets(budgets: Sequence[int] | None, n_devices: int, mean: int) -> tuple[int, ...] | None:
+    if budgets is None:
+        return None
+    if isinstance(budgets, str | bytes) or not isinstance(budgets, Sequence | np.ndarray) or np.ndim(budgets) != 1:
+        raise ValueError(f"energy_budgets: expected a list of {n_devices} integers, one a device, got {budgets!r}")
+    found = tuple(check_integer(f"energy_budgets[{m}]", x, 1) for m, x in enumerate(budgets))
+    if len(found) != n_devices or sum(found) != n_devices * mean:
+        raise ValueError(
+            f"energy_budgets: expected {n_devices} integers, one a device, that add up to {n_devices * mean}, "
+            f"energy_budget for each; got {len(found)} that add up to {sum(found)}"
+        )
+    return found
+
+
+def _loss(loss: float, inference: str) -> float:
+    if not _is_number(loss) or not 0.0 <= loss < 1.0:
+        raise ValueError(f"loss: expected a probability from 0 to below 1, got {loss!r}")
+    if loss and inference != "hidden":
+        raise ValueError(f"loss: reports get lost with inference='hidden' alone, got {loss!r} with {inference!r}")
+    return float(loss)
+
+
+def _harvest(harvest: Sequence[float] | None) -> tuple[float, int]:
+    if harvest is None:
+        return 0.0, 0
+    expected = "harvest: expected two numbers, the probability of a sensing more in a slot and the most energy"
+    if isinstance(harvest, str | bytes) or not isinstance(harvest, Sequence) or len(harvest) != 2:
+        raise ValueError(f"{expected}, got {harvest!r}")
+    chance, most = harvest
+    if not _is_number(chance) or not 0.0 <= chance <= 1.0:
+        raise ValueError(f"{expected}; harvest[0] is {chance!r}, no probability")
+    cap = check_integer("harvest[1]", most, 1 if chance else 0)
+    return (float(chance), cap) if chance else (0.0, 0)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
 def _check_range(network: SensorNetwork, max_sleep: int) -> None:
@@ -163,7 +254,7 @@ def _check_variogram(network: SensorNetwork, devices: Sequence[int]) -> None:
     least = float(np.linalg.eigvalsh(LevelAware.of(network).covariance()[own]).min())
     if not np.allclose(b, b.T) or least < -1e-9:
         raise ValueError(
-            f"variance_relation of {network.name!r} is no variogram, which level-aware inference needs: expected a "
+            f"variance_relation of {network.name!r} is no variogram, which this inference needs: expected a "
             "symmetric b_ij that is the variance of the difference between two locations' deviations from the level"
         )
 

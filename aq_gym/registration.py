@@ -30,6 +30,9 @@ _HOURS = {"horizon": 60, "energy_budget": 10, "max_sleep": 12, "fuse_measured": 
 _DAY = {"horizon": 144, "energy_budget": 24, "max_sleep": 24, "fuse_measured": False}
 _FIVE = [0, 6, 12, 18, 24]
 _AWARE = {"inference": "level-aware", "level_noise": 0.2}
+_HIDDEN = {"inference": "hidden", "belief": "grown", "loss": 0.0}
+_WEEK = {"horizon": 1008, "energy_budget": 34, "max_sleep": 144, "fuse_measured": False}
+_TWO = {"n_levels": 6, "devices": [0, 15], "horizon": 24, "energy_budget": 4, "max_sleep": 8, "fuse_measured": False}
 
 ENTRIES = (
     Entry(
@@ -48,15 +51,7 @@ ENTRIES = (
         "TwoDevices-v0",
         "sequential",
         "Two devices, six levels, four hours; the exact joint optimum is known (7.991 µg/m³).",
-        {
-            "network": "pku2018",
-            "n_levels": 6,
-            "devices": [0, 15],
-            "horizon": 24,
-            "energy_budget": 4,
-            "max_sleep": 8,
-            "fuse_measured": False,
-        },
+        {"network": "pku2018", **_TWO},
     ),
     Entry(
         "MultiDevice-v0",
@@ -86,22 +81,37 @@ ENTRIES = (
         "TwoDevices-LevelAware-v0",
         "sequential",
         "TwoDevices-v0, where the map starts from a level known to ±20 %; the optimum is known (4.705 µg/m³).",
-        {
-            "network": "pku2018",
-            "n_levels": 6,
-            "devices": [0, 15],
-            "horizon": 24,
-            "energy_budget": 4,
-            "max_sleep": 8,
-            "fuse_measured": False,
-            **_AWARE,
-        },
+        {"network": "pku2018", **_TWO, **_AWARE},
     ),
     Entry(
         "MultiDevice-LevelAware-v0",
         "sequential",
         "MultiDevice-v0, where the map starts from a level known to ±20 %; the optimum is unknown.",
         {"network": "pku2018", "devices": _FIVE, **_HOURS, **_AWARE},
+    ),
+    Entry(
+        "SingleDevice-Hidden-v0",
+        "single",
+        "SingleDevice-v0, where the server knows of the level only what the device reports; the optimum is known.",
+        {"network": "pku2018", "device": 0, **_HOURS, **_HIDDEN},
+    ),
+    Entry(
+        "TwoDevices-Hidden-v0",
+        "sequential",
+        "TwoDevices-v0, where the server knows of the level only what devices report; the optimum is known.",
+        {"network": "pku2018", **_TWO, **_HIDDEN},
+    ),
+    Entry(
+        "MultiDevice-Hidden-Week-v0",
+        "sequential",
+        "Five devices on the campus, a week, the level hidden from the server; the optimum is unknown.",
+        {"network": "pku2018", "devices": _FIVE, **_WEEK, **_HIDDEN},
+    ),
+    Entry(
+        "MultiDevice-Lossy-Week-v0",
+        "sequential",
+        "MultiDevice-Hidden-Week-v0, where a fifth of the reports get lost; the optimum is unknown.",
+        {"network": "pku2018", "devices": _FIVE, **_WEEK, **_HIDDEN, "loss": 0.2},
     ),
     Entry(
         "City-v0",

@@ -25,6 +25,20 @@ def check_mode(render_mode: str | None) -> str | None:
     return render_mode
 
 
+def check_reveal(reveal: bool, problem: Problem) -> bool:
+    """Whether infos hold the hidden level.
+
+    Raises:
+        ValueError: neither True nor False, or True where the level is not hidden.
+    """
+    if not isinstance(reveal, bool) or (reveal and problem.inference != "hidden"):
+        raise ValueError(
+            f"reveal: expected True or False, True with inference='hidden' alone, got {reveal!r} with "
+            f"{problem.inference!r}"
+        )
+    return reveal
+
+
 def autoreset_mode_of(mode: str | AutoresetMode) -> AutoresetMode:
     """The autoreset mode of a name.
 
@@ -111,3 +125,10 @@ def imposed_levels(options: dict[str, Any] | None, problem: Problem, n_episodes:
         where = tuple(outside[0])
         raise ValueError(f"options['levels']{list(map(int, where))}: index {path[where]} is outside 0..{top}")
     return np.broadcast_to(path.astype(np.int64), (n_episodes, length))
+
+
+def impose(levels: NDArray[np.int64] | None, path: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Paths (R, ·) that were drawn, with the levels (R, T + 1) that are imposed, if any are."""
+    if levels is not None:
+        path[:, : levels.shape[1]] = levels
+    return path

@@ -12,7 +12,8 @@ from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
 from aq_gym import inference
-from aq_gym.envs.arguments import check_mode, imposed_levels
+from aq_gym.envs.arguments import check_mode, check_reveal, impose, imposed_levels
+from aq_gym.envs.infos import hidden_level, lost_reports
 from aq_gym.episodes import Episodes, EpisodeState
 from aq_gym.network import SensorNetwork
 from aq_gym.observation import Number
@@ -39,18 +40,17 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
         render_mode: str | None,
         inference: str,
         level_noise: float,
+        belief: str,
+        loss: float,
+        energy_budgets: Sequence[int] | None,
+        harvest: Sequence[float] | None,
+        reveal: bool,
     ) -> None:
-        self.problem = Problem.create(
-            network,
-            devices,
-            horizon,
-            energy_budget,
-            max_sleep,
-            n_levels=n_levels,
-            fuse_measured=fuse_measured,
-            inference=inference,
-            level_noise=level_noise,
-        )
+        options: dict[str, Any] = {"n_levels": n_levels, "fuse_measured": fuse_measured, "inference": inference}
+        options |= {"level_noise": level_noise, "belief": belief, "loss": loss}
+        options |= {"energy_budgets": energy_budgets, "harvest": harvest}
+        self.problem = Problem.create(network, devices, horizon, energy_budget, max_sleep, **options)
+        self._reveal = check_reveal(reveal, self.problem)
         self.render_mode = check_mode(render_mode)
         self._episodes = Episodes(self.problem, 1, joint=self._joint, observation=observation)
         self._rows = np.zeros(1, np.int64)
@@ -63,7 +63,7 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Start an episode: draws its T + 1 levels, whatever the actions will be.
+        """Start an episode: draws its levels and other chances, whatever the actions will be.
 
         Args:
             seed: seeds the random generator, as in Gymnasium.
@@ -77,14 +77,14 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
         """
         imposed = imposed_levels(options, self.problem, 1)
         super().reset(seed=seed)
-        path = self._draw_path(self.np_random.random((1, self.problem.horizon + 1)))
+        path = impose(imposed, self._draw_path(self.np_random.random((1, self._episodes.n_uniforms))))
         observation = self._episodes.blank()
-        mask = self._episodes.begin(self._rows, path if imposed is None else imposed, observation)
+        mask = self._episodes.begin(self._rows, path, observation)
         self._begun, self._over = True, False
         return observation[0], self._raw_state(mask[0])
 
     def _draw_path(self, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
-        """(R, T + 1) level indices from as many uniform numbers."""
+        """(R, n_uniforms) paths from as many uniform numbers, see `Episodes.draw_path`."""
         return self._episodes.draw_path(uniforms)
 
     def _step(
@@ -92,10 +92,14 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
     ) -> tuple[NDArray[np.float32], SupportsFloat, bool, bool, dict[str, Any]]:
         """One step with actions that were checked, of a batch of one."""
         episodes, rewards, forced = self._episodes, self._rewards, self._forced
+        turn = episodes.turn.copy()
         observation, mask = episodes.blank(), np.empty(episodes.mask_shape, np.int8)
         end = episodes.step(actions, rewards, self._ended, forced, mask, observation)
         info = self._raw_state(mask[0])
         info["forced"] = forced[0].copy() if self._joint else forced.item()
+        lost = lost_reports(episodes, turn)
+        if lost is not None:
+            info["lost"] = lost[0].copy() if self._joint else lost.item()
         if end:
             info["joint_error"] = float(episodes.slot_error[0])
         if end == 2:
@@ -115,7 +119,7 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
         state = self._episodes.state
         device = state.device[0]
         slot, turn, capped, level, *_ = state.episode.item()
-        return {
+        info = {
             "action_mask": mask,
             "slot": slot,
             "turn": turn,
@@ -125,6 +129,9 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
             "level": level,
             "capped": capped,
         }
+        if self._reveal:
+            info["hidden_level"] = float(hidden_level(self._episodes)[0])
+        return info
 
     def action_masks(self) -> NDArray[np.bool_]:
         """The allowed actions as MaskablePPO wants them, (2,) bool: off, on."""

@@ -19,7 +19,7 @@ class JointDevicesEnv(SensingEnv):
 
     ## Description
     The simultaneous-action MDP of V-B. Its optimum equals that of the sequential view (Proposition 3), and the same
-    decisions earn the same return.
+    decisions earn the same return. Not with a hidden level: there a report is known to the later devices of its slot.
 
     ## State
     (t, p, d, u, e) with one entry of p, d, u for each device.
@@ -50,8 +50,9 @@ class JointDevicesEnv(SensingEnv):
     ## Arguments
     - ``network="pku2018"``, ``devices=(0, 6, 12, 18, 24)``, ``horizon=60``, ``energy_budget=10``, ``max_sleep=12``,
       ``n_levels=None``, ``fuse_measured=False``, ``observation="full"``, ``render_mode=None``,
-      ``inference="paper"``, ``level_noise=0.0``: as in `MultiDeviceEnv`; the other observations, of the device that
-      decides, are not to be had here.
+      ``inference="paper"``, ``level_noise=0.0``, ``belief="grown"``, ``loss=0.0``, ``energy_budgets=None``,
+      ``harvest=None``, ``reveal=False``: as in `MultiDeviceEnv`; the other observations, of the device that decides,
+      are not to be had here.
 
     ## Version History
     - v0: first release.
@@ -76,9 +77,15 @@ class JointDevicesEnv(SensingEnv):
         render_mode: str | None = None,
         inference: str = "paper",
         level_noise: float = 0.0,
+        belief: str = "grown",
+        loss: float = 0.0,
+        energy_budgets: Sequence[int] | None = None,
+        harvest: Sequence[float] | None = None,
+        reveal: bool = False,
     ) -> None:
         how = fuse_measured, observation, render_mode, inference, level_noise
-        super().__init__(network, devices, horizon, energy_budget, max_sleep, n_levels, *how)
+        more = belief, loss, energy_budgets, harvest, reveal
+        super().__init__(network, devices, horizon, energy_budget, max_sleep, n_levels, *how, *more)
         self.action_space = gym.spaces.MultiBinary(self.problem.n_devices)
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], SupportsFloat, bool, bool, dict[str, Any]]:

@@ -41,7 +41,7 @@ class MultiDeviceEnv(SensingEnv):
     ## State
     (t, p, d, u, e, m): slot, energy of each device, slots since each last sensed, level when each last sensed, present
     level, and the device whose turn it is. The level is a Markov chain that the actions do not touch: the same seed
-    gives the same weather whatever is done.
+    gives the same weather whatever is done, and the same lost reports and harvests.
 
     ## Action Space
     ``Discrete(2)``: 0 off, 1 on. Without energy only 0 is allowed; after ``max_sleep`` slots of sleep only 1. An
@@ -61,6 +61,9 @@ class MultiDeviceEnv(SensingEnv):
     | M | records / highest level | [0, 1] |
     | 1 | level / highest level | [0, 1] |
 
+    With ``inference="hidden"`` the level is what the server believes of it, and two numbers follow: the standard
+    deviation of that belief and the average joint error now; delays are over T + 1.
+
     With ``observation="compact"``: 32 scale-free numbers, the same for every problem
     (`aq_gym.observation.COMPACT_FEATURES`); with ``"per_device"``: these and a row of 18 for each device
     (`aq_gym.observation.DEVICE_FEATURES`).
@@ -79,8 +82,9 @@ class MultiDeviceEnv(SensingEnv):
     ## Info
     ``action_mask`` (2,) int8, ``slot``, ``turn``, ``energy`` (M,), ``delay`` (M,) [slots], ``record`` (M,) [µg/m³],
     ``level`` [µg/m³], ``capped`` (device-slots in which a device without energy stayed at the longest delay); from
-    `step` also ``forced``, at the end of a slot ``joint_error`` and at the end of an episode ``average_joint_error``
-    [µg/m³].
+    `step` also ``forced``, where reports can get lost ``lost`` (whether that of the device that decided was), at the
+    end of a slot ``joint_error`` and at the end of an episode ``average_joint_error`` [µg/m³]. With a hidden level
+    ``level`` is what the server believes of it; ``hidden_level``, the level itself, is there with ``reveal=True``.
 
     ## Units
     Concentrations and errors in µg/m³, time in slots of 10 minutes, energy in sensings.
@@ -99,7 +103,13 @@ class MultiDeviceEnv(SensingEnv):
     - ``inference="paper"``: or ``"level-aware"``: the map starts from the known level and from what was learned of
       each place, and readings move it as far as they were found to tell of other places and later times; the joint
       error is then what this map claims to be off (`aq_gym.estimation.LevelAware`).
+      Or ``"hidden"``: the server knows of the level only what devices report; delays grow without end.
     - ``level_noise=0.0``: with ``"level-aware"``: what the server knows of the level is off by this share of it.
+    - ``belief="grown"``: of a hidden level, from the last report; or ``"chain"`` (`aq_gym.belief`).
+    - ``loss=0.0``: with ``"hidden"``: probability that a report is lost; the energy is spent.
+    - ``energy_budgets=None``: sensings of each device, B on average; None: B each.
+    - ``harvest=None``: (probability that a device gains a sensing at the end of a slot, energy up to which it does).
+    - ``reveal=False``: with ``"hidden"``: whether infos hold ``hidden_level``, for evaluation.
 
     ## Version History
     - v0: first release.
@@ -123,9 +133,15 @@ class MultiDeviceEnv(SensingEnv):
         render_mode: str | None = None,
         inference: str = "paper",
         level_noise: float = 0.0,
+        belief: str = "grown",
+        loss: float = 0.0,
+        energy_budgets: Sequence[int] | None = None,
+        harvest: Sequence[float] | None = None,
+        reveal: bool = False,
     ) -> None:
         how = fuse_measured, observation, render_mode, inference, level_noise
-        super().__init__(network, devices, horizon, energy_budget, max_sleep, n_levels, *how)
+        more = belief, loss, energy_budgets, harvest, reveal
+        super().__init__(network, devices, horizon, energy_budget, max_sleep, n_levels, *how, *more)
         self.action_space = gym.spaces.Discrete(2)
         self._actions = np.zeros(1, np.int64)
 

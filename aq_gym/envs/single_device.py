@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from aq_gym.envs.multi_device import MultiDeviceEnv
 from aq_gym.network import SensorNetwork
@@ -42,7 +43,8 @@ class SingleDeviceEnv(MultiDeviceEnv):
     ## Arguments
     - ``network="pku2018"``, ``device=0``, ``horizon=60``, ``energy_budget=10``, ``max_sleep=12``, ``n_levels=None``,
       ``fuse_measured=False``, ``observation="full"``, ``render_mode=None``, ``inference="paper"``,
-      ``level_noise=0.0``: as in `MultiDeviceEnv`; ``device`` is the one location that holds a device.
+      ``level_noise=0.0``, ``belief="grown"``, ``loss=0.0``, ``energy_budgets=None``, ``harvest=None``,
+      ``reveal=False``: as in `MultiDeviceEnv`; ``device`` is the one location that holds a device.
 
     ## Version History
     - v0: first release.
@@ -64,9 +66,15 @@ class SingleDeviceEnv(MultiDeviceEnv):
         render_mode: str | None = None,
         inference: str = "paper",
         level_noise: float = 0.0,
+        belief: str = "grown",
+        loss: float = 0.0,
+        energy_budgets: Sequence[int] | None = None,
+        harvest: Sequence[float] | None = None,
+        reveal: bool = False,
     ) -> None:
         how = fuse_measured, observation, render_mode, inference, level_noise
-        super().__init__(network, single_location(device), horizon, energy_budget, max_sleep, n_levels, *how)
+        more = belief, loss, energy_budgets, harvest, reveal
+        super().__init__(network, single_location(device), horizon, energy_budget, max_sleep, n_levels, *how, *more)
 
 
 def single_location(device: object) -> int:

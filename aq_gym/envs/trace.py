@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aq_gym import datasets
+from aq_gym.envs.arguments import impose
 from aq_gym.envs.multi_device import MultiDeviceEnv
 from aq_gym.envs.vector import MultiDeviceVectorEnv
 from aq_gym.episodes import EpisodeState
@@ -39,7 +40,7 @@ class _Windows:
         return len(self._starts)
 
     def draw(self, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
-        """(R, T + 1) level indices; only the first of each row's (R, T + 1) uniform numbers decides."""
+        """(R, T + 1) level indices; only the first of each row's uniform numbers decides."""
         rows = (uniforms[:, 0] * len(self._starts)).astype(np.int64)
         return np.asarray(self._levels[self._starts[rows][:, None] + self._slots])
 
@@ -75,7 +76,8 @@ class _OnWindows:
         return len(self._windows)
 
     def _draw_path(self, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
-        return self._windows.draw(uniforms)
+        path: NDArray[np.int64] = super()._draw_path(uniforms)  # type: ignore[misc]
+        return impose(self._windows.draw(uniforms), path)
 
     def set_state(self, state: EpisodeState, *, future_seed: int | None = None) -> None:
         """Continue from a state; see `MultiDeviceEnv.set_state`.

@@ -18,9 +18,9 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from aq_gym import inference
-from aq_gym.envs.arguments import autoreset_mode_of, check_mode, imposed_levels, mask_of, reset_rows, seeds_of
+from aq_gym.envs import arguments
 from aq_gym.envs.base import infer_map, scene_of
-from aq_gym.envs.infos import add_outcome, raw_state
+from aq_gym.envs.infos import add_outcome, lost_reports, raw_state
 from aq_gym.envs.joint_devices import checked_actions, joint_action_masks
 from aq_gym.envs.single_device import single_location
 from aq_gym.episodes import Episodes, EpisodeState
@@ -62,35 +62,31 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         autoreset_mode: str | AutoresetMode = "NextStep",
         inference: str = "paper",
         level_noise: float = 0.0,
+        belief: str = "grown",
+        loss: float = 0.0,
+        energy_budgets: Sequence[int] | None = None,
+        harvest: Sequence[float] | None = None,
+        reveal: bool = False,
     ) -> None:
         num_envs = check_integer("num_envs", num_envs, 1)
-        self.problem = Problem.create(
-            network,
-            devices,
-            horizon,
-            energy_budget,
-            max_sleep,
-            n_levels=n_levels,
-            fuse_measured=fuse_measured,
-            inference=inference,
-            level_noise=level_noise,
-        )
-        self.num_envs = num_envs
-        self.render_mode = check_mode(render_mode)
-        self.autoreset_mode = autoreset_mode_of(autoreset_mode)
+        options: dict[str, Any] = {"n_levels": n_levels, "fuse_measured": fuse_measured, "inference": inference}
+        options |= {"level_noise": level_noise, "belief": belief, "loss": loss}
+        options |= {"energy_budgets": energy_budgets, "harvest": harvest}
+        self.problem = Problem.create(network, devices, horizon, energy_budget, max_sleep, **options)
+        self._reveal = arguments.check_reveal(reveal, self.problem)
+        self.num_envs, self.render_mode = num_envs, arguments.check_mode(render_mode)
+        self.autoreset_mode = arguments.autoreset_mode_of(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self._episodes = Episodes(self.problem, num_envs, joint=self._joint, observation=observation)
         layout = self._episodes.layout
         self.single_observation_space = gym.spaces.Box(layout.low, layout.high, dtype=np.float32)
-        self.observation_space = batch_space(self.single_observation_space, num_envs)
-        m = self.problem.n_devices
+        self.observation_space, m = batch_space(self.single_observation_space, num_envs), self.problem.n_devices
         self.single_action_space = gym.spaces.MultiBinary(m) if self._joint else gym.spaces.Discrete(2)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._action_shape = (num_envs, m) if self._joint else (num_envs,)
         self._generators: list[np.random.Generator] = []
         self._seeds: list[int] = []
-        self._begun = np.zeros(num_envs, np.bool_)
-        self._over = np.zeros(num_envs, np.bool_)
+        self._begun, self._over = np.zeros((2, num_envs), np.bool_)
         self._ready = self._waiting = False  # all have begun; some are over
 
     @property  # type: ignore[misc]
@@ -132,10 +128,10 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
             ValueError: an unknown option, a wrong number of seeds, levels or masks of a wrong shape, type or range.
         """
         k = self.num_envs
-        seeds = seeds_of(seed, k)
+        seeds = arguments.seeds_of(seed, k)
         options = dict(options or {})
-        rows = reset_rows(options.pop("reset_mask", None), k)
-        imposed = imposed_levels(options, self.problem, k)
+        rows = arguments.reset_rows(options.pop("reset_mask", None), k)
+        imposed = arguments.imposed_levels(options, self.problem, k)
         waiting = ~self._begun
         waiting[rows] = False
         if waiting.any():
@@ -148,16 +144,16 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         self._begun[rows] = True
         self._over[rows] = False
         self._ready, self._waiting = True, bool(self._over.any())
-        return observation, raw_state(self._episodes, self._episodes.action_mask(), mask_of(rows, k))
+        return observation, self._raw_state(self._episodes.action_mask(), arguments.mask_of(rows, k))
 
     def _begin(
         self, rows: NDArray[np.int64], observation: NDArray[np.float32], imposed: NDArray[np.int64] | None
     ) -> None:
-        path = self._draw_path(np.stack([self._generators[k].random(self.problem.horizon + 1) for k in rows]))
-        self._episodes.begin(rows, path if imposed is None else imposed[rows], observation)
+        path = self._draw_path(np.stack([self._generators[k].random(self._episodes.n_uniforms) for k in rows]))
+        self._episodes.begin(rows, arguments.impose(None if imposed is None else imposed[rows], path), observation)
 
     def _draw_path(self, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
-        """(R, T + 1) level indices from as many uniform numbers."""
+        """(R, n_uniforms) paths from as many uniform numbers, see `Episodes.draw_path`."""
         return self._episodes.draw_path(uniforms)
 
     def step(self, actions: Any) -> Step:
@@ -179,23 +175,25 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
             actions = self.check_step(actions)
         observation, mask = episodes.blank(), np.empty(episodes.mask_shape, np.int8)
         rewards, ended, forced = np.zeros(k), np.zeros(k, np.int8), np.zeros(episodes.shape, np.bool_)
+        turn = episodes.turn.copy()
         most = episodes.step(actions, rewards, ended, forced, mask, observation)
+        lost = lost_reports(episodes, turn)
         if most < 0:
             self.check_step(actions)  # says which action is refused
-        if most == 0 and not waiting:  # nothing ended and nothing begins
-            infos = raw_state(episodes, mask)
+        if most == 0 and not waiting and lost is None:  # nothing ended and nothing begins
+            infos = self._raw_state(mask)
             infos["forced"], infos["_forced"] = forced, ended == 0
             return observation, rewards, np.zeros(k, np.bool_), np.zeros(k, np.bool_), infos
         terminated = ended == 2
         if self.autoreset_mode == AutoresetMode.SAME_STEP and most == 2:
-            infos = self._finish_and_begin(over, ended, forced, observation)
+            infos = self._finish_and_begin(over, ended, forced, lost, observation)
             self._over, self._waiting = np.zeros(k, np.bool_), False
         else:
             if waiting:
                 self._begin(np.flatnonzero(over), observation, None)
                 mask = episodes.action_mask()
-            infos = raw_state(episodes, mask)
-            add_outcome(infos, episodes, ~over, ended, forced)
+            infos = self._raw_state(mask)
+            add_outcome(infos, episodes, ~over, ended, forced, lost)
             self._over, self._waiting = terminated.copy(), most == 2
         return observation, rewards, terminated, np.zeros(k, np.bool_), infos
 
@@ -206,10 +204,8 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         over = self._over
         if self._waiting:
             if self.autoreset_mode == AutoresetMode.DISABLED:
-                raise ResetNeeded(
-                    f"episode {int(np.argmax(over))} is over and autoreset is disabled: "
-                    "reset(options={'reset_mask': terminations}) starts it anew"
-                )
+                how = "reset(options={'reset_mask': terminations}) starts it anew"
+                raise ResetNeeded(f"episode {int(np.argmax(over))} is over and autoreset is disabled: {how}")
             actions = np.array(actions, copy=True)
             if actions.shape == self._action_shape:
                 actions[over] = 0
@@ -220,21 +216,25 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         over: NDArray[np.bool_],
         ended: NDArray[np.int8],
         forced: NDArray[np.bool_],
+        lost: NDArray[np.bool_] | None,
         observation: NDArray[np.float32],
     ) -> dict[str, Any]:
         """Begin anew what is over, and put what was last known of it aside, as Gymnasium does."""
         episodes, terminated = self._episodes, ended == 2
-        final_info = raw_state(episodes, episodes.action_mask(), terminated)
-        add_outcome(final_info, episodes, terminated, np.where(terminated, ended, 0), forced)
+        final_info = self._raw_state(episodes.action_mask(), terminated)
+        add_outcome(final_info, episodes, terminated, np.where(terminated, ended, 0), forced, lost)
         final_obs: NDArray[Any] = np.full(self.num_envs, None, dtype=object)
         for k in np.flatnonzero(terminated):
             final_obs[k] = observation[k].copy()
         self._begin(np.flatnonzero(terminated | over), observation, None)
-        infos = raw_state(episodes, episodes.action_mask())
-        add_outcome(infos, episodes, ~(terminated | over), np.where(terminated, 0, ended), forced)
+        infos = self._raw_state(episodes.action_mask())
+        add_outcome(infos, episodes, ~(terminated | over), np.where(terminated, 0, ended), forced, lost)
         infos["final_obs"], infos["_final_obs"] = final_obs, terminated.copy()
         infos["final_info"], infos["_final_info"] = final_info, terminated.copy()
         return infos
+
+    def _raw_state(self, mask: NDArray[np.int8], rows: NDArray[np.bool_] | None = None) -> dict[str, Any]:
+        return raw_state(self._episodes, mask, rows, reveal=self._reveal)
 
     def action_masks(self) -> NDArray[np.bool_]:
         """(K, 2) bool, or (K, 2M) in the joint view: the allowed actions."""

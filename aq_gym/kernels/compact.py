@@ -48,7 +48,7 @@ def observe_compact(p, relation, prior, traits, episode, device, maps, rows, sup
             sensed += 1 if d.delay == 0 else 0
             if d.delay < device[k, freshest].delay:
                 freshest = m
-            delays += d.delay
+            delays += min(d.delay, p.max_sleep)
             freshness += 1.0 / (1.0 + d.delay)
             ratios += log(d.record / level)
 
@@ -57,18 +57,19 @@ def observe_compact(p, relation, prior, traits, episode, device, maps, rows, sup
         gain_own = supposed[i, IF_ON, own.location]
         gain_later = mean(supposed, i, IF_OFF, p.n_locations)
         need, n_later = left * p.energy_budget / p.horizon, n_devices - 1 - turn
-        forced = max(0, (left - 1 + own.delay) // p.max_sleep)
+        delay = min(own.delay, p.max_sleep)
+        forced = max(0, (left - 1 + delay) // p.max_sleep)
         out[k, 0] = left / p.horizon
         out[k, 1] = turn / n_devices
-        out[k, 2] = own.energy / p.energy_budget
+        out[k, 2] = own.energy / p.most_energy
         out[k, 3] = 1.0 / (1.0 + own.energy)
         out[k, 4] = scaled_log(need / max(own.energy, 0.5))
         out[k, 5] = scaled_log(need * n_devices / max(energy_all, 0.5))
         out[k, 6] = scaled_log(need * n_later / max(energy_later, 0.5)) if n_later > 0 else 0.0
-        out[k, 7] = own.delay / p.max_sleep
+        out[k, 7] = delay / p.max_sleep
         out[k, 8] = scaled_log(1.0 + own.delay)
-        out[k, 9] = scaled_log(1.0 + p.max_sleep - own.delay)
-        out[k, 10] = clip((own.energy - forced) / p.energy_budget)
+        out[k, 9] = scaled_log(1.0 + p.max_sleep - delay)
+        out[k, 10] = clip((own.energy - forced) / p.most_energy)
         out[k, 11] = clip(gain / error)
         out[k, 12] = clip(1.0 + log(max(gain / level, 1e-4)) / 8.0)
         out[k, 13] = signed_log(gain)
@@ -82,7 +83,7 @@ def observe_compact(p, relation, prior, traits, episode, device, maps, rows, sup
         out[k, 21] = clip(4.0 * scaled_log(own.record / level))
         out[k, 22] = scaled_log(1.0 + abs(own.record - level))
         out[k, 23] = scaled_log(1.0 + fresh.delay)
-        out[k, 24] = scaled_log(1.0 + abs(fresh.record - level))
+        out[k, 24] = scaled_log(1.0 + (e.deviation if p.hidden else abs(fresh.record - level)))
         out[k, 25] = freshness / n_devices
         out[k, 26] = delays / n_devices / p.max_sleep
         out[k, 27] = clip(ratios / n_devices / 2.0)

@@ -56,7 +56,7 @@ def observe_state(p, episode, device, rows, out):
     """Everything but the one-hot's 1 and the two segments of decreases, which are written before."""
     n_devices = device.shape[1]
     rest = 4 * n_devices + 2 * p.n_locations + 2
-    by_budget, by_sleep, by_level = 1.0 / p.energy_budget, 1.0 / p.max_sleep, 1.0 / p.top_level
+    by_budget, by_sleep, by_level = 1.0 / p.most_energy, 1.0 / p.longest_delay, 1.0 / p.top_level
     for k in rows:
         e, turn, energy, delay = episode[k], out[k], out[k, n_devices:], out[k, rest + 1 :]
         record = delay[n_devices:]
@@ -68,3 +68,6 @@ def observe_state(p, episode, device, rows, out):
             record[m] = d.record * by_level
         out[k, rest] = (p.horizon - e.slot + 1) / p.horizon
         record[n_devices] = e.level * by_level
+        if p.hidden:
+            record[n_devices + 1] = e.deviation / p.deviation_bound
+            record[n_devices + 2] = e.mean_error / p.error_bound

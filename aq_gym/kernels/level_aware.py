@@ -1,4 +1,4 @@
-"""Level-aware inference: the deviation that `aq_gym.estimation.LevelAware` claims, by simple kriging.
+"""The deviations that `aq_gym.estimation.LevelAware` and `aq_gym.hidden_level.HiddenLevel` claim, by simple kriging.
 
 There are no sums to update: every map is computed from the state, M²N operations each.
 """
@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from aq_gym.hidden_level import LEVEL_VARIANCE
 from aq_gym.kernels.compiling import inner
+from aq_gym.kernels.hidden import believe
 
 # Rows of ``relation`` with this inference: C of a device's location and any other, over e² [1]
 COVARIANCE = 0
@@ -19,7 +21,7 @@ PRIOR_VARIANCE, PART, CORRELATION = range(3)
 def krige(p, relation, prior, episode, device, k, fresh, later, out, row):
     """J of every location if device ``fresh`` (-1: none) senses and those from ``later`` on with energy do."""
     n_devices, n, level = device.shape[1], relation.shape[2], episode[k].level
-    unsure = p.noise * level * level
+    unsure, wandered = p.noise * level * level, 0.0
     delay, record = np.empty(n_devices, np.int64), np.empty(n_devices)
     unknown, factor, solved = np.empty(n_devices), np.empty((n_devices, n_devices)), np.empty((n_devices, n))
     for i in range(n_devices):
@@ -28,6 +30,9 @@ def krige(p, relation, prior, episode, device, k, fresh, later, out, row):
         record[i] = level if senses else device[k, i].record
         walked, noise = p.drift * delay[i], p.noise * (record[i] * record[i] + level * level)
         unknown[i] = walked * noise / (walked + noise) if walked > 0.0 and noise > 0.0 else 0.0
+    if p.hidden:
+        level, wandered = believe(p, prior, delay, record, unknown)
+        unsure = LEVEL_VARIANCE
     for i in range(n_devices):  # Cholesky factor of the covariance of the readings, with 1/L on the diagonal
         here = device[k, i].location
         for j in range(i + 1):
@@ -40,7 +45,8 @@ def krige(p, relation, prior, episode, device, k, fresh, later, out, row):
                 total -= factor[i, x] * factor[j, x]
             factor[i, j] = 1.0 / np.sqrt(total) if i == j else total * factor[j, j]
     for j in range(n):
-        out[row, j] = prior[PRIOR_VARIANCE, j] * level * level + unsure * prior[PART, j] * prior[PART, j]
+        out[row, j] = prior[PRIOR_VARIANCE, j] * level * level + prior[PRIOR_VARIANCE, j] * wandered
+        out[row, j] += unsure * prior[PART, j] * prior[PART, j]
     for i in range(n_devices):  # each row of the solved system explains a part of the prior's variance
         alike, common = prior[CORRELATION, delay[i]] * record[i] * level, unsure * prior[PART, device[k, i].location]
         for j in range(n):

@@ -1,9 +1,10 @@
-"""The maps of some episodes as they are and as they would be, by either inference."""
+"""The maps of some episodes as they are and as they would be, by any inference."""
 
 from __future__ import annotations
 
 from aq_gym.kernels import precision
 from aq_gym.kernels.compiling import inner, outer
+from aq_gym.kernels.hidden import learn
 from aq_gym.kernels.level_aware import krige
 from aq_gym.kernels.precision import ERROR
 
@@ -24,6 +25,8 @@ def begin(p, relation, prior, episode, device, maps, rows):
 def update(p, relation, prior, episode, device, maps, rows):
     """The joint errors as things are, and their means."""
     if prior is not None:
+        if p.hidden:
+            learn(p, prior, episode, device, rows)
         for k in rows:
             krige(p, relation, prior, episode, device, k, -1, device.shape[1], maps[k], ERROR)
     else:

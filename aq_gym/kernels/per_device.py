@@ -28,10 +28,10 @@ def observe_per_device(p, relation, prior, traits, episode, device, maps, rows, 
             out[k, at] = 1.0
             out[k, at + 1] = 1.0 if m == e.turn and left > 0 else 0.0
             out[k, at + 2] = 1.0 if m > e.turn and left > 0 else 0.0
-            out[k, at + 3] = d.energy / p.energy_budget
+            out[k, at + 3] = d.energy / p.most_energy
             out[k, at + 4] = 1.0 / (1.0 + d.energy)
             out[k, at + 5] = scaled_log(need / max(d.energy, 0.5))
-            out[k, at + 6] = d.delay / p.max_sleep
+            out[k, at + 6] = min(d.delay, p.max_sleep) / p.max_sleep
             out[k, at + 7] = scaled_log(1.0 + d.delay)
             out[k, at + 8] = clip(4.0 * scaled_log(d.record / level))
             out[k, at + 9] = scaled_log(1.0 + abs(d.record - level))

@@ -108,7 +108,7 @@ class Simulator:
         """A batch of ``size`` episodes and the level paths of the seeds ``first`` and on."""
         if size not in self._batches:
             self._batches[size] = Episodes(self.problem, size, observation=self.observation)
-        length = self.problem.horizon + 1
+        length = self._batches[size].n_uniforms
         uniforms = np.stack([seeding.np_random(first + k)[0].random(length) for k in range(size)])
         return self._batches[size], self._batches[size].draw_path(uniforms)
 

@@ -141,7 +141,7 @@ class PairCollector:
         parts: list[Pairs] = []
         count = 0
         while count < n_pairs and (not parts or time.perf_counter() < until):
-            path = episodes.draw_path(rng.random((n, problem.horizon + 1)))
+            path = episodes.draw_path(rng.random((n, episodes.n_uniforms)))
             episodes.begin(rows, path, unread)
             episodes.play(layers, scores)
             chosen = _doubtful(scores, points, rng)

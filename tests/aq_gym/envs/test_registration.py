@@ -32,6 +32,10 @@ TABLE: dict[str, tuple[list[int], int, int, int, str, int | None]] = {
     "SingleDevice-LevelAware-v0": ([0], 60, 10, 12, "pku2018", None),
     "TwoDevices-LevelAware-v0": ([0, 15], 24, 4, 8, "pku2018", 6),
     "MultiDevice-LevelAware-v0": ([0, 6, 12, 18, 24], 60, 10, 12, "pku2018", None),
+    "SingleDevice-Hidden-v0": ([0], 60, 10, 12, "pku2018", None),
+    "TwoDevices-Hidden-v0": ([0, 15], 24, 4, 8, "pku2018", 6),
+    "MultiDevice-Hidden-Week-v0": ([0, 6, 12, 18, 24], 1008, 34, 144, "pku2018", None),
+    "MultiDevice-Lossy-Week-v0": ([0, 6, 12, 18, 24], 1008, 34, 144, "pku2018", None),
     "City-v0": (list(range(0, 1000, 10)), 144, 24, 24, "synthetic-1000-0", None),
 }
 IDS = [f"aq_gym/{name}" for name in TABLE]
@@ -59,13 +63,15 @@ def test_the_instances_are_designs(name: str) -> None:
         assert problem.devices == tuple(devices)
         assert (problem.horizon, problem.energy_budget, problem.max_sleep) == (horizon, budget, sleep)
         assert problem.fuse_measured is False
-        assert problem.inference == ("level-aware" if "LevelAware" in name else "paper")
+        hidden = "Hidden" in name or "Lossy" in name
+        assert problem.inference == ("level-aware" if "LevelAware" in name else "hidden" if hidden else "paper")
+        assert (problem.belief, problem.loss) == ("grown", 0.2 if "Lossy" in name else 0.0)
         assert problem.level_noise == (0.2 if "LevelAware" in name else 0.0)
         wanted = SensorNetwork.load(network)
         assert problem.network == (wanted.coarsen(n_levels) if n_levels else wanted)
     assert envs.unwrapped.num_envs == 2
     n, m = problem.n_locations, len(devices)
-    assert envs.single_observation_space.shape == (2 * n + 6 * m + 4,)
+    assert envs.single_observation_space.shape == (2 * n + 6 * m + 4 + 2 * hidden,)
     joint = name == "JointDevices-v0"
     assert envs.single_action_space == (gym.spaces.MultiBinary(m) if joint else gym.spaces.Discrete(2))
 

@@ -1,7 +1,7 @@
 """Relays for a hidden level: the devices take turns, so that their energy is one pool and some report is always fresh.
 
-`Relay` reports at even intervals, `BestTimetable` at the best times that can be fixed beforehand, and `AdaptiveRelay`
-when the last report says so.
+`Relay` reports at even intervals, `RetryingRelay` too, but anew after each lost report. `BestTimetable` reports at the
+best times that can be fixed beforehand, `AdaptiveRelay` when the last report says so.
 """
 
 from __future__ import annotations
@@ -27,6 +27,26 @@ class Relay(Uniform):
     def __init__(self, problem: Problem) -> None:
         k = np.arange(1, sum(problem.energies) + 1)
         super().__init__(problem, in_turn(problem, np.rint(k * problem.horizon / (len(k) + 1)).astype(np.int64)))
+
+
+class RetryingRelay:
+    """Even intervals from the last report on: it senses when the slots left, shared by the energy left, are over."""
+
+    needs_observation = False
+    observation = "compact"  # it reads none, and this one is the smaller
+    training_seconds = 0.0
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+
+    def act(self, observation: Any, info: Mapping[str, Any]) -> Actions:
+        """The actions; `info` as in `aq_gym.policy.Policy`, `observation` is not read."""
+        del observation
+        check_devices(self.problem, info)
+        energy, delay, slot = (np.asarray(info[name]) for name in ("energy", "delay", "slot"))
+        age, left = delay.min(axis=-1), energy.sum(axis=-1)
+        due = age * (left + 1) >= self.problem.horizon - slot + 1 + age
+        return legal(due & (age > 0) & (next_device(energy, delay) == np.asarray(info["turn"])), info)
 
 
 class BestTimetable(Uniform):
@@ -85,7 +105,7 @@ class AdaptiveRelay:
         byte = self._on[slot, np.maximum(left, 1) - 1, np.clip(age, 1, self._longest) - 1, u >> 3]
         due = (byte >> (7 - (u & 7)).astype(np.uint8) & 1 == 1) | (age >= self._longest)
         wish = due & (age > 0) & (left > 0) & (next_device(energy, delay) == np.asarray(info["turn"]))
-        return legal(np.asarray(wish), info)
+        return legal(wish, info)
 
 
 def next_device(energy: NDArray[np.int64], delay: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -142,10 +142,9 @@ def differences(problem: Problem, here: Problem) -> list[str]:
         mine, others = getattr(problem, name), getattr(here, name)
         if mine != others:
             found.append(f"its {name} {'are' if name == 'devices' else 'is'} {_plain(mine)}, here {_plain(others)}")
-    options = here.options
-    return found + [
-        f"its {name} is {x}, here {options[name]}" for name, x in problem.options.items() if x != options[name]
-    ]
+    mine, others = problem.options, here.options  # absent: as if there were no such option
+    names = [name for name in mine | others if mine.get(name) != others.get(name)]
+    return found + [f"its {name} is {mine.get(name)}, here {others.get(name)}" for name in names]
 
 
 def _plain(value: Any) -> str:

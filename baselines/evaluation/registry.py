@@ -25,6 +25,7 @@ from aq_gym.registration import ENTRIES
 from baselines.evaluation.comparing import compare
 from baselines.heuristics.greedy import tune, tuned_greedy
 from baselines.heuristics.problems import entry_problem
+from baselines.heuristics.relay import AdaptiveRelay, BestTimetable, Relay, RetryingRelay
 from baselines.heuristics.simple import Random, Staggered, Synchronised
 from baselines.playing import (
     check_count,
@@ -71,6 +72,10 @@ _BUILDERS: dict[str, Callable[[Problem], Any]] = {
     "random": Random,
     "synchronised": Synchronised,
     "staggered": Staggered,
+    "relay": Relay,
+    "retrying-relay": RetryingRelay,
+    "timetable": BestTimetable,
+    "adaptive-relay": AdaptiveRelay,
     "greedy": tuned_greedy,
     "index": _index,
     "pretrained": _pretrained,
@@ -120,7 +125,8 @@ def _compile(word: str, problem: Problem) -> None:
         return  # what is committed for the registered ids is not tuned here
     _compiled.add(kind)
     network = problem.network.coarsen(min(2, problem.network.n_levels))
-    tiny = replace(problem, network=network, devices=problem.devices[:2], horizon=2, energy_budget=1, max_sleep=2)
+    shape = {"devices": problem.devices[:2], "horizon": 2, "energy_budget": 1, "max_sleep": 2, "energy_budgets": None}
+    tiny = replace(problem, network=network, **shape)
     if word == "greedy":
         tune(tiny, 2)
     elif word == "index":

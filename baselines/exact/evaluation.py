@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,14 +13,16 @@ from numpy.typing import NDArray
 from aq_gym.episodes import Episodes
 from aq_gym.problem import Problem
 from baselines.exact.errors import cell_errors, delay_and_record, n_cells
-from baselines.exact.several_devices import MAX_BYTES, check_bytes
-from baselines.exact.states import FloatArray, IntArray, digits
+from baselines.exact.hidden_evaluation import evaluate_hidden
+from baselines.exact.several_devices import check_bytes
+from baselines.exact.states import MAX_BYTES, FloatArray, IntArray, check_plain, digits
 
 if TYPE_CHECKING:
     from aq_gym.network import SensorNetwork
     from aq_gym.policy import Policy
 
 _SIDE_BY_SIDE = 2048  # states that are observed together
+_STATE_BYTES = 200  # of one state of one or two devices of a hidden level
 
 
 class Limits(NamedTuple):
@@ -64,7 +67,8 @@ def evaluate_exactly(
         observation: what a policy reads that does not say so by an attribute ``observation``. One with a false
             attribute ``needs_observation`` gets None, which is faster.
         options: the fields of `Limits` (``batch``, ``negligible``, ``max_bytes``), and how maps are inferred, as in the
-            environments (``fuse_measured``, ``inference``, ``level_noise``).
+            environments (``fuse_measured``, ``inference``, ``level_noise``, ``belief``, ``loss``, ``energy_budgets``,
+            ``harvest``).
 
     Raises:
         TypeError: an option that there is not.
@@ -76,6 +80,10 @@ def evaluate_exactly(
     observe = None
     if getattr(policy, "needs_observation", True):
         observe = _Observer(problem, getattr(policy, "observation", None) or observation)
+    if problem.inference == "hidden":
+        ask = partial(_ask, policy, observe=observe, batch=limits.batch)
+        return evaluate_hidden(ask, problem, limits.negligible, limits.max_bytes // _STATE_BYTES)
+    check_plain(problem)
     size = _States.of(problem).n_rows * problem.network.n_levels
     check_bytes(problem, 6 * size, limits.max_bytes, "evaluate_exactly")
     states, total = _States.of(problem), 0.0

@@ -42,7 +42,7 @@ def evaluate_hidden(
             rows = np.flatnonzero(weight > negligible)
             states, weight = states.rows(rows), weight[rows] * (weight.sum() / weight[rows].sum())
             may_sense, may_sleep = legal(problem, states, m)
-            wish = ask(_info(problem, states, t, m, may_sense, may_sleep)) == 1
+            wish = ask(_info(problem, model, states, t, m, may_sense, may_sleep)) == 1
             states, weight = _decided(problem, power, states, weight, (wish | ~may_sleep) & may_sense, m)
             if len(weight) > most_states:
                 raise ValueError(
@@ -55,16 +55,24 @@ def evaluate_hidden(
 
 
 def _info(
-    problem: Problem, states: States, t: int, m: int, may_sense: NDArray[np.bool_], may_sleep: NDArray[np.bool_]
+    problem: Problem,
+    model: HiddenLevel,
+    states: States,
+    t: int,
+    m: int,
+    may_sense: NDArray[np.bool_],
+    may_sleep: NDArray[np.bool_],
 ) -> dict[str, NDArray[Any]]:
-    """What the vector environment would say; the level is hidden."""
-    n = len(may_sense)
+    """What the vector environment would say; its level is the mean of what the server believes."""
+    n, fresh, levels = len(may_sense), states.age.argmin(axis=1)[:, None], problem.network.levels
+    age, record = (np.take_along_axis(x, fresh, 1)[:, 0] for x in (states.age, states.record))
     return {
         "slot": np.full(n, t),
         "turn": np.full(n, m),
         "energy": states.energy,
         "delay": states.age,
-        "record": problem.network.levels[states.record],
+        "record": levels[states.record],
+        "level": model.belief.moments(age, levels[record])[0],
         "action_mask": np.stack([may_sleep, may_sense], axis=1).astype(np.int8),
     }
 

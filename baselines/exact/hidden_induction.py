@@ -90,22 +90,21 @@ def backwards(costs: FloatArray, power: FloatArray, rules: Rules) -> Iterator[tu
     """
     horizon, longest, q = rules.horizon, rules.longest, rules.loss
     n_levels = costs.shape[1]
-    rows = power[1 : longest + 1].reshape(-1, n_levels)
+    columns = np.ascontiguousarray(power[1 : longest + 1].reshape(-1, n_levels).T)
     until = np.concatenate([np.zeros((1, n_levels)), np.cumsum(costs, axis=0)])  # sums of the costs before an age
     ages = np.arange(1, longest + 2)
-    ahead = np.zeros((rules.energy + 1, longest + 1, n_levels))
+    ahead, room = np.zeros((2, rules.energy + 1, longest + 1, n_levels))
     for t in range(horizon, 0, -1):
         after = harvested(ahead, rules.harvest)
-        found = rows @ (costs[0] + after[:-1, 0]).T  # (longest E, energy)
-        on = (1.0 - q) * found.T.reshape(rules.energy, longest, n_levels)
+        on = ((costs[0] + after[:-1, 0]) @ columns).reshape(rules.energy, longest, n_levels)
         off = costs[1 : longest + 1] + after[:, 1:]
-        on += q * off[:-1]
+        if q > 0.0:
+            on = (1.0 - q) * on + q * off[:-1]
         yield t, off, on
-        best = off[1:].copy()
-        np.minimum(best, on, out=best)
-        best[:, rules.max_sleep - 1 :] = on[:, rules.max_sleep - 1 :]
-        ahead = np.empty_like(ahead)
-        ahead[1:, :-1], ahead[0, :-1] = best, off[0]
-        ahead[1:, -1] = best[:, -1]  # not reached: the last age senses, unless it is T
+        ahead, room = room, ahead
+        ahead[0, :-1] = off[0]
+        np.minimum(off[1:], on, out=ahead[1:, :-1])
+        ahead[1:, rules.max_sleep - 1 : -1] = on[:, rules.max_sleep - 1 :]
+        ahead[1:, -1] = ahead[1:, -2]  # not reached: the last age senses, unless it is T
         if rules.harvest[0] == 0.0:  # without energy all sleep to the end, also beyond the longest age
             ahead[0] = until[np.minimum(ages + horizon - t + 1, len(costs))] - until[ages]

@@ -18,8 +18,9 @@ from aq_gym.problem import Problem
 from baselines.exact.chain import in_blocks, table_width
 from baselines.exact.compiled import in_threads
 from baselines.exact.errors import cell_errors
+from baselines.exact.hidden_solution import HiddenSolution, solve_hidden
 from baselines.exact.single_induction import Tables, answer, decide, fill
-from baselines.exact.states import FloatArray, Info, IntArray, level_index, read_info, whole
+from baselines.exact.states import MAX_BYTES, FloatArray, Info, IntArray, check_plain, level_index, read_info, whole
 
 if TYPE_CHECKING:
     from aq_gym.network import SensorNetwork
@@ -140,10 +141,9 @@ def solve(
     energy_budget: int,
     max_sleep: int,
     *,
-    fuse_measured: bool = False,
-    inference: str = "paper",
-    level_noise: float = 0.0,
-) -> Solution:
+    max_bytes: int = MAX_BYTES,
+    **inference: Any,
+) -> Solution | HiddenSolution:
     """The exact optimum of one device by backward induction (30)(31), Algorithm 1.
 
     Args:
@@ -152,16 +152,20 @@ def solve(
         horizon: T, slots.
         energy_budget: B, sensings.
         max_sleep: D, slots.
-        fuse_measured: as in the environments (a single device's errors are the same either way).
-        inference, level_noise: as in the environments.
+        max_bytes: refuse instances of a hidden level that need more memory [bytes].
+        inference: how maps are inferred and what else is special, as in the environments: ``inference``,
+            ``level_noise``, ``belief``, ``loss``, ``energy_budgets``, ``harvest``; ``fuse_measured`` changes nothing.
 
     Raises:
-        ValueError: an argument of the wrong type or out of range, or B D < T.
+        TypeError: an argument that there is not.
+        ValueError: an argument of the wrong type or out of range, B D < T, or an instance that is too large.
     """
     if not isinstance(device, int | np.integer) or isinstance(device, bool):
         raise ValueError(f"device: expected one integer location, got {device!r}; solve_joint takes several")
-    options: dict[str, Any] = {"fuse_measured": fuse_measured, "inference": inference, "level_noise": level_noise}
-    problem = Problem.create(network, int(device), horizon, energy_budget, max_sleep, **options)
+    problem = Problem.create(network, int(device), horizon, energy_budget, max_sleep, **inference)
+    if problem.inference == "hidden":
+        return solve_hidden(problem, "sequential", True, max_bytes)
+    check_plain(problem)
     network, horizon, budget = problem.network, problem.horizon, problem.energy_budget
     n_levels, cells = network.n_levels, cell_errors(problem)
     sensing = np.zeros((budget + 1, n_levels, table_width(horizon, problem.max_sleep)))

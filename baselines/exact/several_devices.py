@@ -12,13 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from aq_gym.problem import Problem
 from baselines.exact.errors import cell_of, n_cells
+from baselines.exact.hidden_solution import HiddenSolution, solve_hidden
 from baselines.exact.joint_induction import Tables, induce, look_ahead, n_numbers
-from baselines.exact.states import FloatArray, Info, IntArray, level_index, read_info, whole
+from baselines.exact.states import MAX_BYTES, FloatArray, Info, IntArray, check_plain, level_index, read_info, whole
 
 if TYPE_CHECKING:
     from aq_gym.network import SensorNetwork
-
-MAX_BYTES = 2 << 30  # what a joint solution or an exact evaluation may take unless asked for more
 
 
 class _States(NamedTuple):
@@ -212,7 +211,7 @@ def solve_joint(
     view: Literal["sequential", "joint"] = "sequential",
     max_bytes: int = MAX_BYTES,
     **inference: Any,
-) -> JointSolution:
+) -> JointSolution | HiddenSolution:
     """The exact joint optimum of a few devices by backward induction over all their states.
 
     Args:
@@ -221,10 +220,12 @@ def solve_joint(
         horizon: T, slots.
         energy_budget: B, sensings per device.
         max_sleep: D, slots.
-        view: "sequential" for a policy that decides turn by turn (V-B), "joint" for simultaneous actions; both have the
-            same optimum (Proposition 3) and are solved in the same way.
+        view: "sequential" for a policy that decides turn by turn (V-B), "joint" for simultaneous actions. Where
+            the level is known, both have the same optimum (Proposition 3) and are solved in the same way. Where it is
+            hidden, deciding in turn can be better: a report is known to the later devices of the same slot.
         max_bytes: refuse instances that need more memory [bytes].
-        inference: how maps are inferred, as in the environments: ``fuse_measured``, ``inference``, ``level_noise``.
+        inference: how maps are inferred, as in the environments: ``fuse_measured``, ``inference``, ``level_noise``,
+            ``belief``, ``loss``, ``energy_budgets``, ``harvest``.
 
     Raises:
         TypeError: an argument that there is not.
@@ -234,6 +235,9 @@ def solve_joint(
     if view not in ("sequential", "joint"):
         raise ValueError(f"view: expected 'sequential' or 'joint', got {view!r}")
     problem = Problem.create(network, devices, horizon, energy_budget, max_sleep, **inference)
+    if problem.inference == "hidden":
+        return solve_hidden(problem, view, False, max_bytes)
+    check_plain(problem)
     check_bytes(problem, n_numbers(problem), max_bytes, "solve_joint")
     tables, n_levels, count = induce(problem), problem.network.n_levels, problem.n_devices
     record, level = (x.ravel() for x in np.indices((n_levels, n_levels)))  # all sense in slot 0

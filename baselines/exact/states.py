@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from aq_gym.problem import Problem
+
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 Info = Mapping[str, Any]
 
+MAX_BYTES = 2 << 30  # what a solution or an exact evaluation may take unless asked for more
 _LEVEL_TOLERANCE = 1e-6  # relative: a level that was stored as float32 still matches
 
 
@@ -68,3 +71,15 @@ def digits(index: IntArray, base: int, count: int) -> IntArray:
     """(n,) -> (n, count): `index` written in `base`, the most significant digit first."""
     powers = base ** np.arange(count - 1, -1, -1, dtype=np.int64)
     return np.asarray(index[:, None] // powers % base)
+
+
+def check_plain(problem: Problem) -> None:
+    """Refuse a known level together with what is solved under a hidden one alone.
+
+    Raises:
+        ValueError: unequal energies, or energy that arrives.
+    """
+    if problem.energy_budgets is not None or problem.harvest[0] > 0.0:
+        raise ValueError(
+            f"energy_budgets and harvest are solved with inference='hidden' alone, got inference={problem.inference!r}"
+        )

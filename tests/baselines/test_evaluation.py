@@ -212,7 +212,8 @@ def test_every_public_name_is_there() -> None:
     with pytest.raises(AttributeError, match="evaluate"):
         baselines.nothing
     simple, learned = ("random", "synchronised", "staggered", "greedy", "index"), ("pretrained", "generalist")
-    assert (*simple, *learned, "rollout", "optimal") == WORDS
+    relays = ("relay", "retrying-relay", "timetable", "adaptive-relay")
+    assert {*simple, *relays, *learned, "rollout", "optimal"} == set(WORDS)
 
 
 def test_imposed_levels_are_those_that_are_played() -> None:

@@ -16,8 +16,12 @@ BLOCK = 5  # windows resampled together; of 60 slots side by side: two days, aft
 BANDS = (0.0, 35.0, 75.0, 150.0, np.inf)  # of the level, for errors by level [µg/m³]
 
 
-def judge(found: Estimate, data: Windows, devices: Sequence[int], seed: int = 0) -> dict[str, float]:
+def judge(
+    found: Estimate, data: Windows, devices: Sequence[int], seed: int = 0, block: int = BLOCK
+) -> dict[str, float]:
     """Compare a map with the readings at locations where no device senses, and at all of them.
+
+    Windows are resampled in blocks of so many.
 
     Returns:
         Over the locations without a device: ``rmse`` with its 95 % block-bootstrap interval, ``mae``, ``bias``
@@ -29,7 +33,7 @@ def judge(found: Estimate, data: Windows, devices: Sequence[int], seed: int = 0)
     unseen = np.setdiff1d(every, devices) if len(set(devices)) < len(every) else every
     error, deviation = (found.mean - truth), found.deviation + np.zeros_like(truth)
     squares = np.square(error[..., unseen]).mean(axis=(1, 2))  # (K,)
-    low, high = block_interval(squares, seed)
+    low, high = block_interval(squares, seed, block)
     part = error[..., unseen]
     result = {
         "rmse": float(np.sqrt(squares.mean())),

@@ -1,0 +1,171 @@
+"""The backtest where the level is hidden: weeks of real air, known from the devices' reports alone.
+
+A sensing device reports u = max(x / φ, 1), its reading over what its location has of the level on average. The map is
+made of the ages and records of the reports (`aq_gym.hidden_level`) and compared with what all devices read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from aq_gym.episodes import Episodes
+from aq_gym.estimation import Estimate, mean_deviation
+from aq_gym.hidden_level import HiddenLevel
+from aq_gym.problem import Problem
+from baselines.evaluation.registry import build_policy
+from baselines.playing import play_problem
+from baselines.studies.backtest.replaying import Windows
+from baselines.studies.backtest.scores import change, judge
+
+STRIDE = 169  # slots between windows: no multiple of 2 or 3, since the readings are hourly at heart
+EPISODES = 32  # in the model's own weather, of which the promise is the mean
+HOUR = 6  # slots
+
+
+class Reports(NamedTuple):
+    """What the server knows at the end of slots 1..T of K windows."""
+
+    delay: NDArray[np.int64]  # (K, T, M) age of each device's last report [slots]
+    record: NDArray[np.float64]  # (K, T, M) what it said of the level [µg/m³]
+    sensings: float  # of a device in a window, mean
+
+
+def replay_reports(policy: Any, problem: Problem, readings: NDArray[np.float64], seed: int = 0) -> Reports:
+    """Play a policy on real air.
+
+    Args:
+        policy: as `aq_gym.policy.Policy`, of the sequential view.
+        problem: with a hidden level, without harvest.
+        readings: (K, T + 1, N) [µg/m³]; in slot 0 all devices report.
+        seed: of the lost reports, which are the same for all policies.
+
+    Raises:
+        ValueError: a known level, energy that is harvested, or windows of another shape.
+    """
+    shape = (problem.horizon + 1, problem.n_locations)
+    if problem.inference != "hidden" or problem.harvest[0] > 0.0:
+        raise ValueError(f"problem: expected a hidden level and no harvest, got {problem.options}")
+    if readings.shape[1:] != shape:
+        raise ValueError(f"readings: expected windows of shape {shape} (T + 1, N), got {readings.shape[1:]}")
+    own, k, m = np.array(problem.devices), len(readings), problem.n_devices
+    said = np.maximum(readings[..., own] / (1.0 + mean_deviation(problem.network)[own]), 1.0)
+    lost = np.random.default_rng(seed).random((k, problem.horizon, m)) < problem.loss
+    energy, delay, record = np.tile(problem.energies, (k, 1)), np.ones((k, m), np.int64), said[:, 0].copy()
+    delays, records = np.empty((k, problem.horizon, m), np.int64), np.empty((k, problem.horizon, m))
+    ask = _Asker(policy, problem, k)
+    for t in range(problem.horizon):
+        for device in range(m):
+            may_sense = energy[:, device] > 0
+            may_sleep = ~may_sense | (delay[:, device] < problem.max_sleep)
+            mask = np.stack([may_sleep, may_sense], axis=1).astype(np.int8)
+            on = (ask(t + 1, device, energy, delay, record, mask) | ~may_sleep) & may_sense
+            energy[:, device] -= on
+            arrived = on & ~lost[:, t, device]
+            delay[arrived, device], record[arrived, device] = 0, said[arrived, t + 1, device]
+        delays[:, t], records[:, t] = delay, record
+        delay += 1
+    return Reports(delays, records, float((np.array(problem.energies) - energy).mean()))
+
+
+class _Asker:
+    """A policy's decisions, with the observation and the info that the environment would give."""
+
+    def __init__(self, policy: Any, problem: Problem, k: int) -> None:
+        self._policy, self._model = policy, HiddenLevel.of(problem.network, problem.belief, problem.horizon + 1)
+        self._episodes = None
+        if getattr(policy, "needs_observation", True):
+            self._episodes = Episodes(problem, k, observation=getattr(policy, "observation", None) or "full")
+        if hasattr(policy, "reset"):
+            policy.reset(0)
+
+    def __call__(
+        self, t: int, device: int, energy: Any, delay: Any, record: Any, mask: NDArray[np.int8]
+    ) -> NDArray[np.bool_]:
+        k = len(energy)
+        fresh = delay.argmin(axis=1)[:, None]
+        level, _ = self._model.belief.moments(*(np.take_along_axis(x, fresh, 1)[:, 0] for x in (delay, record)))
+        state = {"slot": np.full(k, t), "turn": np.full(k, device), "energy": energy.copy(), "delay": delay.copy()}
+        state |= {"record": record.copy(), "level": level}
+        seen = None if self._episodes is None else self._episodes.place(*state.values())
+        return np.asarray(self._policy.act(seen, state | {"action_mask": mask})) == 1
+
+
+def maps_of(problem: Problem, reports: Reports) -> Estimate:
+    """The maps after slots 1..T of each window, (K, T, N) [µg/m³]."""
+    model = HiddenLevel.of(problem.network, problem.belief, problem.horizon + 1)
+    maps = [model.estimate(problem.devices, d, u) for d, u in zip(reports.delay, reports.record, strict=True)]
+    return Estimate(np.stack([x.mean for x in maps]), np.stack([x.deviation for x in maps]))
+
+
+def backtest_reports(
+    policies: Mapping[str, Any],
+    problem: Problem,
+    data: Windows,
+    stride: int = STRIDE,
+    seed: int = 0,
+    watch: Callable[[str], None] = lambda line: None,
+) -> pd.DataFrame:
+    """Play policies on the same windows with the same lost reports.
+
+    Args:
+        policies: by name, or words; the first is the one that the others are compared to.
+        problem: with a hidden level.
+        data: windows of the problem's horizon.
+        stride: between their first slots: windows that overlap are resampled together.
+        seed: of lost reports, intervals, and the episodes in the model.
+        watch: called with a line before each step.
+
+    Returns:
+        A row a policy: ``policy``; what `judge` returns; ``change`` of the RMSE to the first in per cent with
+        ``change_low`` and ``change_high`` (paired); ``promised``, the average cost in the model's own weather;
+        ``delivered``, the same average of claimed deviations on the real air; ``sensings``.
+    """
+    rows, first, block = [], None, -(-(problem.horizon + 1) // stride)
+    for name, given in policies.items():
+        watch(name)
+        policy = build_policy(given, problem)[0] if isinstance(given, str) else given
+        reports = replay_reports(policy, problem, data.readings, seed)
+        maps = maps_of(problem, reports)
+        scores = judge(maps, data, problem.devices, seed, block)
+        unseen = np.setdiff1d(np.arange(problem.n_locations), problem.devices)
+        squares = np.square(maps.mean - data.readings[:, 1:])[..., unseen].mean(axis=(1, 2))
+        moved = (np.nan,) * 3 if first is None else rmse_change(squares, first, seed, block)
+        first = squares if first is None else first
+        rows.append(
+            {"policy": name}
+            | scores
+            | dict(zip(("change", "change_low", "change_high"), moved, strict=True))
+            | {
+                "promised": float(play_problem(policy, problem, EPISODES, seed).joint_error.mean()),
+                "delivered": float(maps.deviation.mean()),
+                "sensings": reports.sensings,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def rmse_change(
+    squares: NDArray[np.float64], base: NDArray[np.float64], seed: int, block: int
+) -> tuple[float, float, float]:
+    """By how many per cent the root of a mean of squares is above another's, and its 95 % interval, paired."""
+    of_means = change(squares, base, seed, block)
+    value, low, high = (100.0 * (np.sqrt(1.0 + x / 100.0) - 1.0) for x in of_means)
+    return float(value), float(low), float(high)
+
+
+def hourly_lines(level: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(6,) how far a level (T,) runs from straight lines through every sixth slot, by the slot where they begin.
+
+    Root mean squares [µg/m³]. Least at slot 0: the readings were interpolated between full hours, and noise added.
+    """
+    share, found = np.arange(1, HOUR) / HOUR, []
+    for first in range(HOUR):
+        hours = np.arange(first, len(level) - HOUR, HOUR)
+        line = level[hours, None] * (1.0 - share) + level[hours + HOUR, None] * share
+        found.append(float(np.sqrt(np.square(level[hours[:, None] + np.arange(1, HOUR)] - line).mean())))
+    return np.array(found)

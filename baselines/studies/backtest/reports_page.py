@@ -1,0 +1,104 @@
+"""What the backtest of a hidden level says: tables and findings, computed from the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from aq_gym.estimation import LEVELS_OF_COVERAGE
+from aq_gym.problem import Problem
+from baselines.studies.tables import markdown, text_table
+
+TOLERANCE = 3.0  # points by which an interval's coverage may be off
+HEADS = ("policy", "RMSE", "change %", "covered % of 50 / 90 / 95", "claimed", "cost", "promised", "sensings")
+_COVER = [f"cover_{100 * x:.0f}" for x in LEVELS_OF_COVERAGE]
+
+
+def _rows(part: pd.DataFrame) -> list[list[str]]:
+    rows = []
+    for row in part.itertuples():
+        moved = "" if np.isnan(row.change) else f"{row.change:+.1f} [{row.change_low:+.1f}, {row.change_high:+.1f}]"
+        covered = " / ".join(f"{100 * getattr(row, name):.0f}" for name in _COVER)
+        numbers = f"{row.claimed:.2f}", f"{row.delivered:.2f}", f"{row.promised:.2f}", f"{row.sensings:.1f}"
+        rows.append([row.policy, f"{row.rmse:.2f} [{row.rmse_low:.2f}, {row.rmse_high:.2f}]", moved, covered, *numbers])
+    return rows
+
+
+def summary(table: pd.DataFrame) -> str:
+    """The tables for a terminal."""
+    parts = []
+    heads = ["policy", "RMSE", "change %", "covered %\n50 / 90 / 95", "cost,\npromised"]
+    for (fitted, loss), part in table.groupby(["fitted", "loss"], sort=False):
+        rows = [
+            [policy, rmse.replace(" [", "\n["), moved.replace(" [", "\n["), covered, f"{cost}\n{promised}"]
+            for policy, rmse, moved, covered, _, cost, promised, _ in _rows(part)
+        ]
+        parts.append(f"{_title(part, fitted, loss)}\n\n{text_table(heads, rows)}")
+    return "\n\n".join([*parts, *findings(table)])
+
+
+def _title(part: pd.DataFrame, fitted: str, loss: float) -> str:
+    lost = f", {100 * loss:.0f} % of the reports lost" if loss else ""
+    return f"Network of {fitted}, air of {part.played.iloc[0]}: {part.windows.iloc[0]} windows{lost}"
+
+
+def findings(table: pd.DataFrame) -> list[str]:
+    """What the numbers say, in sentences."""
+    lines = []
+    for (fitted, loss), part in table.groupby(["fitted", "loss"], sort=False):
+        best, first = part.loc[part.rmse.idxmin()], part.policy.iloc[0]
+        against = "the first" if best.policy == first else f"{best.change:+.1f} % against {first}"
+        lines.append(
+            f"{fitted}, {100 * loss:.0f} % lost: {best.policy} has the least RMSE, {best.rmse:.2f} µg/m³ ({against})."
+        )
+    for fitted, part in table.groupby("fitted", sort=False):
+        off = (100.0 * (part[_COVER] - np.array(LEVELS_OF_COVERAGE))).abs()
+        worst = off.stack().idxmax()
+        verdict = "within" if off.to_numpy().max() <= TOLERANCE else "not within"
+        lines.append(
+            f"Network of {fitted}: intervals cover {verdict} {TOLERANCE:g} points of what they claim (at worst "
+            f"{off.to_numpy().max():.1f}, at {str(worst[1]).removeprefix('cover_')} %, "
+            f"{part.policy[worst[0]]})."
+        )
+    return lines
+
+
+def hourly_table(lines: Mapping[str, NDArray[np.float64]]) -> str:
+    """Distances from straight lines, by period and by the slot of the hour where the lines begin."""
+    heads = ["µg/m³", *(f"slot {k}" for k in range(len(next(iter(lines.values())))))]
+    return markdown(heads, [[name, *(f"{x:.2f}" for x in found)] for name, found in lines.items()])
+
+
+def page(table: pd.DataFrame, problem: Problem, stride: int, lines: Mapping[str, Any], made_by: str) -> str:
+    """All of it in Markdown; ``made_by`` is its last sentence."""
+    shape = f"T = {problem.horizon}, B = {problem.energy_budget}, D = {problem.max_sleep}"
+    parts = [
+        f"## {_title(part, fitted, loss)}\n\n{markdown(HEADS, _rows(part))}"
+        for (fitted, loss), part in table.groupby(["fitted", "loss"], sort=False)
+    ]
+    said = "\n".join(f"- {line}" for line in findings(table))
+    return (
+        "# The level hidden: policies on real air\n\n"
+        "The server knows only what devices report. Policies are made for the network of one season and play windows "
+        f"of the other: {problem.n_devices} devices at {list(problem.devices)}, {shape}. A report says "
+        "max(reading / φ, 1), where φ is what the location has of the level on average. The same reports are lost for "
+        "all policies.\n\n"
+        f"{said}\n\n"
+        "RMSE at the locations without a device, in µg/m³; change to the first policy, paired; both with 95 % "
+        "intervals that resample whole horizons. `claimed` is the root mean square of the deviations that the map "
+        "claims, to be compared with the RMSE. `cost` is the mean of those deviations on the real air at all "
+        "locations, `promised` the same in the model's own weather. `sensings` are those of a device.\n\n"
+        + "\n".join(parts)
+        + "\n## The readings are hourly at heart\n\n"
+        "How far the level runs from straight lines through every sixth slot, by the slot of the hour where the lines "
+        "begin (root mean square):\n\n"
+        f"{hourly_table(lines)}\n"
+        "It is least from slot 0, and the same at all slots between: the readings were interpolated between full "
+        f"hours, and noise added. So windows start {stride} slots apart, which is no multiple of 2 or 3: their phases "
+        "take turns. What is said here of slots of ten minutes rests on six of them being nearly one straight line.\n\n"
+        f"{made_by}\n"
+    )

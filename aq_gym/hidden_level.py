@@ -69,3 +69,14 @@ class HiddenLevel:
         left = np.maximum(before - (weights * across).sum(axis=-2), 0.0) + self.model.floor
         innovation: NDArray[np.float64] = part[own] * (mean - now)
         return Estimate(part * now + (weights * innovation[..., None]).sum(axis=-2), np.sqrt(left))
+
+    def course(self, slot: int, delay: NDArray[np.int64], record: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(slot + 1,) the level since slot 0 as the last reports (M,) of the devices tell it [µg/m³].
+
+        In each slot it is the mean of the belief that the latest of these reports leads to; before all of them the
+        first counts.
+        """
+        reported, slots = slot - delay, np.arange(slot + 1)
+        order = np.argsort(reported, kind="stable")
+        latest = order[np.maximum(np.searchsorted(reported[order], slots, side="right") - 1, 0)]
+        return self.belief.moments(np.maximum(slots - reported[latest], 0), record[latest])[0]

@@ -191,12 +191,11 @@ class Problem:
         return HiddenLevel.of(self.network, self.belief, self.longest_delay)
 
 
-def _budgets(budgets: Sequence[int] | None, n_devices: int, mean: int) -> tuple[int, ...] | None:
+def _budgets(budgets: Any, n_devices: int, mean: int) -> tuple[int, ...] | None:
     if budgets is None:
         return None
-    if isinstance(budgets, str | bytes) or not isinstance(budgets, Sequence | np.ndarray) or np.ndim(budgets) != 1:
-        raise ValueError(f"energy_budgets: expected a list of {n_devices} integers, one a device, got {budgets!r}")
-    found = tuple(check_integer(f"energy_budgets[{m}]", x, 1) for m, x in enumerate(budgets))
+    listed = _listed("energy_budgets", budgets, f"a list of {n_devices} integers, one a device")
+    found = tuple(check_integer(f"energy_budgets[{m}]", x, 1) for m, x in enumerate(listed))
     if len(found) != n_devices or sum(found) != n_devices * mean:
         raise ValueError(
             f"energy_budgets: expected {n_devices} integers, one a device, that add up to {n_devices * mean}, "
@@ -213,17 +212,24 @@ def _loss(loss: float, inference: str) -> float:
     return float(loss)
 
 
-def _harvest(harvest: Sequence[float] | None) -> tuple[float, int]:
+def _harvest(harvest: Any) -> tuple[float, int]:
     if harvest is None:
         return 0.0, 0
-    expected = "harvest: expected two numbers, the probability of a sensing more in a slot and the most energy"
-    if isinstance(harvest, str | bytes) or not isinstance(harvest, Sequence) or len(harvest) != 2:
-        raise ValueError(f"{expected}, got {harvest!r}")
-    chance, most = harvest
-    if not _is_number(chance) or not 0.0 <= chance <= 1.0:
-        raise ValueError(f"{expected}; harvest[0] is {chance!r}, no probability")
-    cap = check_integer("harvest[1]", most, 1 if chance else 0)
-    return (float(chance), cap) if chance else (0.0, 0)
+    expected = "a probability that a device gains a sensing in a slot, and the energy up to which it does"
+    listed = _listed("harvest", harvest, expected)
+    if len(listed) != 2 or not _is_number(listed[0]) or not 0.0 <= listed[0] <= 1.0:
+        raise ValueError(f"harvest: expected {expected}, got {harvest!r}")
+    most = check_integer("harvest[1]", listed[1], 1 if listed[0] else 0)
+    return (float(listed[0]), most) if listed[0] else (0.0, 0)
+
+
+def _listed(name: str, values: Any, expected: str) -> list[Any]:
+    try:
+        if not isinstance(values, str | bytes):
+            return list(values)
+    except TypeError:
+        pass
+    raise ValueError(f"{name}: expected {expected}, got {values!r}")
 
 
 def _is_number(value: object) -> bool:

@@ -220,15 +220,18 @@ def infer_map(episodes: Episodes) -> inference.Map:
 
 def scene_of(episodes: Episodes, k: int) -> Scene:
     """What a picture of episode k shows."""
-    slot = int(episodes.slot[k])
+    slot, problem = int(episodes.slot[k]), episodes.problem
+    levels = episodes.path[k].copy()
+    if problem.inference == "hidden":
+        levels = problem.hidden_level.course(slot, episodes.delay[k], episodes.record[k])
     return Scene(
-        problem=episodes.problem,
+        problem=problem,
         slot=slot,
         turn=None if episodes.joint else int(episodes.turn[k]),
         energy=episodes.energy[k].copy(),
         delay=episodes.delay[k].copy(),
         record=episodes.record[k].copy(),
-        levels=episodes.path[k, : min(slot, episodes.problem.horizon) + 1].copy(),
+        levels=levels[: min(slot, problem.horizon) + 1],
         map=infer_map(episodes).row(k),
         past_error=float(episodes.total_error[k]) / (slot - 1) if slot > 1 else None,
     )

@@ -47,7 +47,7 @@ class DevicesAECEnv(AECEnv):  # type: ignore[misc]
 
     ## Info
     ``infos[agent]``: as in `MultiDeviceEnv`, but ``action_mask`` (2,) int8 is the agent's own, valid at its next
-    decision; ``forced`` says whether its last decision was replaced. The keys are always the same: ``joint_error`` is
+    decision; ``forced`` and ``lost`` are of its last decision. The keys are always the same: ``joint_error`` is
     of the last slot that ended, ``average_joint_error`` of the episode, each 0 before there is one.
 
     ## Units
@@ -110,7 +110,7 @@ class DevicesAECEnv(AECEnv):  # type: ignore[misc]
         self._cumulative_rewards = dict.fromkeys(self.agents, 0.0)
         self.terminations = dict.fromkeys(self.agents, False)
         self.truncations = dict.fromkeys(self.agents, False)
-        self._forced = dict.fromkeys(self.agents, False)
+        self._forced, self._lost = dict.fromkeys(self.agents, False), dict.fromkeys(self.agents, False)
         self._errors = {"joint_error": 0.0, "average_joint_error": 0.0}
         self._skip_agent_selection = None
         self._write_infos(info)
@@ -129,7 +129,7 @@ class DevicesAECEnv(AECEnv):  # type: ignore[misc]
             self._was_dead_step(action)
             return
         self._observation, reward, terminated, _, info = self.sequential.step(action)
-        self._forced[agent] = info.pop("forced")
+        self._forced[agent], self._lost[agent] = info.pop("forced"), info.pop("lost", False)
         self._errors |= {name: info.pop(name) for name in self._errors if name in info}
         self._cumulative_rewards[agent] = 0.0
         self._clear_rewards()
@@ -153,6 +153,9 @@ class DevicesAECEnv(AECEnv):  # type: ignore[misc]
             agent: {**shared, "action_mask": masks[m].copy(), "forced": self._forced[agent]}
             for m, agent in enumerate(self.agents)
         }
+        if self.sequential.problem.loss > 0.0:
+            for agent in self.agents:
+                self.infos[agent]["lost"] = self._lost[agent]
 
     def observe(self, agent: str) -> NDArray[np.float32]:
         """The present observation, (2N + 6M + 4,), the same for every agent; a fresh array.

@@ -44,7 +44,7 @@ def _draw_devices(brush: Brush, scene: Scene, layout: Layout) -> None:
     length, bar, below = (11.0, 3.0, 8.5) if many else (28.0, 5.0, 20.5)  # energy, on a white plate
     plate = [(-(length - bar) / 2, below), ((length - bar) / 2, below)]
     brush.lines(xy[:, None] + plate, PAPER, bar + (2 if many else 3))
-    brush.pills(xy[:, 0] - length / 2, xy[:, 1] + below, length, scene.energy / problem.energy_budget, ENERGY, bar)
+    brush.pills(xy[:, 0] - length / 2, xy[:, 1] + below, length, scene.energy / problem.most_energy, ENERGY, bar)
 
     halo = radius + (2.6 if many else 4.0)
     brush.discs(xy[fresh], halo, None, PAPER, 2.6 if many else 4.6)
@@ -58,7 +58,7 @@ def _draw_devices(brush: Brush, scene: Scene, layout: Layout) -> None:
         highlight()
         return
     asleep = np.flatnonzero(~fresh)
-    brush.lines([_arc(xy[m], radius, scene.delay[m] / problem.max_sleep) for m in asleep], INK, 2.6, "butt")
+    brush.lines([_arc(xy[m], radius, min(scene.delay[m] / problem.max_sleep, 1.0)) for m in asleep], INK, 2.6, "butt")
     for m, (x, y) in enumerate(xy):
         brush.text(x, y, str(m), 10.5, PAPER if fresh[m] else INK, 0.5, middle=True, bold=True)
 

@@ -76,7 +76,7 @@ def draw_device_rows(brush: Brush, scene: Scene) -> float:
     brush.text(sleep_x, heading, "slots asleep", 10.5, MUTED)
     brush.text(sleep_x, heading + 14, f"at most {problem.max_sleep}", 10.5, MUTED)
     brush.text(energy_x, heading, "energy left", 10.5, MUTED)
-    brush.text(energy_x, heading + 14, f"of {problem.energy_budget}", 10.5, MUTED)
+    brush.text(energy_x, heading + 14, f"of {problem.most_energy}", 10.5, MUTED)
     if not scene.over:
         name = brush.text(RIGHT_END, heading + 14, "even pace", 10.5, MUTED, 1.0)
         brush.lines([[(name - 8, heading + 4), (name - 8, heading + 16)]], INK, 1.5, "butt")
@@ -92,8 +92,8 @@ def draw_device_rows(brush: Brush, scene: Scene) -> float:
     brush.discs(centres[fresh], radius, SENSED, SENSED, 1.2)
     if deciding is not None:
         brush.discs(centres[deciding], radius, None, DECIDES, 2.0)
-    brush.pills(sleep_x, y, sleep_length, scene.delay / problem.max_sleep, INK, bar)
-    brush.pills(energy_x, y, energy_length, scene.energy / problem.energy_budget, ENERGY, bar)
+    brush.pills(sleep_x, y, sleep_length, np.minimum(scene.delay / problem.max_sleep, 1.0), INK, bar)
+    brush.pills(energy_x, y, energy_length, scene.energy / problem.most_energy, ENERGY, bar)
     if not scene.over:
         pace = energy_x + bar / 2 + (energy_length - bar) * _pace(scene)
         brush.lines([[(pace, v - bar / 2 - 2), (pace, v + bar / 2 + 2)] for v in y], INK, 1.5, "butt")
@@ -121,8 +121,8 @@ def draw_device_profiles(brush: Brush, scene: Scene) -> float:
     edges = left + (right - left) * np.arange(n + 1) / n
     floors = (444.0, 594.0)
     rows = (
-        ("Energy left", scene.energy, problem.energy_budget, ENERGY),
-        ("Slots asleep", scene.delay, problem.max_sleep, INK),
+        ("Energy left", scene.energy, problem.most_energy, ENERGY),
+        ("Slots asleep", np.minimum(scene.delay, problem.max_sleep), problem.max_sleep, INK),
     )
     for bottom, (title, values, most, colour) in zip(floors, rows, strict=True):
         top = bottom - height

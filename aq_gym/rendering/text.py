@@ -34,7 +34,7 @@ def write(scene: Scene) -> str:
 
 def _list_devices(scene: Scene) -> list[str]:
     problem = scene.problem
-    budget, sleep = problem.energy_budget, problem.max_sleep
+    budget, sleep = problem.most_energy, problem.max_sleep
     lines = [f"  {'device':>6} {'location':>9}   {'energy':<19} {'slots asleep':<17} {'record':>7} {'J':>7}"]
     for m, location in enumerate(problem.devices):
         mark = ">" if m == scene.deciding else " "
@@ -47,7 +47,7 @@ def _list_devices(scene: Scene) -> list[str]:
 
 
 def _summarise_devices(scene: Scene) -> list[str]:
-    problem, budget, sleep = scene.problem, scene.problem.energy_budget, scene.problem.max_sleep
+    problem, budget, sleep = scene.problem, scene.problem.most_energy, scene.problem.max_sleep
     at_device = scene.map.joint_error[list(problem.devices)]
     lines = [f"{problem.n_devices} devices           {'lowest':>9} {'median':>9} {'highest':>9}   share of devices"]
     rows: list[tuple[str, NDArray[Any], int | None]] = [
@@ -64,7 +64,7 @@ def _summarise_devices(scene: Scene) -> list[str]:
         else:
             bins, low, high = 16, float(values.min()), float(values.max())
             end = high if high > low else low + 1.0
-        counts, _ = np.histogram(values, bins=bins, range=(low, end))
+        counts, _ = np.histogram(np.minimum(values, end), bins=bins, range=(low, end))
         shape = "".join(_EIGHTHS[int(np.ceil(8 * c / counts.max()))] for c in counts)
         form = ".1f" if top is None else ".0f"
         lines.append(

@@ -49,6 +49,13 @@ BAD: list[tuple[str, Any]] = [
     *(("fuse_measured", x) for x in (1, 0, None, "yes", [])),
     *(("inference", x) for x in ("kriging", None, True, [])),
     *(("level_noise", x) for x in (-0.1, 1.5, float("nan"), "0.1", None, True, 0.1)),  # the paper's takes none
+    *(("belief", x) for x in ("chain", "normal", None, [])),  # the paper's has none
+    *(("loss", x) for x in (-0.1, 1.0, float("nan"), "0.1", None, True, 0.2)),  # the paper's loses none
+    *(
+        ("energy_budgets", x)
+        for x in ([3], [3, 4], [3, 3, 3], [2, 4], "33", 6, [3, 3.0], [4, True], [[3], 3], np.array(6))
+    ),
+    *(("harvest", x) for x in ("ab", 3, (0.5,), (0.5, 0), (0.5, 5.0), (2, 5), (None, 5), (float("nan"), 5), [[1], 2])),
     *(("network", x) for x in ("atlantis", "", "synthetic-9", "PKU2018")),
     *(("network", x) for x in (None, 5, 1.5, [], {}, b"pku2018", object)),
 ]
@@ -81,6 +88,39 @@ def test_level_aware_inference_needs_a_level_model() -> None:
     lopsided = dataclasses.replace(problem.network, variance_relation=b, name="lopsided")
     with pytest.raises(ValueError, match=r"variance_relation of 'lopsided' is no variogram.*symmetric"):
         Problem.create(**{**aware, "network": lopsided})
+
+
+def test_unequal_budgets_and_harvest() -> None:
+    with pytest.raises(ValueError, match="the least of energy_budgets x max_sleep must be at least horizon"):
+        Problem.create(**GOOD, energy_budgets=[4, 2])
+    problem = Problem.create(**{**GOOD, "energy_budget": 4}, energy_budgets=np.array([5, 3]), harvest=[0.5, 7])
+    assert (problem.energies, problem.most_energy, problem.harvest) == ((5, 3), 7, (0.5, 7))
+    again = Problem.create(*(getattr(problem, n) for n in ("network", "devices")), 12, 4, 4, **problem.options)
+    assert (again.energies, again.harvest) == (problem.energies, problem.harvest)
+    plain = Problem.create(**GOOD, harvest=(0, 0))
+    assert (plain.energies, plain.most_energy, plain.harvest) == (
+        (3, 3),
+        3,
+        (0.0, 0),
+    ) and "harvest" not in plain.options
+
+
+def test_a_hidden_level_needs_a_belief() -> None:
+    hidden: dict[str, Any] = {**GOOD, "inference": "hidden"}
+    problem = Problem.create(**hidden, loss=0.2)
+    assert problem.options == {
+        **{"fuse_measured": False, "inference": "hidden", "level_noise": 0.0},
+        **{"belief": "grown", "loss": 0.2},
+    }
+    assert (problem.longest_delay, Problem.create(**GOOD).longest_delay) == (13, 4)
+    bare = dataclasses.replace(problem.network, level_belief=None, name="bare")
+    with pytest.raises(ValueError, match=r"'bare' has no level_belief.*belief='chain'"):
+        Problem.create(**{**hidden, "network": bare})
+    assert Problem.create(**{**hidden, "network": bare}, belief="chain").belief == "chain"
+    with pytest.raises(ValueError, match="level_noise: the level is hidden"):
+        Problem.create(**hidden, level_noise=0.1)
+    with pytest.raises(ValueError, match="no level_model"):
+        Problem.create(**{**hidden, "network": dataclasses.replace(problem.network, level_model=None)})
 
 
 @pytest.mark.parametrize("value", [-1, 30, True, 10**30])

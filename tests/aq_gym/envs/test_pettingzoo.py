@@ -23,8 +23,13 @@ from aq_gym.envs.multi_device import MultiDeviceEnv
 SMALL: dict[str, Any] = {"devices": [0, 15, 4], "horizon": 8, "energy_budget": 3, "max_sleep": 3}
 
 
+LOSSY: dict[str, Any] = {**SMALL, "inference": "hidden", "loss": 0.4, "reveal": True, "harvest": [0.3, 5]}
+
+
 @pytest.mark.parametrize(
-    "kwargs", [SMALL, {**SMALL, "devices": [7]}, {**SMALL, "observation": "compact"}], ids=["three", "one", "compact"]
+    "kwargs",
+    [SMALL, {**SMALL, "devices": [7]}, {**SMALL, "observation": "compact"}, LOSSY],
+    ids=["three", "one", "compact", "lossy"],
 )
 def test_pettingzoos_own_checks(kwargs: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     with warnings.catch_warnings():
@@ -50,7 +55,8 @@ def test_names_and_spaces() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_same_decisions_earn_the_same(seed: int) -> None:
-    env, sequential = view.env(**SMALL), MultiDeviceEnv(**SMALL)
+    kwargs = LOSSY if seed == 3 else SMALL
+    env, sequential = view.env(**kwargs), MultiDeviceEnv(**kwargs)
     rng = np.random.default_rng(seed)
     for episode in range(2):
         env.reset(seed=seed if episode == 0 else None)
@@ -58,6 +64,7 @@ def test_the_same_decisions_earn_the_same(seed: int) -> None:
         over, total, own = False, 0.0, dict.fromkeys(env.possible_agents, 0.0)
         earned = dict.fromkeys(env.possible_agents, 0.0)
         forced: dict[str, bool] = {}
+        lost: dict[str, bool] = {}
         while not over:
             agent = env.agent_selection
             assert agent == f"device_{info['turn']}"
@@ -68,13 +75,14 @@ def test_the_same_decisions_earn_the_same(seed: int) -> None:
             assert told["action_mask"].dtype == np.int8
             assert (terminated, truncated) == (False, False)
             assert told.get("forced") == forced.get(agent, False)
+            assert told.get("lost", False) == lost.get(agent, False)
             assert told["level"] == info["level"]
             earned[agent] += reward
             action = int(rng.integers(2))
             obs, reward, over, _, info = sequential.step(action)
             assert env.step(action) is None
             assert env.rewards == {a: float(reward) if a == agent else 0.0 for a in env.possible_agents}
-            forced[agent] = info["forced"]
+            forced[agent], lost[agent] = info["forced"], info.get("lost", False)
             own[agent] += float(reward)
             total += float(reward)
         for agent in env.agent_iter():

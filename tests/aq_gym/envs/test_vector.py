@@ -39,8 +39,10 @@ IDS: list[tuple[str, dict[str, Any], int]] = [
         21,
     ),
     ("JointDevices-v0", {"horizon": 8, "energy_budget": 3, "max_sleep": 3}, 8),
+    ("MultiDevice-Lossy-Week-v0", {**THREE, "reveal": True, "harvest": [0.3, 5]}, 21),
+    ("JointDevices-v0", {**THREE, "inference": "hidden", "loss": 0.4, "energy_budgets": [3, 3, 3]}, 7),
 ]
-NAMES = ["single", "two", "multi", "compact", "per_device", "fused", "joint"]
+NAMES = ["single", "two", "multi", "compact", "per_device", "fused", "joint", "lossy", "joint-lossy"]
 every_id = pytest.mark.parametrize(("name", "kwargs", "length"), IDS, ids=NAMES)
 every_mode = pytest.mark.parametrize("mode", MODES)
 SMALL: dict[str, Any] = {"devices": [0, 15, 4], "horizon": 8, "energy_budget": 3, "max_sleep": 3}

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from baselines.evaluation.registry import WORDS
 from baselines.studies.provenance import commit
-from baselines.studies.reference_scores import NAMES, OUTPUT, measure
+from baselines.studies.reference_scores import NAMES, OUTPUT, RELAYS, measure
 from scripts.command import enter
 
 YARDSTICKS = ("random", "synchronised", "staggered", "greedy", "index")
@@ -36,9 +36,13 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ids", nargs="+", choices=NAMES, default=NAMES, metavar="ID", help=f"of {', '.join(NAMES)}")
     words = [word for word in WORDS if word != "optimal"]  # solvable ids are solved anyway
-    default = [*YARDSTICKS, "pretrained"]
+    default = [*YARDSTICKS, *RELAYS, "pretrained"]
     parser.add_argument(
-        "--policies", nargs="+", choices=words, default=default, help="pretrained counts where an agent is shipped"
+        "--policies",
+        nargs="+",
+        choices=words,
+        default=default,
+        help="pretrained counts where an agent is shipped, relays where the level is hidden",
     )
     parser.add_argument("--episodes", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0, help="of the first episode (default 0)")

@@ -42,7 +42,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         nargs="+",
         choices=words,
         default=default,
-        help="pretrained counts where an agent is shipped, relays where the level is hidden",
+        help="relays count where the level is hidden, pretrained where an agent is shipped",
     )
     parser.add_argument("--episodes", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0, help="of the first episode (default 0)")

@@ -29,7 +29,7 @@ SOLVABLE = (
     "SingleDevice-Hidden-v0",
     "TwoDevices-Hidden-v0",
 )
-RELAYS = ("relay", "retrying-relay", "timetable", "adaptive-relay")  # for hidden levels
+RELAYS = ("relay", "retrying-relay", "timetable", "adaptive-relay")  # played where the level is hidden
 
 
 def scores(problem: Problem, words: Sequence[str], episodes: int, seed: int, solvable: bool) -> dict[str, Any]:

@@ -1,0 +1,130 @@
+"""The backtest where the level is hidden: reports of real readings, their maps, the command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from aq_gym import SensorNetwork
+from aq_gym.estimation import mean_deviation
+from aq_gym.hidden_level import HiddenLevel
+from aq_gym.problem import Problem
+from baselines.heuristics.index_tuning import best_threshold
+from baselines.heuristics.relay import Relay
+from baselines.heuristics.simple import Random
+from baselines.playing import play_problem
+from baselines.studies.backtest.replaying import Windows
+from baselines.studies.backtest.reports import backtest_reports, hourly_lines, maps_of, replay_reports, rmse_change
+from baselines.studies.backtest.reports_page import findings, page, summary
+from scripts import backtest_hidden as command
+
+NETWORK = SensorNetwork.load("pku2018-spring")
+PROBLEM = Problem.create(NETWORK, [0, 10], 12, 3, 6, inference="hidden")
+
+
+def air(slots: int = 100, seed: int = 0) -> Any:
+    rng = np.random.default_rng(seed)
+    level = 60.0 + 30.0 * np.sin(np.arange(slots) / 9.0)
+    return np.rint(level[:, None] * (1.0 + 0.05 * rng.standard_normal((slots, 30))))
+
+
+DATA = Windows.cut(NETWORK, [air()], 12, 7)
+
+
+def test_the_server_knows_the_age_of_each_report_and_what_the_reading_says_of_the_level() -> None:
+    schedule = Relay(PROBLEM).schedule
+    reports = replay_reports(Relay(PROBLEM), PROBLEM, DATA.readings)
+    part = 1.0 + mean_deviation(NETWORK)
+    for m, location in enumerate(PROBLEM.devices):
+        last = 0
+        for t in range(1, 13):
+            last = t if schedule[t, m] else last
+            assert (reports.delay[:, t - 1, m] == t - last).all()
+            np.testing.assert_allclose(reports.record[:, t - 1, m], DATA.readings[:, last, location] / part[location])
+    assert reports.sensings == 3.0
+
+
+def test_readings_of_clean_air_are_reports_of_1() -> None:
+    reports = replay_reports(Relay(PROBLEM), PROBLEM, np.zeros_like(DATA.readings))
+    assert (reports.record == 1.0).all()
+
+
+def test_lost_reports_cost_energy_and_are_the_same_for_all_policies() -> None:
+    losing = Problem.create(NETWORK, [0, 10], 12, 6, 6, inference="hidden", loss=0.5)
+    first = replay_reports(Relay(losing), losing, DATA.readings, seed=1)
+    again = replay_reports(Relay(losing), losing, DATA.readings, seed=1)
+    np.testing.assert_array_equal(first.delay, again.delay)
+    assert first.sensings == 6.0
+    arrived = (first.delay == 0).sum(axis=1).mean()
+    assert 2.0 < arrived < 4.0
+
+
+def test_a_policy_that_observes_sees_what_the_environment_shows() -> None:
+    """On a network whose map is exact, a replay of imposed levels is the environment's episode."""
+    path = np.array([[7, 7, 8, 9, 9, 8, 7, 6, 6, 5, 5, 6, 7]])
+    readings = NETWORK.levels[path][..., None] * (1.0 + mean_deviation(NETWORK))
+    policy = best_threshold(PROBLEM, decisions=20_000)
+    reports = replay_reports(policy, PROBLEM, readings)
+    played = play_problem(policy, PROBLEM, 1, 0, levels=path).joint_error[0]
+    assert maps_of(PROBLEM, reports).deviation.mean() == pytest.approx(played, rel=1e-6)
+
+
+def test_maps_are_those_of_the_reports() -> None:
+    reports = replay_reports(Random(PROBLEM, 0), PROBLEM, DATA.readings)
+    maps = maps_of(PROBLEM, reports)
+    alone = HiddenLevel.of(NETWORK).estimate(PROBLEM.devices, reports.delay[3, 5], reports.record[3, 5])
+    np.testing.assert_allclose(maps.mean[3, 5], alone.mean)
+    np.testing.assert_allclose(maps.deviation[3, 5], alone.deviation)
+
+
+def test_a_known_level_and_other_windows_are_refused() -> None:
+    with pytest.raises(ValueError, match="hidden level"):
+        replay_reports(Relay(PROBLEM), Problem.create(NETWORK, [0, 10], 12, 3, 6), DATA.readings)
+    with pytest.raises(ValueError, match=r"shape \(13, 30\)"):
+        replay_reports(Relay(PROBLEM), PROBLEM, DATA.readings[:, :10])
+
+
+def test_hourly_readings_run_straight_between_the_hours() -> None:
+    rng = np.random.default_rng(0)
+    hours = 60.0 + np.cumsum(rng.normal(0.0, 5.0, 200))
+    level = np.interp(np.arange(1194), np.arange(200) * 6, hours)
+    exact = hourly_lines(level)
+    assert exact[0] == pytest.approx(0.0, abs=1e-9)
+    assert exact[1:].min() > 0.5
+    noisy = hourly_lines(level + rng.normal(0.0, 0.5, len(level)))
+    assert noisy[0] == noisy.min()
+
+
+def test_changes_of_the_rmse_are_paired() -> None:
+    base = np.random.default_rng(0).random(30) + 1.0
+    np.testing.assert_allclose(rmse_change(base * 0.81, base, 0, 3), (-10.0, -10.0, -10.0))
+
+
+def test_the_table_and_what_is_said_of_it() -> None:
+    table = backtest_reports({"relay": "relay", "random": "random"}, PROBLEM, DATA, stride=7)
+    assert table.policy.tolist() == ["relay", "random"]
+    assert np.isnan(table.change[0])
+    assert table.change_low[1] <= table.change[1] <= table.change_high[1]
+    assert (table[["promised", "delivered", "claimed", "rmse"]] > 0).all(axis=None)
+    table = table.assign(fitted="one", played="other", loss=0.2, windows=len(DATA))
+    said = page(table, PROBLEM, 7, {"one": np.arange(6.0)}, "Made here.")
+    assert "20 % of the reports lost" in said
+    assert "Made here." in said
+    assert "one, 20 % lost: " in findings(table)[0]
+    assert "relay" in summary(table)
+
+
+def test_the_command(pku_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AQ_GYM_DATA", str(pku_data.parent))
+    csv = tmp_path / "hidden.csv"
+    given = ["--policies", "relay", "adaptive-relay", "--losses", "0.2", "--devices", "0", "6", "--horizon", "48"]
+    given += ["--budget", "4", "--max-sleep", "24", "--stride", "997", "--quiet", "--csv", str(csv)]
+    table = command.main(command.parse(given))
+    assert table.fitted.unique().tolist() == ["pku2018-spring", "pku2018-summer"]
+    assert len(pd.read_csv(csv)) == 4
+    with pytest.raises(ValueError, match="common factor"):
+        command.main(command.parse(["--stride", "6", "--csv", str(csv)]))

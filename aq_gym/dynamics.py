@@ -54,7 +54,7 @@ def reset(p, episode, device, path, rows):
         e.slot, e.turn, e.capped, e.total_error = 1, 0, 0, 0.0
         for m in range(device.shape[1]):
             d = device[k, m]
-            d.energy, d.delay, d.record, d.lost = d.budget, 1, path[k, 0], 0
+            d.energy, d.delay, d.record, d.lost, d.timer = d.budget, 1, path[k, 0], 0, 0
 
 
 @inner

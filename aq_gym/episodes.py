@@ -27,6 +27,8 @@ __all__ = ["Counterfactuals", "EpisodeState", "Episodes", "Layers", "cumulative"
 class Episodes:
     """K episodes of one problem, advanced together by `aq_gym.kernels.batch`."""
 
+    n_actions = 2
+
     def __init__(self, problem: Problem, n_episodes: int, *, joint: bool = False, observation: str = "full") -> None:
         if joint and observation != "full":
             raise ValueError("observation: the joint view has no deciding device, so only 'full' is possible there")
@@ -122,8 +124,7 @@ class Episodes:
 
     def step(self, *arrays: ArrayLike) -> int:
         """`decide` with actions, rewards, ended, forced, mask, observation; the largest of ended, -1: refused."""
-        most: int = self._view(*self.arguments, batch.STEP, self._all, *arrays)
-        return most
+        return int(self._view(*self.arguments, batch.STEP, self._all, *arrays))
 
     def decide(
         self,

@@ -30,6 +30,7 @@ DEVICE = np.dtype(
         ("delay", "i8"),  # slots since it last sensed
         ("record", "f8"),  # the level when it did [µg/m³]
         ("lost", "i8"),  # whether its last decision was a sensing whose report got lost
+        ("timer", "i8"),  # the slot in which it senses next, 0: none is set; see `aq_gym.timed_episodes`
     ]
 )
 PARAMETERS = np.dtype(

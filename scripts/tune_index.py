@@ -34,8 +34,8 @@ BUDGETS = {
     "MultiDevice-LevelAware-v0": Budget(24, 64, 256),
     "SingleDevice-Hidden-v0": Budget(20, 64, 512),
     "TwoDevices-Hidden-v0": Budget(20, 64, 768),
-    "MultiDevice-Hidden-Week-v0": Budget(16, 48, 32),
-    "MultiDevice-Lossy-Week-v0": Budget(10, 48, 32, 0.25),
+    "MultiDevice-Hidden-Week-v0": Budget(12, 32, 12),
+    "MultiDevice-Lossy-Week-v0": Budget(8, 32, 12, 0.25),
     "City-v0": Budget(8, 24, 6, 0.2),
     "Tainan-v0": Budget(14, 48, 64, 0.25),
 }

@@ -10,8 +10,10 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
+from aq_gym.episodes import Episodes
 from aq_gym.problem import Problem
 from aq_gym.rendering import RENDER_MODES
+from aq_gym.timed_episodes import TimedEpisodes
 
 
 def check_mode(render_mode: str | None) -> str | None:
@@ -37,6 +39,19 @@ def check_reveal(reveal: bool, problem: Problem) -> bool:
             f"{problem.inference!r}"
         )
     return reveal
+
+
+def episodes_of(problem: Problem, n_episodes: int, observation: str, joint: bool, decide: str = "slot") -> Episodes:
+    """Episodes in which a device decides in every slot, or when it sets its timer.
+
+    Raises:
+        ValueError: neither "slot" nor "timer", or an unknown observation.
+    """
+    if decide not in ("slot", "timer"):
+        raise ValueError(f"decide: expected 'slot' or 'timer', got {decide!r}")
+    if decide == "timer":
+        return TimedEpisodes(problem, n_episodes, observation=observation)
+    return Episodes(problem, n_episodes, joint=joint, observation=observation)
 
 
 def autoreset_mode_of(mode: str | AutoresetMode) -> AutoresetMode:

@@ -12,7 +12,7 @@ from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
 from aq_gym import inference
-from aq_gym.envs.arguments import check_mode, check_reveal, impose, imposed_levels
+from aq_gym.envs.arguments import check_mode, check_reveal, episodes_of, impose, imposed_levels
 from aq_gym.envs.infos import hidden_level, lost_reports
 from aq_gym.episodes import Episodes, EpisodeState
 from aq_gym.network import SensorNetwork
@@ -45,6 +45,7 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
         energy_budgets: Sequence[int] | None,
         harvest: Sequence[float] | None,
         reveal: bool,
+        decide: str = "slot",
     ) -> None:
         options: dict[str, Any] = {"n_levels": n_levels, "fuse_measured": fuse_measured, "inference": inference}
         options |= {"level_noise": level_noise, "belief": belief, "loss": loss}
@@ -52,7 +53,7 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
         self.problem = Problem.create(network, devices, horizon, energy_budget, max_sleep, **options)
         self._reveal = check_reveal(reveal, self.problem)
         self.render_mode = check_mode(render_mode)
-        self._episodes = Episodes(self.problem, 1, joint=self._joint, observation=observation)
+        self._episodes = episodes_of(self.problem, 1, observation, self._joint, decide)
         self._rows = np.zeros(1, np.int64)
         layout = self._episodes.layout
         self.observation_space = gym.spaces.Box(layout.low, layout.high, dtype=np.float32)

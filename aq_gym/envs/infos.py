@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aq_gym.episodes import Episodes
+from aq_gym.timed_episodes import TimedEpisodes
 
 
 def hidden_level(episodes: Episodes) -> NDArray[np.float64]:
@@ -17,10 +18,14 @@ def hidden_level(episodes: Episodes) -> NDArray[np.float64]:
 
 
 def lost_reports(episodes: Episodes, turn: NDArray[np.int64]) -> NDArray[np.bool_] | None:
-    """Whether the report of the device that decided got lost, (K,); joint view: (K, M). None where none can be."""
+    """Whether the report of the device that decided got lost, (K,); joint view: (K, M). None where none can be.
+
+    With timers: of the device that chooses next.
+    """
     if episodes.problem.loss == 0.0:
         return None
     lost = episodes.state.device["lost"] > 0
+    turn = episodes.turn if isinstance(episodes, TimedEpisodes) else turn
     return lost if episodes.joint else np.take_along_axis(lost, turn[:, None], axis=1)[:, 0]
 
 

@@ -83,9 +83,9 @@ class JointDevicesEnv(SensingEnv):
         harvest: Sequence[float] | None = None,
         reveal: bool = False,
     ) -> None:
-        how = fuse_measured, observation, render_mode, inference, level_noise
-        more = belief, loss, energy_budgets, harvest, reveal
-        super().__init__(network, devices, horizon, energy_budget, max_sleep, n_levels, *how, *more)
+        how: tuple[Any, ...] = fuse_measured, observation, render_mode, inference, level_noise
+        how += belief, loss, energy_budgets, harvest, reveal
+        super().__init__(network, devices, horizon, energy_budget, max_sleep, n_levels, *how)
         self.action_space = gym.spaces.MultiBinary(self.problem.n_devices)
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], SupportsFloat, bool, bool, dict[str, Any]]:
@@ -115,21 +115,22 @@ def joint_action_masks(mask: NDArray[np.int8]) -> NDArray[np.bool_]:
     return np.stack([mask != 1, mask != 0], axis=-1).reshape(len(mask), -1)
 
 
-def checked_actions(actions: Any, shape: tuple[int, ...]) -> NDArray[np.int64]:
-    """A fresh integer array of zeros and ones of that shape; 0.0, 1.0, False and True are taken for them.
+def checked_actions(actions: Any, shape: tuple[int, ...], n_actions: int = 2) -> NDArray[np.int64]:
+    """A fresh integer array of that shape, each from 0 to below ``n_actions``; 0.0 and False are taken for 0.
 
     Raises:
         ValueError: another shape, type or value, with the place.
     """
-    expected = f"actions: expected 0 (off) or 1 (on), of shape {shape}"
+    right = "0 (off) or 1 (on)" if n_actions == 2 else f"integers from 0 to {n_actions - 1}, slots to sleep"
+    expected = f"actions: expected {right}, of shape {shape}"
     try:
         array = np.asarray(actions)
     except ValueError as error:
         raise ValueError(f"{expected}, got a ragged list") from error
     if array.shape != shape or array.dtype.kind not in "biuf":
         raise ValueError(f"{expected}, got {array.dtype} of shape {array.shape}")
-    wrong = np.argwhere((array != 0) & (array != 1))
+    wrong = np.argwhere(~np.isin(array, np.arange(n_actions)))
     if len(wrong):
         where = tuple(wrong[0])
-        raise ValueError(f"actions{list(map(int, where))}: expected 0 (off) or 1 (on), got {array[where]}")
+        raise ValueError(f"actions{list(map(int, where))}: expected {right}, got {array[where]}")
     return array.astype(np.int64, order="C")

@@ -14,8 +14,8 @@ from aq_gym.envs.base import SensingEnv
 from aq_gym.network import SensorNetwork
 
 
-def checked_action(action: Any) -> int:
-    """0 or 1.
+def checked_action(action: Any, n_actions: int = 2) -> int:
+    """An action of ``Discrete(n_actions)``.
 
     Raises:
         ValueError: anything else, with what was given.
@@ -24,9 +24,10 @@ def checked_action(action: Any) -> int:
     if (
         (isinstance(action, int) and not isinstance(action, bool))
         or (kind in ("i", "u") and getattr(action, "shape", None) == ())
-    ) and (action == 0 or action == 1):
+    ) and 0 <= action < n_actions:
         return int(action)
-    raise ValueError(f"action: expected 0 (off) or 1 (on), got {type(action).__name__} {action!r}")
+    expected = "0 (off) or 1 (on)" if n_actions == 2 else f"an integer from 0 to {n_actions - 1}, slots to sleep"
+    raise ValueError(f"action: expected {expected}, got {type(action).__name__} {action!r}")
 
 
 class MultiDeviceEnv(SensingEnv):
@@ -110,6 +111,9 @@ class MultiDeviceEnv(SensingEnv):
     - ``energy_budgets=None``: sensings of each device, B on average; None: B each.
     - ``harvest=None``: (probability that a device gains a sensing at the end of a slot, energy up to which it does).
     - ``reveal=False``: with ``"hidden"``: whether infos hold ``hidden_level``, for evaluation.
+    - ``decide="slot"``: or ``"timer"``: at its turn a device without a timer sets one, how many slots to sleep before
+      it senses (``Discrete(D)``), and a step goes on to the next such choice: its reward is the sum, ``joint_error`` is
+      of the last slot, ``lost`` is of the device that chooses next. M more numbers of the observation are the timers.
 
     ## Version History
     - v0: first release.
@@ -138,29 +142,30 @@ class MultiDeviceEnv(SensingEnv):
         energy_budgets: Sequence[int] | None = None,
         harvest: Sequence[float] | None = None,
         reveal: bool = False,
+        decide: str = "slot",
     ) -> None:
-        how = fuse_measured, observation, render_mode, inference, level_noise
-        more = belief, loss, energy_budgets, harvest, reveal
-        super().__init__(network, devices, horizon, energy_budget, max_sleep, n_levels, *how, *more)
-        self.action_space = gym.spaces.Discrete(2)
+        how: tuple[Any, ...] = fuse_measured, observation, render_mode, inference, level_noise
+        how += belief, loss, energy_budgets, harvest, reveal, decide
+        super().__init__(network, devices, horizon, energy_budget, max_sleep, n_levels, *how)
+        self.action_space = gym.spaces.Discrete(self._episodes.n_actions)
         self._actions = np.zeros(1, np.int64)
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], SupportsFloat, bool, bool, dict[str, Any]]:
         """The device whose turn it is decides.
 
         Args:
-            action: 0 off, 1 on.
+            action: 0 off, 1 on; or how many slots to sleep.
 
         Returns:
-            observation (2N + 6M + 4,), reward [µg/m³], terminated, truncated (always False), info.
+            observation, reward [µg/m³], terminated, truncated (always False), info.
 
         Raises:
-            ValueError: the action is neither 0 nor 1.
+            ValueError: the action is none of the space's.
             gymnasium.error.ResetNeeded: before `reset`, or after the end.
         """
         if self._over or not self._begun:
             self._require_running()
-        kind = type(action)
-        value = int(action) if kind is int or kind is np.int64 else checked_action(action)
-        self._actions[0] = value if 0 <= value <= 1 else checked_action(action)
+        kind, n = type(action), self._episodes.n_actions
+        value = int(action) if kind is int or kind is np.int64 else checked_action(action, n)
+        self._actions[0] = value if 0 <= value < n else checked_action(action, n)
         return self._step(self._actions)

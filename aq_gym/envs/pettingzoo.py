@@ -71,6 +71,8 @@ class DevicesAECEnv(AECEnv):  # type: ignore[misc]
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__()
+        if kwargs.get("decide", "slot") != "slot":
+            raise ValueError(f"decide: expected 'slot', since agents decide in turn, got {kwargs['decide']!r}")
         self.sequential = MultiDeviceEnv(**kwargs)
         self.render_mode = self.sequential.render_mode
         self.possible_agents = [f"device_{m}" for m in range(self.sequential.problem.n_devices)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 from aq_gym.envs.multi_device import MultiDeviceEnv
 from aq_gym.network import SensorNetwork
@@ -44,7 +45,7 @@ class SingleDeviceEnv(MultiDeviceEnv):
     - ``network="pku2018"``, ``device=0``, ``horizon=60``, ``energy_budget=10``, ``max_sleep=12``, ``n_levels=None``,
       ``fuse_measured=False``, ``observation="full"``, ``render_mode=None``, ``inference="paper"``,
       ``level_noise=0.0``, ``belief="grown"``, ``loss=0.0``, ``energy_budgets=None``, ``harvest=None``,
-      ``reveal=False``: as in `MultiDeviceEnv`; ``device`` is the one location that holds a device.
+      ``reveal=False``, ``decide="slot"``: as in `MultiDeviceEnv`; ``device`` is the one location that holds a device.
 
     ## Version History
     - v0: first release.
@@ -71,10 +72,11 @@ class SingleDeviceEnv(MultiDeviceEnv):
         energy_budgets: Sequence[int] | None = None,
         harvest: Sequence[float] | None = None,
         reveal: bool = False,
+        decide: str = "slot",
     ) -> None:
-        how = fuse_measured, observation, render_mode, inference, level_noise
-        more = belief, loss, energy_budgets, harvest, reveal
-        super().__init__(network, single_location(device), horizon, energy_budget, max_sleep, n_levels, *how, *more)
+        how: tuple[Any, ...] = fuse_measured, observation, render_mode, inference, level_noise
+        how += belief, loss, energy_budgets, harvest, reveal, decide
+        super().__init__(network, single_location(device), horizon, energy_budget, max_sleep, n_levels, *how)
 
 
 def single_location(device: object) -> int:

@@ -23,7 +23,7 @@ from aq_gym.envs.base import infer_map, scene_of
 from aq_gym.envs.infos import add_outcome, lost_reports, raw_state
 from aq_gym.envs.joint_devices import checked_actions, joint_action_masks
 from aq_gym.envs.single_device import single_location
-from aq_gym.episodes import Episodes, EpisodeState
+from aq_gym.episodes import EpisodeState
 from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem, check_integer
 from aq_gym.rendering import RENDER_MODES, render
@@ -67,6 +67,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         energy_budgets: Sequence[int] | None = None,
         harvest: Sequence[float] | None = None,
         reveal: bool = False,
+        decide: str = "slot",
     ) -> None:
         num_envs = check_integer("num_envs", num_envs, 1)
         options: dict[str, Any] = {"n_levels": n_levels, "fuse_measured": fuse_measured, "inference": inference}
@@ -77,13 +78,14 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         self.num_envs, self.render_mode = num_envs, arguments.check_mode(render_mode)
         self.autoreset_mode = arguments.autoreset_mode_of(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
-        self._episodes = Episodes(self.problem, num_envs, joint=self._joint, observation=observation)
+        self._episodes = arguments.episodes_of(self.problem, num_envs, observation, self._joint, decide)
         layout = self._episodes.layout
         self.single_observation_space = gym.spaces.Box(layout.low, layout.high, dtype=np.float32)
         self.observation_space, m = batch_space(self.single_observation_space, num_envs), self.problem.n_devices
-        self.single_action_space = gym.spaces.MultiBinary(m) if self._joint else gym.spaces.Discrete(2)
+        one = gym.spaces.Discrete(self._episodes.n_actions)
+        self.single_action_space = gym.spaces.MultiBinary(m) if self._joint else one
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._action_shape = (num_envs, m) if self._joint else (num_envs,)
+        self._action_shape = self._episodes.shape
         self._generators: list[np.random.Generator] = []
         self._seeds: list[int] = []
         self._begun, self._over = np.zeros((2, num_envs), np.bool_)
@@ -141,8 +143,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         self._seed(seeds, rows)
         observation = self._episodes.observe() if len(rows) < k else self._episodes.blank()
         self._begin(rows, observation, imposed)
-        self._begun[rows] = True
-        self._over[rows] = False
+        self._begun[rows], self._over[rows] = True, False
         self._ready, self._waiting = True, bool(self._over.any())
         return observation, self._raw_state(self._episodes.action_mask(), arguments.mask_of(rows, k))
 
@@ -166,7 +167,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
             observations (K, size), rewards (K,) [µg/m³], terminations, truncations (always False), infos.
 
         Raises:
-            ValueError: an action is neither 0 nor 1.
+            ValueError: an action is none of the space's.
             gymnasium.error.ResetNeeded: before `reset`, or after the end of an episode if autoreset is disabled.
         """
         k, episodes, over, waiting = self.num_envs, self._episodes, self._over, self._waiting
@@ -181,8 +182,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         if most < 0:
             self.check_step(actions)  # says which action is refused
         if most == 0 and not waiting and lost is None:  # nothing ended and nothing begins
-            infos = self._raw_state(mask)
-            infos["forced"], infos["_forced"] = forced, ended == 0
+            infos = self._raw_state(mask) | {"forced": forced, "_forced": ended == 0}
             return observation, rewards, np.zeros(k, np.bool_), np.zeros(k, np.bool_), infos
         terminated = ended == 2
         if self.autoreset_mode == AutoresetMode.SAME_STEP and most == 2:
@@ -209,7 +209,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
             actions = np.array(actions, copy=True)
             if actions.shape == self._action_shape:
                 actions[over] = 0
-        return checked_actions(actions, self._action_shape)
+        return checked_actions(actions, self._action_shape, self._episodes.n_actions)
 
     def _finish_and_begin(
         self,

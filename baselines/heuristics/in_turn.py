@@ -17,7 +17,8 @@ class InTurn:
     """Asks a policy of the sequential view for each device in turn and answers for all at once.
 
     The decisions, and so the errors, are those of the sequential view (Proposition 3): each device sees what the ones
-    before it have decided in this slot.
+    before it have decided in this slot. Where the level is hidden, their reports are not known yet: they count as what
+    the server believes.
 
     Args:
         policy: of the sequential view.

@@ -38,7 +38,7 @@ class Rollout:
 
     Raises:
         TypeError: a base that can't be compiled.
-        ValueError: a wrong number of futures or seed, or a base that reads the full observation.
+        ValueError: a wrong number of futures or seed, a base that reads the full observation, or a hidden level.
     """
 
     needs_observation = False
@@ -47,6 +47,8 @@ class Rollout:
     def __init__(
         self, problem: Problem, base: Index | GreedyPolicy, futures: int = 64, seed: int = 0, threads: int | None = None
     ) -> None:
+        if problem.inference == "hidden":
+            raise ValueError("problem: its level is hidden, but rollout draws the futures of a level that is known")
         self.problem, self.base, self.seed = problem, base, check_count("seed", seed, 0)
         self.training_seconds = base.training_seconds
         self.futures = check_count("futures", futures, 1)

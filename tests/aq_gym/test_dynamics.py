@@ -68,9 +68,9 @@ def test_a_sensing_changes_three_fields() -> None:
     d = np.zeros(1, DEVICE).view(np.recarray)[0]
     d.location, d.budget, d.energy, d.delay, d.record = 7, 5, 3, 4, 20.0
     sense(d, 40.0, True)
-    assert d.tolist() == (7, 5, 2, 4, 20.0, 1)
+    assert d.tolist() == (7, 5, 2, 4, 20.0, 1, 0)
     sense(d, 50.0, False)
-    assert d.tolist() == (7, 5, 1, 0, 50.0, 0)
+    assert d.tolist() == (7, 5, 1, 0, 50.0, 0, 0)
 
 
 @pytest.mark.parametrize("name", ["horizon", "energy_budget", "max_sleep"])

@@ -82,3 +82,9 @@ def test_nonsense_is_refused() -> None:
     observation, info = other.reset(seed=0)
     with pytest.raises(ValueError, match="built for 1 device"):
         Rollout(problem, eager(problem)).act(observation, info)
+
+
+def test_a_hidden_level_is_refused() -> None:
+    problem = Problem.create(**SMALL, inference="hidden")
+    with pytest.raises(ValueError, match="level is hidden"):
+        Rollout(problem, never(problem))

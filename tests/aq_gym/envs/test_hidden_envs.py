@@ -272,3 +272,20 @@ def test_a_week_of_five_devices() -> None:
         assert env.observation_space.contains(observation)
     assert -total / 1008 == pytest.approx(info["average_joint_error"])
     assert info["delay"].max() > 1, "delays grow beyond D where energy or luck is out"
+
+
+@pytest.mark.parametrize("belief", ["grown", "chain"])
+def test_many_devices_with_any_reports(belief: str) -> None:
+    """Compiled and NumPy maps agree, also on readings that are none of the levels."""
+    k, m, rng = 64, 20, np.random.default_rng(0)
+    problem = Problem.create(PKU, rng.permutation(30)[:m], 300, 5, 60, inference="hidden", belief=belief)
+    episodes = Episodes(problem, k, observation="compact")
+    delay = np.where(rng.random((k, m)) < 0.3, rng.integers(0, 4, (k, m)), rng.integers(1, 302, (k, m)))
+    record, zeros = rng.uniform(1.0, 480.0, (k, m)), np.zeros(k, np.int64)
+    episodes.place(zeros + 300, zeros, rng.integers(0, 6, (k, m)), delay, record, rng.choice(PKU.levels, k))
+    wanted = problem.infer(delay, record, episodes.level)
+    np.testing.assert_allclose(episodes.state.maps[:, 0, :30], wanted.joint_error, rtol=1e-9)
+    mean, variance = problem.hidden_level.belief.moments(delay, record)
+    rows, fresh = np.arange(k), delay.argmin(axis=1)
+    np.testing.assert_allclose(episodes.level, mean[rows, fresh], rtol=1e-12)
+    np.testing.assert_allclose(episodes.state.episode["deviation"] ** 2, variance[rows, fresh], rtol=1e-9, atol=1e-9)

@@ -23,14 +23,15 @@ from waitress import create_server
 
 from aq_gym.service import logs
 from aq_gym.service.app import build_services, create_app
-from aq_gym.service.artefacts import Artefacts
-from aq_gym.service.fleet import Fleet, SyntheticAir
+from aq_gym.service.artefacts import FORECASTER, Artefacts
+from aq_gym.service.fleet import Fleet, SyntheticAir, recorded_air
 from aq_gym.service.leader import Leadership
 from aq_gym.service.loop import ControlLoop
+from aq_gym.service.outlook import load_forecaster
 from aq_gym.service.security import new_token
 from aq_gym.service.settings import Settings
 from aq_gym.service.webhooks import Webhooks
-from baselines.evaluation import WORDS
+from baselines.evaluation import WORDS, build_policy
 from baselines.studies.retraining.stored import serving
 from scripts.command import enter
 
@@ -42,32 +43,32 @@ REQUEST_THREADS = 8  # that pages which are sent events leave free
 def main(args: argparse.Namespace) -> None:
     logs.configure("WARNING" if args.simulate and not args.verbose else "INFO")
     options = args.network, args.policy, args.devices, args.horizon, args.energy_budget, args.max_sleep
-    problem, policy = serving(Artefacts(args.folder / "models"), *options)
+    artefacts = Artefacts(args.folder / "models")
+    problem, policy = serving(artefacts, *options)
     slot_seconds = args.slot_seconds or (SIMULATED_SLOT if args.simulate else 600.0)
     token = os.environ.get("AQ_GYM_OPERATOR_TOKEN", "") or (new_token() if args.simulate else "")
     args.folder.mkdir(parents=True, exist_ok=True)
     database = args.database or f"sqlite:///{args.folder.resolve() / 'service.sqlite3'}"
-    settings = Settings(
-        problem,
-        database,
-        slot_seconds=slot_seconds,
-        air_seconds=AIR_SLOT if args.simulate else slot_seconds,
-        operator_token=token,
-        most_streams=max(0, args.threads - REQUEST_THREADS),
-        webhooks=tuple(args.webhook),
-        webhook_hosts=tuple(args.webhook_host),
-    )
-    services = build_services(settings, policy, time.time())
+    air_seconds, streams = AIR_SLOT if args.simulate else slot_seconds, max(0, args.threads - REQUEST_THREADS)
+    hooks = {"webhooks": tuple(args.webhook), "webhook_hosts": tuple(args.webhook_host)}
+    settings = Settings(problem, database, slot_seconds, air_seconds, streams, operator_token=token, **hooks)
+    file = args.forecaster or artefacts.file(FORECASTER)
+    forecaster = None if file is None else load_forecaster(file, settings.air_seconds)
+    yardstick = build_policy(args.yardstick, problem)[0]
+    services = build_services(settings, policy, time.time(), yardstick, forecaster)
     app = create_app(services)
     try:
         server = create_server(app, host=args.host, port=args.port, threads=args.threads, connection_limit=1000)
     except OSError as error:
         raise OSError(f"--port {args.port}: {error.strerror}; choose another, or 0 for any free one") from None
     leadership = Leadership(services.store.engine)
-    loop = ControlLoop(services, leadership)
-    hooks = [Webhooks(services.store, hook, leadership) for hook in settings.webhooks]
+    threads: list[ControlLoop | Webhooks | Fleet] = [ControlLoop(services, leadership)]
+    threads += [Webhooks(services.store, hook, leadership) for hook in settings.webhooks]
     url = f"http://{args.host}:{server.effective_port}"
-    fleet = Fleet(url, token, SyntheticAir(problem.network, args.seed), problem.network, slot_seconds, args.seed)
+    if args.simulate:
+        network, file = problem.network, args.replay
+        air = recorded_air(file, network.n_locations) if file else SyntheticAir(network, args.seed)
+        threads.append(Fleet(url, token, air, network, slot_seconds, args.seed))
 
     def end(*_: object) -> None:
         app.extensions["aq_gym_live"].close()  # else the server waits for its streams
@@ -75,20 +76,14 @@ def main(args: argparse.Namespace) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-    loop.start()
-    for hook in hooks:
-        hook.start()
-    if args.simulate:
-        fleet.start()
+    for thread in threads:
+        thread.start()
     print(f"serving {url}   (Ctrl-C ends it)", flush=True)
     try:
         server.run()
     finally:
-        if args.simulate:
-            fleet.stop()
-        for hook in hooks:
-            hook.stop()
-        loop.stop()
+        for thread in reversed(threads):
+            thread.stop()
         server.close()
 
 
@@ -99,13 +94,15 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--horizon", type=int, default=60, help="slots until the energy is full again")
     parser.add_argument("--energy-budget", type=int, default=10, help="sensings of a device in that time")
     parser.add_argument("--max-sleep", type=int, default=12, help="longest sleep in slots")
-    parser.add_argument(
-        "--policy", default="pretrained", choices=sorted(WORDS), help="who decides; default: pretrained"
-    )
+    words = sorted(WORDS)
+    parser.add_argument("--policy", default="pretrained", choices=words, help="who decides; default: pretrained")
+    parser.add_argument("--yardstick", default="staggered", choices=words, help="of the metric aq_regret_percent")
+    parser.add_argument("--forecaster", type=Path, help="of scripts.train_forecaster; default: the network's chain")
     parser.add_argument("--database", help="URL of SQLAlchemy; default: SQLite in --folder")
     parser.add_argument("--folder", type=Path, default=Path("runs/service"))
     parser.add_argument("--slot-seconds", type=float, help="default: 600, with --simulate 2")
     parser.add_argument("--simulate", action="store_true", help="also run a made-up fleet")
+    parser.add_argument("--replay", type=Path, help="with --simulate: recorded readings as the air")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000, help="0: any free one")
     parser.add_argument("--threads", type=int, default=72, help="8 answer, the rest send events to pages")

@@ -36,9 +36,10 @@ def _empty(settings: Settings, store: Store, last: Plan, plan: Plan) -> list[Ale
 
 
 def _unconfirmed(settings: Settings, store: Store, plan: Plan) -> list[Alert]:
-    recent = {alert.kind for alert in store.alerts(max(0, plan.slot - WINDOW))}
+    if any(alert.kind == "unconfirmed" for alert in store.alerts(max(0, plan.slot - WINDOW))):
+        return []
     found = confirm(settings, store, plan.slot - 1)
-    if "unconfirmed" in recent or not found.broken:
+    if not found.broken:
         return []
     message = (
         f"{found.readings} readings were off the map by {found.delivered:.1f} µg/m³, which claimed {found.promised:.1f}"

@@ -21,7 +21,7 @@ class DevicePath(BaseModel):
 
 @api.get("/devices", summary="All devices")
 def devices() -> Response:
-    """Where each stands and when it last reported."""
+    """Where each stands, and its newest reading."""
     here = services()
     latest = here.store.latest()
     rows = [
@@ -30,9 +30,10 @@ def devices() -> Response:
             "position": x.position,
             "location": x.location,
             "can_report": x.token_hash is not None,
-            "last_report": latest[x.id].slot if x.id in latest else None,
+            "last_report": None if last is None else last.slot,
+            "last_value": None if last is None else last.value,
         }
-        for x in here.store.devices()
+        for x, last in ((x, latest.get(x.id)) for x in here.store.devices())
     ]
     return jsonify(devices=rows)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from flask import Response, abort, jsonify
@@ -13,6 +14,8 @@ from aq_gym.service.store import Report
 
 api = APIBlueprint("readings", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="readings")])
 UNITS = {"µg/m³": 1.0, "ug/m3": 1.0, "mg/m3": 1000.0, "mg/m³": 1000.0}
+
+RESULTS = ("accepted", "conflicting")
 
 
 class ReadingIn(BaseModel):
@@ -47,14 +50,14 @@ def add_readings(body: ReadingsIn) -> tuple[Response, int]:
     if len(body.readings) > here.settings.most_batch:
         abort(413, f"expected at most {here.settings.most_batch} readings, got {len(body.readings)}")
     present = here.clock.slot()
-    known = {device.id for device in here.store.devices()}
+    known = here.store.known_devices({reading.device for reading in body.readings})
     reports = [_report(k, reading, present, known) for k, reading in enumerate(body.readings)]
     if writer is not None and any(report.device != writer.id for report in reports):
         abort(403, f"the token of {writer.id} writes for no other device")
     received = here.store.add_readings(reports)
-    for report in reports:
-        result = "conflicting" if report in received.conflicting else "accepted"
-        here.metrics.readings.labels(report.device, result).inc()
+    refused = set(received.conflicting)
+    for (device, result), count in Counter((r.device, RESULTS[r in refused]) for r in reports).items():
+        here.metrics.readings.labels(device, result).inc(count)
     conflicting = [vars(report) for report in received.conflicting]
     return jsonify(stored=received.stored, repeated=received.repeated, conflicting=conflicting), 201
 

@@ -183,10 +183,10 @@ def _observations(device: str | None) -> Response:
 @api.get("/Observations(<int:m>,<int:slot>)", summary="One reading")
 def observation(path: ObservationId) -> Response:
     """By device and slot."""
-    value = services().store.reported_in(path.slot).get(_device(path.m).id)
-    if value is None:
+    found = services().store.reading(_device(path.m).id, path.slot)
+    if found is None:
         abort(404, f"no reading of {path.m} in slot {path.slot}")
-    return jsonify(_observation(path.m, path.slot, value))
+    return jsonify(_observation(path.m, path.slot, found.value))
 
 
 def _observation(m: int, slot: int, value: float) -> dict[str, Any]:

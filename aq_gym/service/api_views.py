@@ -10,6 +10,7 @@ from flask import Response, abort, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, Field
 
+from aq_gym.service.database import LARGEST_SLOT
 from aq_gym.service.maps import current_map, geojson
 from aq_gym.service.services import services
 
@@ -20,7 +21,6 @@ except ModuleNotFoundError:  # the rest of the service runs without it
     pyarrow = parquet = None
 
 api = APIBlueprint("views", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="views")])
-LARGEST_SLOT = 2**31 - 1  # of PostgreSQL's integer
 
 
 class HistoryQuery(BaseModel):

@@ -8,18 +8,19 @@ from typing import Any
 from flask import Response, jsonify, request
 from flask_openapi3 import Info, OpenAPI
 from pydantic import ValidationError
-from sqlalchemy.exc import DataError, OperationalError
-from werkzeug.exceptions import HTTPException
+from sqlalchemy.exc import DataError, OperationalError, TimeoutError
+from werkzeug.exceptions import HTTPException, ServiceUnavailable
 
+from aq_gym.forecasting.forecaster import Forecaster
 from aq_gym.policy import Policy
 from aq_gym.service import (
     api_devices,
+    api_forecast,
     api_readings,
     api_sensorthings,
     api_views,
     events,
     health,
-    outlook,
     page,
     report,
 )
@@ -27,6 +28,8 @@ from aq_gym.service.clock import SlotClock
 from aq_gym.service.control import Controller, register_devices
 from aq_gym.service.database import make_engine
 from aq_gym.service.metrics import Metrics, NetworkCollector
+from aq_gym.service.outlook import Outlook
+from aq_gym.service.regret import RegretCollector
 from aq_gym.service.security import RateLimit
 from aq_gym.service.services import Services
 from aq_gym.service.settings import Settings
@@ -38,15 +41,28 @@ SECURITY = {
     "Referrer-Policy": "no-referrer",
     "X-Frame-Options": "DENY",
 }
-PARTS = (api_readings, api_views, api_devices, api_sensorthings, events, outlook, health, report, page)
+PARTS = (api_readings, api_views, api_devices, api_sensorthings, events, api_forecast, health, report, page)
 SCHEMES: dict[str, Any] = {"token": {"type": "http", "scheme": "bearer"}}
+RETRY_AFTER = {429: "1", 503: "5"}  # seconds
+TROUBLES = {"locked": "the database is locked by another program", "full": "the disk is full"}
 log = logging.getLogger("aq_gym.service")
 
 
-def build_services(settings: Settings, policy: Policy, began: float) -> Services:
+def build_services(
+    settings: Settings,
+    policy: Policy,
+    began: float,
+    yardstick: Policy | None = None,
+    forecaster: Forecaster | None = None,
+) -> Services:
     """The parts that requests and the control loop share; tables and devices are made where they are missing.
 
-    ``began`` is when slot 0 begins; a database that has a beginning keeps its own.
+    Args:
+        settings: what the operator chose.
+        policy: who decides.
+        began: when slot 0 begins [s since 1970]; a database that has a beginning keeps its own.
+        yardstick: a policy whose error the served one's is compared with in the metrics.
+        forecaster: of the area's level; without one the network's own chain is used.
     """
     store = Store(make_engine(settings.database))
     store.create_tables()
@@ -55,7 +71,10 @@ def build_services(settings: Settings, policy: Policy, began: float) -> Services
     controller = Controller(settings, store, policy)
     metrics = Metrics()
     metrics.registry.register(NetworkCollector(settings, store, clock))
-    return Services(settings, store, clock, controller, RateLimit(settings.rate_per_second), metrics)
+    if yardstick is not None:
+        metrics.registry.register(RegretCollector(settings.problem, store, yardstick))
+    limit, outlook = RateLimit(settings.rate_per_second), Outlook(settings, store, forecaster)
+    return Services(settings, store, clock, controller, limit, metrics, outlook)
 
 
 def create_app(services: Services) -> OpenAPI:
@@ -76,6 +95,7 @@ def create_app(services: Services) -> OpenAPI:
     services.metrics.watch(app)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(OperationalError, _database_error)
+    app.register_error_handler(TimeoutError, _database_error)  # all connections are in use
     app.register_error_handler(DataError, _data_error)
 
     @app.get("/healthz", summary="Whether the process answers")
@@ -108,13 +128,19 @@ def _invalid(error: ValidationError) -> Response:
 
 def _http_error(error: HTTPException) -> tuple[Response, int]:
     code = error.code or 500
-    return jsonify(error=error.name, reason=error.description), code
+    response = jsonify(error=error.name, reason=error.description)
+    if code in RETRY_AFTER:
+        response.headers["Retry-After"] = RETRY_AFTER[code]
+    return response, code
 
 
 def _data_error(error: DataError) -> tuple[Response, int]:
     return jsonify(error="Unprocessable Entity", reason=f"the database cannot hold that: {error.orig}"), 422
 
 
-def _database_error(error: OperationalError) -> tuple[Response, int]:
-    log.error("database", extra={"about": {"path": request.path, "reason": str(error.orig)}})
-    return jsonify(error="Service Unavailable", reason="the database does not answer; nothing was stored"), 503
+def _database_error(error: OperationalError | TimeoutError) -> tuple[Response, int]:
+    reason = str(getattr(error, "orig", error))
+    log.error("database", extra={"about": {"path": request.path, "reason": reason}})
+    what = next((text for word, text in TROUBLES.items() if word in reason), "the database does not answer")
+    problem = f"{what}; nothing of this request was acknowledged, so send it again: a reading is stored once"
+    return _http_error(ServiceUnavailable(problem))

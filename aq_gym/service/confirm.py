@@ -6,15 +6,20 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from aq_gym.estimation import Sources, mean_deviation, paper_map
-from aq_gym.service.database import Plan, Reading
+from aq_gym.estimation import mean_deviation
+from aq_gym.network import SensorNetwork
+from aq_gym.service.database import Reading
+from aq_gym.service.level import LEAST
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
 
 WINDOW = 144  # slots whose readings count
 LEAST_READINGS = 20  # fewer say nothing
 TOLERANCE = 2.0  # times the promised error
+MOST_SLOTS = 1_000_000
+MOST_SOURCES = 20_000_000  # devices times readings that are checked: some seconds
 
 
 @dataclass(frozen=True)
@@ -40,26 +45,49 @@ class Residual(NamedTuple):
     claim: float  # standard deviation that the map and the sensor claimed of it [µg/m³]
 
 
+def infer_at(
+    network: SensorNetwork, location: int, sources: ArrayLike, values: ArrayLike, age: ArrayLike, level: float
+) -> tuple[float, float]:
+    """Mean and deviation of one location from the readings of others, equations (1) to (6); see `maps.infer_map`.
+
+    Args:
+        network: the fitted parameters.
+        location: that is inferred.
+        sources: (M,) locations of the others.
+        values: (M,) their last readings [µg/m³].
+        age: (M,) slots since.
+        level: the area's level now [µg/m³].
+    """
+    where, x = np.asarray(sources, dtype=np.int64), np.asarray(values, dtype=np.float64)
+    level_then = np.maximum(x / (1.0 + mean_deviation(network)[where]), LEAST)
+    variance = network.measurement_variance * level_then**2 + network.temporal_variance * np.asarray(age)
+    precision = 1.0 / (variance + network.variance_relation[where, location] * level**2)
+    says = x + network.mean_relation[where, location] * level
+    return float((says * precision).sum() / precision.sum()), float(precision.sum() ** -0.5)
+
+
 def residuals(settings: Settings, store: Store, since: int, until: int) -> list[Residual]:
     """Check the map against the readings of some slots, in the order of slots.
 
     A reading is compared with the map that the other devices' readings give, with the level of its slot's plan, so it
-    never confirms itself.
+    never confirms itself. In a very large fleet the newest readings are checked.
     """
-    network = settings.problem.network
-    plans = {plan.slot: plan for plan in store.plans(max(0, since))}
-    most = (until - since + WINDOW) * max(1, len(store.devices()))
-    readings = store.readings(None, (-1, ""), until, most, max(0, since - WINDOW))
+    network, first = settings.problem.network, max(0, since)
+    levels = {slot: level for slot, level, _ in store.levels(first, MOST_SLOTS)}
     locations = {device.id: device.location for device in store.devices()}
+    most = (until - first + 1 + WINDOW) * max(1, len(locations))
+    readings = store.readings(None, (-1, ""), until, max(1, most), max(0, first - WINDOW))
+    checked = MOST_SOURCES // max(1, len(locations))
     newest: dict[str, Reading] = {}
     found = []
-    for reading in readings:
-        plan = plans.get(reading.slot)
+    for k, reading in enumerate(readings):
         others = [x for name, x in newest.items() if name != reading.device]
-        if plan is not None and others:
-            mean, deviation = _map_of(settings, others, plan, locations)[locations[reading.device]]
+        if others and reading.slot in levels and k >= len(readings) - checked:
+            where, age = [locations[x.device] for x in others], [reading.slot - x.slot for x in others]
+            given = where, [x.value for x in others], age, levels[reading.slot]
+            mean, deviation = infer_at(network, locations[reading.device], *given)
             own = network.measurement_variance * reading.value**2  # what the reading itself is off
-            claim = float(np.sqrt(deviation**2 + own))
+            claim = float(np.hypot(deviation, own**0.5))
             found.append(Residual(reading.device, reading.slot, reading.value - mean, claim))
         newest[reading.device] = reading
     return found
@@ -72,15 +100,3 @@ def confirm(settings: Settings, store: Store, until: int) -> Confirmation:
         return Confirmation(np.nan, np.nan, 0)
     delivered, promised = (float(np.sqrt(x)) for x in np.square([(r.error, r.claim) for r in found]).mean(axis=0))
     return Confirmation(promised, delivered, len(found))
-
-
-def _map_of(
-    settings: Settings, readings: list[Reading], plan: Plan, locations: dict[str, int]
-) -> list[tuple[float, float]]:
-    network = settings.problem.network
-    where = np.array([locations[x.device] for x in readings])
-    values = np.array([x.value for x in readings])
-    age = np.array([max(0, plan.slot - x.slot) for x in readings])
-    record = np.maximum(values / (1.0 + mean_deviation(network)[where]), 1.0)
-    estimate = paper_map(network, Sources(where, values, age, record), plan.level)
-    return list(zip(estimate.mean.tolist(), estimate.deviation.tolist(), strict=True))

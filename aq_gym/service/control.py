@@ -75,7 +75,11 @@ class Controller:
     def __init__(self, settings: Settings, store: Store, policy: Policy) -> None:
         self.settings, self.store, self.policy = settings, store, policy
         self.problem = settings.problem
-        self._episode = Episodes(self.problem, 1, observation=getattr(policy, "observation", "full"))
+        read = getattr(policy, "observation", "full")
+        kinds = ("full",) if read == "full" else (read, "full")  # what the policy reads, and what says why
+        self._episodes = [Episodes(self.problem, 1, observation=kind) for kind in kinds]
+        why = next(x for x in self._episodes[-1].layout.segments if x.name == "decrease_if_on")
+        self._decrease_if_on, self._error_bound = slice(why.start, why.start + why.size), why.scale
 
     def plan_until(self, slot: int) -> list[Plan]:
         """Plan every slot up to ``slot`` that is not planned yet.
@@ -140,12 +144,12 @@ class Controller:
         scheduled = {x["device"] for x in last.decisions if x["sense"]}
         alerts = []
         for m, name in enumerate(names):
-            heard = newest.get(name, -1)
-            if heard >= last.slot or heard >= state.missed[m] >= 0:
-                heard = min(heard, last.slot)
-                plan = last if heard == last.slot else self.store.plan(heard)
+            reported = newest.get(name, -1)
+            if reported >= last.slot or reported >= state.missed[m] >= 0:
+                reported = min(reported, last.slot)
+                plan = last if reported == last.slot else self.store.plan(reported)
                 state.missed[m] = -1
-                state.delay[m] = last.slot - heard
+                state.delay[m] = last.slot - reported
                 state.record[m] = level if plan is None or plan.cycle_slot == 0 else plan.level
             elif name in scheduled:
                 state.missed[m] = last.slot
@@ -167,51 +171,54 @@ class Controller:
     def _decide(
         self, state: PlanningState, cycle_slot: int, level: float, names: list[str]
     ) -> tuple[list[Decision], float]:
-        """The decisions of a slot in the devices' order; changes the state as each device is planned."""
+        """The decisions of a slot as the environment takes them; changes the state. Also the promised error.
+
+        The environment is placed at the beginning of the slot and led through it. A stale device has no energy there,
+        so that nobody counts on it.
+        """
+        energy = np.where(state.stale, 0, state.energy)
+        for episode in self._episodes:
+            episode.path[...] = level
+            episode.place([cycle_slot], [0], energy[None], state.delay[None], state.record[None], [level])
+        deciding, full = self._episodes[0], self._episodes[-1]
         decisions = []
         for m, name in enumerate(names):
-            energy = np.where(state.stale, 0, state.energy)  # a device that is not heard is not counted on
-            now = self._error(state, level)
-            observation = self._episode.place(
-                [cycle_slot], [m], energy[None], state.delay[None], state.record[None], [level]
-            )
-            info = self._info(cycle_slot, m, energy, state, level)
-            wish = int(np.asarray(self.policy.act(observation, info)).reshape(-1)[0])
-            off, on = info["action_mask"][0]
-            sense = bool(wish) if (on if wish else off) else not wish
-            left = self.problem.horizon - cycle_slot + 1
-            budget = self.problem.energy_budget
-            scarcity = min(left / energy[m] / (self.problem.horizon / budget), budget) if energy[m] else budget
-            decrease = now - self._error(state, level, m)
+            decrease = full.observe()[0, self._decrease_if_on].mean() * self._error_bound
+            info = self._info(cycle_slot, m, level)
+            wish = np.asarray(self.policy.act(deciding.observe(), info), dtype=np.int64).reshape(1)
+            forced = np.zeros(1, np.bool_)
+            for episode in self._episodes:
+                episode.decide(wish, np.empty(1), episode.blank(), forced=forced)
+            sense = bool(wish[0]) != bool(forced[0])
+            scarcity = self._scarcity(cycle_slot, int(energy[m]))
+            state.energy[m] -= sense
             if sense:
-                state.energy[m] -= 1
                 state.delay[m], state.record[m] = 0, level
-            spent = int(state.energy[m])
-            decisions.append(Decision(name, sense, sense != bool(wish), spent, decrease, float(scarcity)))
-        return decisions, self._error(state, level)
+            decisions.append(Decision(name, sense, bool(forced[0]), int(state.energy[m]), float(decrease), scarcity))
+        return decisions, float(deciding.slot_error[0])
 
-    def _info(
-        self, cycle_slot: int, m: int, energy: NDArray[np.int64], state: PlanningState, level: float
-    ) -> dict[str, Any]:
+    def _scarcity(self, cycle_slot: int, energy: int) -> float:
+        """Power deficiency (37): slots that a sensing has to last over those of an even use; B without energy."""
+        horizon, budget = self.problem.horizon, self.problem.energy_budget
+        left = horizon - cycle_slot + 1
+        return min(left / energy / (horizon / budget), float(budget)) if energy else float(budget)
+
+    def _info(self, cycle_slot: int, m: int, level: float) -> dict[str, Any]:
         """What the environments' infos say, a batch of one."""
-        on = energy[m] > 0
-        mask = np.array([[not (on and state.delay[m] == self.problem.max_sleep), on]], dtype=np.int8)
+        episode = self._episodes[0]
         return {
             "slot": np.array([cycle_slot]),
             "turn": np.array([m]),
-            "energy": energy[None].copy(),
-            "delay": state.delay[None].copy(),
-            "record": state.record[None].copy(),
+            "energy": episode.energy.copy(),
+            "delay": episode.delay.copy(),
+            "record": episode.record.copy(),
             "level": np.array([level]),
-            "action_mask": mask,
+            "action_mask": episode.action_mask(),
         }
 
-    def _error(self, state: PlanningState, level: float, sensing: int | None = None) -> float:
-        """The average joint error now, or with one device having sensed [µg/m³]."""
-        delay, record = state.delay.copy(), state.record.copy()
-        if sensing is not None:
-            delay[sensing], record[sensing] = 0, level
-        return float(self.problem.infer(delay, record, level).joint_error.mean())
+    def _error(self, state: PlanningState, level: float) -> float:
+        """The average joint error [µg/m³]."""
+        return float(self.problem.infer(state.delay, state.record, level).joint_error.mean())
 
 
 def register_devices(store: Store, settings: Settings) -> list[Device]:

@@ -9,6 +9,9 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+PATIENCE = 2000  # ms that a writer waits for another one
+LARGEST_SLOT = 2**31 - 1  # of PostgreSQL's integer
+
 
 class Base(DeclarativeBase):
     """Of all tables."""
@@ -96,5 +99,5 @@ def make_engine(url: str) -> Engine:
 
 
 def _prepare_sqlite(connection: Any, record: Any) -> None:
-    for setting in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "foreign_keys=ON"):
+    for setting in (f"busy_timeout={PATIENCE}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {setting}")

@@ -13,7 +13,6 @@ from flask_openapi3 import APIBlueprint, Tag
 from sqlalchemy.exc import SQLAlchemyError
 
 from aq_gym.service.maps import current_map
-from aq_gym.service.outlook import outlook
 from aq_gym.service.services import Services, services
 from aq_gym.service.store import Newest, Store
 
@@ -156,7 +155,7 @@ def snapshot(here: Services) -> dict[str, Any] | None:
         "promised_error": plan.promised_error,
         "devices": devices,
         "locations": [] if found is None else found["locations"],
-        "outlook": outlook(here, plan),
+        "outlook": here.outlook.of(plan),
         "alerts": [
             {"slot": x.slot, "kind": x.kind, "subject": x.subject, "message": x.message}
             for x in here.store.alerts(0, ALERTS)

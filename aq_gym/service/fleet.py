@@ -8,11 +8,13 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aq_gym.datasets import load_readings
 from aq_gym.estimation import deviation_covariance, mean_deviation
 from aq_gym.network import SensorNetwork
 
@@ -41,8 +43,15 @@ class SyntheticAir:
         return np.asarray(np.maximum(self._level * (1.0 + mean_deviation(self._network) + self._deviation), 0.0))
 
 
-def recorded_air(table: NDArray[np.float64]) -> Air:
-    """A table of readings (T, N), again and again."""
+def recorded_air(path: Path, n_locations: int) -> Air:
+    """Readings of a file, a row a slot, again and again.
+
+    Raises:
+        ValueError: a malformed file, or another number of columns than locations.
+    """
+    table = load_readings([path])[0]
+    if table.shape[1] != n_locations:
+        raise ValueError(f"{path}: expected {n_locations} columns, a location each, got {table.shape[1]}")
     return lambda slot: table[slot % len(table)]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from aq_gym.estimation import mean_deviation
 from aq_gym.network import SensorNetwork
@@ -21,9 +21,9 @@ class LevelEstimate(NamedTuple):
 
 
 def estimate_level(network: SensorNetwork, devices: ArrayLike, values: ArrayLike, age: ArrayLike) -> LevelEstimate:
-    """Each device's last reading, divided by what its location usually reads over the level, weighed by precision.
+    """Each device's last reading, divided by what its location usually reads over the level, weighted by precision.
 
-    A reading x at a location with mean deviation φ - 1 says the level is x/φ, with variance δ²x² (1), grown by σ² each
+    A reading x at a location with mean deviation φ - 1 means a level of x/φ, with variance δ²x² (1), grown by σ² each
     slot (2), plus the variance of the location's deviation.
 
     Args:
@@ -40,17 +40,9 @@ def estimate_level(network: SensorNetwork, devices: ArrayLike, values: ArrayLike
     if not known.any():
         raise ValueError("values: expected at least one reading, got none")
     ratio = 1.0 + mean_deviation(network)[rows]
-    said = np.maximum(x / ratio, LEAST)
-    field = network.variance_relation[rows].mean(axis=1) * said**2
-    variance = network.measurement_variance * said**2 + network.temporal_variance * np.asarray(age) + field
+    level = np.maximum(x / ratio, LEAST)
+    field = network.variance_relation[rows].mean(axis=1) * level**2
+    variance = network.measurement_variance * level**2 + network.temporal_variance * np.asarray(age) + field
     precision = 1.0 / variance[known]
-    level = float((said[known] * precision).sum() / precision.sum())
-    return LevelEstimate(level, float(precision.sum() ** -0.5))
-
-
-def with_unknown(values: dict[int, float], n_devices: int) -> NDArray[np.float64]:
-    """(M,) readings by position, NaN where there is none."""
-    x = np.full(n_devices, np.nan)
-    for position, value in values.items():
-        x[position] = value
-    return x
+    mean = float((level[known] * precision).sum() / precision.sum())
+    return LevelEstimate(mean, float(precision.sum() ** -0.5))

@@ -5,12 +5,33 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from aq_gym.estimation import Sources, mean_deviation, paper_map
+from aq_gym.estimation import Estimate, Sources, mean_deviation, paper_map
+from aq_gym.network import SensorNetwork
 from aq_gym.service.clock import SlotClock
-from aq_gym.service.control import PlanningState
+from aq_gym.service.level import LEAST
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
+
+
+def infer_map(
+    network: SensorNetwork, locations: ArrayLike, values: ArrayLike, age: ArrayLike, level: float
+) -> Estimate:
+    """The map from the devices' last readings, equations (1) to (6).
+
+    The level when a reading was taken, which its noise is proportional to, is read off the reading itself.
+
+    Args:
+        network: the fitted parameters.
+        locations: (M,) of the devices.
+        values: (M,) last readings [µg/m³].
+        age: (M,) slots since.
+        level: the area's level now [µg/m³].
+    """
+    where, x = np.asarray(locations, dtype=np.int64), np.asarray(values, dtype=np.float64)
+    level_then = np.maximum(x / (1.0 + mean_deviation(network)[where]), LEAST)
+    return paper_map(network, Sources(where, x, np.asarray(age, dtype=np.int64), level_then), level)
 
 
 def current_map(settings: Settings, store: Store, clock: SlotClock) -> dict[str, Any] | None:
@@ -21,15 +42,11 @@ def current_map(settings: Settings, store: Store, clock: SlotClock) -> dict[str,
     if plan is None or not devices:
         return None
     network = settings.problem.network
-    heard = [latest[d.id] for d in devices]
-    age = np.array([max(0, plan.slot - x.slot) for x in heard])
-    values = np.array([x.value for x in heard])
-    locations = np.array([d.location for d in devices])
-    record = np.maximum(values / (1.0 + mean_deviation(network)[locations]), 1.0)
-    estimate = paper_map(network, Sources(locations, values, age, record), plan.level)
-    state = PlanningState.from_json(plan.state)
-    promised = settings.problem.infer(state.delay, state.record, plan.level)
-    measured = {d.location: x for d, x in zip(devices, heard, strict=True) if x.slot >= plan.slot}
+    newest = [latest[d.id] for d in devices]
+    age = [max(0, plan.slot - x.slot) for x in newest]
+    estimate = infer_map(network, [x.location for x in devices], [x.value for x in newest], age, plan.level)
+    promised = settings.problem.infer(plan.state["delay"], plan.state["record"], plan.level)
+    measured = {d.location for d, x in zip(devices, newest, strict=True) if x.slot >= plan.slot}
     coordinates = network.coordinates
     places = []
     for n in range(network.n_locations):

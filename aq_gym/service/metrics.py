@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from aq_gym.service.clock import SlotClock
-from aq_gym.service.confirm import confirm
+from aq_gym.service.confirm import Confirmation, confirm
 from aq_gym.service.control import PlanningState
 from aq_gym.service.drift import FORECAST, drifted
 from aq_gym.service.settings import Settings
@@ -66,6 +67,7 @@ class NetworkCollector(Collector):
 
     def __init__(self, settings: Settings, store: Store, clock: SlotClock) -> None:
         self._settings, self._store, self._clock = settings, store, clock
+        self._confirmed = -1, Confirmation(math.nan, math.nan, 0)  # slot, and what was found up to the one before
 
     def describe(self) -> Iterable[Metric]:
         """Nothing, so that registering asks no database."""
@@ -93,7 +95,9 @@ class NetworkCollector(Collector):
         for stream in (*(device.id for device in self._store.devices()), FORECAST):
             drift.add_metric([stream], float(stream in changed))
         yield drift
-        found = confirm(self._settings, self._store, plan.slot)
+        if self._confirmed[0] != plan.slot:
+            self._confirmed = plan.slot, confirm(self._settings, self._store, plan.slot - 1)
+        found = self._confirmed[1]
         numbers = {
             "aq_level": ("Estimated level of the area [µg/m³]", plan.level),
             "aq_joint_error_promised": ("Average joint error that the plan claims [µg/m³]", plan.promised_error),

@@ -1,30 +1,43 @@
-"""The level as it was and as it may become."""
+"""The level as it may become: by a calibrated forecaster where one is given, else by the network's own chain."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
-from flask import Response, abort, jsonify
-from flask_openapi3 import APIBlueprint, Tag
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field
 
-from aq_gym.forecasting.forecaster import QUANTILES
+from aq_gym.estimation import deviation_covariance, mean_deviation
+from aq_gym.forecasting.forecaster import QUANTILES, Forecaster
+from aq_gym.forecasting.series import Series
 from aq_gym.network import SensorNetwork
 from aq_gym.service.database import Plan
-from aq_gym.service.services import Services, services
+from aq_gym.service.settings import Settings
+from aq_gym.service.store import Store
 
-api = APIBlueprint("outlook", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="outlook")])
 FARTHEST = 18  # slots ahead
-LARGEST_SLOT = 2**53
+HISTORY = 1200  # slots that a forecaster reads: a week for its calibration, and its own lags
 
 
-class LevelsQuery(BaseModel):
-    """Which slots."""
+def load_forecaster(path: Path, air_seconds: float) -> Forecaster:
+    """A stored forecaster for slots of so many seconds of air.
 
-    since: int = Field(default=0, ge=0, le=LARGEST_SLOT, description="first slot")
-    limit: int = Field(default=1000, ge=1, le=10_000, description="the newest so many")
+    Raises:
+        ValueError: no forecaster, one for other slots, or one that needs to know the hour of the day.
+    """
+    from aq_gym.forecasting import storage  # loads torch, which a service without a forecaster does not need
+
+    minutes = storage.card(path).get("slot_minutes")
+    if minutes != air_seconds / 60.0:
+        raise ValueError(f"{path}: made for slots of {minutes} minutes, but the service's take {air_seconds / 60.0:g}")
+    forecaster = storage.load(path)
+    try:
+        forecaster.predict(Series(*[np.full(HISTORY, np.nan)] * 3))
+    except ValueError as error:
+        raise ValueError(f"{path}: it cannot be served; {error}") from None
+    return forecaster
 
 
 def level_quantiles(network: SensorNetwork, level: float, farthest: int = FARTHEST) -> NDArray[np.float64]:
@@ -64,35 +77,54 @@ def chance_above(network: SensorNetwork, level: float, limit: float, farthest: i
     return chances
 
 
-def outlook(here: Services, plan: Plan) -> dict[str, Any] | None:
-    """The forecast from a plan's level; None before the first reading."""
-    if not here.store.levels(0, 1):
-        return None
-    network, limit = here.settings.problem.network, here.settings.alert_level
-    chances = chance_above(network, plan.level, limit)
-    rows = [
-        {"ahead": h, "slot": plan.slot + h, "values": [round(float(x), 2) for x in row], "exceedance": chance}
-        for h, (row, chance) in enumerate(zip(level_quantiles(network, plan.level), chances, strict=True), 1)
-    ]
-    about = {"slot": plan.slot, "level": plan.level, "unit": "µg/m³", "model": "chain", "alert_level": limit}
-    return {**about, "quantiles": list(QUANTILES), "forecast": rows}
+class Outlook:
+    """Forecasts of the area's level, made once a slot.
 
+    Args:
+        settings: of the service.
+        store: where the levels are.
+        forecaster: None: the network's chain.
+    """
 
-@api.get("/forecast", summary="The level some slots ahead, with intervals")
-def forecast() -> Response:
-    """By the network's chain from the present level: intervals are the model's own, not calibrated."""
-    here = services()
-    plan = here.store.last_plan()
-    found = None if plan is None else outlook(here, plan)
-    if found is None:
-        abort(503, "no device has reported yet")
-    return jsonify(found)
+    def __init__(self, settings: Settings, store: Store, forecaster: Forecaster | None = None) -> None:
+        self._settings, self._store, self._forecaster = settings, store, forecaster
+        network = settings.problem.network
+        variance = np.diag(deviation_covariance(network)) + np.square(mean_deviation(network))
+        self._spread = float(np.sqrt(variance.mean()))  # of the locations about the level, as a share of it
+        self._lock = Lock()
+        self._made: tuple[int, dict[str, Any]] | None = None
 
+    def of(self, plan: Plan) -> dict[str, Any] | None:
+        """The forecast from a plan's level; None before the first reading."""
+        with self._lock:
+            if self._made is None or self._made[0] != plan.slot:
+                if not self._store.levels(0, 1):
+                    return None
+                self._made = plan.slot, self._make(plan)
+            return self._made[1]
 
-@api.get("/levels", summary="The level of each slot as it was estimated then")
-def levels(query: LevelsQuery) -> Response:
-    """In the order of slots; those before the first reading are left out."""
-    rows = services().store.levels(query.since, query.limit)
-    return jsonify(
-        levels=[{"slot": slot, "level": round(level, 3), "promised_error": round(e, 3)} for slot, level, e in rows]
-    )
+    def _make(self, plan: Plan) -> dict[str, Any]:
+        network, limit = self._settings.problem.network, self._settings.alert_level
+        rows = None if self._forecaster is None else self._by_forecaster(self._forecaster, plan)
+        model = "chain" if rows is None or self._forecaster is None else self._forecaster.name
+        if rows is None:
+            chances = chance_above(network, plan.level, limit)
+            rows = list(zip(range(1, FARTHEST + 1), level_quantiles(network, plan.level), chances, strict=True))
+        forecast = [
+            {"ahead": h, "slot": plan.slot + h, "values": [round(float(x), 2) for x in row], "exceedance": chance}
+            for h, row, chance in rows
+        ]
+        about = {"slot": plan.slot, "level": plan.level, "unit": "µg/m³", "model": model, "alert_level": limit}
+        return {**about, "quantiles": list(QUANTILES), "forecast": forecast}
+
+    def _by_forecaster(self, forecaster: Forecaster, plan: Plan) -> list[tuple[int, NDArray[np.float64], float]] | None:
+        """(slots ahead, quantiles, chance above the alert level); None where the history is too short or has gaps."""
+        level = np.full(HISTORY, np.nan)
+        for slot, value, _ in self._store.levels(max(0, plan.slot - HISTORY + 1), HISTORY):
+            level[slot - plan.slot - 1] = value
+        quantiles = forecaster.predict(Series(level, level, self._spread * level))[0]
+        if np.isnan(quantiles).any():
+            return None
+        limit = self._settings.alert_level
+        chances = [1.0 - float(np.interp(limit, row, QUANTILES, left=0.0, right=1.0)) for row in quantiles]
+        return [(h, row, round(x, 4)) for h, row, x in zip(forecaster.horizons, quantiles, chances, strict=True)]

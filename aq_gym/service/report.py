@@ -8,8 +8,8 @@ import numpy as np
 from flask import Response, abort, jsonify, render_template
 from flask_openapi3 import APIBlueprint, Tag
 
-from aq_gym.estimation import Sources, mean_deviation, paper_map
 from aq_gym.service.health import assess, available, last_hours
+from aq_gym.service.maps import infer_map
 from aq_gym.service.services import Services, services
 
 api = APIBlueprint("report", __name__, abp_tags=[Tag(name="report")])
@@ -73,10 +73,8 @@ def hotspots(here: Services, first: int, last: int) -> list[dict[str, Any]]:
     if not devices:
         return []
     network, level = here.settings.problem.network, float(np.mean(list(levels.values())))
-    locations = np.array([x.location for x in devices])
-    values = level * np.array([np.mean(ratios[x.id]) for x in devices])
-    record = np.maximum(values / (1.0 + mean_deviation(network)[locations]), 1.0)
-    day = paper_map(network, Sources(locations, values, np.zeros(len(devices), np.int64), record), level)
+    values = [level * np.mean(ratios[x.id]) for x in devices]
+    day = infer_map(network, [x.location for x in devices], values, [0] * len(devices), level)
     device_at = {x.location: x.id for x in devices}
     return [
         {

@@ -11,6 +11,7 @@ from aq_gym.service.clock import SlotClock
 from aq_gym.service.control import Controller
 from aq_gym.service.database import Device
 from aq_gym.service.metrics import Metrics
+from aq_gym.service.outlook import Outlook
 from aq_gym.service.security import RateLimit, hash_of, same_token
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
@@ -26,6 +27,7 @@ class Services:
     controller: Controller
     limit: RateLimit
     metrics: Metrics
+    outlook: Outlook
 
 
 def services() -> Services:

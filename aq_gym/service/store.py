@@ -1,4 +1,4 @@
-"""Everything that is asked of the database, in one place."""
+"""All queries of the database, in one place."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ class Store:
             ).all()
             new = {tuple(x) for x in added}
             if new:
-                self._keep_latest(session, [rows[key] for key in sorted(new)])
-            known = self._known(session, [r for r in reports if (r.device, r.slot) not in new])
+                self._update_latest(session, [rows[key] for key in sorted(new)])
+            known = self._stored(session, [r for r in reports if (r.device, r.slot) not in new])
         counted = set(new)
         repeated, conflicting = 0, []
         for report in reports:
@@ -77,7 +77,7 @@ class Store:
                 conflicting.append(report)
         return Received(len(new), repeated, tuple(conflicting))
 
-    def _keep_latest(self, session: Session, rows: list[dict[str, Any]]) -> None:
+    def _update_latest(self, session: Session, rows: list[dict[str, Any]]) -> None:
         newest: dict[str, dict[str, Any]] = {}
         for row in rows:
             if row["device"] not in newest or row["slot"] > newest[row["device"]]["slot"]:
@@ -89,7 +89,7 @@ class Store:
         )
         session.execute(insert, list(newest.values()))
 
-    def _known(self, session: Session, reports: list[Report]) -> dict[tuple[str, int], float]:
+    def _stored(self, session: Session, reports: list[Report]) -> dict[tuple[str, int], float]:
         if not reports:
             return {}
         devices, slots = {r.device for r in reports}, {r.slot for r in reports}
@@ -102,11 +102,10 @@ class Store:
         with self.session() as session:
             return {x.device: x for x in session.scalars(select(Latest))}
 
-    def reported_in(self, slot: int) -> dict[str, float]:
-        """Readings of one slot by device [µg/m³]."""
+    def reading(self, device: str, slot: int) -> Reading | None:
+        """The reading of a device in a slot."""
         with self.session() as session:
-            rows = session.execute(select(Reading.device, Reading.value).where(Reading.slot == slot))
-            return {device: value for device, value in rows}
+            return session.get(Reading, (device, slot))
 
     def readings(
         self, device: str | None, after: tuple[int, str], until: int, limit: int, since: int = 0
@@ -153,15 +152,15 @@ class Store:
         with self.session() as session:
             return list(session.scalars(query.order_by(*order).offset(skip).limit(limit)))
 
-    def count_readings(self) -> int:
-        """How many are stored."""
-        with self.session() as session:
-            return session.scalar(select(func.count()).select_from(Reading)) or 0
-
     def devices(self) -> list[Device]:
         """All devices in the order in which they decide."""
         with self.session() as session:
             return list(session.scalars(select(Device).order_by(Device.position)))
+
+    def known_devices(self, names: set[str]) -> set[str]:
+        """Those of some names that are devices."""
+        with self.session() as session:
+            return set(session.scalars(select(Device.id).where(Device.id.in_(names))))
 
     def put_device(self, device: Device) -> None:
         """Add a device or change it."""
@@ -183,10 +182,16 @@ class Store:
         with self.session() as session:
             return session.scalar(select(Plan).order_by(Plan.slot.desc()).limit(1))
 
-    def plans(self, since: int) -> list[Plan]:
-        """Plans from a slot on."""
+    def last_cycle(self, horizon: int) -> list[tuple[int, float, float]]:
+        """(slot, level, promised error) of the T + 1 plans of the last budget that was used to its end; [] if none."""
+        query = select(Plan.slot).where(Plan.cycle_slot == horizon).order_by(Plan.slot.desc()).limit(1)
         with self.session() as session:
-            return list(session.scalars(select(Plan).where(Plan.slot >= since).order_by(Plan.slot)))
+            last = session.scalar(query)
+            if last is None:
+                return []
+            columns = select(Plan.slot, Plan.level, Plan.promised_error).order_by(Plan.slot)
+            rows = session.execute(columns.where(Plan.slot.between(last - horizon, last)))
+            return [(slot, level, error) for slot, level, error in rows]
 
     def add_plan(self, plan: Plan, alerts: Sequence[Alert]) -> bool:
         """Store a plan and the alerts that it raises, all or nothing; False: the slot was planned before."""

@@ -33,7 +33,7 @@ export function drawChart(target, note, levels, outlook, now) {
   root.append(svg("circle", { class: "now-dot", cx: x(last), cy: y(start[1]), r: 5 }));
   target.replaceChildren(root);
   hover(root, levels, ahead, x, y, first, end, width, height, now);
-  note.textContent = "The fan holds 50, 80 and 95 % of what the network's Markov chain expects.";
+  note.textContent = `The fan holds 50, 80 and 95 % of what is expected. ${source(outlook)}`;
 }
 
 function summary(levels, ahead, now) {

@@ -1,7 +1,7 @@
 // The five views. Each draws itself into a section; `begin` is called when it is chosen.
 
 import { HistoryTable } from "./history.js";
-import { SCALE, classOf, el, inkOn, number, paint, shortName, span, svg, wakeUp, why } from "./words.js";
+import { SCALE, classOf, el, inkOn, number, paint, shortName, source, span, svg, wakeUp, why } from "./words.js";
 
 const card = (title, ...rest) => el("section", { class: "card" }, el("div", { class: "card-head" }, el("h2", {}, title)), ...rest);
 const fact = (name, value, small = "") => el("div", {}, el("dt", {}, name), el("dd", {}, value, " ", el("small", {}, small)));
@@ -104,7 +104,7 @@ async function planner(target, { now, outlook }) {
         fact(`Above ${now.alert_level}`, `${Math.round(100 * last.exceedance)} %`, "chance by then"))),
     card("Expected level",
       table(head("Ahead", "Median", "80 % interval", "95 % interval", `Chance above ${now.alert_level}`), rows),
-      el("p", { class: "note" }, "µg/m³. From the present level by the network's Markov chain; the intervals are the model's own.")));
+      el("p", { class: "note" }, `µg/m³. ${source(outlook)}`)));
 }
 
 function chance(share) {

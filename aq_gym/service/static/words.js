@@ -105,3 +105,11 @@ export function why(device, now) {
   if (device.scarcity < 0.9) return `${gain}; ${energy}, which is lost when the budget ends.`;
   return `${gain}, and ${energy}: worth it.`;
 }
+
+/** Which model made a forecast, and what its intervals are worth. */
+export function source(outlook) {
+  if (!outlook) return "";
+  if (outlook.model === "chain") return "From the present level by the network's Markov chain; the intervals are the model's own.";
+  const worth = outlook.model === "calibrated" ? "intervals are calibrated on past errors" : "intervals are the model's own";
+  return `From the past levels by a trained forecaster (${outlook.model}); ${worth}.`;
+}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import socket
 import subprocess
@@ -50,7 +51,7 @@ def make_services(problem: Problem, policy: Policy, tmp_path: Path) -> Callable[
         }
         built = build_services(Settings(problem, **{**given, **settings}), policy, 0.0)  # type: ignore[arg-type]
         clock = type(built.clock)(built.clock.began, SLOT_SECONDS, now=lambda: (slot + 0.5) * SLOT_SECONDS)
-        return Services(built.settings, built.store, clock, built.controller, built.limit, built.metrics)
+        return dataclasses.replace(built, clock=clock)
 
     return make
 

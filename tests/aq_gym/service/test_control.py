@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
 
 from aq_gym import SensorNetwork
+from aq_gym.observation import OBSERVATIONS, ObservationLayout
 from aq_gym.policy import Policy
 from aq_gym.problem import Problem
+from aq_gym.service.control import Controller
 from aq_gym.service.database import Plan
 from aq_gym.service.level import estimate_level
+from aq_gym.service.regret import RegretCollector
 from aq_gym.service.services import Services
 from aq_gym.service.store import Report
+from baselines.evaluation import build_policy
 
 Make = Callable[..., Services]
 Air = Callable[[int], float]
@@ -34,8 +39,8 @@ def run(services: Services, air: Air, slots: range, silent: set[tuple[str, int]]
 
 
 def with_levels(network: SensorNetwork, path: np.ndarray) -> SensorNetwork:
-    """The same network on a chain that can take a path of levels; the largest level stays, since it scales features."""
-    levels = np.unique([*path, network.levels[-1]])
+    """The same network on a chain that can take a path of levels; its extremes stay, since they scale features."""
+    levels = np.unique([*path, network.levels[0], network.levels[-1]])
     uniform = np.full((len(levels), len(levels)), 1.0 / len(levels))
     return dataclasses.replace(network, levels=levels, transition=uniform, start=uniform[0], level_model=None)
 
@@ -44,11 +49,26 @@ def essence(plan: Plan) -> tuple[object, ...]:
     return plan.slot, plan.cycle_slot, plan.level, plan.promised_error, plan.state, plan.decisions
 
 
-def test_the_served_decisions_are_the_environments(
-    make_services: Make, air: Air, problem: Problem, policy: Policy
-) -> None:
-    plans = run(make_services(), air, range(problem.horizon + 1))
-    path = np.array([plans[1].level, *(plan.level for plan in plans[1:])])
+class Threshold:
+    """Senses if the map's mean error would fall by enough, as one of the three observations says."""
+
+    def __init__(self, problem: Problem, observation: str) -> None:
+        self.observation = observation
+        self._gain = ObservationLayout.of(problem, observation).slice(
+            "decrease_if_on" if observation == "full" else "gain"
+        )
+        self._least = 0.0005 if observation == "full" else 0.01
+
+    def act(self, observation: np.ndarray, info: Mapping[str, Any]) -> np.ndarray:
+        return (observation[..., self._gain].mean(axis=-1) > self._least).astype(np.int64)
+
+
+def policy_of(name: str, problem: Problem) -> Policy:
+    return Threshold(problem, name) if name in OBSERVATIONS else build_policy(name, problem)[0]
+
+
+def play(problem: Problem, path: np.ndarray, policy: Policy) -> Iterator[tuple[dict[str, Any], list[bool]]]:
+    """The environment's slots on a path of levels: the info at their ends, and who sensed."""
     network = with_levels(problem.network, path)
     env = gym.make(
         "aq_gym/MultiDevice-v0",
@@ -57,18 +77,51 @@ def test_the_served_decisions_are_the_environments(
         horizon=problem.horizon,
         energy_budget=problem.energy_budget,
         max_sleep=problem.max_sleep,
-        observation="compact",
+        observation=getattr(policy, "observation", "full"),
     )
     observation, info = env.reset(seed=0, options={"levels": np.searchsorted(network.levels, path)})
-    for plan in plans[1:]:
-        assert info["slot"] == plan.slot and info["level"] == plan.level
-        for decision in plan.decisions:
+    for _ in range(problem.horizon):
+        sensed = []
+        for _ in problem.devices:
             batch = {name: np.asarray(value)[None] for name, value in info.items()}
-            action = int(np.asarray(policy.act(observation[None], batch))[0])
+            action = int(np.asarray(policy.act(observation[None], batch)).reshape(-1)[0])
             observation, _, _, _, info = env.step(action)
-            assert decision["sense"] == (bool(action) != bool(info["forced"]))
-        assert info["joint_error"] == pytest.approx(plan.promised_error, rel=1e-9)
-        assert info["energy"].tolist() == plan.state["energy"]
+            sensed.append(bool(action) != bool(info["forced"]))
+        yield info, sensed
+
+
+def path_of(plans: list[Plan]) -> np.ndarray:
+    """The levels of a cycle as the environment has them: records of slot 0 are the level of slot 1."""
+    return np.array([plans[1].level, *(plan.level for plan in plans[1:])])
+
+
+@pytest.mark.parametrize("name", ["greedy", *OBSERVATIONS])
+def test_the_served_decisions_are_the_environments(make_services: Make, air: Air, problem: Problem, name: str) -> None:
+    services = make_services()
+    controller = Controller(services.settings, services.store, policy_of(name, problem))
+    plans = run(dataclasses.replace(services, controller=controller), air, range(problem.horizon + 1))
+    decided = [x["sense"] for plan in plans[1:] for x in plan.decisions]
+    assert 0 < sum(decided) < len(decided), "the policy decides nothing"
+    slots = play(problem, path_of(plans), policy_of(name, problem))
+    for plan, (info, sensed) in zip(plans[1:], slots, strict=True):
+        assert [x["sense"] for x in plan.decisions] == sensed
+        assert plan.state["energy"] == info["energy"].tolist()
+        assert plan.promised_error == info["joint_error"]
+
+
+def test_the_exported_regret_is_the_evaluated_one(make_services: Make, air: Air, problem: Problem) -> None:
+    services = make_services()
+    yardstick = build_policy("staggered", problem)[0]
+    services.metrics.registry.register(RegretCollector(problem, services.store, yardstick))
+    plans = run(services, air, range(problem.horizon))
+    assert services.metrics.registry.get_sample_value("aq_regret_percent") is None, "the cycle has not ended"
+    plans += run(services, air, range(problem.horizon, problem.horizon + 3))
+    served, other = (
+        list(play(problem, path_of(plans[: problem.horizon + 1]), policy))[-1][0]["average_joint_error"]
+        for policy in (services.controller.policy, yardstick)
+    )
+    exported = services.metrics.registry.get_sample_value("aq_regret_percent")
+    assert exported == pytest.approx(100.0 * (served / other - 1.0), rel=1e-9) and abs(exported) > 0.1
 
 
 def test_a_new_cycle_fills_the_budgets(make_services: Make, air: Air, problem: Problem) -> None:

@@ -68,7 +68,8 @@ def run(args: argparse.Namespace, artefacts: Artefacts) -> str | None:
     if artefacts.current() != version:
         print(f"{artefacts.folder / version} is stored and not promoted: no part is as good as the running one")
         return None
-    store.put_fact(drift.FACT, str(stored.last + 1))
+    if artefacts.manifest(version)["scores"]["network"]["taken"]:  # else the residuals are still what they were
+        store.put_fact(drift.FACT, str(stored.last + 1))
     print(f"{artefacts.folder / version} is served from the next start on; --rollback goes back")
     return version
 

@@ -60,13 +60,16 @@ def run(args: argparse.Namespace, artefacts: Artefacts) -> str | None:
     print(f"{about}; changed: {', '.join(sorted(changed)) or 'nothing'}", flush=True)
     weights = agent_file(artefacts, args.policy, problem)
     how = {"forecaster": args.forecaster, "seconds": args.seconds, "seed": args.seed}
-    version = retrain(Settings(problem), store, artefacts, stored, policy, weights, **how)
+    version = retrain(
+        Settings(problem, air_seconds=60.0 * args.slot_minutes), store, artefacts, stored, policy, weights, **how
+    )
     if version is None:
         raise KeyboardInterrupt
     if artefacts.current() != version:
         print(f"{artefacts.folder / version} is stored and not promoted: no part is as good as the running one")
         return None
-    store.put_fact(drift.FACT, str(stored.last + 1))
+    if artefacts.manifest(version)["scores"]["network"]["taken"]:  # else the residuals are still what they were
+        store.put_fact(drift.FACT, str(stored.last + 1))
     print(f"{artefacts.folder / version} is served from the next start on; --rollback goes back")
     return version
 
@@ -88,6 +91,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--if-drift", action="store_true", help="do nothing unless residuals have changed")
     parser.add_argument("--rollback", action="store_true", help="serve what ran before, and fit nothing")
     parser.add_argument("--slots", type=int, default=4032, help="newest slots to use; default: four weeks")
+    parser.add_argument("--slot-minutes", type=float, default=10.0, help="of air that a slot stands for; default: 10")
     parser.add_argument("--seconds", type=positive_seconds, default=120.0, help="for the agent; default: 120")
     parser.add_argument("--forecaster", default="ridge", choices=storage.NAMES, help="to fit where none runs yet")
     parser.add_argument("--network", default="pku2018")

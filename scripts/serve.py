@@ -23,7 +23,7 @@ from waitress import create_server
 
 from aq_gym.service import logs
 from aq_gym.service.app import build_services, create_app
-from aq_gym.service.artefacts import Artefacts
+from aq_gym.service.artefacts import FORECASTER, Artefacts
 from aq_gym.service.fleet import Fleet, SyntheticAir, recorded_air
 from aq_gym.service.leader import Leadership
 from aq_gym.service.loop import ControlLoop
@@ -43,7 +43,8 @@ REQUEST_THREADS = 8  # that pages which are sent events leave free
 def main(args: argparse.Namespace) -> None:
     logs.configure("WARNING" if args.simulate and not args.verbose else "INFO")
     options = args.network, args.policy, args.devices, args.horizon, args.energy_budget, args.max_sleep
-    problem, policy = serving(Artefacts(args.folder / "models"), *options)
+    artefacts = Artefacts(args.folder / "models")
+    problem, policy = serving(artefacts, *options)
     slot_seconds = args.slot_seconds or (SIMULATED_SLOT if args.simulate else 600.0)
     token = os.environ.get("AQ_GYM_OPERATOR_TOKEN", "") or (new_token() if args.simulate else "")
     args.folder.mkdir(parents=True, exist_ok=True)
@@ -51,8 +52,9 @@ def main(args: argparse.Namespace) -> None:
     air_seconds, streams = AIR_SLOT if args.simulate else slot_seconds, max(0, args.threads - REQUEST_THREADS)
     hooks = {"webhooks": tuple(args.webhook), "webhook_hosts": tuple(args.webhook_host)}
     settings = Settings(problem, database, slot_seconds, air_seconds, streams, operator_token=token, **hooks)
-    yardstick, _ = build_policy(args.yardstick, problem)
-    forecaster = None if args.forecaster is None else load_forecaster(args.forecaster, settings.air_seconds)
+    file = args.forecaster or artefacts.file(FORECASTER)
+    forecaster = None if file is None else load_forecaster(file, settings.air_seconds)
+    yardstick = build_policy(args.yardstick, problem)[0]
     services = build_services(settings, policy, time.time(), yardstick, forecaster)
     app = create_app(services)
     try:

@@ -6,16 +6,20 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from aq_gym.estimation import mean_deviation
+from aq_gym.network import SensorNetwork
 from aq_gym.service.database import Reading
-from aq_gym.service.maps import infer_map
+from aq_gym.service.level import LEAST
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
 
 WINDOW = 144  # slots whose readings count
 LEAST_READINGS = 20  # fewer say nothing
 TOLERANCE = 2.0  # times the promised error
-MOST_SOURCES = 20_000  # devices times readings that are checked
+MOST_SLOTS = 1_000_000
+MOST_SOURCES = 20_000_000  # devices times readings that are checked: some seconds
 
 
 @dataclass(frozen=True)
@@ -41,29 +45,50 @@ class Residual(NamedTuple):
     claim: float  # standard deviation that the map and the sensor claimed of it [µg/m³]
 
 
+def infer_at(
+    network: SensorNetwork, location: int, sources: ArrayLike, values: ArrayLike, age: ArrayLike, level: float
+) -> tuple[float, float]:
+    """Mean and deviation of one location from the readings of others, equations (1) to (6); see `maps.infer_map`.
+
+    Args:
+        network: the fitted parameters.
+        location: that is inferred.
+        sources: (M,) locations of the others.
+        values: (M,) their last readings [µg/m³].
+        age: (M,) slots since.
+        level: the area's level now [µg/m³].
+    """
+    where, x = np.asarray(sources, dtype=np.int64), np.asarray(values, dtype=np.float64)
+    level_then = np.maximum(x / (1.0 + mean_deviation(network)[where]), LEAST)
+    variance = network.measurement_variance * level_then**2 + network.temporal_variance * np.asarray(age)
+    precision = 1.0 / (variance + network.variance_relation[where, location] * level**2)
+    says = x + network.mean_relation[where, location] * level
+    return float((says * precision).sum() / precision.sum()), float(precision.sum() ** -0.5)
+
+
 def residuals(settings: Settings, store: Store, since: int, until: int) -> list[Residual]:
     """Check the map against the readings of some slots, in the order of slots.
 
     A reading is compared with the map that the other devices' readings give, with the level of its slot's plan, so it
-    never confirms itself. In a large fleet the newest few readings are checked.
+    never confirms itself. In a very large fleet the newest readings are checked.
     """
-    network, first, length = settings.problem.network, max(0, since), until - since + 1
-    levels = {slot: level for slot, level, _ in store.levels(first, length)}
+    network, first = settings.problem.network, max(0, since)
+    levels = {slot: level for slot, level, _ in store.levels(first, MOST_SLOTS)}
     locations = {device.id: device.location for device in store.devices()}
-    limit = (length + WINDOW) * max(1, len(locations))
-    readings = store.readings(None, (-1, ""), until, limit, max(0, first - WINDOW))
-    most = max(LEAST_READINGS, MOST_SOURCES // max(1, len(locations)))
+    most = (until - first + 1 + WINDOW) * max(1, len(locations))
+    readings = store.readings(None, (-1, ""), until, max(1, most), max(0, first - WINDOW))
+    checked = MOST_SOURCES // max(1, len(locations))
     newest: dict[str, Reading] = {}
     found = []
     for k, reading in enumerate(readings):
-        others = [x for name, x in newest.items() if name != reading.device] if k >= len(readings) - most else []
-        if others and reading.slot in levels:
+        others = [x for name, x in newest.items() if name != reading.device]
+        if others and reading.slot in levels and k >= len(readings) - checked:
             where, age = [locations[x.device] for x in others], [reading.slot - x.slot for x in others]
-            here = infer_map(network, where, [x.value for x in others], age, levels[reading.slot])
+            given = where, [x.value for x in others], age, levels[reading.slot]
+            mean, deviation = infer_at(network, locations[reading.device], *given)
             own = network.measurement_variance * reading.value**2  # what the reading itself is off
-            claim = float(np.hypot(here.deviation[locations[reading.device]], own**0.5))
-            error = float(reading.value - here.mean[locations[reading.device]])
-            found.append(Residual(reading.device, reading.slot, error, claim))
+            claim = float(np.hypot(deviation, own**0.5))
+            found.append(Residual(reading.device, reading.slot, reading.value - mean, claim))
         newest[reading.device] = reading
     return found
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from baselines.studies.retraining import fitting
 from baselines.studies.retraining.comparing import Comparison, compare
 from baselines.studies.retraining.stored import serving
 from scripts import retrain
+from scripts.command import _raise_interrupt
 
 SLOTS = 400
 PROBLEM: list[Any] = [[0, 6, 12], 12, 3, 6]
@@ -117,13 +116,24 @@ def test_bad_databases_and_a_second_run_are_refused(folder: Path, tmp_path: Path
         run(folder)
 
 
-@pytest.mark.slow
-def test_an_interruption_leaves_the_running_version(folder: Path, root: Path) -> None:
-    command = [sys.executable, "-m", "scripts.retrain", "--folder", str(folder), "--policy", "staggered", *OPTIONS]
-    with subprocess.Popen([*command, "--seconds", "600"], cwd=root, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None and "readings" in process.stdout.readline()
-        time.sleep(1.0)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 130
+@pytest.mark.parametrize("where", ["compare_networks", "fine_tune"])
+def test_an_interruption_leaves_the_running_version(folder: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    def terminate(*given: Any) -> None:  # scripts.command turns the signal into a KeyboardInterrupt
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(fitting, where, terminate)
+    handler = signal.signal(signal.SIGTERM, _raise_interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(folder)
+    finally:
+        signal.signal(signal.SIGTERM, handler)
     left = [path.name for path in (folder / "models").iterdir()]
     assert left == [".lock"] and Artefacts(folder / "models").current() is None
+
+
+def test_a_training_that_was_stopped_is_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fitting, "fine_tune", lambda *given: None)
+    with pytest.raises(KeyboardInterrupt):
+        run(folder)
+    assert Artefacts(folder / "models").versions() == []

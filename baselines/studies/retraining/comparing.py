@@ -11,6 +11,7 @@ from scipy.stats import norm
 
 from aq_gym.forecasting.evaluation import pinball_losses, roll
 from aq_gym.forecasting.forecaster import Forecaster
+from aq_gym.forecasting.series import Series
 from aq_gym.problem import Problem
 from aq_gym.service.confirm import Residual, residuals
 from aq_gym.service.settings import Settings
@@ -91,12 +92,12 @@ def compare_agents(problem: Problem, stored: Stored, candidate: Any, running: An
     return compare("joint error [µg/m³]", *errors, -(-DAY // stride))
 
 
-def compare_forecasters(stored: Stored, candidate: Forecaster, running: Forecaster) -> Comparison:
+def compare_forecasters(stored: Stored, series: Series, candidate: Forecaster, running: Forecaster) -> Comparison:
     """Forecasts from every held-out slot, at the horizons that both look ahead."""
     shared = [h for h in candidate.horizons if h in running.horizons]
     losses = []
     for forecaster in (candidate, running):
-        loss = pinball_losses(roll(forecaster, [stored.series()]), np.array(forecaster.quantiles))[0]
+        loss = pinball_losses(roll(forecaster, [series]), np.array(forecaster.quantiles))[0]
         losses.append(loss[stored.cut :, [forecaster.horizons.index(h) for h in shared]].mean(axis=1))
     both = ~np.isnan(losses[0] + losses[1])
     return compare("pinball loss of the forecast [µg/m³]", losses[0][both], losses[1][both], DAY)

@@ -13,8 +13,10 @@ from aq_gym.calibration import rounded
 from aq_gym.forecasting import storage
 from aq_gym.forecasting.combined import Calibrated
 from aq_gym.forecasting.forecaster import Forecaster
+from aq_gym.forecasting.series import Series
 from aq_gym.problem import Problem
 from aq_gym.service.artefacts import FORECASTER, NETWORK, POLICY, Artefacts
+from aq_gym.service.outlook import FARTHEST
 from aq_gym.service.refit import refit
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
@@ -78,11 +80,13 @@ def retrain(
         chosen = tuned if scores["agent"].taken else weights
         if chosen is not None:
             shutil.copyfile(chosen, draft / POLICY)
-        file = artefacts.file(FORECASTER)
-        fitted = fit_forecaster(forecaster, stored, None if file is None else storage.load(file), seed)
-        before = fit_forecaster("chain", stored, None, seed) if file is None else storage.load(file)
-        scores["forecaster"] = compare_forecasters(stored, fitted, before)
-        storage.save(draft / FORECASTER, fitted if scores["forecaster"].taken else before)
+        file, series = artefacts.file(FORECASTER), stored.series(problem.network)
+        old = series[: stored.cut]
+        before = fit_forecaster("chain", old, None, seed) if file is None else storage.load(file)
+        fitted = fit_forecaster(forecaster, old, None if file is None else storage.load(file), seed)
+        scores["forecaster"] = compare_forecasters(stored, series, fitted, before)
+        card = {"slot_minutes": settings.air_seconds / 60.0}
+        storage.save(draft / FORECASTER, fitted if scores["forecaster"].taken else before, card)
         for part, score in scores.items():
             watch(score.line(part))
         version = artefacts.add(draft, manifest(running, stored, scores, seed))
@@ -104,12 +108,12 @@ def _fitted_network(problem: Problem, stored: Stored) -> Problem:
     return dataclasses.replace(problem, network=rounded(network))
 
 
-def fit_forecaster(name: str, stored: Stored, running: Forecaster | None, seed: int) -> Forecaster:
+def fit_forecaster(name: str, series: Series, running: Forecaster | None, seed: int) -> Forecaster:
     """The running forecaster updated, or a new one of a name."""
-    learned_from = [stored.series()[: stored.cut]]
     if running is not None:
-        return running.update(learned_from)
-    return Calibrated(storage.make_forecaster(name, seed=seed), window=7 * DAY, every=DAY // 4).fit(learned_from)
+        return running.update([series])
+    base = storage.make_forecaster(name, seed=seed, horizons=range(1, FARTHEST + 1))
+    return Calibrated(base, window=7 * DAY, every=DAY // 4).fit([series])
 
 
 def fine_tune(

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from aq_gym.estimation import deviation_covariance, mean_deviation
 from aq_gym.forecasting.series import Series
+from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
 from aq_gym.service.artefacts import NETWORK, POLICY, Artefacts
 from aq_gym.service.store import Store
@@ -39,9 +41,10 @@ class Stored(NamedTuple):
         """The last slot."""
         return self.first + len(self.levels) - 1
 
-    def series(self) -> Series:
-        """The level, as forecasters read it."""
-        return Series(self.levels, self.levels, np.zeros_like(self.levels))
+    def series(self, network: SensorNetwork) -> Series:
+        """What the service's forecasts are made from: the level, and the spread of the network's locations about it."""
+        spread = np.sqrt((np.diag(deviation_covariance(network)) + mean_deviation(network) ** 2).mean())
+        return Series(self.levels, self.levels, spread * self.levels)
 
     def about(self) -> dict[str, Any]:
         """For a manifest."""

@@ -13,10 +13,12 @@ from aq_gym import SensorNetwork
 from aq_gym.datasets import load_pku2018
 from aq_gym.problem import Problem
 from aq_gym.service import drift
+from aq_gym.service.confirm import infer_at
 from aq_gym.service.control import register_devices
 from aq_gym.service.database import Alert, Plan, make_engine
-from aq_gym.service.fleet import Air, SyntheticAir, recorded_air
+from aq_gym.service.fleet import Air, SyntheticAir
 from aq_gym.service.level import estimate_level
+from aq_gym.service.maps import infer_map
 from aq_gym.service.services import Services
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Report, Store
@@ -106,7 +108,8 @@ def test_air_as_before_is_hardly_ever_flagged() -> None:
 def test_real_air_is_seldom_flagged(pku_data: Path) -> None:
     flagged = 0
     for network, table in zip(("pku2018-spring", "pku2018-summer"), load_pku2018()[0], strict=False):
-        settings, store = simulate(2 * drift.WINDOW, 0, air=recorded_air(np.asarray(table)), network=network)
+        air = np.asarray(table, dtype=np.float64).__getitem__
+        settings, store = simulate(2 * drift.WINDOW, 0, air=air, network=network)
         flagged += sum(len(drift.changes(settings, store, k * drift.WINDOW - 1)) for k in (1, 2))
     assert flagged <= 2  # of 24 fortnights of a stream
 
@@ -124,3 +127,10 @@ def test_the_control_loop_raises_it_and_metrics_show_it(
     assert all(alert.slot == drift.EVERY for alert in raised)
     text = generate_latest(services.metrics.registry)
     assert b'aq_drift{stream="forecast"} 1.0' in text and b'aq_drift{stream="device_2"} 1.0' in text
+
+
+def test_a_place_is_inferred_as_the_map_infers_it() -> None:
+    network = SensorNetwork.load("pku2018")
+    given = [6, 12, 24], [40.0, 55.0, 61.0], [1, 0, 7], 52.0
+    whole = infer_map(network, *given)
+    assert infer_at(network, 3, *given) == pytest.approx((whole.mean[3], whole.deviation[3]))

@@ -17,6 +17,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "your-own-data.md"
 BLOCKS = re.findall(r"```bash\n(.*?)```", PAGE.read_text("utf-8"), flags=re.DOTALL)
 PYTHON = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), flags=re.DOTALL)
 SHORTER = {"--seconds": "1", "--devices": "2"}  # the page's own numbers would take minutes
+TUNED = {"greedy", "index"}  # policies that are tuned for many seconds
 
 
 def town(readings: Path, n: int, times: pd.Index, places: Path | None = None) -> None:
@@ -47,6 +48,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("own data page")
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
 def test_commands_run(number: int, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ran = []
@@ -55,6 +57,7 @@ def test_commands_run(number: int, folder: Path, capsys: pytest.CaptureFixture[s
         assert (python, option) == ("python", "-m")
         for k, argument in enumerate(arguments[:-1]):
             arguments[k + 1] = SHORTER.get(argument, arguments[k + 1])
+        arguments = [word for word in arguments if word not in TUNED]
         extra = {"scripts.evaluate": ["--episodes", "20"], "scripts.train_dqn": ["--decisions", "2000", "--quiet"]}
         command = import_module(module)
         command.main(command.parse([*arguments, *extra.get(module, [])]))

@@ -44,7 +44,7 @@ def checked_periods(
     never = np.flatnonzero(np.all([np.isnan(table).all(axis=0) for table in tables], axis=0))
     if never.size:
         raise ValueError(f"readings: nothing was read in column {never[0]}: leave the device out")
-    steps = [_minutes_between(given) for given in listed]
+    steps = [minutes_between(given) for given in listed]
     if slot_minutes is None:
         slot_minutes = next((float(x[0]) for x in steps if x is not None), DEFAULT_SLOT_MINUTES)
     for k, between in enumerate(steps):
@@ -70,7 +70,7 @@ def _check_labels(tables: list[Any]) -> None:
             )
 
 
-def _minutes_between(table: Any) -> NDArray[np.float64] | None:
+def minutes_between(table: Any) -> NDArray[np.float64] | None:
     """(T - 1,) minutes from row to row, where a frame's index holds times or durations."""
     index = getattr(table, "index", None)
     kind = getattr(index, "inferred_type", None)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from aq_gym.network import SensorNetwork
+from aq_gym.slot_levels import slot_levels
 
 
 class Trace(NamedTuple):
@@ -23,21 +24,50 @@ def level_trace(network: SensorNetwork, readings: ArrayLike) -> Trace:
 
     Args:
         network: whose levels.
-        readings: (T, N) table of one period [µg/m³].
+        readings: (T, N) table of one period [µg/m³], without gaps; `level_traces` takes those with gaps.
 
     Raises:
         ValueError: no table of as many devices as the network has locations, or numbers that aren't finite.
     """
+    table = _table(network, readings)
+    if not np.isfinite(table).all():
+        slot, device = np.argwhere(~np.isfinite(table))[0]
+        raise ValueError(f"readings: row {slot}, column {device} is {table[slot, device]}, expected a finite number")
+    return _trace(network, table.mean(axis=1))
+
+
+def level_traces(network: SensorNetwork, readings: ArrayLike, horizon: int = 0) -> list[Trace]:
+    """The uninterrupted stretches of readings with gaps: slots in a row whose level is known; see `slot_levels`.
+
+    Args:
+        network: whose levels.
+        readings: (T, N) table of one period [µg/m³], NaN where nothing was read.
+        horizon: stretches of fewer than `horizon` + 1 slots are passed over, unless all are that short.
+
+    Raises:
+        ValueError: no table of as many devices as the network has locations, or the level is never known.
+    """
+    (level,) = slot_levels([_table(network, readings)])
+    if np.isnan(level).all():
+        raise ValueError("readings: in no slot were half of the devices read, so no level is known")
+    parts = [part[~np.isnan(part)] for part in np.split(level, np.flatnonzero(np.isnan(level)))]
+    parts = [part for part in parts if len(part)]
+    return [_trace(network, part) for part in [x for x in parts if len(x) > horizon] or parts]
+
+
+def _table(network: SensorNetwork, readings: ArrayLike) -> NDArray[np.float64]:
     table = np.asarray(readings, dtype=np.float64)
     if table.ndim != 2 or table.shape[1] != network.n_locations or not len(table):
         raise ValueError(
             f"readings: expected (T, {network.n_locations}), a column for each location of {network.name!r}, "
             f"got shape {table.shape}"
         )
-    if not np.isfinite(table).all():
-        slot, device = np.argwhere(~np.isfinite(table))[0]
-        raise ValueError(f"readings: row {slot}, column {device} is {table[slot, device]}, expected a finite number")
-    mean, levels = table.mean(axis=1), network.levels
+    return table
+
+
+def _trace(network: SensorNetwork, mean: NDArray[np.float64]) -> Trace:
+    """Levels (T,) [µg/m³] as indices."""
+    levels = network.levels
     between = (levels[1:] + levels[:-1]) / 2.0
     first, last = (between[0] - levels[0], levels[-1] - between[-1]) if len(levels) > 1 else (np.inf, np.inf)
     outside = (mean < levels[0] - first) | (mean > levels[-1] + last)
@@ -61,14 +91,14 @@ def windows(n_slots: int, horizon: int, stride: int | None = None) -> NDArray[np
 def level_windows(
     network: SensorNetwork, tables: Sequence[ArrayLike], horizon: int, stride: int | None = None
 ) -> NDArray[np.int64]:
-    """(K, T + 1) level paths of the windows of some periods, never across the gap between two, for `reset`'s options.
+    """(K, T + 1) level paths of the windows of some periods, never across a gap, for `reset`'s options.
 
     Raises:
-        ValueError: as `level_trace` and `windows`.
+        ValueError: as `level_traces` and `windows`.
     """
     paths = []
     for table in tables:
-        levels = level_trace(network, table).levels
-        starts = windows(len(levels), horizon, stride)
-        paths.append(levels[starts[:, None] + np.arange(horizon + 1)])
+        for levels, _ in level_traces(network, table, horizon):
+            starts = windows(len(levels), horizon, stride)
+            paths.append(levels[starts[:, None] + np.arange(horizon + 1)])
     return np.concatenate(paths)

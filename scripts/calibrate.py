@@ -101,9 +101,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     edges = ("SOUTH", "WEST", "NORTH", "EAST")
     parser.add_argument("--within", type=float, nargs=4, metavar=edges, help="leave out stations outside this box")
     parser.add_argument("--leave-out", nargs="+", default=[], metavar="STATION", help="leave out these stations")
-    help_share = "leave out stations with fewer usable readings (default 0.5 of the slots)"
+    help_share = "leave out stations with fewer usable readings than this share of the slots (default 0)"
     parser.add_argument("--least-share", type=share, default=Rules.least_share, help=help_share)
-    help_stuck = "so many equal readings in a row are not used; 0: all are (default 36)"
+    help_stuck = "so many equal readings in a row are not used; 0: all are (default 36, at least six hours)"
     parser.add_argument("--stuck-slots", type=at_least(0), default=Rules.stuck_slots, help=help_stuck)
     help_zero = "use readings below 1 µg/m³ where the stations' median is above 10 µg/m³"
     parser.add_argument("--keep-near-zero", action="store_true", help=help_zero)

@@ -17,17 +17,17 @@ from aq_gym.envs.multi_device import MultiDeviceEnv
 from aq_gym.envs.vector import MultiDeviceVectorEnv
 from aq_gym.episodes import EpisodeState
 from aq_gym.network import SensorNetwork
-from aq_gym.traces import level_trace, windows
+from aq_gym.traces import level_traces, windows
 
 PERIODS = {"train": "pku2018-spring", "test": "pku2018-summer"}
 _READINGS = "readings: expected a list of files, one for each uninterrupted period"
 
 
 class _Windows:
-    """All windows of T + 1 slots of some periods, each equally likely."""
+    """All windows of T + 1 slots of some periods, never across a gap, each equally likely."""
 
     def __init__(self, network: SensorNetwork, tables: Sequence[NDArray[np.float64]], horizon: int) -> None:
-        traces = [level_trace(network, table) for table in tables]
+        traces = [trace for table in tables for trace in level_traces(network, table, horizon)]
         self.outside = sum(trace.outside for trace in traces)
         self._levels = np.concatenate([trace.levels for trace in traces])
         begins = np.cumsum([0, *(len(trace.levels) for trace in traces[:-1])])
@@ -101,7 +101,7 @@ class MultiDeviceTraceEnv(_OnWindows, MultiDeviceEnv):
     As `MultiDeviceEnv`, with ``network="pku2018-spring"``, which was fitted to the train period, and:
 
     - ``period="train"``: DataSet_1 (spring); the ``"test"`` period, DataSet_2 (summer), must be asked for.
-    - ``readings=None``: files of readings to use instead of a period, one for each uninterrupted stretch.
+    - ``readings=None``: files of readings to use instead of a period, as `aq_gym.datasets.load_readings` takes them.
 
     ## Version History
     - v0: first release.

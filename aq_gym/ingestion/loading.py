@@ -48,7 +48,13 @@ def load_readings(
         ImportError: pandas is needed and missing.
     """
     _positive("largest", largest)
-    return raw_readings(paths, largest=largest, slot_minutes=slot_minutes, parameter=parameter)
+    tables = raw_readings(paths, largest=largest, slot_minutes=slot_minutes, parameter=parameter)
+    slots, devices = min(tables[0].shape[0], *(len(x) for x in tables)), tables[0].shape[1]
+    if min(slots, devices) < 2:
+        raise ValueError(
+            f"{next(iter(paths))}: {slots} slot(s) of {devices} device(s); at least 2 slots and 2 devices are needed"
+        )
+    return tables
 
 
 def raw_readings(
@@ -58,7 +64,7 @@ def raw_readings(
     slot_minutes: float | None = None,
     parameter: str = "pm25",
 ) -> list[Any]:
-    """As `load_readings`; with `largest` None every number is taken, however implausible."""
+    """As `load_readings`, also of one device; with `largest` None every number is taken, however implausible."""
     if isinstance(paths, str | os.PathLike):
         raise ValueError(f"paths must be a list of files, got the single path {str(paths)!r}: put it into a list")
     listed = list(paths) if isinstance(paths, Iterable) else [paths]
@@ -78,11 +84,6 @@ def raw_readings(
             raise ValueError(
                 f"{sheet.path}, row 1: {table.shape[1]} columns, but {sheets[0].path} has {tables[0].shape[1]}; "
                 "every file must have the same devices in the same order"
-            )
-        if min(table.shape) < 2:
-            raise ValueError(
-                f"{sheet.path}: {table.shape[0]} slot(s) of {table.shape[1]} device(s); at least 2 slots and 2 devices "
-                "are needed"
             )
     return tables
 

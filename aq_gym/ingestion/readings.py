@@ -93,15 +93,25 @@ def _width(sheet: Sheet) -> int:
 
 
 def _times(sheet: Sheet, columns: list[int], rows: NDArray[np.int64]) -> Times:
-    cells = [[sheet.rows[row][1][k].strip() for k in columns] for row in rows.tolist()]
-    for row, both in zip(rows.tolist(), cells, strict=True):
-        if any(map(is_missing, both)):
-            raise ValueError(f"{sheet.place(row, columns[0])}: the time is missing; fill it in or delete the row")
-    name = sheet.header[columns[0]] if sheet.header else "time"
-    texts = [" ".join(both) for both in cells]
+    """(rows,) times; each different one is parsed once."""
+    cells = np.empty(len(rows), dtype=object)
+    cells[:] = [tuple(sheet.rows[row][1][k].strip() for k in columns) for row in rows.tolist()]
+    codes, different = pd.factorize(cells)
+    first = np.unique(codes, return_index=True)[1]
+
+    def place(k: int) -> str:
+        return sheet.place(int(rows[first[k]]), columns[0])
+
+    for k, parts in enumerate(different):
+        if any(map(is_missing, parts)):
+            raise ValueError(f"{place(k)}: the time is missing; fill it in or delete the row")
+    texts = [" ".join(parts) for parts in different]
     if len(columns) > 2:  # year, month, day and perhaps hour
-        texts = ["-".join(x.zfill(2) for x in parts[:3]) + "".join(f" {x}:00" for x in parts[3:]) for parts in cells]
-    return parse_times(name, texts, lambda k: sheet.place(int(rows[k]), columns[0]))
+        texts = [
+            "-".join(x.zfill(2) for x in parts[:3]) + "".join(f" {x}:00" for x in parts[3:]) for parts in different
+        ]
+    times = parse_times(sheet.header[columns[0]] if sheet.header else "time", texts, place)
+    return Times(times.local[codes], times.offset, times.counted)
 
 
 def _used_rows(sheet: Sheet, parameter: str) -> NDArray[np.int64]:

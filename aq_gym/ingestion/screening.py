@@ -11,9 +11,13 @@ from numpy.typing import NDArray
 
 from aq_gym.forecasting.cleaning import CleaningRules, clean
 from aq_gym.ingestion.stations import FURTHEST, Stations, metres_from_median
+from aq_gym.network_files import DEFAULT_SLOT_MINUTES
+from aq_gym.periods import minutes_between
 from aq_gym.tables import LARGEST_READING
 
 NEAR_ZERO, DIRTY = 1.0, 10.0  # µg/m³: below the first where the stations' median is above the second: implausible
+WRONG_SHARE = 0.5  # a station is left out if more of what it read is implausible or stuck
+_STUCK_MINUTES = 360.0
 _NEVER = 2**62  # slots
 
 
@@ -22,9 +26,9 @@ class Rules:
     """Which readings and stations are used."""
 
     largest: float = LARGEST_READING  # µg/m³; more than that is implausible, and so is less than 0
-    stuck_slots: int = CleaningRules.stuck_slots  # so many equal readings in a row are not used; 0: any may be right
+    stuck_slots: int | None = None  # so many equal readings in a row are not used; None: 36, or six hours if longer
     near_zero: bool = True  # below 1 µg/m³ where the stations' median is above 10 µg/m³ is implausible
-    least_share: float = 0.5  # a station with fewer usable readings than this share of the slots is left out
+    least_share: float = 0.0  # a station with fewer usable readings than this share of the slots is left out
 
 
 @dataclass(frozen=True)
@@ -87,13 +91,15 @@ def screen(
         why |= _misplaced(stay, stations.degrees[stations.rows_of(stay)], within)
     stay = _at_least_two(names, why)
     labels = [label for label in tables[0].columns if str(label) in stay]
-    parts = [_cleaned(table[labels].to_numpy(dtype=np.float64), rules) for table in tables]
+    parts = [_cleaned(table[labels], rules) for table in tables]
     counts = pd.DataFrame(sum(counts for _, counts in parts), index=stay, columns=[*_COUNTS])
     slots = sum(len(table) for table in tables)
     for name, row in counts.iterrows():
-        if row["used"] < rules.least_share * slots:
-            rest = ", ".join(f"{n:,} {word}" for word, n in row.items() if n and word != "used")
-            why[str(name)] = f"only {row['used']:,} of its {slots:,} readings can be used: {rest}"
+        wrong, read = row["implausible"] + row["stuck"], slots - row["missing"]
+        if wrong > WRONG_SHARE * read:
+            why[str(name)] = f"{wrong:,} of its {read:,} readings cannot be right"
+        elif row["used"] <= rules.least_share * slots:
+            why[str(name)] = f"only {row['used']:,} readings in {slots:,} slots"
     used = set(_at_least_two(names, why))
     columns = [k for k, name in enumerate(stay) if name in used]
     frames = [
@@ -134,10 +140,15 @@ def _inside(longitude: float, latitude: float, within: Sequence[float]) -> bool:
     return south <= latitude <= north and (longitude - west) % 360.0 <= (east - west) % 360.0
 
 
-def _cleaned(table: NDArray[np.float64], rules: Rules) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def _cleaned(table: pd.DataFrame, rules: Rules) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """(T, N) readings, NaN where they are not used, and (N, 4) how many are used, missing, implausible and stuck."""
-    plain = CleaningRules(largest=rules.largest, stuck_slots=rules.stuck_slots or _NEVER, outlier_score=np.inf)
-    found = clean(table, plain)
+    stuck = rules.stuck_slots
+    if stuck is None:
+        steps = minutes_between(table)
+        minutes = DEFAULT_SLOT_MINUTES if steps is None else steps[0]
+        stuck = max(CleaningRules.stuck_slots, round(_STUCK_MINUTES / minutes))
+    plain = CleaningRules(largest=rules.largest, stuck_slots=stuck or _NEVER, outlier_score=np.inf)
+    found = clean(table.to_numpy(dtype=np.float64), plain)
     values = found.readings.copy()
     low = np.zeros(values.shape, dtype=np.bool_)
     if rules.near_zero:
@@ -145,5 +156,4 @@ def _cleaned(table: NDArray[np.float64], rules: Rules) -> tuple[NDArray[np.float
         low = (values < NEAR_ZERO) & (median > DIRTY)[:, None]
         values[low] = np.nan
     reasons = [found.reason == 1, (found.reason == 2) | low, found.reason == 3]
-    counts = np.stack([~np.isnan(values), *reasons], axis=-1).sum(axis=0)
-    return values, counts
+    return values, np.stack([~np.isnan(values), *reasons], axis=-1).sum(axis=0)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from aq_gym.datasets import load_pku2018, load_readings
+from aq_gym.datasets import load_pku2018
 from aq_gym.forecasting import storage
 from aq_gym.forecasting.cleaning import Cleaned, clean
 from aq_gym.forecasting.combined import Calibrated
@@ -20,8 +20,8 @@ from aq_gym.forecasting.evaluation import Forecasts, naive_error, roll, score, s
 from aq_gym.forecasting.features import Features
 from aq_gym.forecasting.forecaster import HORIZONS, Forecaster
 from aq_gym.forecasting.series import Series, station_series
+from aq_gym.ingestion.loading import raw_readings
 
-TIME_COLUMNS = ("time", "date", "datetime", "timestamp")
 TARGETS = ("area", "stations")
 YARDSTICK = "persistence"
 
@@ -52,29 +52,20 @@ class Split:
 
 
 def read_table(path: str | Path) -> tuple[NDArray[np.float64], NDArray[np.float64] | None, list[str]]:
-    """(T, N) readings of a CSV file, (T,) hours of the day where it has times, and the devices' names.
+    """(T, N) readings of a file, (T,) hours of the day where it has times, and the devices' names.
 
-    A first column ``hour`` counts hours; one named time, date, datetime or timestamp holds times. A file without a
-    header has neither.
+    Files are read as `aq_gym.datasets.load_readings` does, implausible readings too. A column ``hour`` counts hours.
 
     Raises:
         ValueError: a table that cannot be read.
     """
-    with open(path, encoding="utf-8-sig") as file:
-        head = file.readline().strip().split(",")[0].strip().strip('"').lower()
-    if head != "hour" and head not in TIME_COLUMNS:
-        table = load_readings([path])[0]
-        return table, None, [str(n) for n in range(table.shape[1])]
-    frame = pd.read_csv(path, index_col=0)
-    if head == "hour":
-        clock = np.asarray(pd.to_numeric(frame.index), dtype=np.float64) % 24.0
-    else:
-        times = pd.to_datetime(frame.index)
-        clock = np.asarray(times.hour + times.minute / 60.0, dtype=np.float64)
-    try:
-        return frame.to_numpy(dtype=np.float64), clock, [str(x) for x in frame.columns]
-    except ValueError as error:
-        raise ValueError(f"{path}: expected numbers in every column but the first; {error}") from None
+    frame = pd.DataFrame(raw_readings([path])[0])
+    index, clock = frame.index, None
+    if isinstance(index, pd.TimedeltaIndex):
+        clock = np.asarray(index / pd.Timedelta(hours=1), dtype=np.float64) % 24.0
+    elif isinstance(index, pd.DatetimeIndex):
+        clock = np.asarray(index.hour + index.minute / 60.0, dtype=np.float64)
+    return frame.to_numpy(dtype=np.float64), clock, [str(x) for x in frame.columns]
 
 
 def pku_split() -> Split:

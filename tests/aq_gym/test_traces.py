@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from aq_gym import SensorNetwork, datasets
-from aq_gym.traces import level_trace, level_windows, windows
+from aq_gym.traces import level_trace, level_traces, level_windows, windows
 
 PKU = SensorNetwork.load("pku2018")
 
@@ -24,6 +24,18 @@ def test_levels_are_those_of_the_fit() -> None:
     assert trace.outside == 0
     clipped = level_trace(PKU, table(-1.0, 480.0, 469.0))
     assert PKU.levels[clipped.levels].tolist() == [5.0, 465.0, 465.0] and clipped.outside == 2
+
+
+def test_stretches_between_gaps() -> None:
+    x = table(15.0, 25.0, 35.0, 45.0, 55.0)
+    x[1, :16] = np.nan  # more than half of the devices
+    x[3, 4:9] = np.nan
+    stretches = [PKU.levels[trace.levels].tolist() for trace in level_traces(PKU, x)]
+    assert stretches == [[15.0], [35.0, 45.0, 55.0]]
+    with pytest.raises(ValueError, match="in no slot were half of the devices read"):
+        level_traces(PKU, np.full((3, 30), np.nan))
+    with pytest.raises(ValueError, match="row 1, column 0 is nan"):
+        level_trace(PKU, x)
 
 
 def test_the_real_trace_has_the_statistics_of_the_chain(pku_data: Any) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from aq_gym import SensorNetwork, datasets
-from aq_gym.calibration import fit
+from aq_gym.calibration import fit, fit_files
 from scripts import calibrate, fit_network
 
 
@@ -40,6 +40,8 @@ def test_a_network_with_its_card(town: pd.DataFrame, tmp_path: Path, capsys: pyt
     np.testing.assert_allclose(network.mean_relation, want.mean_relation, rtol=1e-11)
     np.testing.assert_array_equal(network.transition, want.transition)
     assert network.coordinates is not None and (np.diff(network.coordinates[:, 0]) < 0).all()  # by name: a lies east
+    whole = fit_files("town", [tmp_path / "readings.csv"], None, tmp_path / "stations.csv", {})
+    assert whole.coordinates is not None and (np.diff(whole.coordinates[:, 0]) < 0).all() and whole.slot_minutes == 60
     card = json.loads(out.with_suffix(".json").read_text("utf-8"))
     read = int(town.drop(columns="c").notna().sum().sum())
     assert card["counts"] == {"used": read, "missing": 1200 - read, "implausible": 0, "stuck": 0}

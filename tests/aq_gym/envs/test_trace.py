@@ -54,6 +54,20 @@ def test_episodes_are_windows_of_one_period(files: list[str]) -> None:
     assert crossing not in known
 
 
+def test_windows_do_not_cross_gaps(tmp_path: Path) -> None:
+    x = air(40, 0)
+    x[[3, 20], 2:] = np.nan
+    np.savetxt(tmp_path / "gaps.csv", x, delimiter=",", fmt="%g")
+    env = gym.make(ID, readings=[str(tmp_path / "gaps.csv")], **SHORT)
+    assert env.unwrapped.n_windows == 16 - 6 + 19 - 6  # type: ignore[attr-defined]  # three slots are too few
+    network = env.unwrapped.problem.network  # type: ignore[attr-defined]
+    known = network.levels[level_trace(network, x[21:]).levels]
+    env.reset(seed=0)
+    assert tuple(path_of(env)) in {tuple(known[i : i + 7]) for i in range(13)} | {
+        tuple(network.levels[level_trace(network, x[4:20]).levels][i : i + 7]) for i in range(10)
+    }
+
+
 def test_the_public_checkers(files: list[str]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +139,16 @@ def test_slots_of_a_length_that_is_asked_for_are_averages(tmp_path: Path) -> Non
     assert table.index[0] == pd.Timestamp("2020-01-01 00:00") and fit([table.ffill()], min_level=0).slot_minutes == 60
     with pytest.raises(ValueError, match="slot_minutes must be"):
         load(tmp_path, text, slot_minutes=0)
+
+
+def test_what_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load(tmp_path, "1,2\n3,4\n")
+    monkeypatch.setitem(sys.modules, "aq_gym.ingestion.readings", None)
+    with pytest.raises(ImportError, match=r"a\.csv has a header or times, .*pip install 'aq-gym\[train\]'"):
+        load(tmp_path, PLAIN)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ImportError, match=r"a\.csv: reading Parquet needs pandas and pyarrow: pip install"):
+        load(tmp_path, _SEEDS[-1])
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def test_what_cannot_be_air_is_counted_and_said() -> None:
     assert got.counts.loc["wild"].to_dict() == {"used": 95, "missing": 2, "implausible": 3, "stuck": 0}
     assert got.counts.loc["stuck"].to_dict() == {"used": 60, "missing": 0, "implausible": 0, "stuck": 40}
     assert (got.counts.sum(axis=1) == SLOTS).all() and got.tables[0].notna().sum().tolist() == [100, 100, 60, 95]
-    assert "only 5 of its 100 readings can be used: 95 implausible" in got.left_out["zero"]
+    assert got.left_out["zero"] == "95 of its 100 readings cannot be right"
     assert "km from the stations' median place" in got.left_out["abroad"]
     said = got.summary()
     assert (
@@ -68,6 +68,23 @@ def test_the_user_decides() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             screen([raw()], **options)
+
+
+@pytest.mark.parametrize(("minutes", "stuck"), [(1, 0), (10, 100), (60, 100)])
+def test_six_hours_and_36_slots_are_stuck(minutes: int, stuck: int) -> None:
+    index = pd.timedelta_range(0, periods=400, freq=f"{minutes}min")
+    table = pd.DataFrame({"a": np.arange(400) % 7 + 30.0, "b": np.arange(400) % 5 + 30.0}, index=index)
+    table.iloc[50:150, 0] = 40.0
+    table.iloc[200:235, 1] = 40.0  # 35 slots
+    assert screen([table]).counts.stuck.tolist() == [stuck, 0]
+
+
+def test_a_station_that_was_seldom_read_stays_unless_asked() -> None:
+    table = raw()[["a", "b", "stuck"]]
+    table.iloc[:80, 1] = np.nan
+    assert screen([table]).counts.loc["b"].to_dict() == {"used": 20, "missing": 80, "implausible": 0, "stuck": 0}
+    assert screen([table], rules=Rules(least_share=0.3)).left_out == {"b": "only 20 readings in 100 slots"}
+    assert screen([table.assign(b=np.nan)]).left_out == {"b": "only 0 readings in 100 slots"}
 
 
 def test_clean_air_is_no_fault() -> None:

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from aq_gym.service.database import make_engine
-from aq_gym.service.store import Report, Store
+from aq_gym.service.intake import Report
+from aq_gym.service.store import Store
 
 BIN = Path("/usr/lib/postgresql/15/bin")
 OPERATOR = "the-operator's-token"

@@ -20,9 +20,7 @@ from aq_gym.service.store import Newest, Store
 api = APIBlueprint("live", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="live")])
 log = logging.getLogger("aq_gym.service")
 ALERTS = 30  # in one answer
-LEAST_REST = (
-    3.0  # times as long as an answer takes: pause before the next, so that a large fleet's leave time for others
-)
+LEAST_REST = 3.0  # pause between two answers, in times that one takes to make: so a large fleet leaves time for others
 
 
 class Live:

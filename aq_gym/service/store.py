@@ -28,6 +28,7 @@ class Store:
         self.engine = engine
         self._insert: Any = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
         self._intake = Intake(engine)
+        self._device_names: set[str] = set()
         self.session = sessionmaker(engine, expire_on_commit=False)
 
     def create_tables(self) -> None:
@@ -113,9 +114,11 @@ class Store:
             return [dict(zip(columns, row, strict=True)) for row in session.execute(query)]
 
     def known_devices(self, names: set[str]) -> set[str]:
-        """Those of some names that are devices."""
-        with self.session() as session:
-            return set(session.scalars(select(Device.id).where(Device.id.in_(names))))
+        """Those of some names that are devices; asks the database for new names alone, since no device is removed."""
+        if unknown := names - self._device_names:
+            with self.session() as session:
+                self._device_names |= set(session.scalars(select(Device.id).where(Device.id.in_(unknown))))
+        return names & self._device_names
 
     def put_device(self, device: Device) -> None:
         """Add a device or change it."""

@@ -49,7 +49,7 @@ def kill_often(folder: Path, rounds: int, seed: int = 0) -> Survival:
             _load(server.port, rng, found.acknowledged)
             killer.join()
         found.rounds += 1
-        _check(Store(make_engine(f"sqlite:///{folder}/service.sqlite3")), found)
+        check(Store(make_engine(f"sqlite:///{folder}/service.sqlite3")), found)
     return found
 
 
@@ -62,16 +62,17 @@ def _load(port: int, rng: np.random.Generator, acknowledged: dict[tuple[str, int
             keys = {
                 (f"device_{rng.integers(DEVICES)}", int(rng.integers(min(present, SLOTS) + 1))) for _ in range(BATCH)
             }
-            batch = [{"device": d, "slot": s, "value": round(float(rng.uniform(1, 500)), 3)} for d, s in sorted(keys)]
+            values = {key: round(float(rng.uniform(1, 500)), 3) for key in sorted(keys)}
+            batch = [{"device": device, "slot": slot, "value": x} for (device, slot), x in values.items()]
             refused = {(x["device"], x["slot"]) for x in client.report(batch)["conflicting"]}
-            for x in batch:
-                if (x["device"], x["slot"]) not in refused:
-                    acknowledged.setdefault((x["device"], x["slot"]), x["value"])
+            for key in keys - refused:
+                acknowledged.setdefault(key, values[key])
     except (OSError, http.client.HTTPException):
         client.close()  # it was killed
 
 
-def _check(store: Store, found: Survival) -> None:
+def check(store: Store, found: Survival) -> None:
+    """Compare what is stored with what was acknowledged and planned before."""
     with store.session() as session:
         rows = session.execute(select(Reading.device, Reading.slot, Reading.value)).all()
         plans = {

@@ -97,7 +97,7 @@ def _page(port: int, k: int, refreshes: Any) -> None:
 
 
 def send(
-    port: int, tokens: dict[str, str], size: int, seconds: float, first_slot: int
+    port: int, tokens: dict[str, str], size: int, seconds: float, first_slot: int, pause: float = 0.0
 ) -> tuple[float, NDArray[np.float64]]:
     """Every device sends new readings over a connection of its own, one request after another.
 
@@ -107,21 +107,26 @@ def send(
         size: readings in a request.
         seconds: how long.
         first_slot: from which on nothing is stored yet.
+        pause: from when a device was to send until it is to send again [s]; 0: as soon as it is answered.
 
     Returns:
-        Readings a second, all devices together, and the seconds that each request took.
+        Readings a second, all devices together, and the seconds that each request took, counted from when it was to be
+        sent: a device that is behind its time waits already.
     """
-    end = time.perf_counter() + seconds
+    start = time.perf_counter()
 
     def one(device: tuple[str, str]) -> list[float]:
         name, token = device
-        client, took = Client(port, token), []
-        while time.perf_counter() < end:
+        client = Client(port, token)
+        took: list[float] = []
+        began = start + pause * list(tokens).index(name) / len(tokens)
+        while began < start + seconds:
+            time.sleep(max(0.0, began - time.perf_counter()))
             slot = first_slot + len(took) * size
             readings = [{"device": name, "slot": slot + i, "value": 20.0 + i % 50} for i in range(size)]
-            began = time.perf_counter()
             stored = client.report(readings)["stored"]
             took.append(time.perf_counter() - began)
+            began = began + pause if pause else time.perf_counter()
             if stored != size:
                 raise RuntimeError(f"{name}, slots from {slot}: {stored} of {size} readings were new")
         client.close()
@@ -129,7 +134,7 @@ def send(
 
     with ThreadPoolExecutor(len(tokens)) as pool:
         took = np.concatenate(list(pool.map(one, tokens.items())))
-    return size * len(took) / seconds, took
+    return size * len(took) / (time.perf_counter() - start), took
 
 
 def tokens_of(port: int, count: int) -> dict[str, str]:
@@ -155,7 +160,7 @@ def memory_over(folder: Path, slots: int, slot_seconds: float, n_pages: int = 5)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     arguments = ["--simulate", "--slot-seconds", str(slot_seconds)]
-    found = []
+    found: list[float] = []
     with Server(folder, arguments) as server, pages(server.port, n_pages):
         client = Client(server.port)
         end = time.monotonic() + 10.0 * slots * slot_seconds

@@ -15,6 +15,7 @@ from baselines.studies.service.server import Client, Server
 from baselines.studies.tables import markdown
 
 MOST_GROWTH = 3.0  # MiB
+OFFERED = 160.0  # single readings a second, a little more than must be managed
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,15 @@ def load_figures(folder: Path, seconds: float, n_pages: int) -> Iterator[Figure]
         with pages(server.port, n_pages) as refreshes:
             _wait_for(refreshes)
             before = sum(refreshes[:])
-            rate, took = send(server.port, tokens, 1, seconds, 500_000)
+            rate, took = send(server.port, tokens, 1, seconds, 500_000, len(tokens) / OFFERED)
             shown = (sum(refreshes[:]) - before) / seconds
         middle, p99 = 1000.0 * np.quantile(took, [0.5, 0.99])
-        yield Figure(f"single readings, {n_pages} pages open", f"{rate:.0f} readings/s", "150", rate >= 150)
+        yield Figure(
+            f"single readings, {OFFERED:.0f}/s offered, {n_pages} pages open",
+            f"{rate:.0f} readings/s",
+            "150",
+            rate >= 150,
+        )
         yield Figure("their latency, median and p99", f"{middle:.0f} and {p99:.0f} ms", "p99 100 ms", p99 < 100)
         yield Figure("refreshes of the pages meanwhile", f"{shown:.0f}/s", "", shown > 0)
 
@@ -96,8 +102,9 @@ def page(figures: list[Figure], signature: str) -> str:
     """The page in Markdown."""
     table = markdown(["", "measured", "limit"], [figure.row for figure in figures])
     text = (
-        "A real server process and its clients on one machine, over loopback, with SQLite. Every reading that is sent is "
-        "new and is stored with `synchronous=FULL`, so a commit waits for the disk. An open page reads the stream of "
-        "events and asks for `/api/v1/now` when one says that something is new, at most every 0.3 seconds."
+        "A real server process and its clients on one machine, over loopback, with SQLite. Every reading that is sent "
+        "is new and is stored with `synchronous=FULL`, so a commit waits for the disk. An open page reads the stream "
+        "of events and asks for `/api/v1/now` when one says that something is new, at most every 0.3 seconds. A "
+        "latency counts from when the request was to be sent."
     )
     return f"# The service under load\n\n{text}\n\n{table}\n{signature}\n"

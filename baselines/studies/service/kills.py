@@ -18,7 +18,7 @@ from baselines.studies.service.server import Client, Server
 DEVICES = 5
 SLOTS = 1000  # that late readings are sent for, in random order
 BATCH = 20
-SLOT_SECONDS = 0.05
+SLOT_SECONDS = 0.2
 
 
 @dataclass

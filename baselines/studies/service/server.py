@@ -61,7 +61,7 @@ class Server:
     """
 
     def __init__(self, folder: Path, arguments: Sequence[str] = (), port: int = 0) -> None:
-        self.port = port or _free_port()
+        self.port = port or free_port()
         self._log = folder / f"{self.port}.log"
         command = [sys.executable, "-m", "scripts.serve", "--policy", "staggered", "--port", str(self.port)]
         command += ["--folder", str(folder), *arguments]
@@ -70,7 +70,7 @@ class Server:
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env=environment)
 
     def __enter__(self) -> Self:
-        """Wait until it answers.
+        """Wait until it answers and a slot is planned.
 
         Raises:
             RuntimeError: it ended, or did not begin in time.
@@ -79,7 +79,7 @@ class Server:
         while time.monotonic() < end and self.process.poll() is None:
             client = Client(self.port)
             try:
-                client.ask("/readyz")
+                client.ask("/api/v1/schedule")
                 return self
             except (OSError, RuntimeError, http.client.HTTPException):
                 time.sleep(0.05)
@@ -107,7 +107,8 @@ class Server:
         return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1024.0
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])

@@ -24,7 +24,7 @@ _CLOCKS = ("%H:%M:%S", "%H:%M", "%I:%M:%S %p", "%I:%M %p", "%H", "")
 _OTHER_DATES = ("%Y/%m/%d", "%Y%m%d", "%d.%m.%Y", "%d-%m-%Y")
 _SECONDS = (1e8, 1.9e9)  # since 1970, from 1973 to 2030; ten digits from 1900000000 on are year, month, day and hour
 _OFFSET = re.compile(r"\s*(?<=[0-9\s])(?:(Z|UTC|GMT)|([+-])([0-9]{2}):?([0-9]{2}))\s*$", re.IGNORECASE)
-_SLOTS_PER_TIME = 500  # more slots than that for each time that was read: a wrong year
+_SLOTS_PER_TIME, _FEW_SLOTS = 20, 10_000  # more slots than that for each time that was read: a wrong year
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,11 @@ class Times:
     local: NDArray[np.int64]  # (rows,) microseconds since 1970 on the file's own clock
     offset: int | None = None  # of that clock to UTC [microseconds]; None: not known
     counted: bool = False  # no clock: counted from some beginning
+
+    @property
+    def kind(self) -> str:
+        """What times must have in common to be put together."""
+        return "counted" if self.counted else "without a zone" if self.offset is None else "with a zone"
 
     def index(self) -> pd.Index:
         """As an index: times with their zone, times without one, or durations."""
@@ -171,7 +176,7 @@ def check_span(times: NDArray[np.int64], slot: int, place: Callable[[int], str])
     Raises:
         ValueError: naming the time after the longest pause.
     """
-    if (times[-1] - times[0]) // slot > _SLOTS_PER_TIME * len(times):
+    if (times[-1] - times[0]) // slot > max(_SLOTS_PER_TIME * len(times), _FEW_SLOTS):
         row = int(np.diff(times).argmax())
         pause = datetime.timedelta(microseconds=int(times[row + 1] - times[row]))
         raise ValueError(

@@ -135,7 +135,7 @@ def test_files_come_on_one_axis(tmp_path: Path) -> None:
     np.testing.assert_array_equal(table["c"], [np.nan, 9.0, np.nan, np.nan])
     np.testing.assert_array_equal(table["d"], [np.nan, np.nan, np.nan, 7.0])
     (tmp_path / "zone.csv").write_text("time,a,b\n2020-01-01 00:00Z,1,2\n2020-01-01 01:00Z,3,4\n")
-    with pytest.raises(ValueError, match=r"zone\.csv, row 1: its times are of another kind than those of .*jan"):
+    with pytest.raises(ValueError, match=r"zone\.csv, row 1: its times are with a zone, those of .*jan without a zone"):
         load_readings([tmp_path / "jan", tmp_path / "zone.csv"])
     (tmp_path / "bare.csv").write_text("1,2\n3,4\n")
     with pytest.raises(ValueError, match=r"bare\.csv, row 1: no column of times, but .*jan has one"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -29,11 +29,7 @@ def level_trace(network: SensorNetwork, readings: ArrayLike) -> Trace:
     Raises:
         ValueError: no table of as many devices as the network has locations, or numbers that aren't finite.
     """
-    table = _table(network, readings)
-    if not np.isfinite(table).all():
-        slot, device = np.argwhere(~np.isfinite(table))[0]
-        raise ValueError(f"readings: row {slot}, column {device} is {table[slot, device]}, expected a finite number")
-    return _trace(network, table.mean(axis=1))
+    return _trace(network, _table(network, readings, np.isfinite).mean(axis=1))
 
 
 def level_traces(network: SensorNetwork, readings: ArrayLike, horizon: int = 0) -> list[Trace]:
@@ -47,7 +43,7 @@ def level_traces(network: SensorNetwork, readings: ArrayLike, horizon: int = 0) 
     Raises:
         ValueError: no table of as many devices as the network has locations, or the level is never known.
     """
-    (level,) = slot_levels([_table(network, readings)])
+    (level,) = slot_levels([_table(network, readings, lambda x: ~np.isinf(x))])
     if np.isnan(level).all():
         raise ValueError("readings: in no slot were half of the devices read, so no level is known")
     parts = [part[~np.isnan(part)] for part in np.split(level, np.flatnonzero(np.isnan(level)))]
@@ -55,13 +51,20 @@ def level_traces(network: SensorNetwork, readings: ArrayLike, horizon: int = 0) 
     return [_trace(network, part) for part in [x for x in parts if len(x) > horizon] or parts]
 
 
-def _table(network: SensorNetwork, readings: ArrayLike) -> NDArray[np.float64]:
+def _table(
+    network: SensorNetwork, readings: ArrayLike, right: Callable[[NDArray[np.float64]], NDArray[np.bool_]]
+) -> NDArray[np.float64]:
+    """The (T, N) readings, each of which must be `right`."""
     table = np.asarray(readings, dtype=np.float64)
     if table.ndim != 2 or table.shape[1] != network.n_locations or not len(table):
         raise ValueError(
             f"readings: expected (T, {network.n_locations}), a column for each location of {network.name!r}, "
             f"got shape {table.shape}"
         )
+    wrong = np.argwhere(~right(table))
+    if len(wrong):
+        slot, device = wrong[0]
+        raise ValueError(f"readings: row {slot}, column {device} is {table[slot, device]}, expected a finite number")
     return table
 
 

@@ -52,9 +52,8 @@ def main(args: argparse.Namespace) -> SensorNetwork:
     sensors = None if args.calibration is None else datasets.load_calibration(args.calibration, largest=args.largest)
     options = {"bin_width": args.bin_width, "min_level": args.min_level, "slot_minutes": args.slot_minutes}
     network = calibration.fit(screened.tables, sensors, **options, largest=args.largest)
-    if stations is not None:
-        places = stations.degrees[stations.rows_of(list(screened.counts.index))]
-        network = dataclasses.replace(network, coordinates=on_a_plane(places))
+    if screened.degrees is not None:
+        network = dataclasses.replace(network, coordinates=on_a_plane(screened.degrees))
     network = calibration.rounded(dataclasses.replace(network, name=args.output.stem))
     times = span(screened.tables, args.min_level)
     used = {name: getattr(args, name) for name in OPTIONS} | {"slot_minutes": network.slot_minutes}

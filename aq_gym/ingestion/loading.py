@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from aq_gym.ingestion.sheet import Sheet, read_sheet
 from aq_gym.ingestion.stations import FURTHEST, metres_from_median, on_a_plane, read_stations
-from aq_gym.network_checks import as_number
+from aq_gym.network_checks import SLOT_MINUTES, as_number
 from aq_gym.tables import LARGEST_READING, plain_table, read_table
 
 
@@ -47,7 +47,8 @@ def load_readings(
         FileNotFoundError: a missing file.
         ImportError: pandas is needed and missing.
     """
-    _positive("largest", largest)
+    if as_number("largest", largest) <= 0.0:
+        raise ValueError(f"largest must be positive [µg/m³], got {largest!r}")
     tables = raw_readings(paths, largest=largest, slot_minutes=slot_minutes, parameter=parameter)
     slots, devices = min(tables[0].shape[0], *(len(x) for x in tables)), tables[0].shape[1]
     if min(slots, devices) < 2:
@@ -72,8 +73,8 @@ def raw_readings(
         raise ValueError(f"paths must be a list of files, got {paths!r}")
     if not listed:
         raise ValueError("paths is empty: give at least one file of readings")
-    if slot_minutes is not None:
-        _positive("slot_minutes", slot_minutes)
+    if slot_minutes is not None and not SLOT_MINUTES[0] <= as_number("slot_minutes", slot_minutes) <= SLOT_MINUTES[1]:
+        raise ValueError("slot_minutes must be from {:g} to {:g}, got {}".format(*SLOT_MINUTES, slot_minutes))
     sheets = [read_sheet(Path(path)) for path in listed]
     if all(sheet.is_plain for sheet in sheets):
         tables: list[Any] = [plain_table(x.path, x.rows, "slots", "devices", largest, gaps=True) for x in sheets]
@@ -86,11 +87,6 @@ def raw_readings(
                 "every file must have the same devices in the same order"
             )
     return tables
-
-
-def _positive(name: str, value: Any) -> None:
-    if as_number(name, value) <= 0.0:
-        raise ValueError(f"{name} must be positive, got {value!r}")
 
 
 def _frames(sheets: Sequence[Sheet], **options: Any) -> list[Any]:

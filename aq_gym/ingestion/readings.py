@@ -208,12 +208,10 @@ def _untimed(sheet: Sheet, largest: float | None) -> pd.DataFrame:
 def _on_one_axis(parts: list[_Entries], slot_minutes: float | None) -> pd.DataFrame:
     """All files on one regular axis of slots; what was not read is NaN."""
     for part in parts:
-        if (part.times.offset is None) != (parts[0].times.offset is None) or part.times.counted != parts[
-            0
-        ].times.counted:
+        if part.times.kind != parts[0].times.kind:
             raise ValueError(
-                f"{part.sheet.path}, row 1: its times are of another kind than those of {parts[0].sheet.path} (with a "
-                "zone, without, or counted); write all alike"
+                f"{part.sheet.path}, row 1: its times are {part.times.kind}, those of {parts[0].sheet.path} "
+                f"{parts[0].times.kind}; write all alike"
             )
     same = len({part.times.offset for part in parts}) == 1
     offset = parts[0].times.offset if same else 0

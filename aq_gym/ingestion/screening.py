@@ -38,6 +38,7 @@ class Screened:
     tables: list[pd.DataFrame]  # (T, N) each [µg/m³], NaN where a reading is missing or not used
     counts: pd.DataFrame  # a row a station that stays: used, missing, implausible, stuck
     left_out: dict[str, str]  # station -> why
+    degrees: NDArray[np.float64] | None  # (N, 2) longitude and latitude, if known
 
     def summary(self) -> str:
         """What is used and what is left out, and why, for the user."""
@@ -70,7 +71,8 @@ def screen(
 
     Args:
         tables: (T, N) raw readings of each period [µg/m³], the same columns in each.
-        stations: where they stand; None: not known.
+        stations: where they stand, by name, or in the order of the columns where one of the tables has no names; None:
+            not known.
         leave_out: names of stations.
         within: south, west, north and east edge of a box [degrees]; stations outside are left out.
         rules: None for the defaults.
@@ -85,6 +87,8 @@ def screen(
         raise ValueError(f"leave_out: there is no station {unknown[0]!r}; the first ones are {', '.join(names[:9])}")
     if within is not None and stations is None:
         raise ValueError("within: where the stations stand is not known; give a table of stations")
+    if stations is not None and (stations.names is None or isinstance(tables[0].columns, pd.RangeIndex)):
+        stations = stations.in_order(names)
     why = dict.fromkeys(leave_out, "as asked")
     if stations is not None:
         stay = [name for name in names if name not in why]
@@ -100,13 +104,14 @@ def screen(
             why[str(name)] = f"{wrong:,} of its {read:,} readings cannot be right"
         elif row["used"] <= rules.least_share * slots:
             why[str(name)] = f"only {row['used']:,} readings in {slots:,} slots"
-    used = set(_at_least_two(names, why))
+    used = _at_least_two(names, why)
     columns = [k for k, name in enumerate(stay) if name in used]
+    degrees = None if stations is None else stations.degrees[stations.rows_of(used)]
     frames = [
         pd.DataFrame(values[:, columns], index=table.index, columns=[stay[k] for k in columns])
         for (values, _), table in zip(parts, tables, strict=True)
     ]
-    return Screened(frames, counts.iloc[columns], why)
+    return Screened(frames, counts.iloc[columns], why, degrees)
 
 
 _COUNTS = ("used", "missing", "implausible", "stuck")

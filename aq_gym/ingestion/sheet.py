@@ -127,10 +127,11 @@ def _split_header(
     """The names in the first row, or None, and the rows below; a row of units under the names is passed over."""
     first = [cell.strip() for cell in rows[0][1]] if rows else []
     words = [not is_number(cell) and not is_missing(cell) and _WORD.match(cell) is not None for cell in first]
-    timed = any(normalised(cell) in TIME_WORDS for cell in first)
-    if not any(words) or not (timed or all(word or not cell for word, cell in zip(words, first, strict=True))):
-        return None, rows
     rest = rows[1:]
+    index = len(rest) > 0 and first[0] == "" and is_time(rest[0][1][0])  # times below a name that is empty
+    timed = index or any(normalised(cell) in TIME_WORDS for cell in first)
+    if not timed and not (any(words) and all(word or not cell for word, cell in zip(words, first, strict=True))):
+        return None, rows
     if rest and any(map(_UNIT.search, rest[0][1])) and not any(is_number(x) or is_time(x) for x in rest[0][1]):
         rest = rest[1:]
     return tuple(first), rest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +28,19 @@ class Stations:
     names: list[str] | None  # (rows,) or None: the table names none
     degrees: NDArray[np.float64]  # (rows, 2) longitude and latitude
 
+    def in_order(self, names: Sequence[str]) -> Stations:
+        """The same rows under these names.
+
+        Raises:
+            ValueError: another number of names than rows.
+        """
+        if len(self.degrees) != len(names):
+            raise ValueError(
+                f"{self.path} has {len(self.degrees)} locations, the readings {len(names)} columns, which cannot be "
+                "matched by name; give a row for each column in its order, or both names"
+            )
+        return dataclasses.replace(self, names=list(names))
+
     def rows_of(self, names: Sequence[str]) -> NDArray[np.int64]:
         """(N,) rows of the stations of these names; all rows in their order where the table has no names.
 
@@ -34,11 +48,7 @@ class Stations:
             ValueError: a station is not there, or at two places.
         """
         if self.names is None:
-            if len(self.degrees) != len(names):
-                raise ValueError(
-                    f"{self.path} has {len(self.degrees)} locations and no names, the readings {len(names)} columns"
-                )
-            return np.arange(len(names))
+            return self.in_order(names).rows_of(names)
         first: dict[str, int] = {}
         for k, name in enumerate(self.names):
             other = first.setdefault(name, k)

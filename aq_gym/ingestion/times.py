@@ -22,8 +22,9 @@ COUNTERS = {  # a column that counts from some beginning and knows no date
 }
 _CLOCKS = ("%H:%M:%S", "%H:%M", "%I:%M:%S %p", "%I:%M %p", "%H", "")
 _OTHER_DATES = ("%Y/%m/%d", "%Y%m%d", "%d.%m.%Y", "%d-%m-%Y")
+_SECONDS = (1e8, 1.9e9)  # since 1970, from 1973 to 2030; ten digits from 1900000000 on are year, month, day and hour
 _OFFSET = re.compile(r"\s*(?<=[0-9\s])(?:(Z|UTC|GMT)|([+-])([0-9]{2}):?([0-9]{2}))\s*$", re.IGNORECASE)
-_SLOTS_PER_TIME = 500  # more slots than that for each time that was read: a wrong year
+_SLOTS_PER_TIME, _FEW_SLOTS = 20, 10_000  # more slots than that for each time that was read: a wrong year
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class Times:
     local: NDArray[np.int64]  # (rows,) microseconds since 1970 on the file's own clock
     offset: int | None = None  # of that clock to UTC [microseconds]; None: not known
     counted: bool = False  # no clock: counted from some beginning
+
+    @property
+    def kind(self) -> str:
+        """What times must have in common to be put together."""
+        return "counted" if self.counted else "without a zone" if self.offset is None else "with a zone"
 
     def index(self) -> pd.Index:
         """As an index: times with their zone, times without one, or durations."""
@@ -63,10 +69,11 @@ def parse_times(name: str, cells: Sequence[str], place: Callable[[int], str]) ->
             raise ValueError(f"{place(int(wrong.argmax()))}: {cells[int(wrong.argmax())]!r} is no time; correct it")
         if word in COUNTERS and np.abs(numbers).max() < 1e7:
             return Times(np.rint(numbers * COUNTERS[word]).astype(np.int64), counted=True)
-        if word in EPOCHS and numbers.min() > 1e8 and not (numbers < 1e11).all() ^ (numbers < 1e11).any():
-            unit = 1e6 if numbers[0] < 1e11 else 1e3  # seconds or milliseconds
-            return Times(np.rint(numbers * unit).astype(np.int64), offset=0)
-    zones = [_OFFSET.search(cell) for cell in cells]
+        for unit in (1.0, 1e3):  # seconds, milliseconds
+            seconds = numbers / unit
+            if word in EPOCHS and _SECONDS[0] < seconds.min() and seconds.max() < _SECONDS[1]:
+                return Times(np.rint(seconds * 1e6).astype(np.int64), offset=0)
+    zones = [_zone(cell) for cell in cells]
     known = np.array([zone is not None for zone in zones])
     if known.any() and not known.all():
         row = int(np.argmin(known))
@@ -74,10 +81,20 @@ def parse_times(name: str, cells: Sequence[str], place: Callable[[int], str]) ->
     local = _parse([cell[: z.start()] if z else cell for cell, z in zip(cells, zones, strict=True)], place)
     if not known.any():
         return Times(local)
-    offsets = np.array([_minutes(z) for z in zones if z], dtype=np.int64) * MINUTE
+    minutes = np.array([_minutes(z) for z in zones if z], dtype=np.int64)
+    if np.abs(minutes).max() >= 1440:
+        row = int(np.abs(minutes).argmax())
+        raise ValueError(f"{place(row)}: {cells[row]!r} is a day or more from UTC; correct its zone")
+    offsets = minutes * MINUTE
     if (offsets == offsets[0]).all():
         return Times(local, int(offsets[0]))
     return Times(local - offsets, 0)  # summer and winter time in one file: UTC serves both
+
+
+def _zone(cell: str) -> re.Match[str] | None:
+    """The zone at the end of a time; the year of 01-03-2016 is none, it follows no clock."""
+    found = _OFFSET.search(cell)
+    return found if found and (found[1] or ":" in cell[: found.start()]) else None
 
 
 def _minutes(zone: re.Match[str]) -> int:
@@ -90,7 +107,9 @@ def _minutes(zone: re.Match[str]) -> int:
 def _parse(cells: Sequence[str], place: Callable[[int], str]) -> NDArray[np.int64]:
     """Microseconds of times without a zone, by the first format that fits all of them."""
     texts = pd.Series([cell.strip() if re.search(r"[0-9]", cell) else "" for cell in cells], dtype=object)
-    found = _fits(texts, ("ISO8601", *_formats(_OTHER_DATES)))
+    lengths = {len(text) if text.isdigit() else 0 for text in texts}
+    digits = _DIGITS.get(lengths.pop()) if len(lengths) == 1 else None
+    found = _fits(texts, (digits,) if digits else ("ISO8601", *_formats(_OTHER_DATES)))
     if found is None or (found == _NONE).any():
         days, months = _fits(texts, _formats(["%d/%m/%Y"])), _fits(texts, _formats(["%m/%d/%Y"]))
         both = [x for x in (days, months) if x is not None and not (x == _NONE).any()]
@@ -104,6 +123,7 @@ def _parse(cells: Sequence[str], place: Callable[[int], str]) -> NDArray[np.int6
     return found
 
 
+_DIGITS = {10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}  # number of digits -> format
 _NONE = np.iinfo(np.int64).min  # what NaT is as an integer
 
 
@@ -156,9 +176,10 @@ def check_span(times: NDArray[np.int64], slot: int, place: Callable[[int], str])
     Raises:
         ValueError: naming the time after the longest pause.
     """
-    if (times[-1] - times[0]) // slot > _SLOTS_PER_TIME * len(times):
+    if (times[-1] - times[0]) // slot > max(_SLOTS_PER_TIME * len(times), _FEW_SLOTS):
         row = int(np.diff(times).argmax())
+        pause = datetime.timedelta(microseconds=int(times[row + 1] - times[row]))
         raise ValueError(
-            f"{place(row + 1)}: {(times[row + 1] - times[row]) / MINUTE / 1440:,.0f} days after the time before; "
+            f"{place(row + 1)}: {pause} after the time before; "
             "correct it, or read the files of each period by themselves"
         )

@@ -71,7 +71,10 @@ PARTS = "No,year,month,day,hour,PM2.5,SO2,station\n" + "".join(
         *(PLAIN.replace(",,", f",{code},") for code in ("NA", "-", "-999", "-9999.0", " ")),
         "Readings of the town,\n\nµg/m³; station list: see web\n" + PLAIN,
         PLAIN.replace("\n", "\n,µg/m³,µg/m³\n", 1),
-        *(written(form) for form in ("%Y/%m/%d %H:%M", "%m/%d/%Y %I:%M %p", "%d/%m/%Y %H:%M:%S", "%Y-%m-%dT%H:%M:%S")),
+        *(
+            written(form)
+            for form in ("%Y/%m/%d %H:%M", "%m/%d/%Y %I:%M %p", "%d/%m/%Y %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y%m%d%H")
+        ),
         *(parquet(TOWN), parquet(TOWN.reset_index()), parquet(LONG)),
         *(
             LONG.to_csv(index=False),
@@ -106,6 +109,13 @@ def test_times_keep_their_zone(tmp_path: Path) -> None:
     assert hours.index[-1] == pd.Timedelta("4h") and np.isnan(hours.to_numpy()).sum() == 4
 
 
+def test_names_and_days_that_are_digits(tmp_path: Path) -> None:
+    for head in ("time", ""):
+        table = load(tmp_path, f"{head},8152,8153\n01-03-2016,1,2\n02-03-2016,3,4\n")
+        assert list(table.columns) == ["8152", "8153"] and table.index.tz is None
+        assert [str(day.date()) for day in table.index] == ["2016-03-01", "2016-03-02"]
+
+
 def test_a_header_without_times(tmp_path: Path) -> None:
     table = load(tmp_path, "a,b\n1,2\n3,\n")
     assert list(table.columns) == ["a", "b"] and table.to_numpy()[1, 0] == 3.0 and np.isnan(table.to_numpy()[1, 1])
@@ -125,7 +135,7 @@ def test_files_come_on_one_axis(tmp_path: Path) -> None:
     np.testing.assert_array_equal(table["c"], [np.nan, 9.0, np.nan, np.nan])
     np.testing.assert_array_equal(table["d"], [np.nan, np.nan, np.nan, 7.0])
     (tmp_path / "zone.csv").write_text("time,a,b\n2020-01-01 00:00Z,1,2\n2020-01-01 01:00Z,3,4\n")
-    with pytest.raises(ValueError, match=r"zone\.csv, row 1: its times are of another kind than those of .*jan"):
+    with pytest.raises(ValueError, match=r"zone\.csv, row 1: its times are with a zone, those of .*jan without a zone"):
         load_readings([tmp_path / "jan", tmp_path / "zone.csv"])
     (tmp_path / "bare.csv").write_text("1,2\n3,4\n")
     with pytest.raises(ValueError, match=r"bare\.csv, row 1: no column of times, but .*jan has one"):
@@ -137,8 +147,9 @@ def test_slots_of_a_length_that_is_asked_for_are_averages(tmp_path: Path) -> Non
     table = load(tmp_path, text, slot_minutes=60)
     np.testing.assert_array_equal(table, [[15.0, 1.0], [5.0, 2.0], [np.nan, np.nan], [np.nan, 4.0]])
     assert table.index[0] == pd.Timestamp("2020-01-01 00:00") and fit([table.ffill()], min_level=0).slot_minutes == 60
-    with pytest.raises(ValueError, match="slot_minutes must be"):
-        load(tmp_path, text, slot_minutes=0)
+    for minutes in (0, 1e300, "x"):
+        with pytest.raises(ValueError, match="slot_minutes must be"):
+            load(tmp_path, text, slot_minutes=minutes)
 
 
 def test_what_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,12 +176,16 @@ def test_what_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.Monk
             "row 3: 3 was read where .*row 2 has 2 for the same",
         ),
         ("time,a,b\n1/2/2020 0:00,1,2\n3/2/2020 1:00,3,4\n", "row 2, column 1: .* may be day/month or month/day"),
+        ("time,a,b\n2020-01-01 00:00+99:00,1,2\n2020-01-01 01:00+99:00,3,4\n", "row 2, column 1: .* from UTC"),
         ("time,a,b\n2020-01-01 00:00Z,1,2\n2020-01-01 01:00,3,4\n", "row 3, column 1: .* has no time zone, other"),
         (
             "time,a,b\n" + "".join(f"2020-01-01 0{k}:{7 * (k == 3):02},1,2\n" for k in range(9)),
             "row 5: 67 minutes after",
         ),
-        ("time,a,b\n2020-01-01 00:00,1,2\n2020-01-01 01:00,3,4\n2920-01-01 00:00,3,4\n", "row 4: 328,718 days after"),
+        (
+            "time,a,b\n2020-01-01 00:00,1,2\n2020-01-01 01:00,3,4\n2920-01-01 00:00,3,4\n",
+            "row 4: 328717 days, 23:00:00 after",
+        ),
         ("time,a,b\n2020-01-01 00:00,1,2\n", "row 2: there is no other time; at least 2 slots"),
         ("time,a,b\n", r"a\.csv: 0 row\(s\) below the header"),
         ("time,a,a\n2020-01-01 00:00,1,2\n2020-01-01 01:00,1,2\n", "column 3: it is named 'a' like another"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,15 @@ def test_a_station_that_was_seldom_read_stays_unless_asked() -> None:
     assert screen([table.assign(b=np.nan)]).left_out == {"b": "only 0 readings in 100 slots"}
 
 
+def test_places_in_the_order_of_the_columns() -> None:
+    unnamed = dataclasses.replace(places(), names=None)
+    assert screen([raw()], unnamed, leave_out=["a", "zero"]).degrees[0, 0] == 120.01
+    plain = pd.DataFrame(raw().to_numpy())
+    assert screen([plain], places(), leave_out=["0", "2"]).degrees[0, 0] == 120.01
+    with pytest.raises(ValueError, match="has 6 locations, the readings 5 columns"):
+        screen([raw().drop(columns="a")], unnamed)
+
+
 def test_clean_air_is_no_fault() -> None:
     table = pd.DataFrame(np.full((SLOTS, 3), 0.5) + np.arange(SLOTS)[:, None] % 5 / 10, columns=["a", "b", "c"])
     assert screen([table]).counts.used.tolist() == [SLOTS] * 3
@@ -120,5 +130,5 @@ def test_places_that_contradict_each_other(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"where\.csv, row 4: 'a' stands elsewhere than in row 2"):
         load_locations(tmp_path / "where.csv", ["a", "b"])
     (tmp_path / "where.csv").write_text("lat,lon\n1,2\n1,2.1\n")
-    with pytest.raises(ValueError, match="has 2 locations and no names, the readings 3 columns"):
+    with pytest.raises(ValueError, match="has 2 locations, the readings 3 columns"):
         load_locations(tmp_path / "where.csv", ["a", "b", "c"])

@@ -122,7 +122,7 @@ def _page(query: HistoryQuery) -> tuple[list[dict[str, Any]], str | None]:
     if query.cursor:
         slot, _, device = query.cursor.partition(":")
         if not (slot.isascii() and slot.isdigit() and len(slot) < 17):
-            abort(422, f"cursor: expected what `next` said, got {query.cursor!r}")
+            abort(422, f"cursor: expected a value of `next`, got {query.cursor!r}")
         after = min(int(slot), LARGEST_SLOT), device
     found = here.store.readings(query.device, after, query.until, query.limit, query.since)
     rows = [{"device": x.device, "slot": x.slot, "time": here.clock.iso(x.slot), "value": x.value} for x in found]

@@ -1,4 +1,4 @@
-"""Whether the map keeps its promise: each reading against what the map said of its place just before it came."""
+"""Whether the map keeps its promise: each reading against the map without its device."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Live:
         self._took = 0.0  # s that the last answer took to make
 
     def join(self) -> bool:
-        """Begin to watch; False: too many do, or the service ends. Whoever joins must leave."""
+        """Begin to watch; False: too many do, or the service ends. Call `leave` for every True."""
         with self._changed:
             if self.watchers >= self._most or self._ended.is_set():
                 return False

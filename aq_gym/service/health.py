@@ -179,5 +179,5 @@ def health() -> Response:
     if not available():
         abort(501, "the index needs the package aqi-hub: pip install 'aq-gym[service]'")
     slot, hours = last_hours(services(), 24)
-    shown = [None if x is None else round(x, 2) for x in hours]
-    return jsonify(slot=slot, pollutant="PM2.5", unit="µg/m³", hours=shown, standards=assess(hours))
+    rounded = [None if x is None else round(x, 2) for x in hours]
+    return jsonify(slot=slot, pollutant="PM2.5", unit="µg/m³", hours=rounded, standards=assess(hours))

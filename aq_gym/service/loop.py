@@ -15,7 +15,7 @@ RETRY_SECONDS = 1.0
 
 
 class ControlLoop(threading.Thread):
-    """Plans until it is told to stop; a database that does not answer is asked again."""
+    """Plans until it is asked to stop; a database that does not answer is asked again."""
 
     def __init__(self, services: Services, leadership: Leadership | None = None) -> None:
         super().__init__(name="control", daemon=True)

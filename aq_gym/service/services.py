@@ -1,4 +1,4 @@
-"""The parts of a running service, handed to whoever answers a request."""
+"""The parts of a running service, for the code that answers requests."""
 
 from __future__ import annotations
 

@@ -163,11 +163,11 @@ function energyBar(device, now) {
 
 async function operator(target, { now }) {
   const items = now.devices.map((x) => {
-    const chip = x.stale ? ["chip bad", "✕ not heard"] : x.sense ? ["chip on", "● senses now"] : ["chip plain", "sleeps"];
-    const heard = x.last_report === null ? "never reported" : `${number(x.last_value)} µg/m³, ${x.last_report === now.slot ? "just now" : span(now.slot - x.last_report, now.air_seconds) + " ago"}`;
+    const chip = x.stale ? ["chip bad", "✕ silent"] : x.sense ? ["chip on", "● senses now"] : ["chip plain", "sleeps"];
+    const newest = x.last_report === null ? "never reported" : `${number(x.last_value)} µg/m³, ${x.last_report === now.slot ? "just now" : span(now.slot - x.last_report, now.air_seconds) + " ago"}`;
     return el("li", { "data-device": x.device },
       el("b", {}, x.device), el("span", {}, energyBar(x, now), el("br"), el("span", { class: "muted" }, `${x.energy} of ${now.energy_budget}`)),
-      el("span", {}, el("span", { class: chip[0] }, chip[1]), x.sense ? "" : ` wakes ${wakeUp(x, now)}`, el("br"), el("span", { class: "muted" }, heard)),
+      el("span", {}, el("span", { class: chip[0] }, chip[1]), x.sense ? "" : ` wakes ${wakeUp(x, now)}`, el("br"), el("span", { class: "muted" }, newest)),
       el("p", { class: "why" }, why(x, now)));
   });
   paint(target,

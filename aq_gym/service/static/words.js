@@ -76,7 +76,7 @@ export function span(slots, airSeconds) {
 
 /** When a device senses next. */
 export function wakeUp(device, now) {
-  if (device.stale) return "when it is heard again";
+  if (device.stale) return "when it reports again";
   if (device.sense) return "now";
   const ahead = device.wake_by - now.slot;
   if (device.energy === 0) return `with the new budget, in ${span(ahead, now.air_seconds)}`;
@@ -97,7 +97,7 @@ export function why(device, now) {
     ? `A reading now lowers the map's error by ${number(device.decrease, 2)} µg/m³`
     : "A reading now does not lower the map's error";
   const energy = `${thrift(device.scarcity)} (scarcity ${number(device.scarcity, 2)})`;
-  if (device.stale) return "It missed a scheduled report, so the plan does without it until it is heard again.";
+  if (device.stale) return "It missed a scheduled report, so the plan does without it until it reports again.";
   if (device.forced && now.cycle_slot === 0) return "A new budget begins: every device reports once.";
   if (device.forced && device.sense) return "It has slept as long as it may, so it must report.";
   if (device.forced) return "It has no energy left in this budget.";

@@ -44,7 +44,7 @@ def load_figures(folder: Path, seconds: float, n_pages: int) -> Iterator[Figure]
             _wait_for(refreshes)
             before = sum(refreshes[:])
             rate, took = send(server.port, tokens, 1, seconds, 500_000, len(tokens) / OFFERED)
-            shown = (sum(refreshes[:]) - before) / seconds
+            refreshed = (sum(refreshes[:]) - before) / seconds
         middle, p99 = 1000.0 * np.quantile(took, [0.5, 0.99])
         yield Figure(
             f"single readings, {OFFERED:.0f}/s offered, {n_pages} pages open",
@@ -53,7 +53,7 @@ def load_figures(folder: Path, seconds: float, n_pages: int) -> Iterator[Figure]
             rate >= 150,
         )
         yield Figure("their latency, median and p99", f"{middle:.0f} and {p99:.0f} ms", "p99 100 ms", p99 < 100)
-        yield Figure("refreshes of the pages meanwhile", f"{shown:.0f}/s", "", shown > 0)
+        yield Figure("refreshes of the pages meanwhile", f"{refreshed:.0f}/s", "", refreshed > 0)
 
 
 def _wait_for(refreshes: list[int]) -> None:

@@ -1,4 +1,4 @@
-"""The control loop: the environment's decisions, restarts, and devices that are not heard."""
+"""The control loop: the environment's decisions, restarts, and silent devices."""
 
 from __future__ import annotations
 

@@ -22,20 +22,7 @@ class DevicePath(BaseModel):
 @api.get("/devices", summary="All devices")
 def devices() -> Response:
     """Where each stands, and its newest reading."""
-    here = services()
-    latest = here.store.latest()
-    rows = [
-        {
-            "id": x.id,
-            "position": x.position,
-            "location": x.location,
-            "can_report": x.token_hash is not None,
-            "last_report": None if last is None else last.slot,
-            "last_value": None if last is None else last.value,
-        }
-        for x, last in ((x, latest.get(x.id)) for x in here.store.devices())
-    ]
-    return jsonify(devices=rows)
+    return jsonify(devices=services().store.newest_readings())
 
 
 @api.post("/devices/<device>/token", summary="A new token; the old one is void", security=[{"token": []}])

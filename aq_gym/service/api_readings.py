@@ -9,8 +9,8 @@ from flask import Response, abort, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, ConfigDict, Field
 
+from aq_gym.service.intake import Report
 from aq_gym.service.services import require_writer, services
-from aq_gym.service.store import Report
 
 api = APIBlueprint("readings", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="readings")])
 UNITS = {"µg/m³": 1.0, "ug/m3": 1.0, "mg/m3": 1000.0, "mg/m³": 1000.0}

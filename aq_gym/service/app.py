@@ -9,7 +9,7 @@ from flask import Response, jsonify, request
 from flask_openapi3 import Info, OpenAPI
 from pydantic import ValidationError
 from sqlalchemy.exc import DataError, OperationalError, TimeoutError
-from werkzeug.exceptions import HTTPException, ServiceUnavailable
+from werkzeug.exceptions import BadRequest, HTTPException, ServiceUnavailable
 
 from aq_gym.forecasting.forecaster import Forecaster
 from aq_gym.policy import Policy
@@ -97,6 +97,7 @@ def create_app(services: Services) -> OpenAPI:
     app.register_error_handler(OperationalError, _database_error)
     app.register_error_handler(TimeoutError, _database_error)  # all connections are in use
     app.register_error_handler(DataError, _data_error)
+    app.register_error_handler(RecursionError, _too_deep)
 
     @app.get("/healthz", summary="Whether the process answers")
     def healthz() -> Response:
@@ -136,6 +137,10 @@ def _http_error(error: HTTPException) -> tuple[Response, int]:
 
 def _data_error(error: DataError) -> tuple[Response, int]:
     return jsonify(error="Unprocessable Entity", reason=f"the database cannot hold that: {error.orig}"), 422
+
+
+def _too_deep(_: RecursionError) -> tuple[Response, int]:
+    return _http_error(BadRequest("the body: JSON that is nested too deeply"))
 
 
 def _database_error(error: OperationalError | TimeoutError) -> tuple[Response, int]:

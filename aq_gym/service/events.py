@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +20,7 @@ from aq_gym.service.store import Newest, Store
 api = APIBlueprint("live", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="live")])
 log = logging.getLogger("aq_gym.service")
 ALERTS = 30  # in one answer
+LEAST_REST = 3.0  # pause between two answers, in times that one takes to make: so a large fleet leaves time for others
 
 
 class Live:
@@ -40,6 +42,7 @@ class Live:
         self.watchers = 0
         self._cache_lock = threading.Lock()
         self._cached: tuple[Newest, bytes] | None = None
+        self._took = 0.0  # s that the last answer took to make
 
     def join(self) -> bool:
         """Begin to watch; False: too many do, or the service ends. Whoever joins must leave."""
@@ -86,7 +89,7 @@ class Live:
             try:
                 newest = self._store.newest()
             except SQLAlchemyError as error:
-                log.error(json.dumps({"event": "database", "reason": str(error)}))
+                log.error("database", extra={"about": {"reason": str(error)}})
             with self._changed:
                 if not self.watchers or self._ended.is_set():
                     self._thread = None
@@ -94,7 +97,7 @@ class Live:
                 if newest != self._newest:
                     self._newest = newest
                     self._changed.notify_all()
-            self._ended.wait(self._poll)
+            self._ended.wait(max(self._poll, LEAST_REST * self._took))
 
     def now(self, here: Services) -> bytes:
         """The answer of `/now`, made once for all who ask before the next change; empty before the first plan."""
@@ -103,10 +106,12 @@ class Live:
         newest = newest or self._store.newest()
         with self._cache_lock:
             if self._cached is None or self._cached[0] != newest:
+                began = time.perf_counter()
                 found = snapshot(here)
                 if found is None:
                     return b""
                 self._cached = newest, json.dumps(found).encode()
+                self._took = time.perf_counter() - began
             return self._cached[1]
 
 
@@ -120,7 +125,7 @@ def snapshot(here: Services) -> dict[str, Any] | None:
     decisions = {x["device"]: x for x in plan.decisions}
     devices = []
     for device in here.store.devices():
-        m, heard = device.position, latest.get(device.id)
+        m, last = device.position, latest.get(device.id)
         decision = decisions.get(device.id, {})
         energy, delay = int(plan.state["energy"][m]), int(plan.state["delay"][m])
         to_new_budget = problem.horizon - plan.cycle_slot + 1
@@ -137,8 +142,8 @@ def snapshot(here: Services) -> dict[str, Any] | None:
                 "delay": delay,
                 "stale": plan.state["missed"][m] >= 0,
                 "wake_by": plan.slot + wait,  # the slot in which it senses at the latest
-                "last_report": None if heard is None else heard.slot,
-                "last_value": None if heard is None else heard.value,
+                "last_report": None if last is None else last.slot,
+                "last_value": None if last is None else last.value,
             }
         )
     found = current_map(settings, here.store, here.clock)

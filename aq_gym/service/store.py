@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sqlalchemy import Engine, func, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import sessionmaker
 
 from aq_gym.service.database import Alert, Device, Fact, Latest, Plan, Reading
+from aq_gym.service.intake import Intake, Received, Report
 from aq_gym.service.migrations import upgrade
-
-
-@dataclass(frozen=True)
-class Report:
-    """One reading as a device sent it."""
-
-    device: str
-    slot: int
-    value: float  # µg/m³
-
-
-@dataclass(frozen=True)
-class Received:
-    """What became of a batch of readings: each is in exactly one of the three."""
-
-    stored: int
-    repeated: int  # the same device, slot and value was stored before
-    conflicting: tuple[Report, ...]  # another value was stored before, and stays
 
 
 class Newest(NamedTuple):
@@ -46,6 +27,8 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._insert: Any = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
+        self._intake = Intake(engine)
+        self._device_names: set[str] = set()
         self.session = sessionmaker(engine, expire_on_commit=False)
 
     def create_tables(self) -> None:
@@ -53,49 +36,8 @@ class Store:
         upgrade(self.engine)
 
     def add_readings(self, reports: Sequence[Report]) -> Received:
-        """Store readings in one transaction; a device and slot that are known already stay as they are."""
-        now = time.time()
-        rows = {(r.device, r.slot): {**vars(r), "received": now} for r in reversed(reports)}  # the first of each
-        with self.session.begin() as session:
-            added = session.execute(
-                self._insert(Reading).on_conflict_do_nothing().returning(Reading.device, Reading.slot),
-                list(rows.values()),
-            ).all()
-            new = {tuple(x) for x in added}
-            if new:
-                self._update_latest(session, [rows[key] for key in sorted(new)])
-            known = self._stored(session, [r for r in reports if (r.device, r.slot) not in new])
-        counted = set(new)
-        repeated, conflicting = 0, []
-        for report in reports:
-            key = report.device, report.slot
-            if key in counted:
-                counted.remove(key)  # this report is the one that was stored
-            elif known.get(key, rows[key]["value"]) == report.value:
-                repeated += 1
-            else:
-                conflicting.append(report)
-        return Received(len(new), repeated, tuple(conflicting))
-
-    def _update_latest(self, session: Session, rows: list[dict[str, Any]]) -> None:
-        newest: dict[str, dict[str, Any]] = {}
-        for row in rows:
-            if row["device"] not in newest or row["slot"] > newest[row["device"]]["slot"]:
-                newest[row["device"]] = row
-        insert = self._insert(Latest)
-        changed = {name: insert.excluded[name] for name in ("slot", "value", "received")}
-        insert = insert.on_conflict_do_update(
-            index_elements=[Latest.device], set_=changed, where=Latest.slot < insert.excluded.slot
-        )
-        session.execute(insert, list(newest.values()))
-
-    def _stored(self, session: Session, reports: list[Report]) -> dict[tuple[str, int], float]:
-        if not reports:
-            return {}
-        devices, slots = {r.device for r in reports}, {r.slot for r in reports}
-        query = select(Reading.device, Reading.slot, Reading.value)
-        found = session.execute(query.where(Reading.device.in_(devices), Reading.slot.in_(slots)))
-        return {(device, slot): value for device, slot, value in found}
+        """Store readings, all or none; a device and slot that are known already stay as they are."""
+        return self._intake.add(reports)
 
     def latest(self) -> dict[str, Latest]:
         """The newest reading of each device that ever reported."""
@@ -157,10 +99,26 @@ class Store:
         with self.session() as session:
             return list(session.scalars(select(Device).order_by(Device.position)))
 
-    def known_devices(self, names: set[str]) -> set[str]:
-        """Those of some names that are devices."""
+    def newest_readings(self) -> list[dict[str, Any]]:
+        """Each device, in the order in which they decide, with its newest reading: None where it never reported."""
+        columns = {
+            "id": Device.id,
+            "position": Device.position,
+            "location": Device.location,
+            "can_report": Device.token_hash.is_not(None),
+            "last_report": Latest.slot,
+            "last_value": Latest.value,
+        }
+        query = select(*columns.values()).outerjoin(Latest, Latest.device == Device.id).order_by(Device.position)
         with self.session() as session:
-            return set(session.scalars(select(Device.id).where(Device.id.in_(names))))
+            return [dict(zip(columns, row, strict=True)) for row in session.execute(query)]
+
+    def known_devices(self, names: set[str]) -> set[str]:
+        """Those of some names that are devices; asks the database for new names alone, since no device is removed."""
+        if unknown := names - self._device_names:
+            with self.session() as session:
+                self._device_names |= set(session.scalars(select(Device.id).where(Device.id.in_(unknown))))
+        return names & self._device_names
 
     def put_device(self, device: Device) -> None:
         """Add a device or change it."""
@@ -190,8 +148,8 @@ class Store:
             if last is None:
                 return []
             columns = select(Plan.slot, Plan.level, Plan.promised_error).order_by(Plan.slot)
-            rows = session.execute(columns.where(Plan.slot.between(last - horizon, last)))
-            return [(slot, level, error) for slot, level, error in rows]
+            rows = session.execute(columns.where(Plan.slot.between(last - horizon, last))).all()
+        return [(slot, level, error) for slot, level, error in rows] if len(rows) == horizon + 1 else []
 
     def add_plan(self, plan: Plan, alerts: Sequence[Alert]) -> bool:
         """Store a plan and the alerts that it raises, all or nothing; False: the slot was planned before."""

@@ -4,12 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,6 +18,7 @@ from aq_gym.service.app import build_services
 from aq_gym.service.services import Services
 from aq_gym.service.settings import Settings
 from baselines.evaluation import build_policy
+from baselines.studies.service.server import Server
 
 SLOT_SECONDS = 1000.0
 OPERATOR = "the-operator's-token"
@@ -64,34 +59,8 @@ def air() -> Callable[[int], float]:
     return lambda slot: float(np.abs(level[slot]) + 5.0)
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 @pytest.fixture
-def serve(root: Path, tmp_path: Path) -> Iterator[Callable[..., tuple[subprocess.Popen[bytes], str]]]:
-    """Start scripts.serve as a process of its own and wait until it answers; what still runs at the end is killed."""
-    started = []
-
-    def start(*arguments: str, port: int = 0) -> tuple[subprocess.Popen[bytes], str]:
-        port = port or free_port()
-        command = [sys.executable, "-m", "scripts.serve", "--policy", "staggered", "--port", str(port)]
-        command += ["--folder", str(tmp_path), *arguments]
-        environment = {**os.environ, "AQ_GYM_OPERATOR_TOKEN": OPERATOR}
-        with open(tmp_path / f"{port}.log", "ab") as log:
-            process = subprocess.Popen(command, cwd=root, stdout=log, stderr=log, env=environment)
-        started.append(process)
-        url = f"http://127.0.0.1:{port}"
-        for _ in range(600):
-            assert process.poll() is None, (tmp_path / f"{port}.log").read_text("utf-8")[-2000:]
-            with contextlib.suppress(OSError), urllib.request.urlopen(url + "/healthz", timeout=5):
-                return process, url
-            time.sleep(0.1)
-        raise AssertionError("the service did not start")
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
+def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Start scripts.serve as a process of its own and wait until it answers; at the end it is killed."""
+    with contextlib.ExitStack() as stack:
+        yield lambda *arguments: stack.enter_context(Server(tmp_path, arguments))

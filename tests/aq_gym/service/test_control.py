@@ -16,10 +16,10 @@ from aq_gym.policy import Policy
 from aq_gym.problem import Problem
 from aq_gym.service.control import Controller
 from aq_gym.service.database import Plan
+from aq_gym.service.intake import Report
 from aq_gym.service.level import estimate_level
 from aq_gym.service.regret import RegretCollector
 from aq_gym.service.services import Services
-from aq_gym.service.store import Report
 from baselines.evaluation import build_policy
 
 Make = Callable[..., Services]

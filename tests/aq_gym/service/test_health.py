@@ -13,9 +13,9 @@ from aq_gym import SensorNetwork
 from aq_gym.forecasting.forecaster import QUANTILES
 from aq_gym.service import api_views, health, report
 from aq_gym.service.app import create_app
+from aq_gym.service.intake import Report
 from aq_gym.service.outlook import chance_above, level_quantiles, start_mass
 from aq_gym.service.services import Services
-from aq_gym.service.store import Report
 
 Make = Callable[..., Services]
 Air = Callable[[int], float]

@@ -17,8 +17,8 @@ from waitress import create_server
 
 from aq_gym.service import app as app_module
 from aq_gym.service.events import Live
+from aq_gym.service.intake import Report
 from aq_gym.service.services import Services
-from aq_gym.service.store import Report
 from tests.aq_gym.service.browser import CHROMIUM, Browser
 
 Make = Callable[..., Services]

@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.client
-import json
 import shutil
 import subprocess
-import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
+from sqlalchemy import select
 
-from aq_gym.service.database import make_engine
-from aq_gym.service.store import Report, Store
+from aq_gym.service.database import Plan, make_engine
+from aq_gym.service.intake import Report
+from aq_gym.service.store import Store
+from baselines.studies.service.kills import Survival, check, kill_often
+from baselines.studies.service.server import Client, Server
 
 BIN = Path("/usr/lib/postgresql/15/bin")
-OPERATOR = "the-operator's-token"
-Serve = Callable[..., tuple[subprocess.Popen[bytes], str]]
+Serve = Callable[..., Server]
 pytestmark = pytest.mark.slow
-
-
-def post(url: str, readings: list[dict[str, Any]]) -> dict[str, Any]:
-    headers = {"Authorization": f"Bearer {OPERATOR}", "Content-Type": "application/json"}
-    request = urllib.request.Request(url + "/api/v1/readings", json.dumps({"readings": readings}).encode(), headers)
-    with urllib.request.urlopen(request, timeout=20) as answer:
-        return dict(json.loads(answer.read()))
 
 
 @pytest.fixture
@@ -69,18 +58,23 @@ def test_the_store_on_postgresql(postgres: str) -> None:
     store.engine.dispose()
 
 
+def plans(store: Store) -> list[Plan]:
+    with store.session() as session:
+        return list(session.scalars(select(Plan).order_by(Plan.slot)))
+
+
 def test_another_process_plans_when_the_first_is_killed(serve: Serve, postgres: str) -> None:
     arguments = ["--database", postgres, "--slot-seconds", "0.5"]
-    first, _ = serve(*arguments)
-    _, url = serve(*arguments)
+    first, second = serve(*arguments), serve(*arguments)
     store = Store(make_engine(postgres))
     time.sleep(2.0)
-    before = store.plans(0)
+    before = plans(store)
     first.kill()
     time.sleep(4.0)
-    after = store.plans(0)
-    with urllib.request.urlopen(url + "/readyz", timeout=5) as answer:
-        assert answer.status == 200
+    after = plans(store)
+    client = Client(second.port)
+    assert client.ask("/readyz") == {"status": "ready"}
+    client.close()
     assert [x.slot for x in after] == list(range(len(after))), "a slot is missing"
     assert len(after) >= len(before) + 5
     essence = [(x.slot, x.state, x.decisions) for x in before]
@@ -88,32 +82,22 @@ def test_another_process_plans_when_the_first_is_killed(serve: Serve, postgres: 
     store.engine.dispose()
 
 
-def test_nothing_acknowledged_is_lost_when_the_process_is_killed(serve: Serve, tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    acknowledged: dict[tuple[str, int], float] = {}
-    sent = 0
-    plans: dict[int, Any] = {}
+def test_nothing_acknowledged_is_lost_when_the_process_is_killed(tmp_path: Path) -> None:
+    found = kill_often(tmp_path, rounds=2)
+    assert found.rounds == 2 and len(found.acknowledged) > 50 and len(found.plans) > 10
+    assert found.whole, found
+
+
+def test_a_lost_reading_and_a_changed_plan_are_noticed(tmp_path: Path) -> None:
     store = Store(make_engine(f"sqlite:///{tmp_path}/service.sqlite3"))
-    for _ in range(8):
-        process, url = serve("--slot-seconds", "0.05")
-        killer = threading.Timer(rng.uniform(0.2, 1.0), process.kill)
-        killer.start()
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            while True:
-                slot = sent % 20
-                batch = [{"device": f"device_{m}", "slot": slot, "value": float(sent)} for m in range(5)]
-                answer = post(url, batch)
-                lost = {(x["device"], x["slot"]) for x in answer["conflicting"]}
-                for x in batch:
-                    if (x["device"], x["slot"]) not in lost:
-                        acknowledged.setdefault((x["device"], x["slot"]), x["value"])
-                sent += 1
-        killer.join()
-        process.wait()
-        for plan in store.plans(0):
-            found = plan.state, plan.decisions
-            assert plans.setdefault(plan.slot, found) == found, "a stored plan changed"
-    stored = {(x.device, x.slot): x.value for x in store.readings(None, (-1, ""), 2**31 - 1, 10_000)}
-    assert acknowledged and len(stored) == store.count_readings()
-    assert {key: stored.get(key) for key in acknowledged} == acknowledged
-    store.engine.dispose()
+    store.create_tables()
+    plan = {"slot": 0, "cycle_slot": 0, "level": 50.0, "promised_error": 1.0, "state": {}, "decisions": []}
+    store.add_plan(Plan(**plan), [])
+    known = {0: (0, 50.0, 1.0, {}, [])}
+    for found, counts in [
+        (Survival(acknowledged={("device_0", 3): 1.0}, plans=known), (1, 0)),
+        (Survival(plans={0: (0, 51.0, 1.0, {}, [])}), (0, 1)),
+        (Survival(plans={**known, 1: known[0]}), (0, 1)),
+    ]:
+        check(store, found)
+        assert (found.lost, found.changed) == counts and not found.whole

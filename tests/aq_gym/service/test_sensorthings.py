@@ -8,8 +8,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from aq_gym.service.app import create_app
+from aq_gym.service.intake import Report
 from aq_gym.service.services import Services
-from aq_gym.service.store import Report
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""The live system measured from outside, as a client sees it: a real server process and real HTTP requests."""

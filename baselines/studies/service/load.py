@@ -1,0 +1,178 @@
+"""How many readings a second, how fast the answers, and whether memory grows."""
+
+from __future__ import annotations
+
+import http.client
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aq_gym.network import SensorNetwork
+from aq_gym.problem import Problem
+from aq_gym.service.control import register_devices
+from aq_gym.service.database import make_engine
+from aq_gym.service.settings import Settings
+from aq_gym.service.store import Store
+from baselines.studies.service.server import Client, Server
+
+SLOT_SECONDS = 600.0
+PAGE_PAUSE = 0.3  # s between two refreshes of a page, as in its script
+FLEET = 1000  # devices of the large fleet
+SLOTS_AHEAD = 1_000_000  # that the service is old, so that readings of any slot before are accepted
+
+
+def large_fleet(folder: Path, n_readings: int, n_devices: int = FLEET) -> list[str]:
+    """A database with readings of many devices, filled by one statement of SQL; arguments for the service over it."""
+    network = SensorNetwork.synthetic(n_devices, seed=0)
+    file = network.save(folder / "fleet.npz")
+    database = folder / "service.sqlite3"
+    settings = Settings(Problem.create(network, range(n_devices), 60, 10, 12), f"sqlite:///{database}")
+    store = Store(make_engine(settings.database))
+    store.create_tables()
+    register_devices(store, settings)
+    store.fact("began", repr(time.time() - SLOTS_AHEAD * SLOT_SECONDS))
+    store.engine.dispose()
+    with sqlite3.connect(database) as connection:
+        connection.executescript(
+            f"""
+            PRAGMA synchronous = OFF;
+            PRAGMA cache_size = -500000;
+            DROP INDEX reading_by_slot;
+            WITH RECURSIVE slots(slot) AS (SELECT 0 UNION ALL SELECT slot + 1 FROM slots
+                                           WHERE slot + 1 < {n_readings // n_devices})
+            INSERT INTO reading SELECT id, slot, 20 + (slot * 7 + position * 13) % 50, slot
+            FROM (SELECT id, position FROM device ORDER BY id) CROSS JOIN slots;
+            CREATE INDEX reading_by_slot ON reading (slot, device);
+            INSERT INTO latest SELECT device, max(slot), value, received FROM reading GROUP BY device;
+            INSERT INTO plan VALUES ({SLOTS_AHEAD - 1}, 60, 40.0, 5.0, '{{}}', '[]');
+            """
+        )
+    connection.close()
+    return ["--network", str(file), "--devices", *map(str, range(n_devices)), "--slot-seconds", str(SLOT_SECONDS)]
+
+
+@contextmanager
+def pages(port: int, count: int) -> Iterator[Any]:
+    """So many open pages, in a process of their own; yields the numbers of refreshes that each has had."""
+    spawn = get_context("spawn")
+    refreshes, ended = spawn.Array("i", count), spawn.Event()
+    process = spawn.Process(target=_open_pages, args=(port, refreshes, ended))
+    process.start()
+    try:
+        yield refreshes
+    finally:
+        ended.set()
+        process.join(5.0)
+        process.kill()  # pages whose stream is silent
+        process.join()
+
+
+def _open_pages(port: int, refreshes: Any, ended: Any) -> None:
+    threads = [threading.Thread(target=_page, args=(port, k, refreshes), daemon=True) for k in range(len(refreshes))]
+    for thread in threads:
+        thread.start()
+    ended.wait()
+
+
+def _page(port: int, k: int, refreshes: Any) -> None:
+    """Read the stream of events; ask for the present slot when one says that something is new, as the page does."""
+    stream = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    stream.request("GET", "/api/v1/events")
+    events, client = stream.getresponse(), Client(port)
+    for line in events:
+        if line.startswith(b"event:"):
+            client.ask("/api/v1/now")
+            refreshes[k] += 1
+            time.sleep(PAGE_PAUSE)
+
+
+def send(
+    port: int, tokens: dict[str, str], size: int, seconds: float, first_slot: int, pause: float = 0.0
+) -> tuple[float, NDArray[np.float64]]:
+    """Every device sends new readings over a connection of its own, one request after another.
+
+    Args:
+        port: of the service.
+        tokens: of the devices.
+        size: readings in a request.
+        seconds: how long.
+        first_slot: from which on nothing is stored yet.
+        pause: from when a device was to send until it is to send again [s]; 0: as soon as it is answered.
+
+    Returns:
+        Readings a second, all devices together, and the seconds that each request took, counted from when it was to be
+        sent: a device that is behind its time waits already.
+    """
+    start = time.perf_counter()
+
+    def one(device: tuple[str, str]) -> list[float]:
+        name, token = device
+        client = Client(port, token)
+        took: list[float] = []
+        began = start + pause * list(tokens).index(name) / len(tokens)
+        while began < start + seconds:
+            time.sleep(max(0.0, began - time.perf_counter()))
+            slot = first_slot + len(took) * size
+            readings = [{"device": name, "slot": slot + i, "value": 20.0 + i % 50} for i in range(size)]
+            stored = client.report(readings)["stored"]
+            took.append(time.perf_counter() - began)
+            began = began + pause if pause else time.perf_counter()
+            if stored != size:
+                raise RuntimeError(f"{name}, slots from {slot}: {stored} of {size} readings were new")
+        client.close()
+        return took
+
+    with ThreadPoolExecutor(len(tokens)) as pool:
+        took = np.concatenate(list(pool.map(one, tokens.items())))
+    return size * len(took) / (time.perf_counter() - start), took
+
+
+def tokens_of(port: int, count: int) -> dict[str, str]:
+    """New tokens of the first devices."""
+    client = Client(port)
+    made = {f"device_{m}": client.ask(f"/api/v1/devices/device_{m}/token", {})["token"] for m in range(count)}
+    client.close()
+    return made
+
+
+def times(call: Callable[[], Any], count: int) -> NDArray[np.float64]:
+    """Seconds that each of some calls takes."""
+    took = np.empty(count)
+    for k in range(count):
+        began = time.perf_counter()
+        call()
+        took[k] = time.perf_counter() - began
+    return took
+
+
+def memory_over(folder: Path, slots: int, slot_seconds: float, n_pages: int = 5) -> list[float]:
+    """Resident memory [MiB] at each of the slots of a simulated fleet, with pages open and metrics read."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    arguments = ["--simulate", "--slot-seconds", str(slot_seconds)]
+    found: list[float] = []
+    with Server(folder, arguments) as server, pages(server.port, n_pages):
+        client = Client(server.port)
+        end = time.monotonic() + 10.0 * slots * slot_seconds
+        while len(found) <= slots and time.monotonic() < end:
+            slot = client.ask("/api/v1/schedule")["slot"]
+            found += [server.memory()] * (slot - len(found) + 1)
+            client.ask("/metrics")
+            time.sleep(slot_seconds)
+    return found[: slots + 1]
+
+
+def growth(memory: list[float], parts: int = 10) -> tuple[float, float]:
+    """Mean memory after the warm-up (the second tenth), and in the last tenth [MiB]."""
+    part = max(1, len(memory) // parts)
+    return float(np.mean(memory[part : 2 * part])), float(np.mean(memory[-part:]))

@@ -179,7 +179,8 @@ class Calibrated(Forecaster):
     ) -> NDArray[np.float64]:
         """(R, Q) quantiles of (Q,) levels around (R,) medians, from errors in units of the width."""
         system = ConformalPredictiveSystem().fit(errors, np.ones_like(errors))
-        low, high = np.split(100.0 * levels, [self.median])
+        least = 1.001 / (len(errors) + 1)  # what so few errors can tell; crepes warns beyond
+        low, high = np.split(100.0 * np.clip(levels, least, max(least, 1.0 - least)), [self.median])
         moved = system.predict_percentiles(
             median, width, lower_percentiles=list(low), higher_percentiles=list(high), y_min=0.0
         )

@@ -201,3 +201,9 @@ def test_damaged_files_are_refused_with_their_name(fitted: dict[str, Forecaster]
             assert str(path) in str(error)
         else:
             assert np.isfinite(forecaster.predict(waves(80, 4))).all()
+
+
+def test_few_errors_calibrate_without_a_warning() -> None:
+    series = waves(60)
+    forecast = Calibrated(Persistence((1,)), window=100, every=6).fit([series[:40]]).predict(series, np.arange(20, 60))
+    assert np.isfinite(forecast).all() and (np.diff(forecast, axis=-1) >= 0).all()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -14,6 +14,7 @@ from aq_gym.forecasting.forecaster import Files, Forecaster, numbers, ordered, o
 from aq_gym.forecasting.series import Series
 
 HELD_OUT = 0.2  # of each series, its end: errors for the first calibration
+FARTHEST_LEVEL = 0.6  # how far a level may be adapted, as a share of its distance to 0 or 1
 LEAST_WIDTH = 0.01  # of `change_scale`: what an interval's width is taken for at least
 
 
@@ -76,22 +77,28 @@ class Calibrated(Forecaster):
     over h slots is known h slots later, not before. Before a series has enough errors of its own, those of the held-out
     end of the training series stand in.
 
+    Where the air changes, the last errors cover less than they claim. So the quantiles' levels are adapted: adaptive
+    conformal inference, Gibbs and Candès (2021), equation (2), a step for each error once it is known.
+
     Args:
         base: what is calibrated.
         window: errors that count, at most.
         every: slots between two calibrations.
+        rate: size of the steps; 0: levels stay.
 
     Raises:
-        ValueError: no positive numbers of slots.
+        ValueError: no positive numbers of slots, or a negative rate.
     """
 
     name = "calibrated"
 
-    def __init__(self, base: Forecaster, window: int = 1008, every: int = 36) -> None:
+    def __init__(self, base: Forecaster, window: int = 1008, every: int = 36, rate: float = 0.002) -> None:
         super().__init__(base.horizons, base.quantiles)
         if window < 1 or every < 1:
             raise ValueError(f"window, every: expected positive numbers of slots, got {window} and {every}")
-        self.base, self.window, self.every = base, window, every
+        if not 0.0 <= rate <= 1.0:
+            raise ValueError(f"rate: expected a number from 0 to 1, got {rate}")
+        self.base, self.window, self.every, self.rate = base, window, every, rate
         self.held_out = np.zeros((len(self.horizons), 0))
 
     def fit(self, series: Sequence[Series]) -> Self:
@@ -130,30 +137,50 @@ class Calibrated(Forecaster):
         chosen = origins_of(series, origins)
         if not chosen.size:
             return np.empty((0, len(self.horizons), len(self.quantiles)))
-        first = max(0, int(chosen.min()) - self.window - max(self.horizons) - self.every)
-        median, width, errors = self._errors(series, np.arange(first, int(chosen.max()) + 1))
+        median, width, errors = self._errors(series, np.arange(int(chosen.max()) + 1))
         forecast = np.full((len(chosen), len(self.horizons), len(self.quantiles)), np.nan)
-        for block in np.unique(chosen // self.every):
-            rows = np.flatnonzero(chosen // self.every == block)
-            at = chosen[rows] - first
-            for k, horizon in enumerate(self.horizons):
-                last = max(0, int(block * self.every) - horizon - first + 1)
-                own = errors[max(0, last - self.window) : last, k]
-                own = own[~np.isnan(own)]
-                known = np.concatenate([self.held_out[k], own])[-self.window :]
-                whole = ~np.isnan(median[at, k])
-                if known.size and whole.any():
-                    forecast[rows[whole], k] = self._move(known, median[at[whole], k], width[at[whole], k])
-        forecast[:, :, self.median] = median[chosen - first]  # the base's best guess; what is calibrated is its doubt
+        for k, horizon in enumerate(self.horizons):
+            for block, (known, levels) in enumerate(self._calibrations(errors[:, k], self.held_out[k], horizon)):
+                rows = np.flatnonzero(chosen // self.every == block)
+                rows = rows[~np.isnan(median[chosen[rows], k])]
+                if known.size and rows.size:
+                    at = chosen[rows]
+                    forecast[rows, k] = self._move(known, levels, median[at, k], width[at, k])
+        forecast[:, :, self.median] = median[chosen]  # the base's best guess; what is calibrated is its doubt
         return ordered(forecast)
 
+    def _calibrations(
+        self, errors: NDArray[np.float64], held_out: NDArray[np.float64], horizon: int
+    ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        """For each block of slots the errors that are known when it begins, and the adapted levels (Q,)."""
+        claimed = np.array(self.quantiles)
+        farthest = FARTHEST_LEVEL * np.minimum(claimed, 1.0 - claimed)
+        levels, counted = claimed, 0
+        said = np.full((len(errors), len(claimed)), np.nan)  # the quantiles' errors
+        for begin in range(0, len(errors), self.every):
+            last = max(0, begin - horizon + 1)
+            new = slice(counted, last)
+            missed = claimed - (errors[new, None] <= said[new])
+            whole = ~np.isnan(errors[new]) & ~np.isnan(said[new, 0])
+            levels = np.clip(levels + self.rate * missed[whole].sum(axis=0), claimed - farthest, claimed + farthest)
+            own = errors[max(0, last - self.window) : last]
+            known = np.concatenate([held_out, own[~np.isnan(own)]])[-self.window :]
+            if known.size:
+                said[begin : begin + self.every] = np.quantile(known, levels)
+            counted = last
+            yield known, levels
+
     def _move(
-        self, errors: NDArray[np.float64], median: NDArray[np.float64], width: NDArray[np.float64]
+        self,
+        errors: NDArray[np.float64],
+        levels: NDArray[np.float64],
+        median: NDArray[np.float64],
+        width: NDArray[np.float64],
     ) -> NDArray[np.float64]:
-        """(R, Q) quantiles around (R,) medians, from errors in units of the width."""
+        """(R, Q) quantiles of (Q,) levels around (R,) medians, from errors in units of the width."""
         system = ConformalPredictiveSystem().fit(errors, np.ones_like(errors))
-        percentiles = 100.0 * np.array(self.quantiles)
-        low, high = percentiles[percentiles < 50.0], percentiles[percentiles >= 50.0]
+        least = 1.001 / (len(errors) + 1)  # what so few errors can tell; crepes warns beyond
+        low, high = np.split(100.0 * np.clip(levels, least, max(least, 1.0 - least)), [self.median])
         moved = system.predict_percentiles(
             median, width, lower_percentiles=list(low), higher_percentiles=list(high), y_min=0.0
         )
@@ -162,7 +189,7 @@ class Calibrated(Forecaster):
 
     def settings(self) -> dict[str, Any]:
         """See `Forecaster.settings`."""
-        return {"base": self.base, "window": self.window, "every": self.every}
+        return {"base": self.base, "window": self.window, "every": self.every, "rate": self.rate}
 
     def to_files(self) -> dict[str, bytes]:
         """See `Forecaster.to_files`."""

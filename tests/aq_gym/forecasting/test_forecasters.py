@@ -147,6 +147,30 @@ def test_calibration_covers_what_it_claims_where_the_base_does_not() -> None:
     assert coverage(calibrated) == pytest.approx(0.8, abs=0.04)
 
 
+def test_levels_are_adapted_where_the_last_errors_cover_too_little() -> None:
+    rng = np.random.default_rng(0)
+    level = 300.0 + rng.normal(0.0, 1.0, 2_000) * (1.0 + np.arange(2_000) / 100.0)  # ever wilder
+    series, origins = Series(level, level, np.zeros(2_000)), np.arange(600, 1_999)
+
+    def coverage(rate: float) -> float:
+        forecaster = Calibrated(Persistence((1,), (0.1, 0.5, 0.9)), window=500, every=10, rate=rate).fit([series[:600]])
+        q = forecaster.predict(series, origins)[:, 0]
+        return float(((level[origins + 1] >= q[:, 0]) & (level[origins + 1] <= q[:, 2])).mean())
+
+    assert coverage(0.0) < 0.75 and coverage(0.01) == pytest.approx(0.8, abs=0.015)
+    with pytest.raises(ValueError, match="rate"):
+        Calibrated(Persistence((1,)), rate=-0.1)
+
+
+def test_a_step_of_the_levels_by_hand() -> None:
+    forecaster = Calibrated(Persistence((1,), (0.1, 0.5, 0.9)), window=100, every=2, rate=0.01)
+    errors, held_out = np.array([9.0, -9.0, 9.0, 9.0, np.nan, 0.0]), np.linspace(-1.0, 1.0, 21)
+    levels = [levels for _, levels in forecaster._calibrations(errors, held_out, 2)]
+    assert levels[0].tolist() == [0.1, 0.5, 0.9]
+    assert levels[1] == pytest.approx([0.101, 0.505, 0.909])  # in slot 2 the error from slot 0 is known: above all
+    assert levels[2] == pytest.approx([0.093, 0.505, 0.917])  # two more: below all, above all
+
+
 def test_a_calibration_uses_no_error_before_it_is_known() -> None:
     calibrated = Calibrated(Persistence((18,), (0.1, 0.5, 0.9)), window=100, every=1).fit([waves(400)])
     series = waves(200, 5)
@@ -177,3 +201,9 @@ def test_damaged_files_are_refused_with_their_name(fitted: dict[str, Forecaster]
             assert str(path) in str(error)
         else:
             assert np.isfinite(forecaster.predict(waves(80, 4))).all()
+
+
+def test_few_errors_calibrate_without_a_warning() -> None:
+    series = waves(60)
+    forecast = Calibrated(Persistence((1,)), window=100, every=6).fit([series[:40]]).predict(series, np.arange(20, 60))
+    assert np.isfinite(forecast).all() and (np.diff(forecast, axis=-1) >= 0).all()

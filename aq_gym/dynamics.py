@@ -4,8 +4,8 @@ Plain functions over named arrays, compiled by Numba; with ``NUMBA_DISABLE_JIT=1
 Python and return the same bytes. Every view (single, sequential, joint, vector, PettingZoo) is a batch of K episodes
 that `aq_gym.kernels.batch` leads through them. MODEL.md holds the equations.
 
-Everywhere p is a problem's `PARAMETERS`, e an episode's `EPISODE`, d a device's `DEVICE`, and ``rows`` are the episodes
-at hand. A new field of the state is one line in `EPISODE` or `DEVICE`; or in `State`, if its shape is another.
+Everywhere p is a problem's `PARAMETERS`, k the number of an episode, e its `EPISODE`, and d a device's `DEVICE`.
+A new field of the state is one line in `EPISODE` or `DEVICE`; or in `State`, if its shape is another.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aq_gym.kernels import maps as inference
-from aq_gym.kernels.compiling import inner, outer
+from aq_gym.kernels.compiling import called, inlined
 
 EPISODE = np.dtype(
     [
@@ -74,21 +74,19 @@ class State(NamedTuple):
     maps: NDArray[np.float64]  # (K, 7, P) joint errors and precision sums, rows: see `kernels.precision`
 
 
-@inner
+@called
 def must_sense(p, d):
     """Whether a device has slept as long as it may."""
     return d.energy > 0 and d.delay == p.max_sleep
 
 
-@inner
+@called
 def execute(p, d, action):
     """The action that is done: the one asked for, or the one that is forced."""
-    if d.energy == 0:
-        return 0
-    return 1 if must_sense(p, d) else action
+    return 1 if must_sense(p, d) else 0 if d.energy == 0 else action
 
 
-@inner
+@called
 def sense(e, d):
     """A device measures its location."""
     d.energy -= 1
@@ -96,103 +94,89 @@ def sense(e, d):
     d.record = e.level
 
 
-@inner
-def reset(p, episode, device, path, rows):
-    """Start episodes on their level paths: every device has sensed in slot 0, outside its budget."""
-    for k in rows:
-        e = episode[k]
-        e.slot, e.turn, e.capped, e.total_error = 1, 0, 0, 0.0
-        for m in range(device.shape[1]):
-            d = device[k, m]
-            d.energy, d.delay, d.record = p.energy_budget, 1, path[k, 0]
-
-
-@inner
-def begin_slot(p, relation, prior, episode, device, path, maps, rows):
-    """The server learns the slot's level and infers the map anew."""
-    for k in rows:
-        episode[k].level = path[k, episode[k].slot]
-    inference.begin(p, relation, prior, episode, device, maps, rows)
-
-
-@outer
-def decide(p, relation, prior, episode, device, path, maps, rows, actions, executed, rewards):
-    """The deciding device of each episode acts (V-B); ``executed`` and ``rewards`` (K,) receive what came of it."""
-    for k in rows:
-        executed[k] = execute(p, device[k, episode[k].turn], actions[k])
-        rewards[k] = episode[k].mean_error
-    inference.follow(prior, episode, device, maps, rows, executed)
-    sensed, count = np.empty_like(rows), 0
-    for k in rows:
-        if executed[k] == 1:
-            sense(episode[k], device[k, episode[k].turn])
-            sensed[count] = k
-            count += 1
-    inference.update(p, relation, prior, episode, device, maps, sensed[:count])
-    for k in rows:
-        e, before = episode[k], rewards[k]
-        rewards[k] = -e.mean_error if e.turn == 0 else before - e.mean_error
-        e.turn += 1
-    end_slot(p, relation, prior, episode, device, path, maps, rows)
-    inference.prepare(p, relation, prior, episode, device, maps, rows)
-
-
-@outer
-def decide_together(p, relation, prior, episode, device, path, maps, rows, actions, executed, rewards):
-    """All devices act at once: the same MDP, one step a slot. ``actions`` and ``executed`` are (K, M)."""
+@inlined
+def reset(p, episode, device, path, k):
+    """Start an episode on its level path: every device has sensed in slot 0, outside its budget."""
+    e = episode[k]
+    e.slot, e.turn, e.capped, e.total_error = 1, 0, 0, 0.0
     for m in range(device.shape[1]):
-        inference.prepare(p, relation, prior, episode, device, maps, rows)
-        for k in rows:
-            executed[k, m] = execute(p, device[k, m], actions[k, m])
-        inference.follow(prior, episode, device, maps, rows, executed[:, m])
-        for k in rows:
-            if executed[k, m] == 1:
-                sense(episode[k], device[k, m])
-            episode[k].turn += 1
-    inference.update(p, relation, prior, episode, device, maps, rows)
-    for k in rows:
-        rewards[k] = -episode[k].mean_error
-    end_slot(p, relation, prior, episode, device, path, maps, rows)
+        d = device[k, m]
+        d.energy, d.delay, d.record = p.energy_budget, 1, path[k, 0]
 
 
-@outer
-def end_slot(p, relation, prior, episode, device, path, maps, rows):
-    """Where all devices have decided the slot's error counts (10), delays grow by one up to D, and the next begins."""
-    begun, count = np.empty_like(rows), 0
-    for k in rows:
-        e = episode[k]
-        if e.turn < device.shape[1]:
-            continue
-        e.last_error = e.mean_error
-        e.total_error += e.mean_error
-        for m in range(device.shape[1]):
-            if device[k, m].delay == p.max_sleep:
-                e.capped += 1
-            else:
-                device[k, m].delay += 1
-        e.turn = 0
-        e.slot += 1
-        if e.slot <= p.horizon:
-            begun[count] = k
-            count += 1
-    begin_slot(p, relation, prior, episode, device, path, maps, begun[:count])
+@inlined
+def begin_slot(p, relation, prior, episode, device, path, maps, k):
+    """Where a slot begins the server learns its level and infers the map anew; then the next device is looked at."""
+    e = episode[k]
+    e.level = path[k, min(e.slot, p.horizon)]
+    if e.turn == 0 and e.slot <= p.horizon:
+        inference.begin(p, relation, prior, episode, device, maps, k)
+    inference.prepare(p, relation, prior, episode, device, maps, k)
 
 
-@inner
-def write_masks(p, episode, device, rows, mask):
+@inlined
+def decide(p, relation, prior, episode, device, path, maps, k, action):
+    """The device whose turn it is acts (V-B); what was done and the reward."""
+    e, d, before = episode[k], device[k, episode[k].turn], episode[k].mean_error
+    executed = execute(p, d, action)
+    inference.apply_decision(prior, episode, device, maps, k, executed)
+    if executed == 1:
+        sense(e, d)
+        inference.update(p, relation, prior, episode, device, maps, k)
+    reward = -e.mean_error if e.turn == 0 else before - e.mean_error
+    e.turn += 1
+    if e.turn == device.shape[1]:
+        end_slot(p, episode, device, k)
+    begin_slot(p, relation, prior, episode, device, path, maps, k)
+    return executed, reward
+
+
+@inlined
+def decide_together(p, relation, prior, episode, device, path, maps, k, actions, executed):
+    """All devices act at once: the same MDP, one step a slot. The reward; ``executed`` (K, M) receives the actions."""
+    e = episode[k]
+    for m in range(device.shape[1]):
+        e.turn = m
+        inference.prepare(p, relation, prior, episode, device, maps, k)
+        executed[k, m] = execute(p, device[k, m], actions[k, m])
+        inference.apply_decision(prior, episode, device, maps, k, executed[k, m])
+        if executed[k, m] == 1:
+            sense(e, device[k, m])
+    inference.update(p, relation, prior, episode, device, maps, k)
+    reward = -e.mean_error
+    end_slot(p, episode, device, k)
+    begin_slot(p, relation, prior, episode, device, path, maps, k)
+    return reward
+
+
+@inlined
+def end_slot(p, episode, device, k):
+    """All devices have decided: the slot's error counts (10), and delays grow by one up to D."""
+    e = episode[k]
+    e.last_error = e.mean_error
+    e.total_error += e.mean_error
+    for m in range(device.shape[1]):
+        if device[k, m].delay == p.max_sleep:
+            e.capped += 1
+        else:
+            device[k, m].delay += 1
+    e.turn = 0
+    e.slot += 1
+
+
+@inlined
+def write_mask(p, episode, device, k, mask):
     """What the deciding device may do, (K, 2): off, on. Off alone where nothing is decided."""
-    for k in rows:
-        running, d = 1 <= episode[k].slot <= p.horizon, device[k, episode[k].turn]
-        mask[k, 0] = 0 if running and must_sense(p, d) else 1
-        mask[k, 1] = 1 if running and d.energy > 0 else 0
+    running, d = 1 <= episode[k].slot <= p.horizon, device[k, episode[k].turn]
+    mask[k, 0] = 0 if running and must_sense(p, d) else 1
+    mask[k, 1] = 1 if running and d.energy > 0 else 0
 
 
-@inner
-def write_joint_masks(p, episode, device, rows, mask):
+@inlined
+def write_joint_mask(p, episode, device, k, mask):
     """What each device may do, (K, M): 0 off, 1 on, 2 free."""
-    for k in rows:
-        running = 1 <= episode[k].slot <= p.horizon
-        for m in range(device.shape[1]):
-            d = device[k, m]
-            free = 1 if must_sense(p, d) else 2
-            mask[k, m] = free if running and d.energy > 0 else 0
+    running = 1 <= episode[k].slot <= p.horizon
+    for m in range(device.shape[1]):
+        d = device[k, m]
+        free = 1 if must_sense(p, d) else 2
+        mask[k, m] = free if running and d.energy > 0 else 0

@@ -52,10 +52,9 @@ def observe_compact(p, relation, prior, traits, episode, device, maps, k, suppos
         ratios += log(d.record / level)
 
     own, fresh, error = device[k, turn], device[k, freshest], e.mean_error
-    running = 1.0 if left > 0 else 0.0  # after the end nothing changes the map
-    gain = running * mean(supposed[IF_ON], p.n_locations)
-    gain_own = running * supposed[IF_ON, own.location]
-    gain_later = running * mean(supposed[IF_OFF], p.n_locations)
+    gain = mean(supposed[IF_ON], p.n_locations)
+    gain_own = supposed[IF_ON, own.location]
+    gain_later = mean(supposed[IF_OFF], p.n_locations)
     need, n_later = left * p.energy_budget / p.horizon, n_devices - 1 - turn
     forced = max(0, (left - 1 + own.delay) // p.max_sleep)
     out[k, 0] = left / p.horizon

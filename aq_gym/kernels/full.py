@@ -32,7 +32,7 @@ def write_full(p, episode, device, k, supposed, out):
     """
     e, n, n_devices = episode[k], p.n_locations, device.shape[1]
     share = (p.horizon - e.slot + 1) / p.horizon
-    scale = 1.0 / p.error_bound if share > 0.0 else 0.0
+    scale = 1.0 / p.error_bound
     by_budget, by_sleep, by_level = 1.0 / p.energy_budget, 1.0 / p.max_sleep, 1.0 / p.top_level
     # Views: an index on + j might be negative, so no vector instructions would be made.
     row, off = out[k], 3 * n_devices + n + 1

@@ -58,6 +58,7 @@ def suppose(p, relation, prior, episode, device, maps, k, supposed):
         krige(p, relation, prior, episode, device, k, -1, turn + 1, supposed, IF_OFF)
         subtract(maps, k, supposed, IF_ON)
         subtract(maps, k, supposed, IF_OFF)
+    clear_if_over(p, episode, k, supposed)
 
 
 @inlined
@@ -68,6 +69,7 @@ def suppose_all(p, relation, prior, episode, device, maps, k, supposed):
     else:
         krige(p, relation, prior, episode, device, k, -1, 0, supposed, IF_ON)
         subtract(maps, k, supposed, IF_ON)
+    clear_if_over(p, episode, k, supposed)
 
 
 @inlined
@@ -75,6 +77,14 @@ def subtract(maps, k, supposed, row):
     """From what J would be to what it falls by."""
     for j in range(maps.shape[2]):
         supposed[row, j] = maps[k, ERROR, j] - supposed[row, j]
+
+
+@inlined
+def clear_if_over(p, episode, k, supposed):
+    """After the end of an episode nothing changes its map."""
+    if episode[k].slot > p.horizon:
+        for j in range(supposed.shape[1]):
+            supposed[IF_ON, j] = supposed[IF_OFF, j] = 0.0
 
 
 @inlined

@@ -18,12 +18,12 @@ def observe_per_device(p, relation, prior, traits, episode, device, maps, k, sup
     """Of the deciding device and all others."""
     observe_compact(p, relation, prior, traits, episode, device, maps, k, supposed, out)
     e = episode[k]
-    level, left, running = e.level, p.horizon - e.slot + 1, 1.0 if e.slot <= p.horizon else 0.0
+    level, left = e.level, p.horizon - e.slot + 1
     need, error = left * p.energy_budget / p.horizon, e.mean_error
     for m in range(device.shape[1]):
         d, at = device[k, m], N_COMPACT + m * N_DEVICE
         now = maps[k, ERROR, d.location]
-        gain = running * supposed[IF_ON, d.location]
+        gain = supposed[IF_ON, d.location]
         out[k, at] = 1.0
         out[k, at + 1] = 1.0 if m == e.turn and left > 0 else 0.0
         out[k, at + 2] = 1.0 if m > e.turn and left > 0 else 0.0

@@ -105,8 +105,8 @@ def test_changes_of_the_rmse_are_paired() -> None:
 
 
 def test_the_table_and_what_is_said_of_it() -> None:
-    table = backtest_reports({"relay": "relay", "random": "random"}, PROBLEM, DATA, stride=7)
-    assert table.policy.tolist() == ["relay", "random"]
+    table = backtest_reports({name: name for name in ("relay", "retrying-relay")}, PROBLEM, DATA, stride=7)
+    assert table.policy.tolist() == ["relay", "retrying-relay"]
     assert np.isnan(table.change[0])
     assert table.change_low[1] <= table.change[1] <= table.change_high[1]
     assert (table[["promised", "delivered", "claimed", "rmse"]] > 0).all(axis=None)
@@ -114,7 +114,7 @@ def test_the_table_and_what_is_said_of_it() -> None:
     said = page(table, PROBLEM, 7, {"one": np.arange(6.0)}, "Made here.")
     assert "20 % of the reports lost" in said
     assert "Made here." in said
-    assert "one, 20 % lost: " in findings(table)[0]
+    assert "one, 20 % lost: " in findings(table)[0] and "anew after each loss" in findings(table)[0]
     assert "relay" in summary(table)
 
 

@@ -289,3 +289,19 @@ def test_many_devices_with_any_reports(belief: str) -> None:
     rows, fresh = np.arange(k), delay.argmin(axis=1)
     np.testing.assert_allclose(episodes.level, mean[rows, fresh], rtol=1e-12)
     np.testing.assert_allclose(episodes.state.episode["deviation"] ** 2, variance[rows, fresh], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("mode", ["ansi", "rgb_array"])
+def test_pictures_where_reports_are_older_than_the_longest_sleep(mode: str) -> None:
+    pytest.importorskip("matplotlib")
+    kwargs = {"devices": list(range(14)), "horizon": 12, "energy_budget": 5, "max_sleep": 3, "loss": 0.2}
+    env = MultiDeviceEnv(PKU, **kwargs, inference="hidden", energy_budgets=[6, *[5] * 12, 4], render_mode=mode)
+    _, info = env.reset(seed=0)
+    for _ in range(14 * 11):
+        _, _, _, _, info = env.step(1)
+    assert info["delay"].min() > 3 and info["energy"].max() == 0
+    levels, reported = env.scene().levels, 12 - info["delay"]
+    np.testing.assert_array_equal(levels[reported], info["record"])
+    assert len(levels) == 13 and levels[-1] == pytest.approx(info["level"])
+    frame = env.render()
+    assert "energy (of 6)" in frame if mode == "ansi" else frame.dtype == np.uint8

@@ -11,13 +11,14 @@ import itertools
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aq_gym.hidden_level import HiddenLevel
 from aq_gym.problem import Problem
 from baselines.exact.hidden_induction import age_costs, backwards, harvested, powers, rules_of
 from baselines.exact.states import FloatArray, IntArray
 
-CHUNK = 100_000  # states that are valued together
+_SIDE_BY_SIDE = 10_000  # states whose maps are made together
 
 
 class States(NamedTuple):
@@ -60,12 +61,7 @@ class Tables(NamedTuple):
     @property
     def n_energies(self) -> int:
         """Energies of a device, 0 included."""
-        return n_energies(self.problem)
-
-
-def n_energies(problem: Problem) -> int:
-    """Energies that a device of this problem may have, 0 included."""
-    return 1 + max(*problem.energies, problem.harvest[1])
+        return self.problem.most_energy + 1
 
 
 def _code(digits: IntArray, base: int) -> IntArray:
@@ -143,7 +139,7 @@ def choices(n_devices: int) -> list[tuple[int, ...]]:
     return list(itertools.product((0, 1), repeat=n_devices))
 
 
-def legal(problem: Problem, states: States, m: int) -> tuple[np.ndarray, np.ndarray]:
+def legal(problem: Problem, states: States, m: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """(n,) whether device m may sense; whether it may sleep."""
     may_sense = states.energy[:, m] > 0
     return may_sense, ~may_sense | (states.age[:, m] < problem.max_sleep)
@@ -152,7 +148,7 @@ def legal(problem: Problem, states: States, m: int) -> tuple[np.ndarray, np.ndar
 def induce(problem: Problem, together: bool = False) -> Tables:
     """The tables of a problem; ``together``: devices decide without the others' reports of the same slot."""
     longest, n_levels, count = problem.horizon + 1, problem.network.n_levels, problem.n_devices
-    energies, cells = n_energies(problem) ** count, ((longest + 1) * n_levels) ** count
+    energies, cells = (problem.most_energy + 1) ** count, ((longest + 1) * n_levels) ** count
     after = np.full((longest + 1, energies, cells), np.nan)  # NaN: what cannot be reached
     after[longest] = 0.0
     tables = Tables(problem, powers(problem.network.transition, longest), _slot_costs(problem), after)
@@ -196,8 +192,8 @@ def _slot_costs(problem: Problem) -> FloatArray:
     model = HiddenLevel.of(problem.network, problem.belief, problem.horizon + 1)
     n_cells = (problem.horizon + 2) * levels.size
     costs = np.empty(n_cells**count)
-    for begin in range(0, costs.size, CHUNK // 8):
-        code = np.arange(begin, min(begin + CHUNK // 8, costs.size))
+    for begin in range(0, costs.size, _SIDE_BY_SIDE):
+        code = np.arange(begin, min(begin + _SIDE_BY_SIDE, costs.size))
         cell = code[:, None] // n_cells ** np.arange(count - 1, -1, -1) % n_cells
         found = model.estimate(problem.devices, cell // levels.size, levels[cell % levels.size])
         costs[code] = found.deviation.mean(axis=-1)
@@ -205,9 +201,9 @@ def _slot_costs(problem: Problem) -> FloatArray:
 
 
 def _reachable(problem: Problem, t: int) -> list[States]:
-    """The states at the beginning of slot t, in chunks: with equal ages records are equal."""
+    """The states at the beginning of slot t, for all energies in turn: with equal ages records are equal."""
     found = []
-    for energy in itertools.product(*(range(n_energies(problem)) for _ in problem.devices)):
+    for energy in itertools.product(*(range(problem.most_energy + 1) for _ in problem.devices)):
         lasting = problem.loss > 0.0 or problem.harvest[0] > 0.0  # else a device with energy sleeps at most D slots
         ages = [range(1, 1 + (t if p == 0 or lasting else min(t, problem.max_sleep))) for p in energy]
         axes = [np.arange(problem.network.n_levels)] * len(ages)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from aq_gym.hidden_level import HiddenLevel
 from aq_gym.problem import Problem
-from baselines.exact.hidden_devices import States, legal, level_weights, n_energies
+from baselines.exact.hidden_devices import States, legal, level_weights
 from baselines.exact.hidden_induction import powers
 from baselines.exact.states import FloatArray, IntArray
 
@@ -112,7 +112,7 @@ def _next_slot(problem: Problem, states: States, weight: FloatArray) -> tuple[St
 def _merged(problem: Problem, parts: list[States], weights: list[FloatArray]) -> tuple[States, FloatArray]:
     """Equal states together."""
     states, weight = States(*(np.concatenate(x) for x in zip(*parts, strict=True))), np.concatenate(weights)
-    sizes = n_energies(problem), problem.horizon + 2, problem.network.n_levels
+    sizes = problem.most_energy + 1, problem.horizon + 2, problem.network.n_levels
     code = np.zeros(len(weight), dtype=np.int64)
     for field, size in zip(states, sizes, strict=True):
         for m in range(problem.n_devices):

@@ -43,8 +43,9 @@ class Rules(NamedTuple):
 
 def rules_of(problem: Problem) -> Rules:
     """The rules of a problem's only device, with all ages."""
-    energy = max(problem.energies[0], problem.harvest[1])
-    return Rules(problem.horizon, energy, problem.max_sleep, problem.horizon, problem.loss, problem.harvest)
+    return Rules(
+        problem.horizon, problem.most_energy, problem.max_sleep, problem.horizon, problem.loss, problem.harvest
+    )
 
 
 def powers(transition: FloatArray, longest: int) -> FloatArray:

@@ -17,7 +17,6 @@ from baselines.exact.hidden_devices import (
     cost_from,
     induce,
     joint_costs,
-    n_energies,
 )
 from baselines.exact.states import FloatArray, Info, level_index, read_info, whole
 
@@ -72,7 +71,7 @@ class HiddenSolution:
         first device changing last.
         """
         problem = self.problem
-        p = whole("energy", energy, 0, n_energies(problem) - 1)
+        p = whole("energy", energy, 0, problem.most_energy)
         d = whole("delay", delay, 0, problem.horizon)
         u = level_index(problem.network.levels, record, "record")
         if self.single:
@@ -124,7 +123,9 @@ def solve_hidden(
         ValueError: it is too large.
     """
     n_cells = (problem.horizon + 2) * problem.network.n_levels
-    needed = 8 * n_cells**problem.n_devices * ((problem.horizon + 2) * n_energies(problem) ** problem.n_devices + 1)
+    needed = (
+        8 * n_cells**problem.n_devices * ((problem.horizon + 2) * (problem.most_energy + 1) ** problem.n_devices + 1)
+    )
     if needed > max_bytes:
         raise ValueError(
             f"solve: {problem.n_devices} devices, {problem.horizon} slots and {problem.network.n_levels} levels would "

@@ -78,9 +78,10 @@ def test_reference_values_of_the_tiny_instance() -> None:
     assert solve(TINY, 0, 6, 2, 3, loss=0.3, **hidden).expected_error == pytest.approx(13.658270, abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("belief", "optimum", "staggered", "synchronised"),
-    [("chain", 9.619237, 9.849336, 13.395), pytest.param("grown", 5.731626, 5.827995, 7.322, marks=pytest.mark.slow)],
+    [("chain", 9.619237, 9.849336, 13.395), ("grown", 5.731626, 5.827995, 7.322)],
 )
 def test_reference_values_of_two_devices(belief: str, optimum: float, staggered: float, synchronised: float) -> None:
     hidden = {"inference": "hidden", "belief": belief}

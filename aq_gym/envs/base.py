@@ -51,7 +51,7 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
         options |= {"level_noise": level_noise, "belief": belief, "loss": loss}
         options |= {"energy_budgets": energy_budgets, "harvest": harvest}
         self.problem = Problem.create(network, devices, horizon, energy_budget, max_sleep, **options)
-        self._reveal = check_reveal(reveal, self.problem)
+        self._reveal, self._lossy = check_reveal(reveal, self.problem), self.problem.loss > 0.0
         self.render_mode = check_mode(render_mode)
         self._episodes = episodes_of(self.problem, 1, observation, self._joint, decide)
         self._rows = np.zeros(1, np.int64)
@@ -93,14 +93,14 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
     ) -> tuple[NDArray[np.float32], SupportsFloat, bool, bool, dict[str, Any]]:
         """One step with actions that were checked, of a batch of one."""
         episodes, rewards, forced = self._episodes, self._rewards, self._forced
-        turn = episodes.turn.copy()
+        turn = episodes.turn.copy() if self._lossy else None
         observation, mask = episodes.blank(), np.empty(episodes.mask_shape, np.int8)
         end = episodes.step(actions, rewards, self._ended, forced, mask, observation)
         info = self._raw_state(mask[0])
         info["forced"] = forced[0].copy() if self._joint else forced.item()
-        lost = lost_reports(episodes, turn)
-        if lost is not None:
-            info["lost"] = lost[0].copy() if self._joint else lost.item()
+        if turn is not None:
+            lost = lost_reports(episodes, turn)[0]
+            info["lost"] = lost.copy() if self._joint else bool(lost)
         if end:
             info["joint_error"] = float(episodes.slot_error[0])
         if end == 2:

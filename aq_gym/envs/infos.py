@@ -17,13 +17,11 @@ def hidden_level(episodes: Episodes) -> NDArray[np.float64]:
     return np.take_along_axis(episodes.path, slot[:, None], axis=1)[:, 0]
 
 
-def lost_reports(episodes: Episodes, turn: NDArray[np.int64]) -> NDArray[np.bool_] | None:
-    """Whether the report of the device that decided got lost, (K,); joint view: (K, M). None where none can be.
+def lost_reports(episodes: Episodes, turn: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether the report of the device that decided got lost, (K,); joint view: (K, M).
 
     With timers: of the device that chooses next.
     """
-    if episodes.problem.loss == 0.0:
-        return None
     lost = episodes.state.device["lost"] > 0
     turn = episodes.turn if isinstance(episodes, TimedEpisodes) else turn
     return lost if episodes.joint else np.take_along_axis(lost, turn[:, None], axis=1)[:, 0]

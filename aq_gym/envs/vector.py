@@ -176,9 +176,9 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
             actions = self.check_step(actions)
         observation, mask = episodes.blank(), np.empty(episodes.mask_shape, np.int8)
         rewards, ended, forced = np.zeros(k), np.zeros(k, np.int8), np.zeros(episodes.shape, np.bool_)
-        turn = episodes.turn.copy()
+        turn = episodes.turn.copy() if self.problem.loss else None
         most = episodes.step(actions, rewards, ended, forced, mask, observation)
-        lost = lost_reports(episodes, turn)
+        lost = None if turn is None else lost_reports(episodes, turn)
         if most < 0:
             self.check_step(actions)  # says which action is refused
         if most == 0 and not waiting and lost is None:  # nothing ended and nothing begins

@@ -1,6 +1,6 @@
 """K episodes side by side: what Python calls, one function for each kind of observation, so that only it is compiled.
 
-The arguments are `dynamics.Parameters` and `dynamics.State` one by one, since Numba looks at a tuple of arrays longer
+The arguments are `records.Parameters` and `records.State` one by one, since Numba looks at a tuple of arrays longer
 than at the arrays; then what is to be done in which episodes, ``chosen``; then arrays of the caller: actions, and what
 is written. Each returns the largest of ``ended``, or -1 if an action is neither 0 nor 1; then nothing is done.
 """
@@ -13,30 +13,16 @@ from aq_gym import dynamics
 from aq_gym.compiling import compiled
 from aq_gym.kernels import maps as inference
 from aq_gym.kernels.compact import observe_compact
-from aq_gym.kernels.compiling import inner, outer
+from aq_gym.kernels.compiling import called, inlined
 from aq_gym.kernels.full import observe_full, observe_joint
 from aq_gym.kernels.per_device import observe_per_device
-
-SIDE_BY_SIDE = 32  # episodes at a time, whose rows stay in the cache from one function to the next
 
 # What is done in the chosen episodes before their masks and observations are written: one step where an episode is not
 # over; a start on its path; maps for a raw state that was written from outside; nothing; nothing, and the masks alone
 STEP, BEGIN, INFER, LOOK, MASK = range(5)
 
 
-@inner
-def following(p, episode, chosen, first, task):
-    """The next chosen episodes at which something is to be done, and where to look for the others."""
-    rows, count, i = np.empty(min(chosen.shape[0] - first, SIDE_BY_SIDE), np.int64), 0, first
-    while i < chosen.shape[0] and count < rows.shape[0]:
-        if task != STEP or episode[chosen[i]].slot <= p.horizon:
-            rows[count] = chosen[i]
-            count += 1
-        i += 1
-    return rows[:count], i
-
-
-@inner
+@inlined
 def acceptable(p, episode, actions):
     """Whether the actions of all running episodes are 0 or 1."""
     good = True
@@ -45,33 +31,15 @@ def acceptable(p, episode, actions):
     return good
 
 
-@outer
-def prepare(p, relation, prior, episode, device, path, maps, task, rows):
-    """Start episodes, or infer the maps of those whose raw state was written from outside."""
+@called
+def start(p, relation, prior, episode, device, path, maps, task, k):
+    """Start an episode, or infer the map of one whose raw state was written from outside."""
     if task == BEGIN:
-        dynamics.reset(p, episode, device, path, rows)
+        dynamics.reset(p, episode, device, path, k)
     if task in (BEGIN, INFER):
-        dynamics.begin_slot(p, relation, prior, episode, device, path, maps, rows)
-        inference.prepare(p, relation, prior, episode, device, maps, rows)
-
-
-@outer
-def advance(
-    p, relation, prior, episode, device, path, maps, task, chosen, first,
-    actions, rewards, ended, forced, mask,
-):  # fmt: skip
-    """The task in the next chosen episodes, and their masks; these, the largest of ``ended``, and where to go on."""
-    most, executed = 0, np.empty(actions.shape[0], np.int64)
-    rows, after = following(p, episode, chosen, first, task)
-    if task == STEP:
-        dynamics.decide(p, relation, prior, episode, device, path, maps, rows, actions, executed, rewards)
-        for k in rows:
-            forced[k] = executed[k] != actions[k]
-            ended[k] = 2 if episode[k].slot > p.horizon else 1 if episode[k].turn == 0 else 0
-            most = max(most, ended[k])
-    prepare(p, relation, prior, episode, device, path, maps, task, rows)
-    dynamics.write_masks(p, episode, device, rows, mask)
-    return rows, most, after
+        episode[k].level = path[k, episode[k].slot]
+        inference.begin(p, relation, prior, episode, device, maps, k)
+        inference.prepare(p, relation, prior, episode, device, maps, k)
 
 
 @compiled
@@ -80,17 +48,23 @@ def full(
     actions, rewards, ended, forced, mask, observation,
 ):  # fmt: skip
     """The ``full`` observation: actions, rewards, ``ended`` and ``forced`` (K,), masks (K, 2)."""
-    p, most, at = numbers[0], 0, 0
+    p, most, supposed = numbers[0], 0, np.empty((2, maps.shape[2]))
     if task == STEP and not acceptable(p, episode, actions):
         return -1
-    supposed = np.empty((min(chosen.shape[0], SIDE_BY_SIDE), 2, maps.shape[2]))
-    while at < chosen.shape[0]:
-        rows, found, at = advance(
-            p, relation, prior, episode, device, path, maps, task, chosen, at, actions, rewards, ended, forced, mask
-        )
-        most = max(most, found)
+    for i in range(chosen.shape[0]):
+        k, e = chosen[i], episode[chosen[i]]
+        if task == STEP:
+            if e.slot > p.horizon:
+                continue
+            executed, rewards[k] = dynamics.decide(p, relation, prior, episode, device, path, maps, k, actions[k])
+            forced[k] = executed != actions[k]
+            ended[k] = 2 if e.slot > p.horizon else 1 if e.turn == 0 else 0
+            most = max(most, ended[k])
+        else:
+            start(p, relation, prior, episode, device, path, maps, task, k)
+        dynamics.write_mask(p, episode, device, k, mask)
         if task != MASK:
-            observe_full(p, relation, prior, traits, episode, device, maps, rows, supposed, observation)
+            observe_full(p, relation, prior, traits, episode, device, maps, k, supposed, observation)
     return most
 
 
@@ -100,17 +74,23 @@ def compact(
     actions, rewards, ended, forced, mask, observation,
 ):  # fmt: skip
     """The ``compact`` observation: actions, rewards, ``ended`` and ``forced`` (K,), masks (K, 2)."""
-    p, most, at = numbers[0], 0, 0
+    p, most, supposed = numbers[0], 0, np.empty((2, maps.shape[2]))
     if task == STEP and not acceptable(p, episode, actions):
         return -1
-    supposed = np.empty((min(chosen.shape[0], SIDE_BY_SIDE), 2, maps.shape[2]))
-    while at < chosen.shape[0]:
-        rows, found, at = advance(
-            p, relation, prior, episode, device, path, maps, task, chosen, at, actions, rewards, ended, forced, mask
-        )
-        most = max(most, found)
+    for i in range(chosen.shape[0]):
+        k, e = chosen[i], episode[chosen[i]]
+        if task == STEP:
+            if e.slot > p.horizon:
+                continue
+            executed, rewards[k] = dynamics.decide(p, relation, prior, episode, device, path, maps, k, actions[k])
+            forced[k] = executed != actions[k]
+            ended[k] = 2 if e.slot > p.horizon else 1 if e.turn == 0 else 0
+            most = max(most, ended[k])
+        else:
+            start(p, relation, prior, episode, device, path, maps, task, k)
+        dynamics.write_mask(p, episode, device, k, mask)
         if task != MASK:
-            observe_compact(p, relation, prior, traits, episode, device, maps, rows, supposed, observation)
+            observe_compact(p, relation, prior, traits, episode, device, maps, k, supposed, observation)
     return most
 
 
@@ -120,17 +100,23 @@ def per_device(
     actions, rewards, ended, forced, mask, observation,
 ):  # fmt: skip
     """The ``per_device`` observation: actions, rewards, ``ended`` and ``forced`` (K,), masks (K, 2)."""
-    p, most, at = numbers[0], 0, 0
+    p, most, supposed = numbers[0], 0, np.empty((2, maps.shape[2]))
     if task == STEP and not acceptable(p, episode, actions):
         return -1
-    supposed = np.empty((min(chosen.shape[0], SIDE_BY_SIDE), 2, maps.shape[2]))
-    while at < chosen.shape[0]:
-        rows, found, at = advance(
-            p, relation, prior, episode, device, path, maps, task, chosen, at, actions, rewards, ended, forced, mask
-        )
-        most = max(most, found)
+    for i in range(chosen.shape[0]):
+        k, e = chosen[i], episode[chosen[i]]
+        if task == STEP:
+            if e.slot > p.horizon:
+                continue
+            executed, rewards[k] = dynamics.decide(p, relation, prior, episode, device, path, maps, k, actions[k])
+            forced[k] = executed != actions[k]
+            ended[k] = 2 if e.slot > p.horizon else 1 if e.turn == 0 else 0
+            most = max(most, ended[k])
+        else:
+            start(p, relation, prior, episode, device, path, maps, task, k)
+        dynamics.write_mask(p, episode, device, k, mask)
         if task != MASK:
-            observe_per_device(p, relation, prior, traits, episode, device, maps, rows, supposed, observation)
+            observe_per_device(p, relation, prior, traits, episode, device, maps, k, supposed, observation)
     return most
 
 
@@ -140,19 +126,20 @@ def joint(
     actions, rewards, ended, forced, mask, observation,
 ):  # fmt: skip
     """The joint view's: actions, ``forced`` and masks are (K, M), and a slot ends in every step."""
-    most, p, at, executed = 0, numbers[0], 0, np.empty_like(actions)
-    supposed = np.empty((min(chosen.shape[0], SIDE_BY_SIDE), 2, maps.shape[2]))
-    while at < chosen.shape[0]:
-        rows, at = following(p, episode, chosen, at, task)
+    p, most, supposed, executed = numbers[0], 0, np.empty((2, maps.shape[2])), np.empty_like(actions)
+    for i in range(chosen.shape[0]):
+        k, e = chosen[i], episode[chosen[i]]
         if task == STEP:
-            dynamics.decide_together(p, relation, prior, episode, device, path, maps, rows, actions, executed, rewards)
-            for k in rows:
-                for m in range(device.shape[1]):
-                    forced[k, m] = executed[k, m] != actions[k, m]
-                ended[k] = 2 if episode[k].slot > p.horizon else 1
-                most = max(most, ended[k])
-        prepare(p, relation, prior, episode, device, path, maps, task, rows)
-        dynamics.write_joint_masks(p, episode, device, rows, mask)
+            if e.slot > p.horizon:
+                continue
+            rewards[k] = dynamics.decide_together(p, relation, prior, episode, device, path, maps, k, actions, executed)
+            for m in range(device.shape[1]):
+                forced[k, m] = executed[k, m] != actions[k, m]
+            ended[k] = 2 if e.slot > p.horizon else 1
+            most = max(most, ended[k])
+        else:
+            start(p, relation, prior, episode, device, path, maps, task, k)
+        dynamics.write_joint_mask(p, episode, device, k, mask)
         if task != MASK:
-            observe_joint(p, relation, prior, traits, episode, device, maps, rows, supposed, observation)
+            observe_joint(p, relation, prior, traits, episode, device, maps, k, supposed, observation)
     return most

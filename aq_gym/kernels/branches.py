@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from aq_gym import dynamics
 from aq_gym.compiling import compiled
-from aq_gym.kernels.compiling import inner
-from aq_gym.kernels.network import is_free, look, score
+from aq_gym.kernels.compiling import called
+from aq_gym.kernels.network import decide, is_free, look, score
 
 
-@inner
+@called
 def rejoins(e, device, i, opened):
     """Whether an episode stands, at the opening of a slot, where the play that it left stood: its rest is the same."""
     if e.turn > 0:
@@ -22,7 +21,7 @@ def rejoins(e, device, i, opened):
     return True
 
 
-@inner
+@called
 def watch(points, cuts, n_devices, watched):
     """At which decisions of the play a cut of one of its branches falls."""
     watched[:] = False
@@ -57,8 +56,8 @@ def branch(
     opened, totals = np.empty((p.horizon + 1, n_devices), device.dtype), np.empty(p.horizon + 1)
     done, watched = np.empty(n_decisions, np.int64), np.empty(n_decisions, np.bool_)
     seen = np.empty((n_decisions if n_cuts > 0 else 0, size), np.float32)
-    supposed, observation = np.empty((rows, 2, maps.shape[2])), np.empty((rows, size), np.float32)
-    actions, executed, rewards = np.zeros(rows, np.int64), np.zeros(rows, np.int64), np.empty(rows)
+    supposed, observation = np.empty((2, maps.shape[2])), np.empty((rows, size), np.float32)
+    actions, executed = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
     chosen, start, mover, cut = (
         np.empty(n, np.int64),
         np.empty(n, np.int64),
@@ -91,7 +90,7 @@ def branch(
                     for m in range(n_devices):
                         other_device[at, m] = device[k, m]
                 at += 1
-            dynamics.decide(p, relation, prior, episode, device, path, maps, row, actions, executed, rewards)
+            decide(p, relation, prior, episode, device, path, maps, row, actions, executed)
             done[decision] = executed[k]
             decision += 1
         # The branches: first the other action, then what the network does.
@@ -106,10 +105,7 @@ def branch(
             count += 1
         while count > 0:
             playing, count, n_asked = active[:count].copy(), 0, 0
-            dynamics.decide(
-                p, relation, prior, other_episode, other_device, other_path, other_maps,
-                playing, actions, executed, rewards,
-            )  # fmt: skip
+            decide(p, relation, prior, other_episode, other_device, other_path, other_maps, playing, actions, executed)
             for i in playing:
                 o, sign = other_episode[i], 1.0 if chosen[i] == 1 else -1.0
                 over = o.slot > p.horizon

@@ -3,9 +3,8 @@
 With ``NUMBA_DISABLE_JIT=1`` nothing is compiled: the same functions run as plain Python, so that a debugger can stop in
 them, and return the same bytes. For that no option here lets the compiler reorder or fuse floating-point operations.
 
-Numba counts references to every array that one function hands to another, which takes longer than a loop over thirty
-locations. So what takes arrays works on many episodes in a call, ``rows``; what is called for each takes numbers and
-records only.
+Numba counts references to every array that one compiled function hands to another, which takes longer than a loop over
+thirty locations. So the functions of one episode, k, are inlined where they are called.
 """
 
 from __future__ import annotations
@@ -19,14 +18,16 @@ from aq_gym.compiling import compiled, forget_stale_code
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _HERE = Path(__file__).parent
 
-forget_stale_code([*_HERE.glob("*.py"), _HERE.parent / "dynamics.py", _HERE.parent / "compiling.py"])
+_ABOVE = ("dynamics.py", "compiling.py", "hidden_level.py")
+
+forget_stale_code([*_HERE.glob("*.py"), *(_HERE.parent / name for name in _ABOVE)])
 
 
-def inner(function: _Function) -> _Function:
-    """The same for what only compiled code calls: without wrappers for Python, which take long to build."""
-    return compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-
-
-def outer(function: _Function) -> _Function:
-    """For what only leads from one function to others: compiled with its caller, else all below is compiled twice."""
+def inlined(function: _Function) -> _Function:
+    """For what compiled code does in one episode: compiled with its caller."""
     return compiled(function, inline="always")
+
+
+def called(function: _Function) -> _Function:
+    """For what compiled code calls and takes long: compiled once, without wrappers for Python."""
+    return compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from aq_gym.kernels.compiling import inner
+from aq_gym.kernels.compiling import called
 
 # More rows of ``prior``. Grown belief: exp(-k d) and d^h by delay. Chain: the middles between the E levels, then for
 # each level a row of means by delay, then for each a row of variances
@@ -15,7 +15,7 @@ DECAY, GROWTH = 3, 4
 MIDDLES, MEANS = 3, 4
 
 
-@inner
+@called
 def moments(p, prior, delay, record):
     """Mean and variance of the level, ``delay`` slots after it was ``record``."""
     if p.chain:
@@ -30,7 +30,7 @@ def moments(p, prior, delay, record):
     return max(mean, 1.0), p.belief_q0 + slope * slope * prior[GROWTH, delay]
 
 
-@inner
+@called
 def believe(p, prior, delay, record, unknown):
     """Mean and variance of the level, from the freshest report; ``unknown`` (M,) receives the doubt in each report.
 
@@ -48,12 +48,11 @@ def believe(p, prior, delay, record, unknown):
     return moments(p, prior, delay[freshest], record[freshest])
 
 
-@inner
-def learn(p, prior, episode, device, rows):
+@called
+def learn(p, prior, episode, device, k):
     """The server's belief after what was reported."""
-    for k in rows:
-        freshest = 0
-        for m in range(1, device.shape[1]):
-            freshest = m if device[k, m].delay < device[k, freshest].delay else freshest
-        mean, variance = moments(p, prior, device[k, freshest].delay, device[k, freshest].record)
-        episode[k].level, episode[k].deviation = mean, np.sqrt(variance)
+    freshest = 0
+    for m in range(1, device.shape[1]):
+        freshest = m if device[k, m].delay < device[k, freshest].delay else freshest
+    mean, variance = moments(p, prior, device[k, freshest].delay, device[k, freshest].record)
+    episode[k].level, episode[k].deviation = mean, np.sqrt(variance)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from aq_gym.hidden_level import LEVEL_VARIANCE
-from aq_gym.kernels.compiling import inner
+from aq_gym.kernels.compiling import called
 from aq_gym.kernels.hidden import believe
 
 # Rows of ``relation`` with this inference: C of a device's location and any other, over e² [1]
@@ -17,7 +17,7 @@ COVARIANCE = 0
 PRIOR_VARIANCE, PART, CORRELATION = range(3)
 
 
-@inner
+@called
 def krige(p, relation, prior, episode, device, k, fresh, later, out, row):
     """J of every location if device ``fresh`` (-1: none) senses and those from ``later`` on with energy do."""
     n_devices, n, level = device.shape[1], relation.shape[2], episode[k].level

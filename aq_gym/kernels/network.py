@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from aq_gym import dynamics
 from aq_gym.compiling import compiled
-from aq_gym.kernels.batch import SIDE_BY_SIDE, STEP, following
 from aq_gym.kernels.compact import N_COMPACT, observe_compact
-from aq_gym.kernels.compiling import inner
+from aq_gym.kernels.compiling import called
 from aq_gym.kernels.per_device import N_DEVICE, observe_per_device
+
+SIDE_BY_SIDE = 32  # episodes at a time, whose rows stay in the cache from one function to the next
 
 
 class SmallNetwork(NamedTuple):
@@ -30,7 +31,7 @@ class SmallNetwork(NamedTuple):
     layers: NDArray[np.float32]  # (2, widest) scratch
 
 
-@inner
+@called
 def forward(widths, weights, inputs, layers):
     """Play the inputs through the layers; which of the two rows of ``layers`` holds the outcome."""
     at = 0
@@ -54,7 +55,7 @@ def forward(widths, weights, inputs, layers):
     return (widths.shape[0] - 1) % 2
 
 
-@inner
+@called
 def score(network, observation, n_devices):
     """The network's advantage of sensing."""
     inputs, layers = network.inputs, network.layers
@@ -70,19 +71,38 @@ def score(network, observation, n_devices):
     return layers[forward(network.widths, network.weights, inputs, layers), 0]
 
 
-@inner
+@called
 def look(p, relation, prior, traits, episode, device, maps, rows, supposed, network, out):
     """What the network reads of the episodes in ``rows``."""
-    if network.encoder_widths.shape[0] == 0:
-        observe_compact(p, relation, prior, traits, episode, device, maps, rows, supposed, out)
-    else:
-        observe_per_device(p, relation, prior, traits, episode, device, maps, rows, supposed, out)
+    for k in rows:
+        if network.encoder_widths.shape[0] == 0:
+            observe_compact(p, relation, prior, traits, episode, device, maps, k, supposed, out)
+        else:
+            observe_per_device(p, relation, prior, traits, episode, device, maps, k, supposed, out)
 
 
-@inner
+@called
+def decide(p, relation, prior, episode, device, path, maps, rows, actions, executed):
+    """Carry the actions of the episodes in ``rows`` out."""
+    for k in rows:
+        executed[k], _ = dynamics.decide(p, relation, prior, episode, device, path, maps, k, actions[k])
+
+
+@called
 def is_free(p, d):
     """Whether a device may choose."""
     return d.energy > 0 and not dynamics.must_sense(p, d)
+
+
+@called
+def running(p, episode, rows):
+    """Those of the episodes in ``rows`` that are not over."""
+    left, count = np.empty_like(rows), 0
+    for k in rows:
+        if episode[k].slot <= p.horizon:
+            left[count] = k
+            count += 1
+    return left[:count]
 
 
 @compiled
@@ -94,29 +114,26 @@ def play(
 
     scores (K, n) receives the advantage of sensing at the first n decisions, NaN where the action was forced.
     """
-    p, k, n_episodes = numbers[0], 0, episode.shape[0]
-    everyone = np.arange(n_episodes)
-    actions, executed, rewards = np.zeros(n_episodes, np.int64), np.zeros(n_episodes, np.int64), np.empty(n_episodes)
-    supposed, free = np.empty((SIDE_BY_SIDE, 2, maps.shape[2])), np.empty(SIDE_BY_SIDE, np.int64)
-    while k < n_episodes:
-        first = k
-        rows, k = following(p, episode, everyone, first, STEP)
-        decision = 0
+    p, n_episodes, supposed = numbers[0], episode.shape[0], np.empty((2, maps.shape[2]))
+    actions, executed = np.zeros(n_episodes, np.int64), np.zeros(n_episodes, np.int64)
+    for first in range(0, n_episodes, SIDE_BY_SIDE):
+        rows, decision = running(p, episode, np.arange(first, min(first + SIDE_BY_SIDE, n_episodes))), 0
         while rows.shape[0] > 0:
+            free = rows.copy()
             count = 0
-            for i in rows:
-                actions[i] = 0
-                if is_free(p, device[i, episode[i].turn]):
-                    free[count] = i
+            for k in rows:
+                actions[k] = 0
+                if is_free(p, device[k, episode[k].turn]):
+                    free[count] = k
                     count += 1
                 elif decision < scores.shape[1]:
-                    scores[i, decision] = np.nan
+                    scores[k, decision] = np.nan
             look(p, relation, prior, traits, episode, device, maps, free[:count], supposed, network, observation)
-            for i in free[:count]:
-                advantage = score(network, observation[i], device.shape[1])
-                actions[i] = 1 if advantage > 0.0 else 0
+            for k in free[:count]:
+                advantage = score(network, observation[k], device.shape[1])
+                actions[k] = 1 if advantage > 0.0 else 0
                 if decision < scores.shape[1]:
-                    scores[i, decision] = advantage
-            dynamics.decide(p, relation, prior, episode, device, path, maps, rows, actions, executed, rewards)
-            rows, _ = following(p, episode, everyone[:k], first, STEP)
+                    scores[k, decision] = advantage
+            decide(p, relation, prior, episode, device, path, maps, rows, actions, executed)
+            rows = running(p, episode, rows)
             decision += 1

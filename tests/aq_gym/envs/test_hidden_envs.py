@@ -15,7 +15,7 @@ from aq_gym.chance import columns_of
 from aq_gym.envs.joint_devices import JointDevicesEnv
 from aq_gym.envs.multi_device import MultiDeviceEnv
 from aq_gym.envs.vector import MultiDeviceVectorEnv
-from aq_gym.episodes import Episodes
+from aq_gym.episodes import Episodes, Layers
 from aq_gym.hidden_level import HiddenLevel
 from aq_gym.problem import Problem
 
@@ -289,3 +289,67 @@ def test_many_devices_with_any_reports(belief: str) -> None:
     rows, fresh = np.arange(k), delay.argmin(axis=1)
     np.testing.assert_allclose(episodes.level, mean[rows, fresh], rtol=1e-12)
     np.testing.assert_allclose(episodes.state.episode["deviation"] ** 2, variance[rows, fresh], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("mode", ["ansi", "rgb_array"])
+def test_pictures_where_reports_are_older_than_the_longest_sleep(mode: str) -> None:
+    pytest.importorskip("matplotlib")
+    kwargs = {"devices": list(range(14)), "horizon": 12, "energy_budget": 5, "max_sleep": 3, "loss": 0.2}
+    env = MultiDeviceEnv(PKU, **kwargs, inference="hidden", energy_budgets=[6, *[5] * 12, 4], render_mode=mode)
+    _, info = env.reset(seed=0)
+    for _ in range(14 * 11):
+        _, _, _, _, info = env.step(1)
+    assert info["delay"].min() > 3 and info["energy"].max() == 0
+    levels, reported = env.scene().levels, 12 - info["delay"]
+    np.testing.assert_array_equal(levels[reported], info["record"])
+    assert len(levels) == 13 and levels[-1] == pytest.approx(info["level"])
+    frame = env.render()
+    assert "energy (of 6)" in frame if mode == "ansi" else frame.dtype == np.uint8
+
+
+# ------------------------------------------------------------------------------------------- networks and lookahead
+
+LOSSY: dict[str, Any] = {"inference": "hidden", "loss": 0.3, "harvest": (0.1, 5)}
+
+
+def test_compiled_play_and_branches_are_the_environments() -> None:
+    k, rng, generator = 16, np.random.default_rng(0), [np.random.default_rng(0)] * 16
+    problem = Problem.create(PKU, [0, 9], 15, 4, 6, **LOSSY)
+    episodes, replay = (Episodes(problem, k, observation="compact") for _ in range(2))
+    weights = np.append(rng.normal(size=32), -0.3).astype(np.float32)
+    layers = Layers(np.array([32, 1]), weights)
+    path, seen = episodes.draw_path(rng.random((k, episodes.n_uniforms))), episodes.blank()
+
+    def play_on(episodes: Episodes, seen: NDArray[np.float32]) -> NDArray[np.float64]:
+        while episodes.slot[0] <= 15:
+            episodes.decide((seen @ weights[:-1] + weights[-1] > 0).astype(np.int64), np.empty(k), seen)
+        return episodes.total_error.copy()
+
+    for each in (episodes, replay):
+        each.begin(np.arange(k), path, seen)
+    np.testing.assert_allclose(episodes.play(layers), play_on(replay, seen) / 15, rtol=1e-9)
+    episodes.begin(np.arange(k), path, seen)
+    found = episodes.branch(layers, np.full((k, 1), 8))
+    replay.begin(np.arange(k), path, seen)
+    for _ in range(8):
+        replay.decide((seen @ weights[:-1] + weights[-1] > 0).astype(np.int64), np.empty(k), seen)
+    free, state, totals = replay.action_mask().all(axis=1), replay.copy_state(generator), []
+    for action in (0, 1):
+        replay.restore(state, generator)
+        replay.decide(np.full(k, action), np.empty(k), seen)
+        totals.append(play_on(replay, seen))
+    assert free.any() and np.isnan(found.gains[~free]).all()
+    np.testing.assert_allclose(found.gains[free, 0, 0], (totals[0] - totals[1])[free], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["full", "compact", "per_device"])
+def test_a_state_is_observed_from_what_the_server_knows(kind: str) -> None:
+    """The info is enough to put a state in place; its level is the believed one."""
+    env = MultiDeviceVectorEnv(8, PKU, [0, 9, 20], 20, 3, 8, **LOSSY, observation=kind)
+    placed, rng = Episodes(env.problem, 8, observation=kind), np.random.default_rng(0)
+    observation, info = env.reset(seed=3)
+    over = np.zeros(8, np.bool_)
+    while not over.any():
+        again = placed.place(*(info[name] for name in ("slot", "turn", "energy", "delay", "record", "level")))
+        np.testing.assert_array_equal(again, observation)
+        observation, _, over, _, info = env.step(rng.integers(0, 2, 8))

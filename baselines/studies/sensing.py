@@ -1,0 +1,96 @@
+"""What sensing is worth: energy against the map's error, by horizon and by reports lost, where the level is hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from aq_gym.palette import MARKERS, PALETTE
+from aq_gym.problem import Problem
+from baselines.evaluation.comparing import compare
+from baselines.evaluation.registry import build_policy
+from baselines.studies.tables import markdown
+
+SLOTS_A_DAY = 144
+FIRST = "relay"  # what the others are compared with
+POLICIES = (FIRST, "retrying-relay", "adaptive-relay")
+
+
+def measure(
+    network: str,
+    devices: Sequence[int],
+    days: Sequence[int],
+    sensings: Sequence[int],
+    losses: Sequence[float],
+    episodes: int,
+    watch: Callable[[str], None] = lambda line: None,
+) -> pd.DataFrame:
+    """Play `POLICIES` for all combinations; a row for each policy with the columns of `baselines.evaluate`.
+
+    Args:
+        network: name or path.
+        devices: their locations.
+        days: lengths of an episode.
+        sensings: of a device and a day.
+        losses: probabilities that a report is lost.
+        episodes: of each combination, from seed 0 on.
+        watch: is told what is played.
+    """
+    tables = []
+    for length in days:
+        for loss in losses:
+            for each in sensings:
+                watch(f"{length} days, {each} a day, {100 * loss:.0f} % lost")
+                shape = length * SLOTS_A_DAY, each * length, SLOTS_A_DAY
+                problem = Problem.create(network, devices, *shape, inference="hidden", loss=loss)
+                policies = {word: build_policy(word, problem)[0] for word in POLICIES}
+                table = compare(policies, problem, episodes, 0, observation="compact")
+                tables.append(table.assign(days=length, loss=loss, sensings=each, episodes=episodes))
+    return pd.concat(tables, ignore_index=True)
+
+
+def table_of(table: pd.DataFrame) -> str:
+    """A row for each horizon, loss and energy, in Markdown."""
+    rows = []
+    for (days, loss, each), part in table.groupby(["days", "loss", "sensings"], sort=False):
+        error = {row.policy: row for row in part.itertuples()}
+        first = error[FIRST].joint_error
+        changes = []
+        for word in POLICIES[1:]:
+            ends = (getattr(error[word], f"difference{end}") for end in ("", "_low", "_high"))
+            change, low, high = (100.0 * x / first for x in ends)
+            changes.append(f"{change:+.1f} [{low:+.1f}, {high:+.1f}]")
+        rows.append([f"{days}", f"{100 * loss:.0f}", f"{each}", f"{first:.2f}", *changes])
+    heads = ["days", "lost %", "sensings a day", f"{FIRST} [µg/m³]", *(f"{word}, change %" for word in POLICIES[1:])]
+    return markdown(heads, rows)
+
+
+def draw(table: pd.DataFrame, path: Path) -> None:
+    """Error against sensings a day: a panel for each horizon, a line for each policy, dashed where reports are lost."""
+    days = list(dict.fromkeys(table.days))
+    figure, axes = plt.subplots(1, len(days), figsize=(4.2 * len(days), 3.6), sharey=True, layout="constrained")
+    panels: Any = np.atleast_1d(axes)
+    for panel, length in zip(panels, days, strict=True):
+        for (policy, loss), part in table[table.days == length].groupby(["policy", "loss"], sort=False):
+            number = POLICIES.index(policy)
+            style: dict[str, Any] = {"color": PALETTE[number], "marker": MARKERS[number], "markersize": 5}
+            label = policy + (f", {100 * loss:.0f} % lost" if loss else "")
+            panel.plot(part.sensings, part.joint_error, "--" if loss else "-", label=label, **style)
+            panel.fill_between(
+                part.sensings, part.joint_error_low, part.joint_error_high, color=PALETTE[number], alpha=0.08, lw=0
+            )
+        panel.set(xscale="log", xlabel="sensings of a device a day", title="a day" if length == 1 else f"{length} days")
+        ticks = sorted(set(table.sensings))
+        panel.set_xticks(ticks, [str(x) for x in ticks], minor=False)
+        panel.minorticks_off()
+        panel.grid(alpha=0.25)
+    panels[0].set_ylabel("average deviation of the map [µg/m³]")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)

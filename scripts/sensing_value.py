@@ -1,0 +1,52 @@
+"""What sensing is worth where the level is hidden: energy against the map's error, by horizon and by reports lost.
+
+    python -m scripts.sensing_value                                  # some minutes; results/sensing_value.csv and .png
+    python -m scripts.sensing_value --days 7 --losses 0 0.2 --episodes 100
+
+All policies play the same episodes of the model's own weather. docs/sensing.md explains the result; real air is in
+`scripts.backtest_hidden`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Sequence
+
+from rich.progress import Progress
+
+from baselines.studies.provenance import signature
+from baselines.studies.results import write_results
+from baselines.studies.sensing import draw, measure, table_of
+from scripts.arguments import add_results, at_least, parsed
+from scripts.command import enter
+
+
+def main(args: argparse.Namespace) -> None:
+    with Progress(disable=args.quiet, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        watch = lambda line: bar.update(task, description=line)  # noqa: E731
+        shape = args.days, args.sensings, args.losses, args.episodes
+        table = measure(args.network, args.devices, *shape, watch)
+    made_by = signature(shlex.join(["python", "-m", "scripts.sensing_value", *args.given]))
+    text = table_of(table)
+    print(text)
+    write_results(table, args.csv, f"{text}\n{made_by}\n", args.markdown)
+    draw(table, args.csv.with_suffix(".png"))
+    print(f"written to {args.csv.with_suffix('.png')}")
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", default="pku2018", help="a bundled network or a file")
+    parser.add_argument("--devices", type=int, nargs="+", default=[0, 6, 12, 18, 24], help="their locations")
+    parser.add_argument("--days", type=at_least(1), nargs="+", default=[1, 7], help="lengths of an episode")
+    parser.add_argument("--sensings", type=at_least(1), nargs="+", default=[2, 5, 10], help="of a device and a day")
+    parser.add_argument("--losses", type=float, nargs="+", default=[0.0, 0.2], help="shares of the reports")
+    parser.add_argument("--episodes", type=at_least(2), default=64)
+    add_results(parser, "sensing_value")
+    return parsed(parser, arguments, once=["days", "sensings", "losses"])
+
+
+if __name__ == "__main__":
+    enter(main, parse)

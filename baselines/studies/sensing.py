@@ -73,7 +73,7 @@ def table_of(table: pd.DataFrame) -> str:
 def draw(table: pd.DataFrame, path: Path) -> None:
     """Error against sensings a day: a panel for each horizon, a line for each policy, dashed where reports are lost."""
     days = list(dict.fromkeys(table.days))
-    figure, axes = plt.subplots(1, len(days), figsize=(4.2 * len(days), 3.6), sharey=True, layout="constrained")
+    figure, axes = plt.subplots(1, len(days), figsize=(4.6 * len(days), 3.8), sharey=True, layout="constrained")
     panels: Any = np.atleast_1d(axes)
     for panel, length in zip(panels, days, strict=True):
         for (policy, loss), part in table[table.days == length].groupby(["policy", "loss"], sort=False):
@@ -81,9 +81,6 @@ def draw(table: pd.DataFrame, path: Path) -> None:
             style: dict[str, Any] = {"color": PALETTE[number], "marker": MARKERS[number], "markersize": 5}
             label = policy + (f", {100 * loss:.0f} % lost" if loss else "")
             panel.plot(part.sensings, part.joint_error, "--" if loss else "-", label=label, **style)
-            panel.fill_between(
-                part.sensings, part.joint_error_low, part.joint_error_high, color=PALETTE[number], alpha=0.08, lw=0
-            )
         panel.set(xscale="log", xlabel="sensings of a device a day", title="a day" if length == 1 else f"{length} days")
         ticks = sorted(set(table.sensings))
         panel.set_xticks(ticks, [str(x) for x in ticks], minor=False)
@@ -91,6 +88,7 @@ def draw(table: pd.DataFrame, path: Path) -> None:
         panel.grid(alpha=0.25)
     panels[0].set_ylabel("average deviation of the map [µg/m³]")
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+    figure.legend(handles, labels, loc="outside lower center", ncols=2 * len(days) - 1, frameon=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
     plt.close(figure)

@@ -126,8 +126,13 @@ def card(
     files: Mapping[str, Sequence[Path | None]], options: Mapping[str, Any], made_by: str, commit: str | None
 ) -> dict[str, Any]:
     """What a network was made of and how, for the JSON file beside it; `files` by what they were used for."""
+    given = [path for paths in files.values() for path in paths if path]
+    twice = {path.name for path in given if [x.name for x in given].count(path.name) > 1}
     return {
-        "data": {role: {path.name: _digest(path) for path in paths if path} for role, paths in files.items()},
+        "data": {
+            role: {str(path) if path.name in twice else path.name: _digest(path) for path in paths if path}
+            for role, paths in files.items()
+        },
         "options": {**options, "significant_digits": SIGNIFICANT_DIGITS},
         "made_by": made_by,
         "commit": commit,

@@ -217,6 +217,14 @@ def test_random_gaps_change_little_and_the_network_stays_sound(seed: int, share:
     assert fit([gappy[:, ::-1]]).temporal_variance == pytest.approx(got.temporal_variance)
 
 
+def test_pairs_read_at_different_times_still_give_a_variogram() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.uniform(30.0, 90.0, (14, 6))
+    got = fit([np.where(rng.random(x.shape) < 0.3, np.nan, x)], min_level=0.0)
+    covariance = np.linalg.eigvalsh(deviation_covariance(got))
+    assert covariance.min() > -1e-12 and covariance.max() > 0.01  # without the nearest variogram -0.02
+
+
 @st.composite
 def tables(draw: st.DrawFn) -> list[np.ndarray]:
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))

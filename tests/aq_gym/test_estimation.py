@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
@@ -14,6 +15,7 @@ from aq_gym.calibration import fit
 from aq_gym.estimation import (
     LevelAware,
     Sources,
+    _correlations,
     corrected_map,
     coverage,
     deviation_covariance,
@@ -169,3 +171,15 @@ def test_bad_readings_are_refused() -> None:
         LevelAware.fit(SPRING, [np.full((500, 30), 50.0), np.zeros((5, 4))])
     with pytest.raises(ValueError, match="fewer than 120 slots of at least 30 µg/m³"):
         LevelAware.fit(SPRING, [np.full((100, 30), 50.0)])
+
+
+def test_gaps_leave_the_level_model_as_it_was() -> None:
+    """Correlations are those of the pairs that were both read, as pandas has them; what was learned of them stays."""
+    rng = np.random.default_rng(0)
+    own = np.cumsum(rng.normal(0.0, 0.004, (900, 5)), axis=0) + rng.normal(0.0, 0.03, (900, 1)) * [1, 1, -1, -1, 0]
+    x = (60.0 + 20.0 * np.sin(np.arange(900) / 30.0)[:, None]) * (1.0 + own)
+    gaps = np.where(rng.random(x.shape) < 0.05, np.nan, x)
+    np.testing.assert_allclose(_correlations(gaps), pd.DataFrame(gaps).corr(), rtol=1e-9)
+    whole, part = (LevelAware.fit(fit([table]), [table]).parameters for table in (x, gaps))
+    np.testing.assert_allclose(part[:4], whole[:4], rtol=0.1, atol=0.02)
+    assert part[5] > whole[5]  # the level of a slot with gaps is less certain, and so moves more

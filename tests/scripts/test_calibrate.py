@@ -62,6 +62,17 @@ def test_plain_files_without_gaps_give_the_network_of_fit_network(pku_data: Path
     assert network.slot_minutes == 10.0
 
 
+def test_files_of_one_name_both_stand_on_the_card(tmp_path: Path) -> None:
+    for folder, day in (("a", 1), ("b", 2)):
+        (tmp_path / folder).mkdir()
+        rows = "".join(f"2024-01-0{day} {h:02}:00,{50 + h},{60 - h}\n" for h in range(24))
+        (tmp_path / folder / "x.csv").write_text("time,p,q\n" + rows)
+    files = [tmp_path / "a" / "x.csv", tmp_path / "b" / "x.csv"]
+    run(*files, "-o", tmp_path / "town.npz")
+    card = json.loads((tmp_path / "town.json").read_text("utf-8"))
+    assert set(card["data"]["readings"]) == {str(x) for x in files} and card["slots"]["slots"] == 48
+
+
 def test_what_is_refused_leaves_nothing(town: pd.DataFrame, tmp_path: Path) -> None:
     source, out = tmp_path / "readings.csv", tmp_path / "out.npz"
     (tmp_path / "few.csv").write_text("station,lat,lon\na,1,2\nb,1,2.1\n")

@@ -20,7 +20,7 @@ from aq_gym.service.store import Newest, Store
 api = APIBlueprint("live", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="live")])
 log = logging.getLogger("aq_gym.service")
 ALERTS = 30  # in one answer
-LEAST_REST = 3.0  # pause between two answers, in times that one takes to make: so a large fleet leaves time for others
+REST, LONGEST_REST = 3.0, 0.5  # between two answers: times as long as one takes to make, but at most so many seconds
 
 
 class Live:
@@ -97,7 +97,7 @@ class Live:
                 if newest != self._newest:
                     self._newest = newest
                     self._changed.notify_all()
-            self._ended.wait(max(self._poll, LEAST_REST * self._took))
+            self._ended.wait(max(self._poll, min(REST * self._took, LONGEST_REST)))
 
     def now(self, here: Services) -> bytes:
         """The answer of `/now`, made once for all who ask before the next change; empty before the first plan."""

@@ -1,6 +1,6 @@
 // The level as it was, and the fan of what the model expects.
 
-import { SCALE, classOf, el, number, span, svg } from "./words.js";
+import { SCALE, classOf, el, number, source, span, svg } from "./words.js";
 
 const LEFT = 44, RIGHT = 108, TOP = 14, BOTTOM = 28;
 

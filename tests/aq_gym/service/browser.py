@@ -76,6 +76,8 @@ class Browser:
         while (answer := self._read()).get("id") != self._count:
             if answer.get("method") == "Runtime.exceptionThrown":
                 self.problems.append(str(answer["params"]["exceptionDetails"]))
+            if answer.get("method") == "Runtime.consoleAPICalled" and answer["params"]["type"] == "error":
+                self.problems.append(str(answer["params"]["args"]))
             if answer.get("method") == "Log.entryAdded" and answer["params"]["entry"]["level"] == "error":
                 self.problems.append(str(answer["params"]["entry"]))
             if answer.get("method") == "Network.requestWillBeSent":

@@ -212,6 +212,8 @@ def test_the_page_in_a_browser(running: Running, tmp_path: Path, width: int) -> 
             browser.wait(f"document.querySelector('[aria-selected=true]').dataset.view === '{view}'")
             browser.wait(f"location.hash === '#{view}' && document.querySelector('#view').innerText.length > 30")
             assert browser.value("document.activeElement.dataset.view") == view
+            if view == "planner":
+                assert "Markov chain" in browser.value("document.querySelector('#view').innerText")
             assert browser.value("document.documentElement.scrollWidth") <= width
         # a new slot draws the view anew, and the focus stays where it was
         browser.value("location.hash = 'planner'")

@@ -108,7 +108,9 @@ def _sizes(context: Context, episodes: int) -> pd.DataFrame:
             context.say(f"figure 11: M = {m}, B = {budget}")
             problem = Problem.create(context.network, list(NESTED[:m]), 60, budget, 12)
             staggered = play_problem(Staggered(problem), problem, episodes, 0).joint_error
-            rows.append((m, budget, "DQN", float(compiled_error(load_generalist(problem), problem, episodes, 0).mean())))
+            rows.append(
+                (m, budget, "DQN", float(compiled_error(load_generalist(problem), problem, episodes, 0).mean()))
+            )
             rows.append((m, budget, "staggered", float(staggered.mean())))
     return pd.DataFrame(rows, columns=["devices", "budget", "policy", "joint_error"])
 

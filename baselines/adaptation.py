@@ -30,6 +30,7 @@ SEED = FIRST_TUNING_SEED + 2**24  # of the validation episodes: no tuning and no
 PAIRS = 4_096  # played in each step
 _SHARES = (1.0, 0.5, 0.25)  # of what was learned that are tried
 _TUNING, _CHECKING = 0.3, 0.02  # of the time: for the index policy where none is committed, for each validation
+UNTIMED_TUNING = 4_000_000  # decisions, where no clock decides
 _MANY = 8  # devices from which on, in pairs, the others repeat what they did: a third of the noise and of the time
 _SETTINGS = DQNConfig(hidden=(32,), input_scaling="standard")
 
@@ -169,7 +170,7 @@ class _Adaptation:
         tuned = committed(TUNED)
         alike = [name for name in tuned if entry_problem(name).inference == self.problem.inference]
         starts = [start for name in alike for start in shifted(self.problem, tuned[name])]
-        decisions = 4_000_000.0 if math.isinf(self.seconds) else min(_TUNING * self.seconds, self.left) * self.speed
+        decisions = UNTIMED_TUNING if math.isinf(self.seconds) else min(_TUNING * self.seconds, self.left) * self.speed
         shape = {"generations": 10, "population": 32}
         plays = shape["generations"] * shape["population"] + len(starts) + 30 + 7 * 8
         episodes = int(decisions / self.length / plays)

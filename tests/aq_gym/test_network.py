@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from aq_gym import SensorNetwork
 from aq_gym.network import INSTANCES, bundled_names, round_significant
 
-BUNDLED = ["pku2018", "pku2018-spring", "pku2018-summer"]
+BUNDLED = ["pku2018", "pku2018-spring", "pku2018-summer", "tainan2017", "taipei2017"]
 
 
 @pytest.fixture(scope="module")

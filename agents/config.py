@@ -60,7 +60,8 @@ class DQNConfig:
     hidden: tuple[int, ...] = (128, 128)  # the smallest that lost nothing; larger ones cost time
     set_context: int = 0  # only for "set": numbers of an observation before its items, which come in any order
     set_item: int = 0  # numbers of each item
-    set_encoder: tuple[int, ...] = (32,)  # sizes of the layers that encode an item
+    set_encoder: tuple[int, ...] = (32,)  # sizes of the layers that encode an item; none: items count by their mean
+    unread: tuple[int, ...] = ()  # places of inputs that the network does not read
     duelling: bool = True  # actions differ far less than states: let them have their own head
     input_scaling: Literal["none", "standard", "robust"] = "robust"  # "robust" also compresses the tails
     scale_outputs: bool = True  # learning rate, clipping and Huber's delta then mean the same for every task
@@ -121,8 +122,9 @@ class DQNConfig:
         odds = self.exploration_weights
         _require(odds is None or all(0 < w < math.inf for w in odds), "exploration_weights", "above 0 each", odds)
         _require(all(h >= 1 for h in self.hidden), "hidden", "a list of sizes of at least 1", self.hidden)
-        encoder = self.set_encoder
-        _require(encoder != () and min(encoder) >= 1, "set_encoder", "sizes of at least 1, one or more", encoder)
+        _require(all(h >= 1 for h in self.set_encoder), "set_encoder", "sizes of at least 1", self.set_encoder)
+        _require(all(i >= 0 for i in self.unread), "unread", "places from 0", self.unread)
+        _require(not self.unread or self.input_scaling != "none", "unread", "empty without input_scaling", self.unread)
         if self.network == "set":
             _require(self.set_context >= 0, "set_context", "at least 0", self.set_context)
             _require(self.set_item >= 1, "set_item", "at least 1", self.set_item)

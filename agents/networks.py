@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from agents.config import DQNConfig
 
+_CONSTANT = 1e8  # scale of an input that is not read: what is left of it is below a float's precision
+
 
 class QNetwork(nn.Module):
     """What all Q-networks share: scaling of inputs and outputs in buffers, hence stored in every checkpoint.
@@ -29,6 +31,7 @@ class QNetwork(nn.Module):
     def __init__(self, n_inputs: int, n_actions: int, *, compress: bool = False) -> None:
         super().__init__()
         self.n_inputs, self.n_actions, self.compress = n_inputs, n_actions, compress
+        self.unread: tuple[int, ...] = ()  # places of inputs that count as constant, of any size
         self.register_buffer("input_center", torch.zeros(n_inputs))
         self.register_buffer("input_scale", torch.ones(n_inputs))
         self.register_buffer("output_center", torch.zeros(()))
@@ -66,6 +69,7 @@ class QNetwork(nn.Module):
         deviation.
         """
         center, scale = self._scaling(observations)
+        scale[list(self.unread)] = _CONSTANT
         self.input_center.copy_(torch.from_numpy(center))
         self.input_scale.copy_(torch.from_numpy(scale))
 
@@ -199,7 +203,7 @@ class SetQ(DuellingQ):
     Args:
         context: numbers that belong to no item.
         item: numbers of an item.
-        encoder: sizes of the encoder's layers.
+        encoder: sizes of the encoder's layers; none: an item is its own code.
 
     Raises:
         ValueError: observations of ``n_inputs`` numbers are no context and whole items.
@@ -272,6 +276,7 @@ def make_network(config: DQNConfig, n_inputs: int, n_actions: int, generator: to
         network = DuellingQ(n_inputs, n_actions, config.hidden, compress=compress)
     else:
         network = PlainQ(n_inputs, n_actions, config.hidden, compress=compress)
+    network.unread = config.unread
     initialise(network, generator)
     return network
 

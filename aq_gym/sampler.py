@@ -2,30 +2,122 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
+from aq_gym.synthetic import synthetic_fields
 
-SYNTHETIC_LOCATIONS = (20, 30, 45)
-BASES = ("pku2018", "pku2018-spring", "pku2018-summer")  # the real cities are left for trials
+FITTED = ("pku2018", "pku2018-spring", "pku2018-summer")  # the fitted networks among the samples
+RANGES = {  # least and greatest of a random network; `extent` says where a network lies
+    "locations": (10.0, 1000.0),  # N
+    "levels": (5.0, 500.0),  # E
+    "spatial_variance": (0.3, 100.0),  # mean b of two locations, over that of pku2018
+    "temporal_variance": (0.1, 20.0),  # σ², over that of pku2018
+}
+MEAN_LEVEL = (15.0, 150.0)  # [µg/m³]
+LEVEL_SPREAD = (0.2, 1.1)  # standard deviation of the level over its mean [1]
+UNLIKENESS = (0.003, 0.3)  # 1 - correlation of the level's logarithm from slot to slot [1]
+TEMPORAL_SHARE = (0.02, 0.35)  # σ over the mean level [1]
+PRECISION = (0.25, 4.0)  # measurement variance, over that of pku2018
+_MOST_WORK = 2e6  # slots x devices x locations of an episode: a few milliseconds
+
+
+def extent(network: SensorNetwork) -> dict[str, float]:
+    """Where a network lies, by the names of `RANGES`."""
+    pku = SensorNetwork.load("pku2018")
+    return {
+        "locations": float(network.n_locations),
+        "levels": float(network.n_levels),
+        "spatial_variance": _mean_b(network) / _mean_b(pku),
+        "temporal_variance": network.temporal_variance / pku.temporal_variance,
+    }
+
+
+def _mean_b(network: SensorNetwork) -> float:
+    n = network.n_locations
+    return float(network.variance_relation.sum()) / (n * (n - 1))
+
+
+def random_network(rng: np.random.Generator) -> SensorNetwork:
+    """A network with a random field, random noise and a random chain, within `RANGES`."""
+    pku = SensorNetwork.load("pku2018")
+    least, most = RANGES["locations"]
+    n = round(least * (most / least) ** (rng.uniform() ** 2))  # small ones more often: they cost less
+    fields = synthetic_fields(n, int(rng.integers(1, 2**31)))
+    spatial = _log_uniform(rng, RANGES["spatial_variance"])
+    own = np.exp(rng.uniform(0.0, 1.2) * rng.standard_normal(n))
+    part = own[:, None] + own
+    np.fill_diagonal(part, 0.0)
+    smooth, share = fields["variance_relation"], rng.uniform()
+    b = _mean_b(pku) * n * (n - 1) * spatial * (share * smooth / smooth.sum() + (1.0 - share) * part / part.sum())
+
+    mean = _log_uniform(rng, MEAN_LEVEL)
+    n_levels = round(_log_uniform(rng, RANGES["levels"]))
+    levels, transition, start = _chain(rng, n_levels, mean)
+    temporal = (_log_uniform(rng, TEMPORAL_SHARE) * mean) ** 2 / pku.temporal_variance
+    short = rng.uniform(0.2, 0.7)
+    drift = float(start @ (transition * (levels - levels[:, None]) ** 2).sum(axis=1))
+    floor = _log_uniform(rng, (1e-5, 1e-3)) * mean**2
+    model = [rng.uniform(0.1, 0.9), short, _log_uniform(rng, (2.0, 20.0)), rng.uniform(0.0, 1.0 - short), floor, drift]
+    return SensorNetwork(
+        name=f"random-{rng.integers(2**31)}",
+        coordinates=fields["coordinates"],
+        mean_relation=fields["mean_relation"] * math.sqrt(spatial),
+        variance_relation=b,
+        measurement_variance=pku.measurement_variance * _log_uniform(rng, PRECISION),
+        temporal_variance=pku.temporal_variance * float(np.clip(temporal, *RANGES["temporal_variance"])),
+        levels=levels,
+        transition=transition,
+        start=start,
+        level_model=np.array(model),
+    )
+
+
+def _chain(rng: np.random.Generator, n: int, mean: float) -> tuple[NDArray[np.float64], ...]:
+    """(n,) levels, (n, n) transition, (n,) start: the level's logarithm is a first-order autoregression in n bins."""
+    spread = math.sqrt(math.log1p(rng.uniform(*LEVEL_SPREAD) ** 2))
+    likeness = 1.0 - _log_uniform(rng, UNLIKENESS)
+    width = mean * math.exp(2.5 * spread) / n
+    levels = (np.arange(n) + 0.5) * width
+    log, center = np.log(levels), math.log(mean) - spread**2 / 2.0
+    step = np.maximum(spread * math.sqrt(1.0 - likeness**2), 0.25 * width / levels)  # coarse levels change too
+    edges = np.log(np.arange(1, n) * width)
+
+    def binned(middle: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:
+        z = np.clip((edges - middle[:, None]) / scale[:, None] * 1.8138, -700.0, 700.0)  # logistic, of that deviation
+        below = np.pad(1.0 / (1.0 + np.exp(-z)), [(0, 0), (1, 1)], constant_values=((0, 0), (0.0, 1.0)))
+        return np.diff(below, axis=1)
+
+    transition = binned(center + likeness * (log - center), step)
+    return levels, transition, binned(np.array([center]), np.array([spread]))[0]
+
+
+def _log_uniform(rng: np.random.Generator, ends: tuple[float, float]) -> float:
+    return math.exp(rng.uniform(*np.log(ends)))
 
 
 class InstanceSampler:
     """Draws problems, each independent of the others.
 
-    A network is one of the bundled ones, as it is or coarsened, or a synthetic one of 20 to 45 locations; M devices
-    stand at random places; T is log-uniform; the budget pays for a sensing every ``period`` slots, and the longest
-    sleep is 1.2 to 4.2 times as long; a budget is at least 2. By default five devices and ten are left out, so that the
-    registered ids of these sizes are new to whoever learns on the samples.
+    A network is random (`random_network`) or, one in four, fitted to Peking University's campus, as it is or coarsened;
+    M devices stand at random places, few more often than many; T is log-uniform; the budget pays for a sensing every
+    ``period`` slots, and the longest sleep is 1.2 to 4.2 times as long; a budget is at least 2. By default five, ten
+    and twenty devices are left out, and so are the fitted cities tainan2017 and taipei2017: they are new to whoever
+    learns on the samples.
 
     Args:
         seed: the same seed draws the same problems.
-        n_devices: the possible M, equally likely.
+        n_devices: the possible M; M is drawn with a probability proportional to 1 / M.
         horizon: least and greatest T [slots].
         period: least and greatest T / B [slots].
+        inferences: how maps are inferred, equally likely; level-aware with a noise of 0 to 30 %.
+        most_work: T x M x N of an instance at most; larger ones are drawn anew.
 
     Raises:
         ValueError: an empty or impossible range; the message names it.
@@ -35,34 +127,51 @@ class InstanceSampler:
         self,
         seed: int,
         *,
-        n_devices: Sequence[int] = (1, 2, 3, 4, 6, 7, 8, 9, 11, 12),
-        horizon: tuple[int, int] = (20, 168),
+        n_devices: Sequence[int] = tuple(m for m in range(1, 51) if m not in (5, 10, 20)),
+        horizon: tuple[int, int] = (20, 300),
         period: tuple[float, float] = (2.5, 13.0),
+        inferences: Sequence[str] = ("paper", "level-aware"),
+        most_work: float = _MOST_WORK,
     ) -> None:
-        if not n_devices or min(n_devices) < 1 or max(n_devices) > min(SYNTHETIC_LOCATIONS):
-            raise ValueError(f"n_devices: expected numbers in 1..{min(SYNTHETIC_LOCATIONS)}, got {n_devices!r}")
+        if not n_devices or min(n_devices) < 1 or max(n_devices) > 50:
+            raise ValueError(f"n_devices: expected numbers in 1..50, got {n_devices!r}")
         for name, (low, high), least in (("horizon", horizon, 2.0), ("period", period, 1.0)):
             if not least <= low <= high:
                 raise ValueError(f"{name}: expected two numbers of at least {least:g}, in order, got {(low, high)!r}")
+        if not inferences or set(inferences) - {"paper", "level-aware"}:
+            raise ValueError(f"inferences: expected some of paper, level-aware, got {inferences!r}")
+        if not most_work >= 1000 * horizon[0] * min(n_devices):
+            raise ValueError(
+                f"most_work: expected at least 1000 x shortest horizon x fewest devices, got {most_work!r}"
+            )
         self._rng = np.random.default_rng(seed)
         self.max_devices = int(max(n_devices))
-        self._n_devices, self._horizon, self._period = tuple(n_devices), horizon, period
+        self._n_devices, self._horizon, self._period = np.array(n_devices), horizon, period
+        self._inferences, self._most_work = tuple(inferences), most_work
 
     def draw(self) -> Problem:
         """The next problem."""
+        while True:
+            problem = self._candidate()
+            if problem.horizon * problem.n_devices * problem.n_locations <= self._most_work:
+                return problem
+
+    def _candidate(self) -> Problem:
         rng = self._rng
-        network = self._network()
-        m = int(rng.choice(self._n_devices))
+        network = self._fitted() if rng.random() < 0.25 else random_network(rng)
+        possible = self._n_devices[self._n_devices <= network.n_locations]
+        if not len(possible):
+            network, possible = dataclasses.replace(SensorNetwork.load(FITTED[0])), self._n_devices
+        m = int(rng.choice(possible, p=1.0 / possible / (1.0 / possible).sum()))
         devices = rng.choice(network.n_locations, m, replace=False).tolist()
-        horizon = round(np.exp(rng.uniform(*np.log(self._horizon))))
+        horizon = round(_log_uniform(rng, self._horizon))
         period = min(rng.uniform(*self._period), horizon / 2.0)
         budget = round(horizon / period)
-        sleep = int(np.ceil(rng.uniform(1.2, 4.2) * horizon / budget))
-        return Problem.create(network, devices, horizon, budget, sleep)
+        sleep = math.ceil(rng.uniform(1.2, 4.2) * horizon / budget)
+        inference, noise = str(rng.choice(self._inferences)), float(rng.uniform(0.0, 0.3))
+        options = {} if inference == "paper" else {"inference": inference, "level_noise": noise}
+        return Problem.create(network, devices, horizon, budget, sleep, **options)
 
-    def _network(self) -> SensorNetwork:
-        rng = self._rng
-        if rng.random() < 0.5:
-            network = SensorNetwork.load(str(rng.choice(BASES)))
-            return network.coarsen(int(rng.integers(4, 9))) if rng.random() < 0.3 else network
-        return SensorNetwork.synthetic(int(rng.choice(SYNTHETIC_LOCATIONS)), seed=int(rng.integers(1, 2**31)))
+    def _fitted(self) -> SensorNetwork:
+        network = SensorNetwork.load(str(self._rng.choice(FITTED)))
+        return network.coarsen(int(self._rng.integers(5, 9))) if self._rng.random() < 0.3 else network

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from baselines.adaptation import adapt
     from baselines.evaluation import WORDS, build_policy, evaluate, play, summarise
     from baselines.heuristics.greedy import Greedy
     from baselines.heuristics.in_turn import InTurn
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from baselines.playing import Record, play_problem, problem_of
 
 _MODULES = {
+    "adaptation": ("adapt",),
     "evaluation": ("WORDS", "build_policy", "evaluate", "play", "summarise"),
     "heuristics.greedy": ("Greedy",),
     "heuristics.in_turn": ("InTurn",),
@@ -39,6 +41,7 @@ __all__ = [
     "Staggered",
     "Synchronised",
     "Uniform",
+    "adapt",
     "build_policy",
     "evaluate",
     "load_generalist",

@@ -46,10 +46,19 @@ def pack(network: QNetwork) -> Layers:
         if not isinstance(network, SetQ):
             return Layers(*_flat(_unscaled(layers, center, scale)))
         context, codes = network.context, layers[0][0].shape[1] - network.context
+        if not len(network.encoder):
+            return _mean_of_items(layers, context, center, scale)
         encoder = _unscaled(_linear(network.encoder), center[context:], scale[context:])
         nothing, one = torch.zeros(codes, dtype=torch.double), torch.ones(codes, dtype=torch.double)
         entrance = torch.cat([center[:context], nothing]), torch.cat([scale[:context], one])
         return Layers(*_flat(_unscaled(layers, *entrance)), *_flat(encoder))
+
+
+def _mean_of_items(layers: _Linear, context: int, center: Tensor, scale: Tensor) -> Layers:
+    """Without an encoder: the items plus one, since the kernels cut codes off at 0 and no number is below -1."""
+    one = torch.cat([torch.zeros(context), torch.ones(len(center) - context)]).double()
+    code = torch.eye(len(center) - context, dtype=torch.double), one[context:]
+    return Layers(*_flat(_unscaled(layers, center + one, scale)), *_flat([code]))
 
 
 _Linear = list[tuple[Tensor, Tensor]]

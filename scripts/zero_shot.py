@@ -1,11 +1,11 @@
 """The generalist on instances that it never saw, beside the index policy tuned there and the agent trained there.
 
-    python -m scripts.zero_shot                          # the agent trained there only where one is shipped
+    python -m scripts.zero_shot --adapt 60               # and what baselines.adapt makes of it in a minute
     python -m scripts.zero_shot --train 600              # trains the missing agents, ten minutes each at most
     python -m scripts.zero_shot --agent runs/generalist --instances MultiDevice-v0 --episodes 2000
 
-All policies play the same episodes, compiled. Differences are paired, in per cent of the agent trained there (or of the
-index policy where there is none), with 95 % intervals. Finished trainings in runs/zero_shot are used again.
+All policies play the same episodes. Differences are paired, in per cent of the index policy, with 95 % intervals.
+Finished trainings in runs/zero_shot are used again.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from pathlib import Path
 import pandas as pd
 
 from agents import DQNConfig, GreedyPolicy
+from baselines.learners.own_unit import in_units_of
 from baselines.learners.recipes import recipe
-from baselines.learners.shipped import load_generalist, load_pretrained, load_trained, pretrained_ids
+from baselines.learners.shipped import GENERALIST, load_pretrained, load_trained, pretrained_ids
 from baselines.studies.provenance import signature
 from baselines.studies.results import write_results
 from baselines.studies.training import train_once
@@ -43,19 +44,21 @@ def trained_there(name: str, args: argparse.Namespace) -> GreedyPolicy | None:
 
 
 def main(args: argparse.Namespace) -> pd.DataFrame:
-    generalist = load_generalist() if args.agent is None else load_trained(args.agent)
+    agent = load_trained(GENERALIST if args.agent is None else args.agent)
     there = lambda name: trained_there(name, args)  # noqa: E731
-    rows = [row for name in args.instances for row in measure(name, generalist, there, args.episodes)]
+    bound = lambda problem: in_units_of(agent, problem)  # noqa: E731
+    rows = [row for name in args.instances for row in measure(name, bound, there, args.episodes, args.adapt)]
     table = pd.DataFrame(rows, columns=COLUMNS)
     print(summary(table))
     made_by = signature(shlex.join(["python", "-m", "scripts.zero_shot", *args.given]))
-    write_results(table, args.csv, page(table, generalist.card, args.keep_agents, made_by), args.markdown)
+    write_results(table, args.csv, page(table, agent.card, made_by), args.markdown)
     return table
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--agent", type=Path, help="folder of scripts.train_generalist (default: the shipped agent)")
+    parser.add_argument("--agent", type=Path, help="of scripts.tune_generalist or train_generalist (default: shipped)")
+    parser.add_argument("--adapt", type=at_least(0, float), default=0.0, help="seconds of baselines.adapt (default 0)")
     parser.add_argument("--instances", nargs="+", choices=INSTANCES, default=list(INSTANCES), metavar="NAME")
     parser.add_argument("--episodes", type=at_least(1), default=10_000)
     parser.add_argument(

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agents import DQNConfig
-from aq_gym.sampler import InstanceSampler
-from baselines.learners.mixed import MixedTask, Sampler
+from baselines.learners.mixed import MixedTask, Sampler, training_sampler
 from baselines.learners.training import TaskTraining
 
 RECIPE = Path(__file__).parents[1] / "generalist_recipe.json"
@@ -33,7 +32,7 @@ class GeneralistTraining(TaskTraining):
         folder: as for `Training`.
         sampler: from a seed to what draws the instances.
         validation_instances: how many it is validated on, drawn from a seed of their own.
-        validation_episodes: of each of them; None: 128.
+        validation_episodes: of each of them; None: 96.
         threads: that play pairs; None: as many as there are cores.
         kwargs: ``resume``, ``validations`` and ``note``, as for `Training`.
 
@@ -48,11 +47,11 @@ class GeneralistTraining(TaskTraining):
         seed: int = 0,
         folder: Path | None = None,
         *,
-        sampler: Sampler = InstanceSampler,
-        validation_instances: int = 48,
+        sampler: Sampler = training_sampler,
+        validation_instances: int = 40,
         validation_episodes: int | None = None,
         threads: int | None = None,
         **kwargs: Any,
     ) -> None:
-        how = {"validation_instances": validation_instances, "episodes": validation_episodes or 128}
+        how = {"validation_instances": validation_instances, "episodes": validation_episodes or 96}
         super().__init__(MixedTask(config, sampler, **how, threads=threads), seed, folder, **kwargs)

@@ -25,11 +25,13 @@ from baselines.heuristics.index import Simulator
 from baselines.heuristics.index_tuning import best_threshold
 from baselines.learners.compiled import compiled_error
 from baselines.learners.guide import GUIDE_SEED, Plays
-from baselines.learners.pairs import PairCollector, padded, together
+from baselines.learners.own_unit import UNREAD, greedy_in_own_unit, in_own_unit
+from baselines.learners.pairs import PairCollector, together
 from baselines.packing import available_cores
 from baselines.playing import FIRST_TUNING_SEED
 
-GUIDE_DECISIONS = 150_000  # to choose a threshold that one instance's play starts from
+UNIT_DECISIONS = 100_000  # to find the unit of one instance
+GREEDY_DECISIONS = 600_000  # to tune the greedy sensing that an instance is validated against
 POINTS = 24  # pairs of an episode
 VALIDATION_SEED = FIRST_TUNING_SEED  # of the sampler of validation instances, and of their first episode
 _SHARE = 0.05  # of a time limit that one validation may take
@@ -38,8 +40,13 @@ _CHOICE = 20.0  # seconds of a limit for which greedy sensing is tuned on an ins
 Sampler = Callable[[int], InstanceSampler]
 
 
+def training_sampler(seed: int) -> InstanceSampler:
+    """What the generalist learns on: every instance with the paper's inference, and none too large to play quickly."""
+    return InstanceSampler(seed, inferences=("paper",), most_work=3e5)
+
+
 class MixedPairCollector:
-    """Plays pairs on fresh instances each time; the pairs do not depend on the number of threads.
+    """Plays pairs on fresh instances, each in its own unit; the pairs do not depend on the number of threads.
 
     Args:
         sampler: from a seed to what draws the instances.
@@ -66,10 +73,10 @@ class MixedPairCollector:
     def __call__(
         self, network: QNetwork | None, n_pairs: int, rng: np.random.Generator, until: float = math.inf
     ) -> Pairs:
-        """Play pairs under the network's policy, or under greedy sensing with each instance's best threshold.
+        """Play pairs under the network's policy, or under greedy sensing.
 
-        The scales contain each instance's spread too, so that all weigh the same. A cut is observed as the 32 compact
-        numbers and the mean row: they predict the rest of a gain as well as all rows do, and cost a tenth.
+        The scales contain each instance's spread too, so that all weigh the same. What is observed are the 32 compact
+        numbers and the mean row, which is all that a network without an encoder reads.
         """
         sampler = self._sampler(int(rng.integers(FIRST_TRAINING_SEED, 2 * FIRST_TRAINING_SEED)))
         problems = [sampler.draw() for _ in range(self._instances)]
@@ -80,9 +87,8 @@ class MixedPairCollector:
         def play(problem: Problem, seed: int) -> Pairs | None:
             if time.perf_counter() > until and problem is not problems[0]:
                 return None
-            guide = None
-            if network is None:
-                guide = best_threshold(problem, GUIDE_SEED, GUIDE_DECISIONS)
+            problem = in_own_unit(problem, UNIT_DECISIONS)
+            guide = greedy_in_own_unit(problem) if network is None else None
             side_by_side = min(64, max(8, -(-share // POINTS)))
             cut = -(-problem.horizon // self._cut) if self._cut else 0
             shape: dict[str, Any] = {"n_episodes": side_by_side, "points": POINTS, "cut": cut}
@@ -90,7 +96,7 @@ class MixedPairCollector:
             pairs = collector.collect(collector.layers(network), share, np.random.default_rng(seed), alone, until)
             spread = float((pairs.deltas[:, 0] / pairs.scales).std()) or 1.0
             return pairs._replace(
-                observations=padded(pairs.observations, sampler.max_devices),
+                observations=_summary(pairs.observations),
                 scales=pairs.scales * np.float32(spread),
                 tails=_summary(pairs.tails),
             )
@@ -138,7 +144,7 @@ class MixedValidation:
         if self._greedy is None:
             self._greedy = []
             for problem in self.problems:
-                policy = best_threshold(problem, GUIDE_SEED, 4 * GUIDE_DECISIONS)
+                policy = best_threshold(problem, GUIDE_SEED, GREEDY_DECISIONS)
                 errors = Simulator(problem).errors([policy], self.episodes, VALIDATION_SEED)
                 self._greedy.append(float(errors.mean()))
         return self._greedy
@@ -166,26 +172,27 @@ class MixedValidation:
 
 
 class MixedGuide:
-    """Greedy sensing of every instance of a mixed batch, each with its best threshold."""
+    """Greedy sensing of instances in their own units, where one threshold suits all."""
 
-    def __init__(self, env: MixedInstancesVectorEnv) -> None:
-        began = time.perf_counter()
-        self._policies = [best_threshold(problem, GUIDE_SEED, GUIDE_DECISIONS) for problem in env.problems]
-        self._copies = env.copies
-        self.training_seconds = time.perf_counter() - began
+    training_seconds = 0.0
+
+    def __init__(self, problem: Problem) -> None:
+        self._policy = greedy_in_own_unit(problem)
+
+    def score(self, observations: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(K,) advantages of sensing, in no unit, of (K, 32 or more) observations."""
+        return self._policy.score(observations[:, : len(COMPACT_FEATURES)])
 
     def __call__(self, observations: NDArray[np.float32], masks: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """(K,) allowed actions of (K, size) observations and (K, 2) masks."""
-        seen = observations[:, : len(COMPACT_FEATURES)].reshape(len(self._policies), self._copies, -1)
-        on = np.concatenate([p.score(rows) > 0 for p, rows in zip(self._policies, seen, strict=True)])
-        return np.where((on & masks[:, 1]) | ~masks[:, 0], 1, 0)
+        """(K,) allowed actions of (K, 32 or more) observations and (K, 2) masks."""
+        return np.where(((self.score(observations) > 0) & masks[:, 1]) | ~masks[:, 0], 1, 0)
 
     def to_json(self) -> dict[str, Any]:
-        """No more than its time: thresholds are chosen anew in a moment, and are the same."""
-        return {"seconds": self.training_seconds}
+        """Nothing to remember but that it took no time."""
+        return {"seconds": 0.0}
 
     def as_agent(self, environment: dict[str, Any]) -> PairedDQN | None:
-        """None: a policy of each instance is no policy of all."""
+        """None: it reads another observation than the network, so it can't be exported in its place."""
         del environment
 
 
@@ -197,30 +204,29 @@ class MixedTask:
     def __init__(
         self,
         config: DQNConfig,
-        sampler: Sampler = InstanceSampler,
+        sampler: Sampler = training_sampler,
         *,
-        validation_instances: int = 48,
-        episodes: int = 128,
+        validation_instances: int = 40,
+        episodes: int = 96,
         instances: int = 64,
         threads: int | None = None,
     ) -> None:
-        if config.network != "set":
-            raise ValueError(f"network: the generalist's reads sets, so it must be 'set', got {config.network!r}")
-        if config.pair_step < 1 and config.improve_from == "guide":
-            raise ValueError(
-                "pair_step: below 1 it needs a guide with scores; the generalist's, many policies, has none"
-            )
+        if config.network != "set" or config.set_encoder:
+            raise ValueError("network, set_encoder: the generalist's is a 'set' without an encoder, which reads means")
+        if set(config.unread) != set(UNREAD):
+            raise ValueError(f"unread: the generalist does not read what has a unit, so expected {list(UNREAD)}")
         self.config, self._sampler, self._instances, self._threads = config, sampler, instances, threads
         here, held_out = sampler(0), sampler(VALIDATION_SEED)
-        problems = [here.draw() for _ in range(config.n_environments)]
+        problems = [in_own_unit(here.draw(), UNIT_DECISIONS) for _ in range(config.n_environments)]
         self._mixed = MixedInstancesVectorEnv(problems, max_devices=here.max_devices, autoreset_mode="Disabled")
         self.env: VectorEnv[Any, Any, Any] = self._mixed
-        self.validation = MixedValidation([held_out.draw() for _ in range(validation_instances)], episodes)
+        held = [in_own_unit(held_out.draw(), GREEDY_DECISIONS) for _ in range(validation_instances)]
+        self.validation = MixedValidation(held, episodes)
 
     def make_guide(self, seconds: float, known: dict[str, Any] | None) -> Plays:
         """See `baselines.learners.task.Task`; each instance's threshold takes little time, whatever the limit."""
         del seconds, known
-        return MixedGuide(self._mixed)
+        return MixedGuide(self._mixed.problems[0])
 
     def collector(self, guide: Plays | None) -> MixedPairCollector:
         """See `baselines.learners.task.Task`."""
@@ -248,4 +254,4 @@ class MixedTask:
 
 
 def _tiny_sampler(seed: int) -> InstanceSampler:
-    return InstanceSampler(seed, n_devices=(2,), horizon=(4, 5), period=(2.0, 2.0))
+    return InstanceSampler(seed, n_devices=(2,), horizon=(4, 5), period=(2.0, 2.0), inferences=("paper",))

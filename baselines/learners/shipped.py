@@ -8,6 +8,7 @@ from agents import GreedyPolicy, load_policy
 from aq_gym.problem import Problem
 from baselines.heuristics.in_turn import InTurn
 from baselines.heuristics.problems import entry_problem, same_problem
+from baselines.learners.own_unit import in_units_of
 from baselines.learners.resumption import POLICY
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
@@ -77,15 +78,18 @@ def pretrained_policy(problem: Problem) -> GreedyPolicy | InTurn:
     )
 
 
-def load_generalist() -> GreedyPolicy:
-    """The shipped agent that plays any instance; its ``card`` says how it was trained.
+def load_generalist(problem: Problem) -> GreedyPolicy:
+    """The shipped agent that plays any instance, for a problem; its ``card`` says how it was trained.
+
+    It needs to know in which unit the problem's errors are small or large, so greedy sensing is played there for a
+    second (`own_unit.greedy_threshold`); nothing is learned.
 
     Raises:
         ValueError: none is shipped.
     """
     if not GENERALIST.exists():
         raise ValueError("generalist: no such agent is shipped; scripts.train_generalist trains one")
-    return load_trained(GENERALIST)
+    return in_units_of(load_trained(GENERALIST), problem)
 
 
 def generalist_for(problem: Problem) -> GreedyPolicy:
@@ -99,4 +103,4 @@ def generalist_for(problem: Problem) -> GreedyPolicy:
             f"generalist: was trained with the paper's inference, not with {problem.inference!r}; index is tuned for "
             "any problem, scripts.train_dqn trains an agent"
         )
-    return load_generalist()
+    return load_generalist(problem)

@@ -2,31 +2,58 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
-from aq_gym.sampler import InstanceSampler
+from aq_gym import SensorNetwork
+from aq_gym.sampler import RANGES, InstanceSampler, extent, random_network
 
 
 def test_draws_are_feasible_varied_and_reproducible() -> None:
     sampler, twin = InstanceSampler(3), InstanceSampler(3)
-    problems = [sampler.draw() for _ in range(60)]
+    problems = [sampler.draw() for _ in range(40)]
     for problem in problems:
         assert problem.energy_budget * problem.max_sleep >= problem.horizon
-        assert 20 <= problem.horizon <= 168 and problem.n_devices not in (5, 10)
+        assert 20 <= problem.horizon <= 300 and problem.n_devices not in (5, 10, 20)
         assert 2.2 <= problem.horizon / problem.energy_budget <= 16
+        assert problem.horizon * problem.n_devices * problem.n_locations <= 2e6
     key = [(p.network.name, p.devices, p.horizon, p.energy_budget, p.max_sleep) for p in problems]
     assert key == [
-        (p.network.name, p.devices, p.horizon, p.energy_budget, p.max_sleep) for p in (twin.draw() for _ in range(60))
+        (p.network.name, p.devices, p.horizon, p.energy_budget, p.max_sleep) for p in (twin.draw() for _ in range(40))
     ]
-    assert len(set(key)) == 60
-    assert {p.n_devices for p in problems} == {1, 2, 3, 4, 6, 7, 8, 9, 11, 12}
-    assert sum(p.network.name.startswith("synthetic") for p in problems) > 15
-    assert any("/" in p.network.name for p in problems), "coarsened ones are among them"
+    assert len(set(key)) == 40
+    assert min(p.n_devices for p in problems) == 1 and max(p.n_devices for p in problems) > 20
+    assert {p.inference for p in problems} == {"paper", "level-aware"}
+    names = {p.network.name for p in problems}
+    assert any(name.startswith("pku2018") for name in names) and not names & {"tainan2017", "taipei2017"}
+
+
+@pytest.mark.parametrize("name", ["pku2018", "pku2018-spring", "pku2018-summer", "tainan2017", "taipei2017"])
+def test_real_networks_lie_inside(name: str) -> None:
+    for key, value in extent(SensorNetwork.load(name)).items():
+        assert RANGES[key][0] <= value <= RANGES[key][1], key
+
+
+def test_random_networks_fill_the_ranges() -> None:
+    rng = np.random.default_rng(1)
+    found = [extent(random_network(rng)) for _ in range(40)]
+    for key, (least, most) in RANGES.items():
+        values = [x[key] for x in found]
+        assert least * 0.999 <= min(values) and max(values) <= most * 1.001, key
+        assert min(values) < least * (most / least) ** 0.2 and max(values) > least * (most / least) ** 0.8, key
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("n_devices", ()), ("n_devices", (0,)), ("n_devices", (40,)), ("horizon", (50, 20)), ("period", (0.5, 3.0))],
+    [
+        ("n_devices", ()),
+        ("n_devices", (0,)),
+        ("n_devices", (60,)),
+        ("horizon", (50, 20)),
+        ("period", (0.5, 3.0)),
+        ("inferences", ("hidden?",)),
+        ("most_work", 10.0),
+    ],
 )
 def test_impossible_ranges_are_refused(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"{name}: expected"):

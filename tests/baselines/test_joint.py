@@ -18,7 +18,8 @@ PROBLEM = Problem.create("pku2018", [0, 10, 20], 12, 3, 6)
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: Index(PROBLEM, -1.0, {"scarcity": 8.0}), lambda: Staggered(PROBLEM), load_generalist]
+    "make",
+    [lambda: Index(PROBLEM, -1.0, {"scarcity": 8.0}), lambda: Staggered(PROBLEM), lambda: load_generalist(PROBLEM)],
 )
 def test_the_joint_view_gives_the_same_errors(make: Any) -> None:
     expected = play_problem(make(), PROBLEM, 9, 3)

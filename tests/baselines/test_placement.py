@@ -15,7 +15,7 @@ PROBLEM = Problem.create("synthetic-20-1", [0, 1, 2], 12, 3, 6)
 
 
 def test_a_set_is_worth_what_the_policy_makes_of_it() -> None:
-    for policy in (Index(PROBLEM, -1.0, {"scarcity": 8.0}), load_generalist()):
+    for policy in (Index(PROBLEM, -1.0, {"scarcity": 8.0}), load_generalist(PROBLEM)):
         fitness = PolicyFitness(PROBLEM, policy, episodes=16, seed=7)
         found = fitness(np.array([[4, 9, 2], [2, 4, 9], [5, 6, -1]]))
         assert found[0] == found[1] != found[2]
@@ -42,6 +42,6 @@ def test_bad_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match="policy: expected one of greedy, index, generalist, got 'magic'"):
         player("magic", PROBLEM)
     with pytest.raises(ValueError, match="episodes: expected an integer of at least 1, got 0"):
-        PolicyFitness(PROBLEM, load_generalist(), episodes=0)
+        PolicyFitness(PROBLEM, load_generalist(PROBLEM), episodes=0)
     with pytest.raises(ValueError, match="20"):
-        PolicyFitness(PROBLEM, load_generalist())(np.array([[0, 1, 20]]))
+        PolicyFitness(PROBLEM, load_generalist(PROBLEM))(np.array([[0, 1, 20]]))

@@ -23,7 +23,7 @@ INDEX = Index(PROBLEM, -1.0, {"scarcity": 8.0})
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: Random(PROBLEM, 0), lambda: Staggered(PROBLEM), lambda: INDEX, load_generalist]
+    "make", [lambda: Random(PROBLEM, 0), lambda: Staggered(PROBLEM), lambda: INDEX, lambda: load_generalist(PROBLEM)]
 )
 def test_the_undisturbed_world_is_the_environment_s(make: Any) -> None:
     expected = play_problem(make(), PROBLEM, 12, 5).joint_error

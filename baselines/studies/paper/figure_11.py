@@ -102,13 +102,15 @@ def _trained(context: Context, name: str, configuration: str | None, seconds: fl
 
 def _sizes(context: Context, episodes: int) -> pd.DataFrame:
     numbers, budgets = context.pick(((1, 2, 3, 5, 7, 10), (5, 10, 15, 20, 30)), ((1, 2), (5, 10)))
-    agent, rows = load_generalist(), []
+    rows: list[Any] = []
     for m in numbers:
         for budget in budgets:
             context.say(f"figure 11: M = {m}, B = {budget}")
             problem = Problem.create(context.network, list(NESTED[:m]), 60, budget, 12)
             staggered = play_problem(Staggered(problem), problem, episodes, 0).joint_error
-            rows.append((m, budget, "DQN", float(compiled_error(agent, problem, episodes, 0).mean())))
+            rows.append(
+                (m, budget, "DQN", float(compiled_error(load_generalist(problem), problem, episodes, 0).mean()))
+            )
             rows.append((m, budget, "staggered", float(staggered.mean())))
     return pd.DataFrame(rows, columns=["devices", "budget", "policy", "joint_error"])
 

@@ -71,7 +71,7 @@ def _played(problem: Problem, episodes: int) -> dict[str, float]:
         "staggered": play_problem(Staggered(problem), problem, episodes, 0).joint_error,
         "greedy": compiled[0],
         "index": compiled[1],
-        "DQN": compiled_error(load_generalist(), problem, episodes, 0),
+        "DQN": compiled_error(load_generalist(problem), problem, episodes, 0),
     }
     return {policy: float(x.mean()) for policy, x in errors.items()}
 

@@ -37,6 +37,7 @@ TABLE: dict[str, tuple[list[int], int, int, int, str, int | None]] = {
     "MultiDevice-Hidden-Week-v0": ([0, 6, 12, 18, 24], 1008, 34, 144, "pku2018", None),
     "MultiDevice-Lossy-Week-v0": ([0, 6, 12, 18, 24], 1008, 34, 144, "pku2018", None),
     "City-v0": (list(range(0, 1000, 10)), 144, 24, 24, "synthetic-1000-0", None),
+    "Tainan-v0": ([i * 92 // 20 for i in range(20)], 72, 12, 12, "tainan2017", None),
 }
 IDS = [f"aq_gym/{name}" for name in TABLE]
 every_id = pytest.mark.parametrize("env_id", IDS)

@@ -1,0 +1,145 @@
+"""The universal index: one set of coefficients for all instances, each in its own unit. It is the shipped generalist.
+
+An index policy (`baselines.heuristics.index`) whose threshold depends on ratios and on two logarithms alone, so that a
+change of unit is a change of its constant. It starts from what MultiDevice-v0's index policy does on sampled instances,
+and the cross-entropy method then lowers its mean error, relative to greedy sensing's, on all of them at once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from agents import DQNConfig, PairedDQN
+from aq_gym.observation import COMPACT_FEATURES
+from aq_gym.problem import Problem
+from baselines.heuristics.index import AT, NAMES, Index, Simulator
+from baselines.heuristics.index_tuning import index_policy
+from baselines.heuristics.problems import entry_problem
+from baselines.learners.own_unit import (
+    LOGARITHMS,
+    THRESHOLD,
+    UNREAD,
+    greedy_in_own_unit,
+    greedy_threshold,
+    in_own_unit,
+    scaled,
+)
+from baselines.playing import FIRST_TUNING_SEED
+
+READ = tuple(name for i, name in enumerate(NAMES) if i not in UNREAD)
+_DOUBT = 0.5  # scores of such size still count by half in the imitation
+_STEP, _FLOOR = 0.15, 0.02  # spread of the search at first and at least, see `index_tuning.Budget`
+
+
+def imitated(problems: Sequence[Problem], states: int = 4_000) -> Index:
+    """The index in own units whose scores are closest to those of MultiDevice-v0's index policy, near zero above all.
+
+    Args:
+        problems: in their own units.
+        states: of each.
+    """
+    model = entry_problem("MultiDevice-v0")
+    tuned, factor = index_policy(model), greedy_threshold(model) / THRESHOLD
+    places, inputs, scores = [AT[name] for name in READ], [], []
+    for problem in problems:
+        shape = problem.horizon, problem.energy_budget, problem.max_sleep
+        there = Problem.create(scaled(problem.network, factor), problem.devices, *shape)
+        policy = Index(there, tuned.constant, tuned.coefficients)
+        episodes = max(2, states // (problem.horizon * problem.n_devices))
+        seen = Simulator(there).observations(policy, episodes, FIRST_TUNING_SEED)[:states].astype(np.float64)
+        scores.append(policy.score(seen))
+        seen[:, LOGARITHMS] -= np.log(factor) / 8.0
+        inputs.append(np.append(seen[:, places], np.ones((len(seen), 1)), axis=1))
+    x, y = np.concatenate(inputs), np.concatenate(scores)
+    weight = (1.0 + (y / _DOUBT) ** 2) ** -0.5
+    ridge = 1e-6 * len(x) * np.diag([1.0] * len(READ) + [0.0])
+    given = np.linalg.solve((x * weight[:, None] ** 2).T @ x + ridge, (x * weight[:, None] ** 2).T @ y)
+    coefficients = dict(zip(READ, (-given[:-1]).tolist(), strict=True))
+    for name in ("gain_log", "level_log"):  # an index has them in ln(decrease)
+        coefficients[name] += 8.0
+    return Index(problems[0], -8.0 - float(given[-1]), coefficients)
+
+
+def relative_errors(policies: Sequence[Index], problems: Sequence[Problem], episodes: int, seed: int) -> NDArray[Any]:
+    """(policies, problems) mean error of each over that of greedy sensing, on the same episodes."""
+    found = [
+        Simulator(problem).errors([greedy_in_own_unit(problem), *policies], episodes, seed).mean(axis=1)
+        for problem in problems
+    ]
+    return np.stack([errors[1:] / errors[0] for errors in found], axis=1)
+
+
+def tune_for_all(
+    problems: Sequence[Problem],
+    start: Index,
+    *,
+    generations: int = 12,
+    population: int = 32,
+    episodes: int = 8,
+    seed: int = FIRST_TUNING_SEED,
+    report: Callable[[str], None] = lambda line: None,
+) -> Index:
+    """Lower the mean relative error by the cross-entropy method; the best on fresh episodes of the start and the means.
+
+    Args:
+        problems: in their own units.
+        start: with coefficients of `READ`.
+        generations, population: of the search.
+        episodes: of each problem that each candidate plays; new ones in each generation.
+        seed: of the first.
+        report: receives a line on each generation.
+    """
+    began, rng = time.perf_counter(), np.random.default_rng(seed)
+    seen = np.concatenate([Simulator(p).observations(start, 4, seed)[:2_000] for p in problems]).astype(np.float64)
+    columns = seen[:, [AT[name] for name in READ]]
+    center, spread = columns.mean(axis=0), np.maximum(columns.std(axis=0), 1e-3)
+
+    def policy(point: NDArray[np.float64]) -> Index:
+        given = point[1:] / spread
+        return Index(problems[0], float(point[0] - given @ center), dict(zip(READ, given.tolist(), strict=True)))
+
+    first = np.array([start.coefficients.get(name, 0.0) for name in READ])
+    mean = np.concatenate([[start.constant + first @ center], first * spread])
+    size, means = len(mean), [mean]
+    covariance = np.eye(size) * _STEP**2
+    for generation in range(generations):
+        points = rng.multivariate_normal(mean, covariance, population)
+        points[0] = mean
+        seed += episodes
+        found = relative_errors([policy(x) for x in points], problems, episodes, seed).mean(axis=1)
+        best = points[found.argsort()[: population // 4]]
+        line = f"mean {found[0]:.4f}, elite {np.sort(found)[: population // 4].mean():.4f} of greedy sensing"
+        report(f"generation {generation + 1}: {line}, {time.perf_counter() - began:.0f} s")
+        mean = 0.3 * mean + 0.7 * best.mean(axis=0)
+        covariance = 0.6 * covariance + 0.4 * np.cov(best.T, bias=True) + 0.4 * np.eye(size) * _FLOOR**2
+        means.append(mean)
+    late = means[-max(1, generations // 3) :]
+    finalists = [start, policy(np.mean(late, axis=0)), policy(means[-1])]
+    found = relative_errors(finalists, problems, 4 * episodes, seed + episodes).mean(axis=1)
+    report(f"start {found[0]:.4f}, mean of the last {found[1]:.4f}, last {found[2]:.4f} of greedy sensing")
+    return finalists[int(found.argmin())]
+
+
+def sampled(sampler: Any, count: int, decisions: int = 100_000) -> list[Problem]:
+    """Instances in their own units."""
+    return [in_own_unit(sampler.draw(), decisions) for _ in range(count)]
+
+
+def as_agent(index: Index) -> PairedDQN:
+    """The index as a network without hidden layers on the compact observation, to be saved like a learned one."""
+    size = len(COMPACT_FEATURES)
+    config = DQNConfig(hidden=(), input_scaling="none", scale_outputs=False, n_environments=1, replay_capacity=2)
+    agent = PairedDQN(size, 2, config, 0, {"n_inputs": size, "n_actions": 2, "kwargs": {"observation": "compact"}})
+    weights = torch.from_numpy(index.weights) / 2.0
+    with torch.no_grad():
+        for network in (agent.online, agent.target, agent.average, agent.best):
+            head: Any = network.advantage_head
+            head.weight.copy_(torch.stack([-weights[:-1], weights[:-1]]))
+            head.bias.copy_(torch.stack([-weights[-1], weights[-1]]))
+    return agent

@@ -23,8 +23,8 @@ from baselines.learners.recipes import recipe
 from baselines.learners.shipped import load_trained
 from baselines.playing import problem_of
 from baselines.studies.ablation import compare, page, summary
+from baselines.studies.files import write_results
 from baselines.studies.provenance import signature
-from baselines.studies.results import write_results
 from baselines.studies.training import train_once
 from scripts.arguments import add_results, at_least, parsed
 from scripts.command import enter, json_object

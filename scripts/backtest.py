@@ -30,9 +30,8 @@ from baselines.evaluation.registry import WORDS, build_policy
 from baselines.studies.backtest.page import draw, findings, page, plan_summary, summary
 from baselines.studies.backtest.replaying import Windows
 from baselines.studies.backtest.tables import CONDITIONS, backtest, planned, with_gaussian_process
-from baselines.studies.files import pyplot, save_figure, write_text
+from baselines.studies.files import pyplot, save_figure, write_results, write_text
 from baselines.studies.provenance import signature
-from baselines.studies.results import write_results
 from scripts.arguments import add_results, at_least, parsed
 from scripts.command import enter
 

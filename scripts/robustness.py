@@ -24,8 +24,8 @@ from aq_gym.problem import Problem
 from baselines.evaluation.registry import WORDS, build_policy
 from baselines.learners.shipped import load_pretrained
 from baselines.playing import problem_of
+from baselines.studies.files import write_results
 from baselines.studies.provenance import signature
-from baselines.studies.results import write_results
 from baselines.studies.robustness import compare, page, summary
 from scripts.arguments import add_results, at_least, parsed
 from scripts.command import enter

@@ -20,8 +20,8 @@ import pandas as pd
 from agents import DQNConfig, GreedyPolicy
 from baselines.learners.recipes import recipe
 from baselines.learners.shipped import load_generalist, load_pretrained, load_trained, pretrained_ids
+from baselines.studies.files import write_results
 from baselines.studies.provenance import signature
-from baselines.studies.results import write_results
 from baselines.studies.training import train_once
 from baselines.studies.zero_shot import COLUMNS, INSTANCES, measure, page, summary
 from scripts.arguments import add_results, at_least, parsed

@@ -14,6 +14,7 @@ from baselines.studies.benchmark import Plan, over_seeds
 from baselines.studies.benchmark_plots import draw, draw_curves
 from baselines.studies.benchmark_pool import interrupts, run
 from baselines.studies.files import write_table
+from baselines.studies.readme import SEEDS, seed_rows
 from baselines.studies.tables import WIDTH, comparison, text_table
 
 
@@ -22,16 +23,6 @@ def task_table(table: pd.DataFrame, title: str, left_out: Sequence[str]) -> str:
     ordered = table.sort_values("joint_error", kind="stable")
     lines = [line for reason in left_out for line in textwrap.wrap(reason, WIDTH)]
     return "\n".join([title, comparison(ordered, table.policy.iloc[0]), *lines, ""])
-
-
-def seeds_table(table: pd.DataFrame) -> str:
-    """What `over_seeds` found."""
-    rows = []
-    for row in table.itertuples():
-        task = "all, over the first policy's" if row.env_id == "all" else row.env_id
-        mean = f"{row.iqm:.3f} [{row.iqm_low:.3f}, {row.iqm_high:.3f}]"
-        rows.append([f"{task}\n  {row.policy}", mean, f"{row.lowest:.3f}", f"{row.highest:.3f}"])
-    return text_table(["task\n  policy", "interquartile mean\nµg/m³", "lowest", "highest"], rows) + "\n"
 
 
 def conduct(
@@ -81,5 +72,5 @@ def conduct(
         if plan.training_seeds > 1:
             seeds = over_seeds(all_rows(), plan.seed)
             write_table(plan.folder / "seeds.csv", seeds.assign(**shared))
-            print(f"over {plan.training_seeds} training seeds\n{seeds_table(seeds)}")
+            print(f"over {plan.training_seeds} training seeds\n{text_table(SEEDS, seed_rows(seeds))}\n")
         return all_rows(), came[0] if came else 0

@@ -17,7 +17,7 @@ from baselines.heuristics.index import Simulator
 from baselines.heuristics.index_tuning import index_policy
 from baselines.learners.compiled import compiled_error
 from baselines.playing import problem_of
-from baselines.studies.tables import interval, markdown, percent, text_table
+from baselines.studies.tables import interval, markdown, text_table
 
 # Name -> id, arguments. Training draws none of these very device sets; five, ten and twenty devices and networks of 60
 # locations it never draws at all.
@@ -27,10 +27,7 @@ INSTANCES: dict[str, tuple[str, dict[str, Any]]] = {
     "TwoDevices-v0": ("TwoDevices-v0", {}),
     "MultiDevice-v0": ("MultiDevice-v0", {}),
     "MultiDevice-Day-v0": ("MultiDevice-Day-v0", {}),
-    "M=10 T=120 B=10 D=24": (
-        "MultiDevice-Day-v0",  # its recipe suits
-        {"horizon": 120, "energy_budget": 10},
-    ),
+    "M=10 T=120 B=10 D=24": ("MultiDevice-Day-v0", {"horizon": 120, "energy_budget": 10}),  # its recipe suits
     "M=3 T=60 B=6 D=20": (
         "MultiDevice-v0",
         {"devices": [0, 10, 20], "horizon": 60, "energy_budget": 6, "max_sleep": 20},
@@ -76,13 +73,14 @@ def measure(
     return rows
 
 
+def _difference(row: Any) -> str:
+    return "" if math.isnan(row.percent) else interval(row, "percent", "+")
+
+
 def summary(table: pd.DataFrame) -> str:
     """The table for a terminal."""
-    rows = []
-    for row in table.itertuples():
-        change = "" if math.isnan(row.percent) else interval(row, "percent", "+")
-        rows.append([f"{row.instance}, {row.policy}", f"{row.joint_error:.4f}", change])
-    lines = text_table(["instance, policy", "joint error\nµg/m³", "difference\n%"], rows)
+    rows = [[f"{x.instance}, {x.policy}", f"{x.joint_error:.4f}", _difference(x)] for x in table.itertuples()]
+    lines = text_table(["instance, policy", "joint error µg/m³", "difference %"], rows)
     return f"{lines}\ndifferences to the agent trained there, else to index; second lines: 95 % intervals"
 
 
@@ -95,10 +93,10 @@ def page(table: pd.DataFrame, card: dict[str, Any], earlier_code: bool, made_by:
         earlier_code: whether agents may come from earlier code.
         made_by: a sentence on the command.
     """
-    rows = []
-    for row in table.itertuples():
-        compared = ("", "") if math.isnan(row.percent) else (row.compared_to, percent(row))
-        rows.append((row.instance, row.policy, f"{row.joint_error:.4f}", *compared))
+    rows = [
+        (x.instance, x.policy, f"{x.joint_error:.4f}", "" if math.isnan(x.percent) else x.compared_to, _difference(x))
+        for x in table.itertuples()
+    ]
     heads = ("instance", "policy", "joint error µg/m³", "compared to", "difference %")
     return (
         "# The generalist where it never trained\n\n"

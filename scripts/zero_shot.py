@@ -11,7 +11,6 @@ index policy where there is none), with 95 % intervals. Finished trainings in ru
 from __future__ import annotations
 
 import argparse
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from baselines.studies.files import write_results
 from baselines.studies.provenance import signature
 from baselines.studies.training import train_once
 from baselines.studies.zero_shot import COLUMNS, INSTANCES, measure, page, summary
-from scripts.arguments import add_results, at_least, parsed
+from scripts.arguments import add_results, at_least, command_parser, parsed
 from scripts.command import enter
 
 
@@ -48,19 +47,17 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     rows = [row for name in args.instances for row in measure(name, generalist, there, args.episodes)]
     table = pd.DataFrame(rows, columns=COLUMNS)
     print(summary(table))
-    made_by = signature(shlex.join(["python", "-m", "scripts.zero_shot", *args.given]))
+    made_by = signature(args.command)
     write_results(table, args.csv, page(table, generalist.card, args.keep_agents, made_by), args.markdown)
     return table
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--agent", type=Path, help="folder of scripts.train_generalist (default: the shipped agent)")
     parser.add_argument("--instances", nargs="+", choices=INSTANCES, default=list(INSTANCES), metavar="NAME")
     parser.add_argument("--episodes", type=at_least(1), default=10_000)
-    parser.add_argument(
-        "--train", type=at_least(0, float), default=0.0, help="seconds for each agent that is missing (default 0)"
-    )
+    parser.add_argument("--train", type=at_least(0, float), default=0.0, help="seconds for each agent that is missing")
     parser.add_argument(
         "--train-at", nargs="+", choices=INSTANCES, metavar="NAME", help="where --train applies (default: everywhere)"
     )

@@ -105,15 +105,8 @@ class GeneticSearch:
                 )
             self._clusters = np.unique(labels, return_inverse=True)[1]
         self._known: dict[tuple[int, ...], float] = {}  # errors of all sets that were evaluated [µg/m³]
-        self._now = _Population(
-            np.zeros((0, n_locations), np.bool_),
-            np.zeros(0),
-            -1,
-            0,
-            0.0,
-            (),
-            np.random.default_rng(seed).bit_generator.state,
-        )
+        generator = np.random.default_rng(seed).bit_generator.state
+        self._now = _Population(np.zeros((0, n_locations), np.bool_), np.zeros(0), -1, 0, 0.0, (), generator)
 
     @property
     def rounds(self) -> int:
@@ -224,7 +217,9 @@ class GeneticSearch:
             raise
 
     def _checked(self, state: Any) -> tuple[dict[tuple[int, ...], float], _Population]:
-        other = [f"{name} was {state[name]!s:.300}, here {x}" for name, x in self._settings().items() if state[name] != x]
+        other = [
+            f"{name} was {state[name]!s:.300}, here {x}" for name, x in self._settings().items() if state[name] != x
+        ]
         if other:
             raise ValueError("the search was begun with other settings: " + "; ".join(other))
         known = {tuple(places): error for places, error in state["known"]}
@@ -236,7 +231,11 @@ class GeneticSearch:
         values = np.array([known[tuple(places)] for places in state["genes"]], np.float64)
         history = tuple((int(at), float(best)) for at, best in state["history"])
         rounds, idle, seconds = int(state["rounds"]), int(state["idle"]), float(state["seconds"])
-        if not 0 <= idle <= rounds <= self.config.rounds or not 0.0 <= seconds < np.inf or history[-1][1] != values.min():
+        if (
+            not 0 <= idle <= rounds <= self.config.rounds
+            or not 0.0 <= seconds < np.inf
+            or history[-1][1] != values.min()
+        ):
             raise ValueError("rounds, idle, seconds, history: out of range")
         generator = np.random.default_rng().bit_generator
         generator.state = state["generator"]

@@ -28,9 +28,11 @@ class QNetwork(nn.Module):
     output_center: Tensor  # ()
     output_scale: Tensor  # ()
 
-    def __init__(self, n_inputs: int, n_actions: int, *, compress: bool = False) -> None:
+    compress = False  # see above; set by `make_network`
+
+    def __init__(self, n_inputs: int, n_actions: int) -> None:
         super().__init__()
-        self.n_inputs, self.n_actions, self.compress = n_inputs, n_actions, compress
+        self.n_inputs, self.n_actions = n_inputs, n_actions
         self.unread: tuple[int, ...] = ()  # places of inputs that count as constant, of any size
         self.register_buffer("input_center", torch.zeros(n_inputs))
         self.register_buffer("input_scale", torch.ones(n_inputs))
@@ -65,8 +67,7 @@ class QNetwork(nn.Module):
     def set_input_scaling(self, observations: NDArray[np.float32]) -> None:
         """Estimate the input scaling from (n, n_inputs) observations; an input that never varies is only centred.
 
-        With ``compress``: median and mean absolute deviation, which outliers hardly move; otherwise mean and standard
-        deviation.
+        With ``compress``: median and mean absolute deviation, which outliers hardly move; else mean and deviation.
         """
         center, scale = self._scaling(observations)
         scale[list(self.unread)] = _CONSTANT
@@ -103,21 +104,21 @@ class QNetwork(nn.Module):
 class PlainQ(QNetwork):
     """A multilayer perceptron with one output for each action."""
 
-    def __init__(self, n_inputs: int, n_actions: int, hidden: Sequence[int], *, compress: bool = False) -> None:
-        super().__init__(n_inputs, n_actions, compress=compress)
+    def __init__(self, n_inputs: int, n_actions: int, hidden: Sequence[int]) -> None:
+        super().__init__(n_inputs, n_actions)
         self.trunk = _trunk(n_inputs, hidden)
         self.head = nn.Linear([n_inputs, *hidden][-1], n_actions)
 
     def scores(self, inputs: Tensor, masks: Tensor) -> Tensor:
-        """See `QNetwork.scores`."""
+        """Return (B, A) unscaled values of scaled inputs."""
         return self.head(self.trunk(inputs))  # type: ignore[no-any-return]
 
 
 class LinearQ(PlainQ):
     """One linear function of the inputs for each action: the paper's comparison."""
 
-    def __init__(self, n_inputs: int, n_actions: int, *, compress: bool = False) -> None:
-        super().__init__(n_inputs, n_actions, (), compress=compress)
+    def __init__(self, n_inputs: int, n_actions: int) -> None:
+        super().__init__(n_inputs, n_actions, ())
 
 
 class StateActionQ(QNetwork):
@@ -136,15 +137,9 @@ class StateActionQ(QNetwork):
     own: Tensor  # (A, n_inputs) 1 where the input is read for that action
 
     def __init__(
-        self,
-        n_inputs: int,
-        n_actions: int,
-        hidden: Sequence[int],
-        *,
-        segments: Sequence[tuple[int, int]],
-        compress: bool = False,
+        self, n_inputs: int, n_actions: int, hidden: Sequence[int], *, segments: Sequence[tuple[int, int]]
     ) -> None:
-        super().__init__(n_inputs, n_actions, compress=compress)
+        super().__init__(n_inputs, n_actions)
         if len(segments) != n_actions or not all(0 <= start < stop <= n_inputs for start, stop in segments):
             raise ValueError(
                 f"action_segments: expected {n_actions} pairs of start and stop within {n_inputs} inputs, "
@@ -159,7 +154,7 @@ class StateActionQ(QNetwork):
         self.head = nn.Linear([n_inputs, *hidden][-1], 1)
 
     def scores(self, inputs: Tensor, masks: Tensor) -> Tensor:
-        """See `QNetwork.scores`."""
+        """Return (B, A) unscaled values of scaled inputs."""
         return self.head(self.trunk(inputs[:, None] * self.own)).squeeze(2)  # type: ignore[no-any-return]
 
 
@@ -170,8 +165,8 @@ class DuellingQ(QNetwork):
     in a plain mean it would leak into the values of its neighbours. Where one action alone is allowed, Q = V exactly.
     """
 
-    def __init__(self, n_inputs: int, n_actions: int, hidden: Sequence[int], *, compress: bool = False) -> None:
-        super().__init__(n_inputs, n_actions, compress=compress)
+    def __init__(self, n_inputs: int, n_actions: int, hidden: Sequence[int]) -> None:
+        super().__init__(n_inputs, n_actions)
         self._build(n_inputs, hidden)
 
     def _build(self, n_features: int, hidden: Sequence[int]) -> None:
@@ -181,7 +176,7 @@ class DuellingQ(QNetwork):
         self.advantage_head = nn.Linear(width, self.n_actions)
 
     def scores(self, inputs: Tensor, masks: Tensor) -> Tensor:
-        """See `QNetwork.scores`."""
+        """Return (B, A) unscaled values of scaled inputs."""
         features = self.trunk(self.entrance(inputs))
         advantages = self.advantage_head(features)
         allowed = masks.to(advantages.dtype)
@@ -218,9 +213,8 @@ class SetQ(DuellingQ):
         context: int,
         item: int,
         encoder: Sequence[int],
-        compress: bool = False,
     ) -> None:
-        QNetwork.__init__(self, context + item, n_actions, compress=compress)
+        QNetwork.__init__(self, context + item, n_actions)
         self.context, self.item = context, item
         if not self.reads(n_inputs):
             raise ValueError(
@@ -261,21 +255,18 @@ class SetQ(DuellingQ):
 
 def make_network(config: DQNConfig, n_inputs: int, n_actions: int, generator: torch.Generator) -> QNetwork:
     """Build and initialise the network that a configuration asks for."""
-    compress = config.input_scaling == "robust"
     network: QNetwork
+    sizes = n_inputs, n_actions, config.hidden
     if config.network == "linear":
-        network = LinearQ(n_inputs, n_actions, compress=compress)
+        network = LinearQ(n_inputs, n_actions)
     elif config.network == "set":
-        shape = {"context": config.set_context, "item": config.set_item, "encoder": config.set_encoder}
-        network = SetQ(n_inputs, n_actions, config.hidden, **shape, compress=compress)  # type: ignore[arg-type]
+        network = SetQ(*sizes, context=config.set_context, item=config.set_item, encoder=config.set_encoder)
     elif config.network == "state_action":
         ends = config.action_segments
-        pairs = list(zip(ends[::2], ends[1::2], strict=True))
-        network = StateActionQ(n_inputs, n_actions, config.hidden, segments=pairs, compress=compress)
-    elif config.duelling:
-        network = DuellingQ(n_inputs, n_actions, config.hidden, compress=compress)
+        network = StateActionQ(*sizes, segments=list(zip(ends[::2], ends[1::2], strict=True)))
     else:
-        network = PlainQ(n_inputs, n_actions, config.hidden, compress=compress)
+        network = DuellingQ(*sizes) if config.duelling else PlainQ(*sizes)
+    network.compress = config.input_scaling == "robust"
     network.unread = config.unread
     initialise(network, generator)
     return network

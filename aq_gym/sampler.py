@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -169,7 +170,7 @@ class InstanceSampler:
         budget = round(horizon / period)
         sleep = math.ceil(rng.uniform(1.2, 4.2) * horizon / budget)
         inference, noise = str(rng.choice(self._inferences)), float(rng.uniform(0.0, 0.3))
-        options = {} if inference == "paper" else {"inference": inference, "level_noise": noise}
+        options: dict[str, Any] = {} if inference == "paper" else {"inference": inference, "level_noise": noise}
         return Problem.create(network, devices, horizon, budget, sleep, **options)
 
     def _fitted(self) -> SensorNetwork:

@@ -11,7 +11,6 @@ Finished trainings in runs/ablation are used again; --anew trains them again.
 from __future__ import annotations
 
 import argparse
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,11 +22,11 @@ from baselines.learners.recipes import recipe
 from baselines.learners.shipped import load_trained
 from baselines.playing import problem_of
 from baselines.studies.ablation import compare, page, summary
+from baselines.studies.files import write_results
 from baselines.studies.provenance import signature
-from baselines.studies.results import write_results
 from baselines.studies.training import train_once
-from scripts.arguments import add_results, at_least, parsed
-from scripts.command import enter, json_object
+from scripts.arguments import add_env, add_results, at_least, command_parser, json_object, parsed
+from scripts.command import enter
 
 
 def main(args: argparse.Namespace) -> pd.DataFrame:
@@ -43,7 +42,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
 
     table = compare(config, problem, args.variants, args.episodes, train)
     print(summary(table))
-    made_by = signature(shlex.join(["python", "-m", "scripts.ablation", *args.given]))
+    made_by = signature(args.command)
     numbers = table.assign(episodes=args.episodes, seed=args.seed)
     text = page(table, args.env, args.seconds, args.seed, args.episodes, made_by)
     write_results(numbers, args.csv, text, args.markdown)
@@ -51,9 +50,8 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--env", default="aq_gym/MultiDevice-v0", help="id (default aq_gym/MultiDevice-v0)")
-    parser.add_argument("--env-kwargs", type=json_object, default={}, help="arguments to the id as JSON")
+    parser = command_parser(__doc__)
+    add_env(parser)
     parser.add_argument("--variants", nargs="+", metavar="NAME", help="default: all that differ from the recipe")
     parser.add_argument("--seconds", type=at_least(0, float), default=120.0, help="of each training")
     parser.add_argument("--seed", type=at_least(0), default=0, help="of the trainings")

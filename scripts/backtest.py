@@ -16,7 +16,6 @@ a device.
 from __future__ import annotations
 
 import argparse
-import shlex
 from collections.abc import Sequence
 
 import pandas as pd
@@ -30,10 +29,9 @@ from baselines.evaluation.registry import WORDS, build_policy
 from baselines.studies.backtest.page import draw, findings, page, plan_summary, summary
 from baselines.studies.backtest.replaying import Windows
 from baselines.studies.backtest.tables import CONDITIONS, backtest, planned, with_gaussian_process
-from baselines.studies.files import pyplot, save_figure, write_text
+from baselines.studies.files import pyplot, save_figure, write_results, write_text
 from baselines.studies.provenance import signature
-from baselines.studies.results import write_results
-from scripts.arguments import add_results, at_least, parsed
+from scripts.arguments import add_results, at_least, command_parser, parsed
 from scripts.command import enter
 
 TRAIN, TEST = "pku2018-spring", "pku2018-summer"
@@ -70,14 +68,14 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     plans = planned(args.planned, problem, data, learned, args.seed)
     print(plan_summary(plans))
     if args.markdown is not None:
-        made_by = signature(shlex.join(["python", "-m", "scripts.backtest", *args.given]))
+        made_by = signature(args.command)
         write_text(args.markdown, page(table, plans, data, problem, made_by))
         print(f"written to {args.markdown}")
     return table
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument(
         "--policies", nargs="+", choices=KNOWN, default=POLICIES, metavar="NAME", help=f"of {', '.join(KNOWN)}"
     )
@@ -90,9 +88,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         help="with either inference",
     )
     parser.add_argument("--devices", nargs="+", type=int, default=[0, 6, 12, 18, 24], metavar="LOCATION")
-    parser.add_argument("--horizon", type=at_least(1), default=60, help="T, slots (default 60)")
-    parser.add_argument("--budget", type=at_least(0), default=10, help="B, sensings of a device (default 10)")
-    parser.add_argument("--max-sleep", type=at_least(1), default=12, help="D, slots (default 12)")
+    parser.add_argument("--horizon", type=at_least(1), default=60, help="T, slots")
+    parser.add_argument("--budget", type=at_least(0), default=10, help="B, sensings of a device")
+    parser.add_argument("--max-sleep", type=at_least(1), default=12, help="D, slots")
     parser.add_argument("--seed", type=at_least(0), default=0, help="of the faults and the intervals")
     parser.add_argument("--no-gaussian-process", action="store_true", help="leave out the slow yardstick")
     add_results(parser, "backtest")

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import shlex
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,9 +25,9 @@ from baselines.evaluation.registry import WORDS
 from baselines.studies.backtest.replaying import Windows
 from baselines.studies.backtest.reports import HOUR, STRIDE, backtest_reports, hourly_lines
 from baselines.studies.backtest.reports_page import page, summary
+from baselines.studies.files import write_results
 from baselines.studies.provenance import signature
-from baselines.studies.results import write_results
-from scripts.arguments import add_results, at_least, parsed
+from scripts.arguments import add_results, at_least, command_parser, parsed
 from scripts.command import enter
 
 SEASONS = ("pku2018-spring", "pku2018-summer")
@@ -57,13 +56,13 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     print(summary(table))
     for name, found in lines.items():
         print(f"{name}: off straight lines from slot 0..5 of the hour by {', '.join(f'{x:.2f}' for x in found)} µg/m³")
-    made_by = signature(shlex.join(["python", "-m", "scripts.backtest_hidden", *args.given]))
+    made_by = signature(args.command)
     write_results(table, args.csv, page(table, problem, args.stride, lines, made_by), args.markdown)
     return table
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument(
         "--policies", nargs="+", choices=KNOWN, default=POLICIES, metavar="NAME", help=f"of {', '.join(KNOWN)}"
     )

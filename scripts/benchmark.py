@@ -28,7 +28,8 @@ from baselines.studies.benchmark import LEARNERS
 from baselines.studies.benchmark_plan import IDS, RUNS, YARDSTICKS, make_plan
 from baselines.studies.benchmark_report import conduct
 from baselines.studies.provenance import provenance
-from scripts.command import enter, json_object
+from scripts.arguments import command_parser, json_object, parsed
+from scripts.command import enter
 
 __all__ = ["RUNS", "main", "make_plan", "parse"]
 
@@ -38,12 +39,12 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
         os.environ.setdefault(name, "1")  # for the workers: each keeps to one core
     began, origin = time.monotonic(), provenance()
     plan = make_plan(args, origin)
-    table, stopped_by = conduct(plan, args.ids, args.processes, origin, quiet=args.quiet)
+    table, interrupted = conduct(plan, args.ids, args.processes, origin, quiet=args.quiet)
     print(f"TensorBoard: {_program('tensorboard')} --logdir {plan.folder}")
-    if stopped_by:
+    if interrupted:
         print(f"interrupted: {_program('python')} -m scripts.benchmark --resume --folder {plan.folder} and the same")
         print("options go on with it; what was finished is kept")
-        raise SystemExit(128 + stopped_by)
+        raise SystemExit(130)
     print(f"{time.monotonic() - began:.0f} s in all")
     return table
 
@@ -63,7 +64,7 @@ def positive(text: str) -> float:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="two minutes instead of ten")
     parser.add_argument("--ids", nargs="+", default=IDS, help=f"default {' '.join(IDS)}")
     parser.add_argument("--learners", nargs="+", choices=LEARNERS, help="default dqn sb3-ppo, and sb3-dqn if not quick")
@@ -71,28 +72,18 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=positive, help="most of each training (default 100; 25 if quick)")
     parser.add_argument("--scale", type=positive, help="of the settings' decisions (default 1; 0.35 if quick)")
     parser.add_argument("--validations", type=int, help="on the way of a training (default 20; 5 if quick)")
-    parser.add_argument("--episodes", type=int, default=2000, help="of the evaluation (default 2000)")
-    parser.add_argument("--seed", type=int, default=0, help="of the trainings and of the first episode (default 0)")
-    parser.add_argument("--training-seeds", type=int, default=1, help="trainings of each learner (default 1)")
-    parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1), help="jobs at a time (default 2)")
+    parser.add_argument("--episodes", type=int, default=2000, help="of the evaluation")
+    parser.add_argument("--seed", type=int, default=0, help="of the trainings and of the first episode")
+    parser.add_argument("--training-seeds", type=int, default=1, help="trainings of each learner")
+    parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1), help="jobs at a time")
     parser.add_argument("--folder", type=Path, help="default runs/benchmark/TIME-full or -quick")
     parser.add_argument("--resume", action="store_true", help="keep the folder's finished trainings of the same code")
     parser.add_argument(
         "--env-kwargs", type=json_object, default={}, help="""arguments to the ids: '{"horizon": 30}'"""
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    args = parser.parse_args(arguments)
-    for name in ("ids", "learners", "yardsticks"):
-        if getattr(args, name) is not None:
-            setattr(args, name, tuple(dict.fromkeys(getattr(args, name))))  # each once
-    return args
+    return parsed(parser, arguments, once=["ids", "learners", "yardsticks"])
 
 
 if __name__ == "__main__":
-    try:
-        enter(main, parse)
-    except SystemExit as stop:
-        if isinstance(stop.code, int) and stop.code > 128:  # the workers are gone: do not wait for the pool's threads
-            sys.stdout.flush()
-            os._exit(stop.code)
-        raise
+    enter(main, parse)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
-import json
 import os
 import signal
 import sys
-from argparse import ArgumentTypeError, Namespace
-from collections.abc import Callable, Mapping, Sequence
+from argparse import Namespace
+from collections.abc import Callable, Sequence
 from typing import Any
 
 TRACEBACK = "AQ_GYM_TRACEBACK"  # set it to see where an error was raised
@@ -62,36 +60,3 @@ def _give_up_stdout() -> None:
         sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def json_object(text: str) -> dict[str, Any]:
-    """An argument that names settings, as JSON."""
-    try:
-        value = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ArgumentTypeError(f"""expected a JSON object like '{{"name": 1}}', got {text!r}: {error}""") from None
-    if not isinstance(value, dict):
-        raise ArgumentTypeError(f"""expected a JSON object like '{{"name": 1}}', got {text!r}""")
-    return value
-
-
-def positive_seconds(text: str) -> float:
-    """An argument that limits time, in seconds."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not value >= 0.0:
-        raise ArgumentTypeError(f"expected a number of seconds, at least 0, got {text!r}")
-    return value
-
-
-def check_arguments(name: str, given: Mapping[str, Any], function: Callable[..., Any]) -> None:
-    """Refuse arguments to an environment that a command's own function takes for itself.
-
-    Raises:
-        ValueError: naming them.
-    """
-    own = sorted(set(given) & set(inspect.signature(function).parameters))
-    if own:
-        raise ValueError(f"{name}: {', '.join(own)} is no argument of an environment; see --help for the command's own")

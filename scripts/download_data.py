@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from aq_gym import datasets
+from scripts.arguments import command_parser
 from scripts.command import enter
 
 
@@ -27,10 +28,10 @@ def main(args: argparse.Namespace) -> None:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--folder", help="where to put the files (default: data/raw/pku2018, or the mirror itself)")
-    parser.add_argument("--url", default=datasets.SOURCE, help="where the files come from (default: %(default)s)")
-    parser.add_argument("--retries", type=int, default=2, help="further attempts after a failure (default: 2)")
+    parser.add_argument("--url", default=datasets.SOURCE, help="where the files come from")
+    parser.add_argument("--retries", type=int, default=2, help="further attempts after a failure")
     return parser.parse_args(arguments)
 
 

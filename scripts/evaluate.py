@@ -23,7 +23,8 @@ import pandas as pd
 from baselines.evaluation.registry import WORDS, evaluate, load_agent, names_of
 from baselines.studies.files import write_table
 from baselines.studies.tables import comparison
-from scripts.command import enter, json_object
+from scripts.arguments import add_env, command_parser
+from scripts.command import enter
 
 
 def main(args: argparse.Namespace) -> pd.DataFrame:
@@ -46,18 +47,15 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--env", default="aq_gym/MultiDevice-v0", help="id (default aq_gym/MultiDevice-v0)")
+    parser = command_parser(__doc__)
+    add_env(parser)
     words = ["random", "synchronised", "staggered", "greedy"]
     parser.add_argument("--policies", nargs="+", choices=WORDS, default=words, metavar="WORD", help=", ".join(WORDS))
     agents: dict[str, Any] = {"type": Path, "action": "append", "default": [], "metavar": "FOLDER"}
     parser.add_argument("--dqn", help="of scripts.train_dqn; may be repeated", **agents)
     parser.add_argument("--sb3", help="of scripts.train_sb3; may be repeated", **agents)
     parser.add_argument("--episodes", type=int, default=2000)
-    parser.add_argument("--seed", type=int, default=0, help="of the first episode (default 0)")
-    parser.add_argument(
-        "--env-kwargs", type=json_object, default={}, help="""arguments to the id as JSON: '{"horizon": 30}'"""
-    )
+    parser.add_argument("--seed", type=int, default=0, help="of the first episode")
     parser.add_argument("--csv", type=Path, help="also write the table there")
     return parser.parse_args(arguments)
 

@@ -9,7 +9,6 @@ The folder receives policy.safetensors, the best round's network in validation.
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +22,8 @@ from baselines.learners.imitation import imitate
 from baselines.learners.resumption import POLICY
 from baselines.playing import problem_of
 from baselines.studies.provenance import commit
-from scripts.command import check_arguments, enter, json_object
+from scripts.arguments import check_arguments, command_parser, json_object, parsed
+from scripts.command import enter
 
 
 def main(args: argparse.Namespace) -> None:
@@ -43,7 +43,7 @@ def main(args: argparse.Namespace) -> None:
     )
     card = {
         "env_id": args.env,
-        "command": shlex.join(["python", "-m", "scripts.imitate", *args.given]),
+        "command": args.command,
         "commit": commit(),
         "seed": args.seed,
         "training_seconds": found.seconds,
@@ -63,7 +63,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--env", default="aq_gym/MultiDevice-Hidden-Week-v0", help="id (default: the week)")
     parser.add_argument("--expert", choices=WORDS, default="adaptive-relay", help="default adaptive-relay")
     parser.add_argument("--rounds", type=int, default=4)
@@ -72,9 +72,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help="default runs/imitation/EXPERT-ID-seedSEED")
     parser.add_argument("--env-kwargs", type=json_object, default={}, help="arguments to the id as JSON")
-    args = parser.parse_args(arguments)
-    args.given = list(sys.argv[1:] if arguments is None else arguments)
-    return args
+    return parsed(parser, arguments)
 
 
 if __name__ == "__main__":

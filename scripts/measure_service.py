@@ -15,13 +15,12 @@ import argparse
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from shlex import join
 
 from baselines.studies.files import write_text
 from baselines.studies.provenance import signature
 from baselines.studies.service.report import Figure, fleet_figures, kill_figures, load_figures, memory_figures, page
 from baselines.studies.tables import text_table
-from scripts.arguments import at_least, file_path, parsed
+from scripts.arguments import at_least, command_parser, file_path, parsed
 from scripts.command import enter
 
 FULL = {"seconds": 20.0, "readings": 10_000_000, "slots": 1800, "kills": 50}  # 1800 slots: an hour at 2 s each
@@ -44,16 +43,14 @@ def main(args: argparse.Namespace) -> None:
                 figures.append(figure)
     print("\n" + text_table(["", "measured", "limit"], [figure.row for figure in figures]))
     if args.markdown is not None:
-        write_text(
-            args.markdown, page(figures, signature(join(["python", "-m", "scripts.measure_service", *args.given])))
-        )
+        write_text(args.markdown, page(figures, signature(args.command)))
         print(f"written to {args.markdown}")
     if not all(figure.held for figure in figures):
         raise SystemExit(1)
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--sections", nargs="+", choices=("load", "fleet", "memory", "kills"), help="default: all")
     parser.add_argument("--quick", action="store_true", help="smaller defaults")
     parser.add_argument("--seconds", type=at_least(0.1, float), help="of each load (default 20)")

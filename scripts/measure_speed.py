@@ -13,8 +13,6 @@ included.
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +24,7 @@ from baselines.studies.files import write_table, write_text
 from baselines.studies.provenance import provenance, signature
 from baselines.studies.speed import against, report
 from baselines.studies.speed.worker import MEASUREMENTS
+from scripts.arguments import at_least, command_parser, parsed
 from scripts.command import enter
 
 
@@ -48,14 +47,15 @@ def main(args: argparse.Namespace) -> None:
         write_atomically(growth.with_suffix(".png"), found.picture)
         print(f"written to {growth} and {growth.with_suffix('.png')}")
     if args.markdown is not None:
-        command = shlex.join(["python", "-m", "scripts.measure_speed", *args.given])
         tables = [report.markdown(rows) for rows in found.tables]
-        write_text(args.markdown, "\n\n".join(["# Speed", report.INTRODUCTION, signature(command), *tables]) + "\n")
+        write_text(
+            args.markdown, "\n\n".join(["# Speed", report.INTRODUCTION, signature(args.command), *tables]) + "\n"
+        )
         print(f"written to {args.markdown}")
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     sections = report.SECTIONS
     parser.add_argument("--sections", nargs="+", choices=sections, default=sections, help="default: all")
     parser.add_argument("--against", type=Path, metavar="FOLDER", help="measure beside another checkout instead")
@@ -66,26 +66,20 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         default=list(MEASUREMENTS),
         help="of --against (default: all)",
     )
-    parser.add_argument("--rounds", type=int, default=5, help="turns of both sides of a comparison (default 5)")
-    parser.add_argument("--seconds", type=float, default=0.3, help="seconds a turn, of what is repeated (default 0.3)")
-    parser.add_argument("--decisions", type=int, default=8_000, help="of SB3's training in a turn (default 8000)")
+    parser.add_argument("--rounds", type=at_least(1), default=5, help="turns of both sides of a comparison")
+    parser.add_argument("--seconds", type=float, default=0.3, help="seconds a turn, of what is repeated")
+    parser.add_argument("--decisions", type=int, default=8_000, help="of SB3's training in a turn")
     parser.add_argument(
         "--reach-seconds",
         type=float,
         default=100.0,
-        help="of training SB3's best agent, to whose error ours is timed; 0 leaves that row out (default 100)",
+        help="of training SB3's best agent, to whose error ours is timed; 0 leaves that row out",
     )
-    parser.add_argument(
-        "--reach-seeds", type=int, nargs="+", default=[0], help="of these trainings, a round each (default 0)"
-    )
-    parser.add_argument("--start-rounds", type=int, default=5, help="fresh interpreters for each start-up (default 5)")
+    parser.add_argument("--reach-seeds", type=int, nargs="+", default=[0], help="of these trainings, a round each")
+    parser.add_argument("--start-rounds", type=int, default=5, help="fresh interpreters for each start-up")
     parser.add_argument("--output", type=Path, default=Path("results/speed.csv"))
     parser.add_argument("--markdown", type=Path, help="also write the tables there as a page")
-    args = parser.parse_args(arguments)
-    args.given = list(sys.argv[1:] if arguments is None else arguments)
-    if args.rounds < 1:
-        parser.error(f"--rounds: expected at least 1, got {args.rounds}")
-    return args
+    return parsed(parser, arguments)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from aq_gym.network import write_atomically
 from baselines.studies.readme import benchmark_table, ids_table, page, replace
+from scripts.arguments import command_parser
 from scripts.command import enter
 
 README = Path(__file__).parents[1] / "README.md"
@@ -36,7 +37,7 @@ def main(args: argparse.Namespace) -> str:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("benchmark", nargs="?", type=Path, help="the benchmark's CSV")
     parser.add_argument("--page", type=Path, help="write a page of a benchmark of several training seeds instead")
     parser.add_argument("--readme", type=Path, default=README)

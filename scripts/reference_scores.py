@@ -12,28 +12,27 @@ training uses) with 95 % intervals. `optimum` is the exact expectation by dynami
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from baselines.evaluation.registry import WORDS
 from baselines.studies.provenance import commit
 from baselines.studies.reference_scores import NAMES, OUTPUT, RELAYS, measure
+from scripts.arguments import command_parser, parsed
 from scripts.command import enter
 
 YARDSTICKS = ("random", "synchronised", "staggered", "greedy", "index")
 
 
 def main(args: argparse.Namespace) -> None:
-    command = shlex.join(["python", "-m", "scripts.reference_scores", *args.given])
+    command = args.command
     run = {"command": command, "commit": commit()}  # asked before the output itself changes the tree
     measure(args.ids, args.policies, args.episodes, args.seed, args.output, run)
     print(f"written to {args.output}")
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--ids", nargs="+", choices=NAMES, default=NAMES, metavar="ID", help=f"of {', '.join(NAMES)}")
     words = [word for word in WORDS if word != "optimal"]  # solvable ids are solved anyway
     default = [*YARDSTICKS, *RELAYS, "pretrained"]
@@ -45,11 +44,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         help="relays count where the level is hidden, pretrained where an agent is shipped",
     )
     parser.add_argument("--episodes", type=int, default=10_000)
-    parser.add_argument("--seed", type=int, default=0, help="of the first episode (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="of the first episode")
     parser.add_argument("--output", type=Path, default=OUTPUT)
-    args = parser.parse_args(arguments)
-    args.given = list(sys.argv[1:] if arguments is None else arguments)
-    return args
+    return parsed(parser, arguments)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ from PIL import Image
 from aq_gym.network import write_atomically
 from baselines.evaluation.registry import WORDS, build_policy
 from baselines.playing import check_count, problem_of
-from scripts.command import enter, json_object
+from scripts.arguments import add_env, command_parser
+from scripts.command import enter
 
 
 def frames(args: argparse.Namespace) -> list[Image.Image]:
@@ -61,15 +62,14 @@ def main(args: argparse.Namespace) -> None:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("output", type=Path, help="the GIF to write")
-    parser.add_argument("--env", default="aq_gym/MultiDevice-v0", help="id (default aq_gym/MultiDevice-v0)")
+    add_env(parser)
     parser.add_argument("--policy", choices=WORDS, default="pretrained", metavar="WORD", help=", ".join(WORDS))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--every", type=int, default=2, help="slots from picture to picture (default 2)")
-    parser.add_argument("--width", type=int, default=720, help="of the pictures [pixels] (default 720)")
-    parser.add_argument("--milliseconds", type=int, default=300, help="that a picture stays (default 300)")
-    parser.add_argument("--env-kwargs", type=json_object, default={}, help="""arguments to the id as JSON""")
+    parser.add_argument("--every", type=int, default=2, help="slots from picture to picture")
+    parser.add_argument("--width", type=int, default=720, help="of the pictures [pixels]")
+    parser.add_argument("--milliseconds", type=int, default=300, help="that a picture stays")
     return parser.parse_args(arguments)
 
 

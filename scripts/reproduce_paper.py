@@ -12,7 +12,6 @@ finished figure is written at once. A later run of the same code uses it again; 
 from __future__ import annotations
 
 import argparse
-import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from baselines.studies.paper import figure_08, figure_09, figure_10, figure_11, 
 from baselines.studies.paper.figure import Context, Figure
 from baselines.studies.paper.report import html_report, read_card, text_report, write_figure
 from baselines.studies.provenance import signature, sources
-from scripts.arguments import at_least, file_path, parsed
+from scripts.arguments import at_least, command_parser, file_path, parsed
 from scripts.command import enter
 
 FIGURES: dict[int, Callable[[Context], Figure]] = {
@@ -42,7 +41,7 @@ def main(args: argparse.Namespace) -> list[Figure]:
     say: Callable[[str], None] = (lambda line: None) if args.quiet else (lambda line: console.print(line, style="dim"))
     context = Context(args.seed, args.quick, say)
     asked = {"quick": args.quick, "seed": args.seed, "sources_sha256": sources()}
-    made_by = signature(shlex.join(["python", "-m", "scripts.reproduce_paper", *args.given]))
+    made_by = signature(args.command)
     report = args.folder / "report.html"
     for number in args.figure or FIGURES:
         card = read_card(args.folder, number)
@@ -80,7 +79,7 @@ def show(console: Console, figure: Figure) -> None:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--figure", type=int, nargs="+", choices=FIGURES, metavar="N", help="8 to 13 (default: all)")
     parser.add_argument("--quick", action="store_true", help="tiny sizes")
     parser.add_argument("--anew", action="store_true", help="also what is done")

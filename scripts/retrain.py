@@ -28,7 +28,8 @@ from aq_gym.service.store import Store
 from baselines.evaluation import WORDS
 from baselines.studies.retraining.fitting import retrain
 from baselines.studies.retraining.stored import agent_file, read, serving
-from scripts.command import enter, positive_seconds
+from scripts.arguments import at_least, command_parser
+from scripts.command import enter
 
 
 def main(args: argparse.Namespace) -> str | None:
@@ -85,14 +86,14 @@ def open_store(args: argparse.Namespace) -> Store:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--folder", type=Path, default=Path("runs/service"), help="of scripts.serve")
     parser.add_argument("--database", help="URL of SQLAlchemy; default: SQLite in --folder")
     parser.add_argument("--if-drift", action="store_true", help="do nothing unless residuals have changed")
     parser.add_argument("--rollback", action="store_true", help="serve what ran before, and fit nothing")
     parser.add_argument("--slots", type=int, default=4032, help="newest slots to use; default: four weeks")
     parser.add_argument("--slot-minutes", type=float, default=10.0, help="of air that a slot stands for; default: 10")
-    parser.add_argument("--seconds", type=positive_seconds, default=120.0, help="for the agent; default: 120")
+    parser.add_argument("--seconds", type=at_least(0, float), default=120.0, help="for the agent; default: 120")
     parser.add_argument("--forecaster", default="ridge", choices=storage.NAMES, help="to fit where none runs yet")
     parser.add_argument("--network", default="pku2018")
     parser.add_argument("--devices", type=int, nargs="+", default=[0, 6, 12, 18, 24])

@@ -13,7 +13,6 @@ intervals.
 from __future__ import annotations
 
 import argparse
-import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,10 +23,10 @@ from aq_gym.problem import Problem
 from baselines.evaluation.registry import WORDS, build_policy
 from baselines.learners.shipped import load_pretrained
 from baselines.playing import problem_of
+from baselines.studies.files import write_results
 from baselines.studies.provenance import signature
-from baselines.studies.results import write_results
 from baselines.studies.robustness import compare, page, summary
-from scripts.arguments import add_results, at_least, parsed
+from scripts.arguments import add_results, at_least, command_parser, parsed
 from scripts.command import enter
 
 ENV = "aq_gym/MultiDevice-v0"
@@ -50,14 +49,14 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
         watch = lambda line: bar.update(task, description=line)  # noqa: E731
         table = compare(builders, problem, args.episodes, args.seed, watch)
     print(summary(table, args.episodes))
-    made_by = signature(shlex.join(["python", "-m", "scripts.robustness", *args.given]))
+    made_by = signature(args.command)
     numbers = table.assign(episodes=args.episodes, seed=args.seed)
     write_results(numbers, args.csv, page(table, ENV, args.episodes, made_by), args.markdown)
     return table
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument(
         "--policies", nargs="+", choices=KNOWN, default=POLICIES, metavar="NAME", help=f"of {', '.join(KNOWN)}"
     )

@@ -14,10 +14,7 @@ search, with the same result as if nothing had happened.
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +23,12 @@ from rich.progress import Progress
 
 from aq_gym.calibration import fit_files
 from aq_gym.network import SensorNetwork, bundled_names
-from baselines.studies.placement import CHECKPOINT, METHODS, Options, place
+from baselines.studies.placement import CHECKPOINT, METHODS, place
 from baselines.studies.provenance import commit
+from scripts.arguments import at_least, command_parser, parsed
 from scripts.command import enter
 
 __all__ = ["CHECKPOINT", "METHODS", "main", "parse"]
-ENDLESS = 10**9
-LIMITS = (  # argument, least, most: slots and genes are held in memory
-    *(("slots", 1, 1_000_000), ("pool", 2, 100_000), ("patience", 1, ENDLESS), ("rounds", 0, ENDLESS)),
-    *(("alternations", 0, ENDLESS), ("seed", 0, 2**63)),
-)
 
 
 def main(args: argparse.Namespace) -> dict[str, Any]:
@@ -43,7 +36,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
 
     Raises:
         ValueError: arguments that do not fit together, or a bad file.
-        SystemExit: a signal before anything was found.
+        KeyboardInterrupt: a signal before anything was found.
     """
     console, name, save_as = Console(), args.network, None
     if args.readings:
@@ -54,53 +47,41 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
         network = SensorNetwork.load(name)
         if name not in bundled_names() and not (name == network.name and name.startswith("synthetic-")):
             name = str(Path(name).resolve())  # serves from any folder
-    options = Options(**{x.name: getattr(args, x.name) for x in fields(Options)})
-    command = shlex.join(["python", "-m", "scripts.select_locations", *args.given])
-    about = {"env_kwargs": {"network": name}, "command": command, "commit": commit()}
-    try:
-        with Progress(console=console, disable=args.quiet) as bar:
-            task = bar.add_task("", total=None)
-            show = lambda text: bar.update(task, description=text)  # noqa: E731
-            content = place(network, options, args.folder, about=about, save_as=save_as, say=console.print, show=show)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        raise SystemExit(130) from None
+    about = {"env_kwargs": {"network": name}, "command": args.command, "commit": commit()}
+    with Progress(console=console, disable=args.quiet) as bar:
+        task = bar.add_task("", total=None)
+        show = lambda text: bar.update(task, description=text)  # noqa: E731
+        content = place(network, args, args.folder, about=about, save_as=save_as, say=console.print, show=show)
     console.print(f"devices={content['env_kwargs']['devices']}; written to {args.folder}")
     return content
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The arguments, checked one by one."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--network", default="pku2018", help="name or .npz file (default pku2018)")
     parser.add_argument("--readings", type=Path, nargs="+", help="fit a network to these files instead")
     parser.add_argument("--locations", type=Path, help="of --readings: where they are, for the map")
-    parser.add_argument("--devices", type=int, default=5, help="M, how many to place (default 5)")
+    parser.add_argument("--devices", type=int, default=5, help="M, how many to place")
     parser.add_argument(
         "--methods", nargs="+", choices=(*METHODS, "all"), default=["genetic"], metavar="NAME", help=", ".join(METHODS)
     )
-    parser.add_argument("--slots", type=int, default=1000, help="of the level path (default 1000)")
-    parser.add_argument("--period", type=float, default=6.0, help="slots between sensings of a device (default 6)")
+    parser.add_argument("--slots", type=at_least(1, most=1_000_000), default=1000, help="of the level path")
+    parser.add_argument("--period", type=at_least(1, float), default=6.0, help="slots between sensings of a device")
     parser.add_argument("--start", choices=("clusters", "random"), default="clusters", help="of the genetic search")
-    parser.add_argument("--pool", type=int, default=120, help="genes that survive a round (default 120)")
-    parser.add_argument("--patience", type=int, default=20, help="rounds without improvement (default 20)")
-    parser.add_argument("--rounds", type=int, default=300, help="at most (default 300)")
+    parser.add_argument("--pool", type=at_least(2, most=100_000), default=120, help="genes that survive a round")
+    parser.add_argument("--patience", type=at_least(1), default=20, help="rounds without improvement")
+    parser.add_argument("--rounds", type=at_least(0), default=300, help="at most")
     parser.add_argument("--policy", choices=("greedy", "index", "generalist"), help="then place together with a policy")
-    parser.add_argument("--alternations", type=int, default=4, help="of placement and policy, at most (default 4)")
-    parser.add_argument("--horizon", type=int, default=60, help="T of --policy (default 60)")
-    parser.add_argument("--budget", type=int, default=10, help="B of --policy (default 10)")
-    parser.add_argument("--max-sleep", type=int, default=12, help="D of --policy (default 12)")
-    parser.add_argument("--seed", type=int, default=0, help="of the level path and the searches")
+    parser.add_argument("--alternations", type=at_least(0), default=4, help="of placement and policy, at most")
+    parser.add_argument("--horizon", type=int, default=60, help="T of --policy")
+    parser.add_argument("--budget", type=int, default=10, help="B of --policy")
+    parser.add_argument("--max-sleep", type=int, default=12, help="D of --policy")
+    parser.add_argument("--seed", type=at_least(0), default=0, help="of the level path and the searches")
     parser.add_argument("--folder", type=Path, help="default runs/placement/NETWORK-MDEVICES-seedSEED")
     parser.add_argument("--resume", action="store_true", help="continue the genetic search of the folder")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    args = parser.parse_args(arguments)
-    args.given = list(sys.argv[1:] if arguments is None else arguments)
-    for name, least, most in LIMITS:
-        if not least <= getattr(args, name) <= most:
-            parser.error(f"--{name}: expected {least} to {most}, got {getattr(args, name)}")
-    if not args.period >= 1:
-        parser.error(f"--period: expected at least 1 slot, got {args.period}")
+    args = parsed(parser, arguments)
     if args.locations and not args.readings:
         parser.error("--locations: are those of --readings")
     if args.folder is None:

@@ -10,15 +10,14 @@ All policies play the same episodes of the model's own weather. docs/sensing.md 
 from __future__ import annotations
 
 import argparse
-import shlex
 from collections.abc import Sequence
 
 from rich.progress import Progress
 
+from baselines.studies.files import write_results
 from baselines.studies.provenance import signature
-from baselines.studies.results import write_results
 from baselines.studies.sensing import draw, measure, table_of
-from scripts.arguments import add_results, at_least, parsed
+from scripts.arguments import add_results, at_least, command_parser, parsed
 from scripts.command import enter
 
 
@@ -28,7 +27,7 @@ def main(args: argparse.Namespace) -> None:
         watch = lambda line: bar.update(task, description=line)  # noqa: E731
         shape = args.days, args.sensings, args.losses, args.episodes
         table = measure(args.network, args.devices, *shape, watch)
-    made_by = signature(shlex.join(["python", "-m", "scripts.sensing_value", *args.given]))
+    made_by = signature(args.command)
     text = table_of(table)
     print(text)
     write_results(table, args.csv, f"{text}\n{made_by}\n", args.markdown)
@@ -37,7 +36,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--network", default="pku2018", help="a bundled network or a file")
     parser.add_argument("--devices", type=int, nargs="+", default=[0, 6, 12, 18, 24], help="their locations")
     parser.add_argument("--days", type=at_least(1), nargs="+", default=[1, 7], help="lengths of an episode")

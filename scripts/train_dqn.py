@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,7 +25,8 @@ from baselines.learners.resumption import CHECKPOINT
 from baselines.learners.training import TaskTraining
 from baselines.studies.provenance import commit
 from baselines.studies.training import follow
-from scripts.command import check_arguments, enter, json_object, positive_seconds
+from scripts.arguments import add_env, at_least, check_arguments, command_parser, json_object, parsed
+from scripts.command import enter
 
 
 def configure(args: argparse.Namespace) -> DQNConfig:
@@ -66,7 +65,7 @@ def main(args: argparse.Namespace) -> GreedyPolicy:
     if not args.resume:
         check_unused(folder)
     check_arguments("--env-kwargs", args.env_kwargs, Training.__init__)
-    note = {"command": shlex.join(["python", "-m", "scripts.train_dqn", *args.given]), "commit": commit()}
+    note = {"command": args.command, "commit": commit()}
     more = {"resume": args.resume, "note": note, "reference": not args.no_reference}
     training = Training(args.env, configure(args), args.seed, folder, **more, **args.env_kwargs)
     policy = follow(training, f"dqn {name}", "µg/m³", args.seconds, quiet=args.quiet)
@@ -75,24 +74,21 @@ def main(args: argparse.Namespace) -> GreedyPolicy:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--env", default="aq_gym/MultiDevice-v0", help="id (default aq_gym/MultiDevice-v0)")
+    parser = command_parser(__doc__)
+    add_env(parser)
     parser.add_argument("--config", choices=DQNConfig.names(), help="instead of the id's recipe")
     parser.add_argument(
         "--decisions", type=int, help="how many to learn from (default: the recipe's); its improvements follow"
     )
     parser.add_argument("--improvements", type=int, help="steps of policy iteration on counterfactual pairs afterwards")
-    parser.add_argument("--seconds", type=positive_seconds, default=math.inf, help="stop after so many (see above)")
+    parser.add_argument("--seconds", type=at_least(0, float), default=math.inf, help="stop after so many (see above)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help="default runs/dqn/ID-seedSEED")
     parser.add_argument("--resume", action="store_true", help="continue from the folder's checkpoint")
     parser.add_argument("--overrides", type=json_object, default={}, help="""settings as JSON: '{"hidden": [32]}'""")
-    parser.add_argument("--env-kwargs", type=json_object, default={}, help="""as JSON: '{"horizon": 30}'""")
     parser.add_argument("--no-reference", action="store_true", help="do not subtract staggered sensing's rewards")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    args = parser.parse_args(arguments)
-    args.given = list(sys.argv[1:] if arguments is None else arguments)
-    return args
+    return parsed(parser, arguments)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,7 +21,8 @@ from agents import GreedyPolicy
 from baselines.learners.generalist import GeneralistTraining, recipe
 from baselines.studies.provenance import commit
 from baselines.studies.training import follow
-from scripts.command import enter, json_object, positive_seconds
+from scripts.arguments import at_least, command_parser, json_object, parsed
+from scripts.command import enter
 from scripts.train_dqn import check_unused, report
 
 
@@ -33,7 +32,7 @@ def main(args: argparse.Namespace) -> GreedyPolicy:
     settings = dict(args.overrides)
     if args.improvements is not None:
         settings["improvements"] = args.improvements
-    note = {"command": shlex.join(["python", "-m", "scripts.train_generalist", *args.given]), "commit": commit()}
+    note = {"command": args.command, "commit": commit()}
     config = recipe().replace(**settings)
     training = GeneralistTraining(config, args.seed, args.folder, resume=args.resume, note=note)
     policy = follow(training, "generalist", "of greedy sensing", args.seconds, quiet=args.quiet)
@@ -42,17 +41,15 @@ def main(args: argparse.Namespace) -> GreedyPolicy:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--improvements", type=int, help="steps of policy iteration (default: the recipe's)")
-    parser.add_argument("--seconds", type=positive_seconds, default=math.inf, help="stop after so many (see above)")
+    parser.add_argument("--seconds", type=at_least(0, float), default=math.inf, help="stop after so many (see above)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=Path("runs") / "generalist")
     parser.add_argument("--resume", action="store_true", help="continue from the folder's checkpoint")
     parser.add_argument("--overrides", type=json_object, default={}, help="""settings as JSON: '{"hidden": [32]}'""")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    args = parser.parse_args(arguments)
-    args.given = list(sys.argv[1:] if arguments is None else arguments)
-    return args
+    return parsed(parser, arguments)
 
 
 if __name__ == "__main__":

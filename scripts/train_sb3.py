@@ -14,15 +14,14 @@ from __future__ import annotations
 
 import argparse
 import math
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from baselines.learners.sb3_policy import ALGORITHMS
 from baselines.learners.sb3_training import train
 from baselines.studies.provenance import commit
-from scripts.command import check_arguments, enter, json_object, positive_seconds
+from scripts.arguments import add_env, at_least, check_arguments, command_parser, json_object, parsed
+from scripts.command import enter
 
 
 def main(args: argparse.Namespace) -> None:
@@ -38,7 +37,7 @@ def main(args: argparse.Namespace) -> None:
         seconds=args.seconds,
         progress=not args.quiet,
         overrides=args.overrides,
-        note={"command": shlex.join(["python", "-m", "scripts.train_sb3", *args.given]), "commit": commit()},
+        note={"command": args.command, "commit": commit()},
         **args.env_kwargs,
     )
     card = policy.card
@@ -52,23 +51,18 @@ def main(args: argparse.Namespace) -> None:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--env", default="aq_gym/MultiDevice-v0", help="id (default aq_gym/MultiDevice-v0)")
+    parser = command_parser(__doc__)
+    add_env(parser)
     parser.add_argument("--algorithm", choices=ALGORITHMS, default="ppo")
     parser.add_argument("--steps", type=int, help="decisions (default: that of the settings)")
-    parser.add_argument("--seconds", type=positive_seconds, default=math.inf, help="stop after so many (see above)")
+    parser.add_argument("--seconds", type=at_least(0, float), default=math.inf, help="stop after so many (see above)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help="default runs/sb3/ALGORITHM-ID-seedSEED")
     parser.add_argument(
         "--overrides", type=json_object, default={}, help="""settings as JSON: '{"model": {"n_steps": 5}}'"""
     )
-    parser.add_argument(
-        "--env-kwargs", type=json_object, default={}, help="""arguments to the id as JSON: '{"horizon": 30}'"""
-    )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    args = parser.parse_args(arguments)
-    args.given = list(sys.argv[1:] if arguments is None else arguments)
-    return args
+    return parsed(parser, arguments)
 
 
 if __name__ == "__main__":

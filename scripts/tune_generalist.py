@@ -9,7 +9,6 @@ Neither the fitted cities tainan2017 and taipei2017 nor five, ten or twenty devi
 from __future__ import annotations
 
 import argparse
-import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from baselines.learners.mixed import training_sampler
 from baselines.learners.universal import as_agent, imitated, relative_errors, sampled, tune_for_all
 from baselines.playing import FIRST_TUNING_SEED
 from baselines.studies.provenance import commit
-from scripts.arguments import at_least, parsed
+from scripts.arguments import at_least, command_parser, parsed
 from scripts.command import enter
 
 
@@ -34,7 +33,7 @@ def main(args: argparse.Namespace) -> Index:
     found = relative_errors([index], held, 4 * args.episodes, FIRST_TUNING_SEED + 2**25)[0]
     print(f"held-out instances: {found.mean():.4f} of greedy sensing, {found.max():.4f} at worst\n{index}")
     card = {
-        "command": shlex.join(["python", "-m", "scripts.tune_generalist", *args.given]),
+        "command": args.command,
         "commit": made_by,
         "training_seconds": round(time.perf_counter() - began, 1),
         "validated": f"{found.mean():.4f} of greedy sensing on {args.instances} held-out instances",
@@ -45,7 +44,7 @@ def main(args: argparse.Namespace) -> Index:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--instances", type=at_least(2), default=32, help="tuned on (default 32), and as many held out")
     parser.add_argument("--generations", type=at_least(1), default=12)
     parser.add_argument("--population", type=at_least(8), default=32)

@@ -10,7 +10,6 @@ JointDevices-v0 is MultiDevice-v0's problem and uses its numbers.
 from __future__ import annotations
 
 import argparse
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from baselines.heuristics.problems import entry_problem, read_tuned
 from baselines.playing import FIRST_TUNING_SEED
 from baselines.studies.files import write_json
 from baselines.studies.provenance import commit
+from scripts.arguments import command_parser
 from scripts.command import enter
 
 NAMES = tuple(entry.name for entry in ENTRIES if entry.view != "joint")
@@ -45,16 +45,16 @@ def main(args: argparse.Namespace) -> None:
             "training_seconds": round(greedy.training_seconds, 1),
             "commit": made_by,
         }
-        command = shlex.join(["python", "-m", "scripts.tune_greedy"])
+        command = "python -m scripts.tune_greedy"
         write_json(args.output, {"command": command, "ids": {key: written[key] for key in sorted(written)}})
     print(f"written to {args.output}")
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--ids", nargs="+", choices=NAMES, default=NAMES, metavar="ID", help=f"of {', '.join(NAMES)}")
     parser.add_argument("--episodes", type=int, help=f"for every candidate (default: {DECISIONS:,} decisions' worth)")
-    parser.add_argument("--seed", type=int, default=FIRST_TUNING_SEED, help="of the first episode (default 2**29)")
+    parser.add_argument("--seed", type=int, default=FIRST_TUNING_SEED, help="of the first episode")
     parser.add_argument("--output", type=Path, default=TUNED)
     return parser.parse_args(arguments)
 

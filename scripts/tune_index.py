@@ -20,6 +20,7 @@ from baselines.heuristics.problems import entry_problem, read_tuned
 from baselines.playing import FIRST_TUNING_SEED
 from baselines.studies.files import write_json
 from baselines.studies.provenance import commit
+from scripts.arguments import command_parser
 from scripts.command import enter
 
 NAMES = tuple(entry.name for entry in ENTRIES if entry.view != "joint")  # each after the one that it starts from
@@ -76,11 +77,11 @@ def main(args: argparse.Namespace) -> None:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--ids", nargs="+", choices=NAMES, default=NAMES, metavar="ID", help=f"of {', '.join(NAMES)}")
     for name in ("generations", "population", "episodes"):
         parser.add_argument(f"--{name}", type=int, help="instead of the id's own")
-    parser.add_argument("--seed", type=int, default=FIRST_TUNING_SEED, help="of the first episode (default 2**29)")
+    parser.add_argument("--seed", type=int, default=FIRST_TUNING_SEED, help="of the first episode")
     parser.add_argument("--output", type=Path, default=TUNED)
     return parser.parse_args(arguments)
 

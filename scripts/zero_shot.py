@@ -11,7 +11,6 @@ Finished trainings in runs/zero_shot are used again.
 from __future__ import annotations
 
 import argparse
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,11 +20,11 @@ from agents import DQNConfig, GreedyPolicy
 from baselines.learners.own_unit import in_units_of
 from baselines.learners.recipes import recipe
 from baselines.learners.shipped import GENERALIST, load_pretrained, load_trained, pretrained_ids
+from baselines.studies.files import write_results
 from baselines.studies.provenance import signature
-from baselines.studies.results import write_results
 from baselines.studies.training import train_once
 from baselines.studies.zero_shot import COLUMNS, INSTANCES, measure, page, summary
-from scripts.arguments import add_results, at_least, parsed
+from scripts.arguments import add_results, at_least, command_parser, parsed
 from scripts.command import enter
 
 
@@ -50,20 +49,17 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     rows = [row for name in args.instances for row in measure(name, bound, there, args.episodes, args.adapt)]
     table = pd.DataFrame(rows, columns=COLUMNS)
     print(summary(table))
-    made_by = signature(shlex.join(["python", "-m", "scripts.zero_shot", *args.given]))
-    write_results(table, args.csv, page(table, agent.card, made_by), args.markdown)
+    write_results(table, args.csv, page(table, agent.card, signature(args.command)), args.markdown)
     return table
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--agent", type=Path, help="of scripts.tune_generalist or train_generalist (default: shipped)")
-    parser.add_argument("--adapt", type=at_least(0, float), default=0.0, help="seconds of baselines.adapt (default 0)")
+    parser.add_argument("--adapt", type=at_least(0, float), default=0.0, help="seconds of baselines.adapt")
     parser.add_argument("--instances", nargs="+", choices=INSTANCES, default=list(INSTANCES), metavar="NAME")
     parser.add_argument("--episodes", type=at_least(1), default=10_000)
-    parser.add_argument(
-        "--train", type=at_least(0, float), default=0.0, help="seconds for each agent that is missing (default 0)"
-    )
+    parser.add_argument("--train", type=at_least(0, float), default=0.0, help="seconds for each agent that is missing")
     parser.add_argument(
         "--train-at", nargs="+", choices=INSTANCES, metavar="NAME", help="where --train applies (default: everywhere)"
     )

@@ -10,7 +10,6 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from aq_gym.placement.saved_state import checked_state
 from aq_gym.placement.search import Errors, Placement, random_sets
 
 
@@ -106,15 +105,8 @@ class GeneticSearch:
                 )
             self._clusters = np.unique(labels, return_inverse=True)[1]
         self._known: dict[tuple[int, ...], float] = {}  # errors of all sets that were evaluated [µg/m³]
-        self._now = _Population(
-            np.zeros((0, n_locations), np.bool_),
-            np.zeros(0),
-            -1,
-            0,
-            0.0,
-            (),
-            np.random.default_rng(seed).bit_generator.state,
-        )
+        generator = np.random.default_rng(seed).bit_generator.state
+        self._now = _Population(np.zeros((0, n_locations), np.bool_), np.zeros(0), -1, 0, 0.0, (), generator)
 
     @property
     def rounds(self) -> int:
@@ -209,21 +201,45 @@ class GeneticSearch:
         """Take up a search where `state` was called.
 
         Raises:
-            ValueError: the state of a search with other settings, or no state of a search at all: a field of the wrong
-                type, sets that are none, errors that are not those of their sets. The message names the field.
+            ValueError: the state of a search with other settings, or not what a search wrote. The search is as before.
         """
-        saved = checked_state(state, self._settings(), self.config.rounds, self.config.kept + self.config.drawn)
-        errors = self._errors(self._padded(list(saved.known)))
-        off = ~np.isclose(errors, list(saved.known.values()), rtol=1e-9, atol=0.0)
-        if off.any():
-            locations, value = list(saved.known.items())[int(off.argmax())]
-            raise ValueError(f"known: {list(locations)} has the error {errors[off][0]}, not {value}")
-        genes = np.zeros((len(saved.genes), self.n_locations), np.bool_)
-        for gene, locations in zip(genes, saved.genes, strict=True):
-            gene[list(locations)] = True
-        values = np.array([saved.known[locations] for locations in saved.genes])
-        self._known = saved.known
-        self._now = _Population(genes, values, saved.rounds, saved.idle, saved.seconds, saved.history, saved.generator)
+        before = self._known, self._now
+        try:
+            self._known, self._now = self._checked(state)
+            changed = [name for name, x in self.state().items() if state[name] != x]
+            if changed:
+                raise ValueError(f"{', '.join(changed)}: not what a search writes")
+        except (ArithmeticError, LookupError, TypeError) as error:
+            self._known, self._now = before
+            raise ValueError(f"no state of a search: {type(error).__name__} {error!s:.200}") from error
+        except ValueError:
+            self._known, self._now = before
+            raise
+
+    def _checked(self, state: Any) -> tuple[dict[tuple[int, ...], float], _Population]:
+        other = [
+            f"{name} was {state[name]!s:.300}, here {x}" for name, x in self._settings().items() if state[name] != x
+        ]
+        if other:
+            raise ValueError("the search was begun with other settings: " + "; ".join(other))
+        known = {tuple(places): error for places, error in state["known"]}
+        if not np.allclose(self._errors(self._padded(list(known))), list(known.values()), rtol=1e-9, atol=0.0):
+            raise ValueError("known: errors that are not those of their sets")
+        genes = np.zeros((len(state["genes"]), self.n_locations), np.bool_)
+        for gene, places in zip(genes, state["genes"], strict=True):
+            gene[places] = True
+        values = np.array([known[tuple(places)] for places in state["genes"]], np.float64)
+        history = tuple((int(at), float(best)) for at, best in state["history"])
+        rounds, idle, seconds = int(state["rounds"]), int(state["idle"]), float(state["seconds"])
+        if (
+            not 0 <= idle <= rounds <= self.config.rounds
+            or not 0.0 <= seconds < np.inf
+            or history[-1][1] != values.min()
+        ):
+            raise ValueError("rounds, idle, seconds, history: out of range")
+        generator = np.random.default_rng().bit_generator
+        generator.state = state["generator"]
+        return known, _Population(genes, values, rounds, idle, seconds, history, generator.state)
 
     def _settings(self) -> dict[str, Any]:
         return {

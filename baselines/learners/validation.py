@@ -176,7 +176,8 @@ class Validation:
             observed, info = env.reset(seed=FIRST_TUNING_SEED)
             while not over:
                 free = info["action_mask"].astype(np.bool_).all(axis=1)
-                state = [info[name][free] for name in ("slot", "energy", "delay", "record", "level")]
+                names = ["slot", "energy", "delay", "record", *(["level"] if problem.inference != "hidden" else [])]
+                state = [info[name][free] for name in names]
                 if problem.n_devices > 1:
                     state.append(info["turn"][free])
                 else:

@@ -14,7 +14,7 @@ from baselines.evaluation.comparing import mean_with_interval
 from baselines.heuristics.index import Simulator
 from baselines.heuristics.index_tuning import index_policy
 from baselines.playing import play_problem
-from baselines.studies.tables import interval, markdown, percent, text_table
+from baselines.studies.tables import interval, markdown, text_table
 
 Changes = dict[str, Any]
 Train = Callable[[str, DQNConfig, bool], tuple[Any, dict[str, Any]]]
@@ -93,24 +93,21 @@ def compare(
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _rows(table: pd.DataFrame, change: Callable[[Any], str]) -> list[list[str]]:
+def _rows(table: pd.DataFrame) -> list[list[str]]:
     return [
-        [f"{x.joint_error:.4f}", change(x), f"{x.seconds:.0f}", f"{x.decisions:,}", f"{x.pairs:,}"]
+        [f"{x.joint_error:.4f}", interval(x, "percent", "+"), f"{x.seconds:.0f}", f"{x.decisions:,}", f"{x.pairs:,}"]
         for x in table.itertuples()
     ]
 
 
 def summary(table: pd.DataFrame) -> str:
     """The table for a terminal."""
-    rows = _rows(table, lambda row: interval(row, "percent", "+"))
-    heads = [head.replace(" µ", "\nµ").replace(" of", "\nof") for head in HEADS]
-    return text_table(["variant", *heads], [[name, *row] for name, row in zip(table.variant, rows, strict=True)])
+    return text_table(["variant", *HEADS], [[x, *row] for x, row in zip(table.variant, _rows(table), strict=True)])
 
 
 def page(table: pd.DataFrame, env_id: str, seconds: float, seed: int, episodes: int, made_by: str) -> str:
     """The table in Markdown, with what one must know to read it; ``made_by`` is a sentence on the command."""
-    rows = [list(cells) for cells in zip(table.variant, table.what, strict=True)]
-    rows = [name + row for name, row in zip(rows, _rows(table, percent), strict=True)]
+    rows = [[x, what, *row] for x, what, row in zip(table.variant, table.what, _rows(table), strict=True)]
     return (
         f"# Which lever gives what on {env_id.rpartition('/')[2]}\n\n"
         f"Our DQN with one thing changed at a time, at most {seconds:.0f} s of training each, one training seed "

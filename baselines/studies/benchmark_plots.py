@@ -96,37 +96,35 @@ def draw_curves(plan: Plan, finished: Mapping[str, Mapping[str, Sequence[str]]])
     plt = pyplot()
     size = 1.0 + 4.4 * len(read), 6.4
     figure, panels = plt.subplots(2, len(read), figsize=size, squeeze=False, sharey="col", layout="constrained")
-    for column, (env_id, learners) in enumerate(read.items()):
+    for column, (env_id, learners) in zip(panels.T, read.items(), strict=True):
         for number, (learner, curves) in enumerate(learners.items()):
-            for panel, axis in zip(panels[:, column], ("decisions", "seconds"), strict=True):
+            for panel, axis in zip(column, ("decisions", "seconds"), strict=True):
                 _draw_learner(panel, curves, axis, label(learner), number)
             found = band(curves, "decisions")
             if found is not None and len(curves) > 1:
                 _log_band(plan.place(env_id), learner, found)
-        lines = {
-            word: read_curve(plan.place(env_id, word)).errors for word in LINES if plan.place(env_id, word).is_dir()
-        }
-        lines = {word: float(errors[0]) for word, errors in lines.items() if len(errors)}
+        runs = {word: plan.place(env_id, word) for word in LINES if plan.place(env_id, word).is_dir()}
+        lines = {word: float(x[0]) for word, run in runs.items() if len(x := read_curve(run).errors)}
         every = [curve.errors for curves in learners.values() for curve in curves if len(curve.errors)]
-        late = np.concatenate([x[len(x) // 3 :] for x in every])  # the start of a curve would flatten the rest
-        for panel in panels[:, column]:
+        shown = np.concatenate([*(x[len(x) // 3 :] for x in every), list(lines.values())])  # not a curve's steep start
+        room = 0.08 * float(np.ptp(shown)) or 0.1
+        for panel in column:
             for word, error in lines.items():
                 panel.axhline(error, color=INK, linewidth=1.1, linestyle=DASHES[word], label=word, zorder=1)
-            _set_limits(panel, [*late, *lines.values()])
+            panel.set(ylim=(shown.min() - room, shown.max() + room), xlim=(min(0.0, panel.get_xlim()[0]), None))
             panel.xaxis.set_major_locator(plt.MaxNLocator(5))
             panel.grid(color=FAINT, linewidth=0.8)
             panel.spines[["top", "right"]].set_visible(False)
-        panels[0, column].xaxis.set_major_formatter(lambda x, _: f"{x / 1000:g}k" if x >= 1000 else f"{x:g}")
-        panels[0, column].set_xlabel("decisions and pairs")
-        panels[1, column].set_xlabel("seconds of training")
-        panels[0, column].set_title(env_id.rpartition("/")[2], fontweight="bold", loc="left")
+        column[0].set(xlabel="decisions and pairs")
+        column[0].set_title(env_id.rpartition("/")[2], fontweight="bold", loc="left")
+        column[0].xaxis.set_major_formatter(lambda x, _: f"{x / 1000:g}k" if x >= 1000 else f"{x:g}")
+        column[1].set(xlabel="seconds of training")
     for panel in panels[:, 0]:
         panel.set_ylabel("joint error [µg/m³]")
     known = {text: mark for panel in panels.flat for mark, text in zip(*panel.get_legend_handles_labels(), strict=True)}
-    columns = min(len(known), max(3, 4 * len(read)))
-    figure.legend(known.values(), known.keys(), loc="outside lower center", ncols=columns, frameon=False)
+    figure.legend(known.values(), known.keys(), loc="outside lower center", ncols=max(3, 4 * len(read)), frameon=False)
     seeds = f", mean and range of {plan.training_seeds} seeds" if plan.training_seeds > 1 else ""
-    title = f"validation while training{seeds}:{' ' if len(read) > 1 else chr(10)}the same episodes for all of a task"
+    title = f"validation while training{seeds}:\nthe same episodes for all of a task"
     figure.suptitle(title, fontsize=10, color=MUTED)
     path = plan.folder / "curves.png"
     save_figure(path, figure, dpi=140)
@@ -135,23 +133,16 @@ def draw_curves(plan: Plan, finished: Mapping[str, Mapping[str, Sequence[str]]])
 
 def _draw_learner(panel: Any, curves: Sequence[Curve], axis: str, name: str, number: int) -> None:
     """A learner's mean and range; without a stretch that all seeds know, its validations as they are."""
-    colour, mark = LEARNERS[number % len(LEARNERS)], MARKERS[number % len(MARKERS)]
-    style: dict[str, Any] = {"color": colour, "marker": mark, "markersize": 4, "zorder": 3}
+    style: dict[str, Any] = {"color": LEARNERS[number % len(LEARNERS)], "marker": MARKERS[number % len(MARKERS)]}
+    style |= {"markersize": 4, "linewidth": 1.6, "label": name, "zorder": 3}
     found = band(curves, axis)
     if found is None or found[0, 0] == found[0, -1] or len(curves) == 1:
         for curve in curves:
-            panel.plot(getattr(curve, axis), curve.errors, linewidth=1.6, label=name, **style)
+            panel.plot(getattr(curve, axis), curve.errors, **style)
         return
     at, mean, low, high = found
-    panel.plot(at, mean, linewidth=1.6, label=name, markevery=20, **style)
-    panel.fill_between(at, low, high, color=colour, alpha=0.2, linewidth=0, zorder=2)
-
-
-def _set_limits(panel: Any, errors: Sequence[float]) -> None:
-    room = 0.08 * (max(errors) - min(errors)) or 0.1
-    panel.set_ylim(min(errors) - room, max(errors) + room)
-    low, high = panel.get_xlim()
-    panel.set_xlim(min(0.0, low), high)
+    panel.plot(at, mean, markevery=20, **style)
+    panel.fill_between(at, low, high, color=style["color"], alpha=0.2, linewidth=0, zorder=2)
 
 
 def _log_band(folder: Path, learner: str, found: NDArray[np.float64]) -> None:
@@ -169,52 +160,37 @@ def draw(path: Path, table: pd.DataFrame, caption: str) -> None:
     plt = pyplot()
     tasks = [(env_id, rows) for env_id, rows in table.groupby("env_id", sort=False)]
     most = max(len(rows) for _, rows in tasks)
-    names = [name for name in KINDS if any(kind(policy) == name for policy in table.policy)]
-    n_columns = min(len(names) + 2, 2 * len(tasks))
-    size = 1.6 + 5.2 * len(tasks), 2.1 + 0.36 * most + 0.25 * math.ceil((len(names) + 2) / n_columns)
+    size = 1.6 + 5.2 * len(tasks), 2.6 + 0.36 * most
     figure, axes = plt.subplots(1, len(tasks), figsize=size, squeeze=False, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.18, h_pad=0.08)
     for axis, (env_id, rows) in zip(axes[0], tasks, strict=True):
-        _panel(axis, env_id, rows, most)
+        _panel(axis, env_id, rows)
     line = plt.Line2D
-    handles = [line([], [], color=KINDS[x][1], marker=KINDS[x][2], linestyle="", label=KINDS[x][0]) for x in names]
-    handles += [
-        line([], [], color=MUTED, linewidth=4, label=f"95 %, difference to {table.policy.iloc[0]}"),
-        line([], [], color=MUTED, linewidth=1.2, alpha=0.6, label="95 %, mean over episodes"),
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=n_columns, frameon=False, fontsize=9)
+    marks = [KINDS[name] for name in KINDS if any(kind(policy) == name for policy in table.policy)]
+    handles = [line([], [], color=colour, marker=mark, linestyle="", label=name) for name, colour, mark in marks]
+    for width, name in ((4, f"95 %, difference to {table.policy.iloc[0]}"), (1.2, "95 %, mean over episodes")):
+        handles.append(line([], [], color=MUTED, linewidth=width, label=name))
+    figure.legend(handles=handles, loc="outside lower center", ncols=2 * len(tasks), frameon=False, fontsize=9)
     figure.suptitle(textwrap.fill(caption, 90 * len(tasks) - 10), fontsize=9, color=MUTED)
     save_figure(path, figure, dpi=160)
 
 
-def _panel(axis: Any, env_id: str, rows: pd.DataFrame, most: int) -> None:
-    reference = rows.iloc[0]
-    rows = rows.sort_values("joint_error", ascending=False, kind="stable")
+def _panel(axis: Any, env_id: str, rows: pd.DataFrame) -> None:
+    reference, rows = rows.iloc[0], rows.sort_values("joint_error", ascending=False, kind="stable")
     axis.axvline(reference.joint_error, color=QUIET, linewidth=1, linestyle=DASHES["staggered"], zorder=0)
-    optimum = rows.joint_error[rows.policy == "optimal"]
-    if len(optimum):
-        axis.axvline(optimum.iloc[0], color=BLACK, linewidth=1, linestyle=DASHES["greedy"], zorder=0)
-    beside: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "center", "ha": "right", "fontsize": 8.5}
-    axis.annotate("µg/m³", (1.13, len(rows) - 0.35), color=MUTED, **beside)
-    if len(optimum):
-        axis.annotate("regret", (1.33, len(rows) - 0.35), color=MUTED, **beside)
-    for place, (_, row) in enumerate(rows.iterrows()):
+    beside: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": 8.5}
+    for place, row in enumerate(rows.itertuples()):
         _, colour, mark = KINDS[kind(row.policy)]
         axis.plot([row.joint_error_low, row.joint_error_high], [place] * 2, color=colour, linewidth=1.2, alpha=0.6)
         paired = [reference.joint_error + x for x in (row.difference_low, row.difference_high)]
         axis.plot(paired, [place] * 2, color=colour, linewidth=4, alpha=0.55, solid_capstyle="butt")
         axis.plot(row.joint_error, place, marker=mark, color=colour, markersize=6.5, markeredgecolor="white")
-        axis.annotate(f"{row.joint_error:.2f}", (1.13, place), color=INK, **beside)
-        if not math.isnan(row.regret_percent) and row.policy != "optimal":
-            axis.annotate(f"{row.regret_percent:.2f} %", (1.33, place), color=MUTED, **beside)
+        regret = "" if math.isnan(row.regret_percent) or row.policy == "optimal" else f", +{row.regret_percent:.2f} %"
+        axis.annotate(f"{row.joint_error:.2f}{regret}", (1.02, place), color=INK, **beside)
     axis.set_yticks(range(len(rows)), list(rows.policy))
-    for tick, policy in zip(axis.get_yticklabels(), rows.policy, strict=True):
-        tick.set_color(KINDS[kind(policy)][1] if kind(policy) != "yardstick" else INK)
-        tick.set_fontweight("bold" if kind(policy) == "dqn" else "normal")
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="x", color=FAINT, linewidth=0.8)
     axis.set_axisbelow(True)
     axis.spines[["top", "right", "left"]].set_visible(False)
-    axis.set_ylim(len(rows) - most - 0.6, len(rows) - 0.4)  # rows stand level from panel to panel
-    axis.set_xlabel("joint error [µg/m³], less is better")
+    axis.set_xlabel("joint error [µg/m³], and regret; less is better")
     axis.set_title(env_id.rpartition("/")[2], fontweight="bold", loc="left")

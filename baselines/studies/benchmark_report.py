@@ -8,12 +8,13 @@ from typing import Any
 
 import pandas as pd
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from baselines.studies.benchmark import Plan, over_seeds
 from baselines.studies.benchmark_plots import draw, draw_curves
-from baselines.studies.benchmark_pool import interrupts, run
+from baselines.studies.benchmark_pool import run
 from baselines.studies.files import write_table
+from baselines.studies.readme import SEEDS, seed_rows
 from baselines.studies.tables import WIDTH, comparison, text_table
 
 
@@ -24,19 +25,9 @@ def task_table(table: pd.DataFrame, title: str, left_out: Sequence[str]) -> str:
     return "\n".join([title, comparison(ordered, table.policy.iloc[0]), *lines, ""])
 
 
-def seeds_table(table: pd.DataFrame) -> str:
-    """What `over_seeds` found."""
-    rows = []
-    for row in table.itertuples():
-        task = "all, over the first policy's" if row.env_id == "all" else row.env_id
-        mean = f"{row.iqm:.3f} [{row.iqm_low:.3f}, {row.iqm_high:.3f}]"
-        rows.append([f"{task}\n  {row.policy}", mean, f"{row.lowest:.3f}", f"{row.highest:.3f}"])
-    return text_table(["task\n  policy", "interquartile mean\nµg/m³", "lowest", "highest"], rows) + "\n"
-
-
 def conduct(
     plan: Plan, ids: Sequence[str], processes: int, origin: dict[str, Any], *, quiet: bool
-) -> tuple[pd.DataFrame, int]:
+) -> tuple[pd.DataFrame, bool]:
     """Run the benchmark; whatever ends it early, the tables of finished tasks are written.
 
     Args:
@@ -47,9 +38,9 @@ def conduct(
         quiet: without a progress bar.
 
     Returns:
-        The rows of all finished tasks, and the number of the signal that ended it early, or 0.
+        The rows of all finished tasks, and whether a signal ended it early.
     """
-    console = Console()
+    console, interrupted = Console(), False
     tables: dict[str, pd.DataFrame] = {}
     shared = {name: getattr(plan, name) for name in ("episodes", "seed", "seconds", "scale", "training_seeds")} | origin
     plan.folder.mkdir(parents=True, exist_ok=True)
@@ -63,23 +54,22 @@ def conduct(
         text = task_table(table, f"{env_id}: {plan.episodes:,} episodes", left_out)
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with interrupts() as came:
-        try:
-            with Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=quiet) as progress:
-                run(plan, ids, processes, progress, evaluated)
-        except KeyboardInterrupt:
-            pass
-        if not tables:
-            return pd.DataFrame(), came[0] if came else 0
-        print(textwrap.fill(plan.caption, WIDTH))
-        draw(plan.folder / "benchmark.png", all_rows(), plan.caption)
-        print(f"table and picture: {plan.folder / 'benchmark.csv'}, {plan.folder / 'benchmark.png'}")
-        curves = draw_curves(plan, {env_id: {x: plan.runs(x) for x in plan.learners} for env_id in tables})
-        if curves is not None:
-            print(f"learning curves over decisions and seconds: {curves}")
-        if plan.training_seeds > 1:
-            seeds = over_seeds(all_rows(), plan.seed)
-            write_table(plan.folder / "seeds.csv", seeds.assign(**shared))
-            print(f"over {plan.training_seeds} training seeds\n{seeds_table(seeds)}")
-        return all_rows(), came[0] if came else 0
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    try:
+        with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
+            run(plan, ids, processes, progress, evaluated)
+    except KeyboardInterrupt:
+        interrupted = True
+    if not tables:
+        return pd.DataFrame(), interrupted
+    print(textwrap.fill(plan.caption, WIDTH))
+    draw(plan.folder / "benchmark.png", all_rows(), plan.caption)
+    print(f"table and picture: {plan.folder / 'benchmark.csv'}, {plan.folder / 'benchmark.png'}")
+    curves = draw_curves(plan, {env_id: {x: plan.runs(x) for x in plan.learners} for env_id in tables})
+    if curves is not None:
+        print(f"learning curves over decisions and seconds: {curves}")
+    if plan.training_seeds > 1:
+        seeds = over_seeds(all_rows(), plan.seed)
+        write_table(plan.folder / "seeds.csv", seeds.assign(**shared))
+        print(f"over {plan.training_seeds} training seeds\n{text_table(SEEDS, seed_rows(seeds))}\n")
+    return all_rows(), interrupted

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from aq_gym.files import write_atomically
+from baselines.studies.provenance import provenance
 
 
 def write_text(path: Path, text: str) -> None:
@@ -27,6 +28,15 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     text = StringIO()
     table.to_csv(text, index=False)
     write_text(path, text.getvalue())
+
+
+def write_results(table: pd.DataFrame, csv: Path, page: str = "", markdown: Path | None = None) -> None:
+    """Write a table with its provenance and, if asked for, the page; say where they are."""
+    write_table(csv, table.assign(**provenance()))
+    print(f"written to {csv}")
+    if markdown is not None:
+        write_text(markdown, page)
+        print(f"written to {markdown}")
 
 
 def pyplot() -> Any:

@@ -12,49 +12,32 @@ from matplotlib.figure import Figure
 from aq_gym.forecasting.evaluation import Forecasts
 from aq_gym.forecasting.forecaster import Forecaster
 from aq_gym.palette import BLACK, MARKERS, PALETTE
+from baselines.studies import tables
 from baselines.studies.forecasts import Split
+from baselines.studies.tables import interval
 
 CLAIMS = (50, 80, 95)  # per cent
 
 
 def markdown(table: pd.DataFrame) -> str:
     """One row a horizon and forecaster."""
-    heads = (
-        "horizon",
-        "forecaster",
-        "MAE",
-        "RMSE",
-        "MASE",
-        "pinball",
-        "skill",
-        "Brier",
-        "coverage 50/80/95 %",
-        "width",
-    )
+    heads = ["horizon", "forecaster", "MAE", "RMSE", "MASE", "pinball", "skill", "Brier"]
     rows = []
-    for _, x in table.sort_values(["horizon", "pinball"]).iterrows():
-        coverage = "/".join(f"{100 * x[f'coverage_{c}']:.1f}" for c in CLAIMS)
-        errors = f"{x.mae:.2f}", f"{x.rmse:.2f}", f"{x.mase:.2f}", f"{x.pinball:.3f}", _skill(x), f"{x.brier:.4f}"
-        rows.append((f"{x.horizon:.0f}", x.forecaster, *errors, coverage, f"{x.width_80:.1f}"))
-    return _table(heads, rows)
+    for x in table.sort_values(["horizon", "pinball"]).itertuples():
+        coverage = "/".join(f"{100 * getattr(x, f'coverage_{c}'):.1f}" for c in CLAIMS)
+        errors = f"{x.mae:.2f}", f"{x.rmse:.2f}", f"{x.mase:.2f}", f"{x.pinball:.3f}", interval(x, "skill", "+", 3)
+        rows.append([f"{x.horizon:.0f}", x.forecaster, *errors, f"{x.brier:.4f}", coverage, f"{x.width_80:.1f}"])
+    return tables.markdown([*heads, "coverage 50/80/95 %", "width"], rows)
 
 
 def phase_markdown(table: pd.DataFrame) -> str:
     """Skill by phase, one row a horizon and phase."""
     heads = "horizon", "phase", "forecaster", "persistence MAE", "skill"
     rows = []
-    for _, x in table.iterrows():
-        rows.append((x.horizon, x.phase, x.forecaster, f"{x.persistence_mae:.2f}", _skill(x)))
-    return _table(heads, rows)
-
-
-def _skill(x: Any) -> str:
-    return f"{x.skill:+.3f} [{x.skill_low:+.3f}, {x.skill_high:+.3f}]"
-
-
-def _table(heads: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
-    lines = [heads, ("---",) * len(heads), *rows]
-    return "".join("| " + " | ".join(map(str, line)) + " |\n" for line in lines)
+    for x in table.itertuples():
+        mae = f"{x.persistence_mae:.2f}"
+        rows.append([str(x.horizon), str(x.phase), x.forecaster, mae, interval(x, "skill", "+", 3)])
+    return tables.markdown(heads, rows)
 
 
 def _axes(title: str, x: str, y: str) -> tuple[Figure, Any]:

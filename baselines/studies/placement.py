@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-import json
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from argparse import Namespace
+from collections.abc import Callable, Sequence
 from math import comb
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.table import Table
 
 from aq_gym import schedules
-from aq_gym.network import SensorNetwork, write_atomically
+from aq_gym.network import SensorNetwork
 from aq_gym.placement import MOST_SETS, Fitness, Placement, clusters, level_path
 from aq_gym.problem import Problem
 from baselines.evaluation import mean_with_interval
 from baselines.placement import PolicyFitness, Stage, place_together
+from baselines.studies.files import write_json, write_table
 from baselines.studies.placement_plots import draw_convergence, draw_map
-from baselines.studies.placement_searches import CHECKPOINT, METHODS, Options, searched
+from baselines.studies.placement_searches import CHECKPOINT, METHODS, searched
+from baselines.studies.tables import text_table
 
-__all__ = ["CHECKPOINT", "METHODS", "Options", "place"]
+__all__ = ["CHECKPOINT", "METHODS", "place"]
 EPISODES = 4000  # that the gain of placing together is measured on
 MOST_CLUSTERS = 16  # with a marker of their own on the map
 
 
 def place(
     network: SensorNetwork,
-    options: Options,
+    options: Namespace,
     folder: Path,
     *,
     about: dict[str, Any],
@@ -42,7 +40,7 @@ def place(
 
     Args:
         network: where the devices are to be placed.
-        options: of the searches.
+        options: the arguments of `scripts.select_locations`.
         folder: is made if it does not exist.
         about: goes into placement.json; its `env_kwargs` receive the devices.
         save_as: where the network is to be saved.
@@ -60,35 +58,33 @@ def place(
     schedule = schedules.staggered(options.devices, options.slots, max(1, round(options.slots / options.period)))
     fitness = Fitness(network, schedule, level_path(network, options.slots, options.seed))
     folder.mkdir(parents=True, exist_ok=True)
-    with _terminable():
-        found, interrupted = searched(network, fitness, methods, options, folder, show)
-        say(_table(found))
-        content = about | {
-            "found": [
-                {"method": x.method, "locations": list(x.locations), "error": x.error, "sets": x.evaluations}
-                for x in found
-            ],
-            "fitness": {k: getattr(options, k) for k in ("slots", "period", "seed")} | {"schedule": "staggered"},
-        }
-        if save_as:
-            network.save(save_as)
-        curves = [(x.method, at, error) for x in found for at, error in x.history]
-        table = pd.DataFrame(curves, columns=["method", "sets", "best_error"])
-        write_atomically(folder / "convergence.csv", table.to_csv(index=False).encode())
-        draw_convergence(folder / "convergence.png", found)
-        _write(network, options, folder, content, found[0].locations)
-        if options.policy and not interrupted:
-            try:
-                content["together"] = _together(network, options, found[0].locations, say)
-                _write(network, options, folder, content, content["together"]["stages"][-1]["devices"])
-            except KeyboardInterrupt:
-                interrupted = True
+    found, interrupted = searched(network, fitness, methods, options, folder, show)
+    say(_table(found))
+    content = about | {
+        "found": [
+            {"method": x.method, "locations": list(x.locations), "error": x.error, "sets": x.evaluations} for x in found
+        ],
+        "fitness": {k: getattr(options, k) for k in ("slots", "period", "seed")} | {"schedule": "staggered"},
+    }
+    if save_as:
+        network.save(save_as)
+    curves = [(x.method, at, error) for x in found for at, error in x.history]
+    table = pd.DataFrame(curves, columns=["method", "sets", "best_error"])
+    write_table(folder / "convergence.csv", table)
+    draw_convergence(folder / "convergence.png", found)
+    _write(network, options, folder, content, found[0].locations)
+    if options.policy and not interrupted:
+        try:
+            content["together"] = _together(network, options, found[0].locations, say)
+            _write(network, options, folder, content, content["together"]["stages"][-1]["devices"])
+        except KeyboardInterrupt:
+            interrupted = True
     if interrupted:
         say("interrupted: the best so far is kept; --resume continues the genetic search")
     return content
 
 
-def _checked(network: SensorNetwork, options: Options, folder: Path, say: Callable[[Any], None]) -> list[str]:
+def _checked(network: SensorNetwork, options: Namespace, folder: Path, say: Callable[[Any], None]) -> list[str]:
     """The methods to be used."""
     n, m, there = network.n_locations, options.devices, (folder / CHECKPOINT).is_file()
     methods = list(METHODS if "all" in options.methods else dict.fromkeys(options.methods))
@@ -111,17 +107,18 @@ def _checked(network: SensorNetwork, options: Options, folder: Path, say: Callab
     return methods
 
 
-def _table(found: Sequence[Placement]) -> Table:
-    table = Table("method", "locations", "joint error µg/m³", "above the best %", "sets", "seconds")
+def _table(found: Sequence[Placement]) -> str:
+    heads = "method and locations", "joint error µg/m³", "above the best %", "sets", "seconds"
+    rows = []
     for x in found:
         above = f"{100 * (x.error / found[0].error - 1):.3f}"
-        places = " ".join(map(str, x.locations))
-        table.add_row(x.method, places, f"{x.error:.4f}", above, f"{x.evaluations:,}", f"{x.seconds:.1f}")
-    return table
+        name = f"{x.method}: {' '.join(map(str, x.locations))}"
+        rows.append([name, f"{x.error:.4f}", above, f"{x.evaluations:,}", f"{x.seconds:.1f}"])
+    return text_table(heads, rows)
 
 
 def _together(
-    network: SensorNetwork, options: Options, start: Sequence[int], say: Callable[[Any], None]
+    network: SensorNetwork, options: Namespace, start: Sequence[int], say: Callable[[Any], None]
 ) -> dict[str, Any]:
     """Placement and scheduling in turn, and what that gains on episodes that neither looked at."""
     assert options.policy is not None
@@ -151,24 +148,11 @@ def _together(
 
 
 def _write(
-    network: SensorNetwork, options: Options, folder: Path, content: dict[str, Any], devices: Sequence[int]
+    network: SensorNetwork, options: Namespace, folder: Path, content: dict[str, Any], devices: Sequence[int]
 ) -> None:
     """The map, and what gym.make takes."""
     content["env_kwargs"] = content["env_kwargs"] | {"devices": list(devices)}
     if network.coordinates is not None:
         labels = clusters(network, min(options.devices, MOST_CLUSTERS), options.seed)
         draw_map(folder / "map.png", network, devices, labels)
-    write_atomically(folder / "placement.json", (json.dumps(content, indent=1) + "\n").encode())
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM does what SIGINT does, in the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    write_json(folder / "placement.json", content)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from argparse import Namespace
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -31,46 +31,24 @@ CHECKPOINT = "genetic.json"  # where the genetic search can be taken up
 RANDOM_SETS = 1000
 
 
-@dataclass(frozen=True)
-class Options:
-    """What is asked of a study."""
-
-    devices: int  # M
-    methods: Sequence[str]  # of METHODS, or "all": those that are possible
-    slots: int  # of the level path
-    period: float  # slots between the sensings of a device
-    start: Literal["clusters", "random"]  # of the genetic search
-    pool: int  # genes that survive a round
-    patience: int  # rounds without improvement
-    rounds: int  # at most
-    seed: int  # of the level path and the searches
-    resume: bool  # the genetic search of the folder
-    policy: str | None = None  # to place together with
-    alternations: int = 4  # of placement and policy, at most
-    horizon: int = 60  # T, B, D of the policy
-    budget: int = 10
-    max_sleep: int = 12
-
-
 def searched(
     network: SensorNetwork,
     fitness: Fitness,
     methods: Sequence[str],
-    options: Options,
+    options: Namespace,
     folder: Path,
     show: Callable[[str], None],
 ) -> tuple[list[Placement], bool]:
-    """What each method found, best first, and whether a signal ended it."""
-    n, m, seed = network.n_locations, options.devices, options.seed
+    """What each method found, best first, and whether a signal ended it; options are `scripts.select_locations`'s."""
+    sizes, seed = (fitness, network.n_locations, options.devices), options.seed
     found: list[Placement] = []
     search: dict[str, Callable[[], Placement]] = {
-        "greedy": lambda: greedy_search(fitness, n, m, watch=lambda k, e: show(f"greedy: {e:.4f}, {k:,} sets")),
-        "exhaustive": lambda: exhaustive_search(
-            fitness, n, m, watch=lambda k, of: show(f"exhaustive: {k:,} of {of:,}")
-        ),
-        "medoids": lambda: medoid_search(fitness, network, m, seed=seed),
-        "random": lambda: random_search(fitness, n, m, count=RANDOM_SETS, seed=seed),
+        "greedy": lambda: greedy_search(*sizes, watch=lambda k, e: show(f"greedy: {e:.4f}, {k:,} sets")),
+        "exhaustive": lambda: exhaustive_search(*sizes, watch=lambda k, of: show(f"exhaustive: {k:,} of {of:,}")),
+        "medoids": lambda: medoid_search(fitness, network, options.devices, seed=seed),
+        "random": lambda: random_search(*sizes, count=RANDOM_SETS, seed=seed),
     }
+    interrupted = False
     try:
         for method in methods:
             show(method)
@@ -81,14 +59,14 @@ def searched(
     except KeyboardInterrupt:
         if not found:
             raise
-        return sorted(found, key=lambda x: x.error), True
-    return sorted(found, key=lambda x: x.error), False
+        interrupted = True
+    return sorted(found, key=lambda x: x.error), interrupted
 
 
 def _genetic(
     network: SensorNetwork,
     fitness: Fitness,
-    options: Options,
+    options: Namespace,
     folder: Path,
     show: Callable[[str], None],
     found: list[Placement],
@@ -125,12 +103,17 @@ def _genetic(
                 found.append(search.placement())
 
 
-def asked_of(network: SensorNetwork, options: Options) -> dict[str, Any]:
+def asked_of(network: SensorNetwork, options: Namespace) -> dict[str, Any]:
     """What a search is begun with, beside the settings of `GeneticSearch`."""
-    fields = (
-        *("measurement_variance", "temporal_variance", "mean_relation", "variance_relation"),
-        *("levels", "transition", "start"),
-    )
+    fields = [
+        "measurement_variance",
+        "temporal_variance",
+        "mean_relation",
+        "variance_relation",
+        "levels",
+        "transition",
+        "start",
+    ]
     digest = hashlib.sha256(b"".join(np.asarray(getattr(network, x), np.float64).tobytes() for x in fields))
     return {"network": digest.hexdigest(), "schedule": [options.slots, options.period], "levels": options.seed}
 

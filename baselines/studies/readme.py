@@ -9,74 +9,58 @@ import pandas as pd
 from aq_gym import reference_scores
 from aq_gym.network import write_atomically
 from aq_gym.registration import ENTRIES
+from baselines.studies.tables import interval, markdown
 
 
 def ids_table() -> str:
     """The registered ids with their sizes and the best known score."""
-    lines = [
-        "| id | devices | slots T | sensings B | longest sleep D | what it is | best known [µg/m³] |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
+    heads = "id", "devices", "slots T", "sensings B", "longest sleep D", "what it is", "best known [µg/m³]"
+    rows = []
     for entry in ENTRIES:
         kwargs, scores = entry.kwargs, reference_scores(entry.name)
-        devices = len(kwargs["devices"]) if "devices" in kwargs else 1
+        sizes = len(kwargs.get("devices", [0])), *(kwargs[x] for x in ("horizon", "energy_budget", "max_sleep"))
         best = f"{scores['best_known']:.2f}" if scores["optimum"] is None else f"{scores['optimum']:.3f} (exact)"
-        lines.append(
-            f"| `aq_gym/{entry.name}` | {devices} | {kwargs['horizon']} | {kwargs['energy_budget']} | "
-            f"{kwargs['max_sleep']} | {entry.prose.split(';')[0].rstrip('.')} | {best} |"
-        )
-    return "\n".join(lines)
+        rows.append([f"`aq_gym/{entry.name}`", *map(str, sizes), entry.prose.split(";")[0].rstrip("."), best])
+    return markdown(heads, rows).rstrip()
 
 
 def benchmark_table(path: Path) -> str:
     """The benchmark's rows, a line a task and policy, and where they come from."""
     table = pd.read_csv(path)
-    lines = [
-        "| task | policy | joint error [µg/m³] | less that of staggered | regret % | training s |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    for name, rows in table.groupby("env_id", sort=False):
-        for row in rows.sort_values("joint_error").itertuples():
-            error = f"{row.joint_error:.2f} [{row.joint_error_low:.2f}, {row.joint_error_high:.2f}]"
-            less = f"{row.difference:+.3f} [{row.difference_low:+.3f}, {row.difference_high:+.3f}]"
+    rows = []
+    for name, part in table.groupby("env_id", sort=False):
+        for row in part.sort_values("joint_error").itertuples():
+            less = "" if row.policy == "staggered" else interval(row, "difference", "+", 3)
             known = row.policy != "optimal" and pd.notna(row.regret_percent)
-            regret = (
-                f"{row.regret_percent:.2f} [{row.regret_percent_low:.2f}, {row.regret_percent_high:.2f}]"
-                if known
-                else ""
-            )
+            regret = interval(row, "regret_percent") if known else ""
             policy = f"**{row.policy}**" if row.policy == "DQN" else row.policy
-            less = "" if row.policy == "staggered" else less
-            lines.append(f"| {name} | {policy} | {error} | {less} | {regret} | {row.training_seconds:.0f} |")
+            rows.append([name, policy, interval(row, "joint_error"), less, regret, f"{row.training_seconds:.0f}"])
     one = table.iloc[0]
-    dirty = " with uncommitted changes" if one.dirty else ""
     n = int(one.get("training_seeds", 1))
-    seeds = (
-        f"Learners were trained on {n} seeds: rows are means over them, intervals those over episodes. "
-        if n > 1
-        else ""
-    )
-    lines += [
-        "",
+    heads = "task", "policy", "joint error [µg/m³]", "less that of staggered", "regret %", "training s"
+    seeds = f"Learners were trained on {n} seeds: rows are means over them, intervals those over episodes. "
+    return (
+        f"{markdown(heads, rows)}\n"
         f"{one.episodes:,} episodes, the same for every policy; in brackets 95 % bootstrap intervals, those of "
         "differences and regrets paired. "
         f"Trainings of DQN and SB3 were cut after {one.seconds:g} s, "
         f"{'two side by side on 2 cores' if one.cores > 1 else 'one after another on one core'} ({one.cpu}); "
         "pretrained is the agent that is shipped for the task, generalist the one for any, with the seconds of their "
-        "training; greedy and index with those of tuning. "
-        f"{seeds}Commit {one.commit[:10]}{dirty}, `python -m scripts.benchmark`.",
-    ]
-    return "\n".join(lines)
+        f"training; greedy and index with those of tuning. {seeds if n > 1 else ''}Commit {one.commit[:10]}"
+        f"{' with uncommitted changes' if one.dirty else ''}, `python -m scripts.benchmark`."
+    )
 
 
-def seeds_table(path: Path) -> str:
-    """What training seeds change, a line a task and learner."""
-    lines = ["| task | learner | interquartile mean [µg/m³] | lowest | highest |", "| --- | --- | --- | --- | --- |"]
-    for row in pd.read_csv(path).itertuples():
-        task = "all, over staggered" if row.env_id == "all" else row.env_id
-        mean = f"{row.iqm:.3f} [{row.iqm_low:.3f}, {row.iqm_high:.3f}]"
-        lines.append(f"| {task} | {row.policy} | {mean} | {row.lowest:.3f} | {row.highest:.3f} |")
-    return "\n".join(lines)
+SEEDS = ("task", "learner", "interquartile mean µg/m³", "lowest", "highest")
+
+
+def seed_rows(table: pd.DataFrame) -> list[list[str]]:
+    """What training seeds change, a row a task and learner of `over_seeds`."""
+    rows = []
+    for x in table.itertuples():
+        task = "all, over staggered" if x.env_id == "all" else x.env_id
+        rows.append([task, x.policy, interval(x, "iqm", digits=3), f"{x.lowest:.3f}", f"{x.highest:.3f}"])
+    return rows
 
 
 def page(benchmark: Path, target: Path) -> str:
@@ -88,7 +72,7 @@ def page(benchmark: Path, target: Path) -> str:
         f"# The benchmark on {one.training_seeds} training seeds\n\n{benchmark_table(benchmark)}\n\n"
         "## What training seeds change\n\nInterquartile means over the seeds of each learner's mean error, with 95 % "
         "stratified-bootstrap intervals, the best and the worst seed.\n\n"
-        f"{seeds_table(benchmark.parent / 'seeds.csv')}\n\n"
+        f"{markdown(SEEDS, seed_rows(pd.read_csv(benchmark.parent / 'seeds.csv')))}\n"
         f"## Learning curves\n\n![Validation error over decisions and seconds]({picture.name})\n"
     )
 

@@ -19,7 +19,7 @@ from aq_gym.problem import Problem
 from baselines.evaluation.comparing import mean_with_interval
 from baselines.playing import check_count, check_policy
 from baselines.studies.backtest.replaying import check_shares
-from baselines.studies.tables import interval, markdown, percent, text_table
+from baselines.studies.tables import interval, markdown, text_table
 
 CLEAN = "as it was made for"
 COLUMNS = ("condition", "policy", "joint_error", "percent", "percent_low", "percent_high")
@@ -106,7 +106,8 @@ def play_disturbed(
     there = Problem.create(true, problem.devices, horizon, problem.energy_budget, problem.max_sleep, **problem.options)
     uniforms = np.stack([seeding.np_random(seed + i)[0].random(horizon + 1) for i in range(k)])
     path = np.asarray(true.levels)[Episodes(there, 1).draw_path(uniforms)]  # (K, T + 1)
-    seen, rng = Episodes(problem, k, observation=getattr(policy, "observation", None) or "full"), _noise(seed)
+    seen = Episodes(problem, k, observation=getattr(policy, "observation", None) or "full")
+    rng = np.random.default_rng([seed, 0x6E6F697365])  # apart from the weather's stream of the same seed
     known = path * np.maximum(1.0 + disturbance.level_noise * rng.standard_normal(path.shape), 0.1)
     if disturbance.late:
         known[:, 1:] = known[:, :-1].copy()
@@ -121,15 +122,8 @@ def play_disturbed(
         for turn in range(m):
             observation = seen.place(np.full(k, slot), np.full(k, turn), energy, delay, believed, assumed)
             mask = seen.action_mask()
-            info = {
-                "slot": np.full(k, slot),
-                "turn": np.full(k, turn),
-                "energy": energy.copy(),
-                "delay": delay.copy(),
-                "record": believed.copy(),
-                "level": assumed.copy(),
-                "action_mask": mask,
-            }
+            info = {"slot": np.full(k, slot), "turn": np.full(k, turn), "energy": energy.copy(), "delay": delay.copy()}
+            info |= {"record": believed.copy(), "level": assumed.copy(), "action_mask": mask}
             wish = np.asarray(policy.act(observation, info)) == 1
             on = (wish | (mask[:, 0] == 0)) & (mask[:, 1] == 1)
             energy[on, turn] -= 1
@@ -140,11 +134,6 @@ def play_disturbed(
         total += errors.mean(axis=1)
         delay = np.minimum(delay + 1, problem.max_sleep)
     return total / horizon
-
-
-def _noise(seed: int) -> np.random.Generator:
-    """Apart from the weather's stream of the same seed."""
-    return np.random.default_rng([seed, 0x6E6F697365])
 
 
 def compare(
@@ -180,12 +169,13 @@ def compare(
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _rows(table: pd.DataFrame, cell: Callable[[Any], str]) -> list[list[str]]:
+def _rows(table: pd.DataFrame) -> list[list[str]]:
     """A row for each condition, a column for each policy."""
     rows = []
     for condition, part in table.groupby("condition", sort=False):
-        first = condition == CLEAN
-        rows.append([str(condition), *(f"{x.joint_error:.3f} µg/m³" if first else cell(x) for x in part.itertuples())])
+        clean = condition == CLEAN
+        cells = [f"{x.joint_error:.3f} µg/m³" if clean else interval(x, "percent", "+") for x in part.itertuples()]
+        rows.append([str(condition), *cells])
     return rows
 
 
@@ -194,8 +184,7 @@ def summary(table: pd.DataFrame, episodes: int) -> str:
     policies = list(table.policy.unique())
     parts = [f"change of the joint error, % of the policy's own, {episodes:,} episodes"]
     for some in (policies[i : i + 3] for i in range(0, len(policies), 3)):
-        rows = _rows(table[table.policy.isin(some)], lambda x: interval(x, "percent", "+"))
-        parts.append(text_table(["condition", *some], rows))
+        parts.append(text_table(["condition", *some], _rows(table[table.policy.isin(some)])))
     return "\n\n".join(parts)
 
 
@@ -210,5 +199,5 @@ def page(table: pd.DataFrame, env_id: str, episodes: int, made_by: str) -> str:
         "its own weather, with cleaner air. Errors are those of the true network, the true level and the readings that "
         "arrived. Wrong variances make the air itself noisier or calmer: compare the policies with each other and with "
         f"staggered sensing, which cannot react. {episodes:,} episodes.\n\n"
-        f"{markdown(heads, _rows(table, percent))}\n{made_by}\n"
+        f"{markdown(heads, _rows(table))}\n{made_by}\n"
     )

@@ -17,7 +17,7 @@ from baselines.heuristics.index_tuning import index_policy
 from baselines.heuristics.simple import Staggered
 from baselines.learners.compiled import compiled_error
 from baselines.playing import play_problem, problem_of
-from baselines.studies.tables import interval, markdown, percent, text_table
+from baselines.studies.tables import interval, markdown, text_table
 
 _HOURLY = {"horizon": 72, "energy_budget": 12, "max_sleep": 12}
 
@@ -37,10 +37,7 @@ INSTANCES: dict[str, tuple[str, dict[str, Any]]] = {
     "TwoDevices-v0": ("TwoDevices-v0", {}),
     "MultiDevice-v0": ("MultiDevice-v0", {}),
     "MultiDevice-Day-v0": ("MultiDevice-Day-v0", {}),
-    "M=10 T=120 B=10 D=24": (
-        "MultiDevice-Day-v0",  # its recipe suits
-        {"horizon": 120, "energy_budget": 10},
-    ),
+    "M=10 T=120 B=10 D=24": ("MultiDevice-Day-v0", {"horizon": 120, "energy_budget": 10}),  # its recipe suits
     "M=3 T=60 B=6 D=20": (
         "MultiDevice-v0",
         {"devices": [0, 10, 20], "horizon": 60, "energy_budget": 6, "max_sleep": 20},
@@ -99,13 +96,14 @@ def measure(
     return rows
 
 
+def _difference(row: Any) -> str:
+    return "" if math.isnan(row.percent) else interval(row, "percent", "+")
+
+
 def summary(table: pd.DataFrame) -> str:
     """The table for a terminal."""
-    rows = []
-    for row in table.itertuples():
-        change = "" if math.isnan(row.percent) else interval(row, "percent", "+")
-        rows.append([f"{row.instance}, {row.policy}", f"{row.joint_error:.4f}", change])
-    lines = text_table(["instance, policy", "joint error\nµg/m³", "difference\n%"], rows)
+    rows = [[f"{x.instance}, {x.policy}", f"{x.joint_error:.4f}", _difference(x)] for x in table.itertuples()]
+    lines = text_table(["instance, policy", "joint error µg/m³", "difference %"], rows)
     return f"{lines}\ndifferences to index, tuned there; second lines: 95 % intervals"
 
 
@@ -118,9 +116,9 @@ def page(table: pd.DataFrame, card: dict[str, Any], made_by: str) -> str:
         made_by: a sentence on the command.
     """
     rows = []
-    for row in table.itertuples():
-        compared = ("", "") if math.isnan(row.percent) else (row.compared_to, percent(row))
-        rows.append((row.instance, row.policy, f"{row.joint_error:.4f}", *compared, f"{row.episodes:,}"))
+    for x in table.itertuples():
+        compared = "" if math.isnan(x.percent) else x.compared_to
+        rows.append((x.instance, x.policy, f"{x.joint_error:.4f}", compared, _difference(x), f"{x.episodes:,}"))
     heads = ("instance", "policy", "joint error µg/m³", "compared to", "difference %", "episodes")
     return (
         "# The generalist where it never trained\n\n"

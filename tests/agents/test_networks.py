@@ -60,7 +60,8 @@ def test_standard_scaling_and_constant_inputs():
 def test_robust_scaling_compresses_outliers():
     x = np.random.default_rng(0).normal(0, 1, (2000, 1)).astype(np.float32)
     x[0] = 1e6
-    plain, robust = LinearQ(1, 1), LinearQ(1, 1, compress=True)
+    plain, robust = LinearQ(1, 1), LinearQ(1, 1)
+    robust.compress = True
     for network in (plain, robust):
         network.set_input_scaling(x)
         torch.nn.init.ones_(network.head.weight)
@@ -118,8 +119,9 @@ def sets(n=7, items=5, context=3, item=4, present=(5, 4, 1, 2, 5, 3, 5), seed=0)
     return np.concatenate([rng.normal(size=(n, context)), rows.reshape(n, -1)], axis=1).astype(np.float32)
 
 
-def set_network(x, hidden=(8,), encoder=(6,), **kwargs):
-    network = SetQ(x.shape[1], 2, hidden, context=3, item=4, encoder=encoder, **kwargs).requires_grad_(False)
+def set_network(x, hidden=(8,), encoder=(6,), compress=False):
+    network = SetQ(x.shape[1], 2, hidden, context=3, item=4, encoder=encoder).requires_grad_(False)
+    network.compress = compress
     initialise(network, torch.Generator().manual_seed(0))
     network.set_input_scaling(x)
     torch.manual_seed(1)

@@ -150,8 +150,10 @@ def test_unfit_networks_are_refused() -> None:
     for network in (PlainQ(SIZE, 2, (4,)), LinearQ(SIZE, 2)):
         with pytest.raises(TypeError, match=rf"only a duelling network .* got {type(network).__name__}$"):
             pack(network)
+    robust = DuellingQ(SIZE, 2, (4,))
+    robust.compress = True
     with pytest.raises(TypeError, match="got DuellingQ with input_scaling robust"):
-        pack(DuellingQ(SIZE, 2, (4,), compress=True))
+        pack(robust)
 
 
 @pytest.mark.parametrize("arguments", [SMALL, {**SMALL, "devices": 3, "fuse_measured": True}], ids=["three", "one"])

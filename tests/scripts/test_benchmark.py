@@ -97,8 +97,8 @@ def test_all_of_it_then_resume(tmp_path: Path, capfd: pytest.CaptureFixture[str]
     again = benchmark.main(benchmark.parse([*given, "--resume"]))
     printed = capfd.readouterr().out
     for name in ("SB3 PPO", "SB3 PPO, seed 1", "DQN, seed 1"):
-        assert f"{name} is trained already" in printed and f"{name} trained (" not in printed
-    assert "DQN trained (" in printed and "over 2 training seeds" in printed
+        assert f"{name} is trained already" in printed and f": {name} trained\n" not in printed
+    assert ": DQN trained\n" in printed and "over 2 training seeds" in printed
     assert policy.stat().st_mtime_ns == before
     kept = ["policy", "joint_error", "difference", "regret_percent", "energy_used"]
     pd.testing.assert_frame_equal(again[again.policy != "DQN"][kept], table[table.policy != "DQN"][kept])

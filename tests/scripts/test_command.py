@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.command import TRACEBACK, check_arguments, enter, json_object, positive_seconds
+from scripts.arguments import at_least, check_arguments, json_object
+from scripts.command import TRACEBACK, enter
 
 
 def parse(arguments: object) -> argparse.Namespace:
@@ -87,10 +88,10 @@ def test_results_that_nobody_can_read_are_no_traceback(stdout: str, root: Path) 
 
 
 def test_arguments() -> None:
-    assert positive_seconds("2.5") == 2.5 and positive_seconds("inf") == float("inf")
-    for text in ("-1", "nan", "soon"):
-        with pytest.raises(argparse.ArgumentTypeError, match="number of seconds, at least 0"):
-            positive_seconds(text)
+    assert at_least(0, float)("2.5") == 2.5 and at_least(0, float)("inf") == float("inf")
+    for text, said in (("-1", "at least 0"), ("nan", "at least 0"), ("soon", "a number")):
+        with pytest.raises(argparse.ArgumentTypeError, match=f"expected {said}"):
+            at_least(0, float)(text)
     with pytest.raises(ValueError, match="--env-kwargs: seed is no argument of an environment"):
         check_arguments("--env-kwargs", {"horizon": 3, "seed": 1}, lambda env_id, seed: None)
 

@@ -101,8 +101,7 @@ def test_writes_every_measurement(
 def test_an_error_is_reached_by_the_first_validation_that_found_it() -> None:
     curve = learning.Curve()
     assert curve.best() == curve.reached(9.0) == math.inf
-    for seconds, error in ((1.0, 6.0), (2.0, 7.0), (3.0, 5.0)):
-        curve.add(seconds, error)
+    curve += [(1.0, 6.0), (2.0, 7.0), (3.0, 5.0)]
     assert (curve.best(), curve.best(by=2.5)) == (5.0, 6.0)
     assert [curve.reached(error) for error in (7.0, 6.0, 5.5, 5.0, 4.9)] == [1.0, 1.0, 3.0, 3.0, math.inf]
 
@@ -127,8 +126,8 @@ def test_a_dqn_is_stopped_where_it_is_good_enough(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(learning, "VALIDATION_EPISODES", 4)
     config = DQNConfig(n_environments=2, hidden=(4,), start_decisions=1, total_decisions=3_000, start_updates=1)
     policy, curve = learning.train_ours(config, 0, math.inf, 1_000.0)
-    assert len(curve.points) == 1 and hasattr(policy, "act")
-    assert len(learning.train_ours(config, 0, math.inf, 0.0)[1].points) == 5  # rounds of 600 decisions
+    assert len(curve) == 1 and hasattr(policy, "act")
+    assert len(learning.train_ours(config, 0, math.inf, 0.0)[1]) == 5  # rounds of 600 decisions
 
 
 @pytest.mark.slow

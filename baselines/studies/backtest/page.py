@@ -14,7 +14,7 @@ from aq_gym.problem import Problem
 from baselines.studies.backtest.maps import METHODS
 from baselines.studies.backtest.replaying import Faults, Windows
 from baselines.studies.backtest.tables import CLEAN, CONDITIONS, NOISES
-from baselines.studies.tables import markdown, text_table
+from baselines.studies.tables import interval, markdown, text_table
 
 TOLERANCE = 5.0  # points by which an interval's coverage may be off
 HEADS = ("policy", "map", "RMSE", "MAE", "bias", "covered % of 50 / 90 / 95", "claimed", "promised", "RMSE, all")
@@ -28,43 +28,38 @@ def _covered(row: Any) -> str:
 
 def _clean_rows(table: pd.DataFrame) -> list[list[str]]:
     rows = []
-    for row in table[table.condition == CLEAN].itertuples():
-        rmse = f"{row.rmse:.2f} [{row.rmse_low:.2f}, {row.rmse_high:.2f}]"
-        cells = [rmse, f"{row.mae:.2f}", f"{row.bias:+.2f}", _covered(row), f"{row.claimed:.2f}", f"{row.promised:.2f}"]
-        rows.append([row.policy, row.method, *cells, f"{row.rmse_all:.2f}"])
+    for x in table[table.condition == CLEAN].itertuples():
+        errors = interval(x, "rmse"), f"{x.mae:.2f}", f"{x.bias:+.2f}", _covered(x)
+        rows.append([x.policy, x.method, *errors, f"{x.claimed:.2f}", f"{x.promised:.2f}", f"{x.rmse_all:.2f}"])
     return rows
 
 
 def _condition_rows(table: pd.DataFrame) -> list[list[str]]:
-    rows = []
-    for (condition, policy), part in table.groupby(["condition", "policy"], sort=False):
-        by = part.set_index("method").rmse
-        rows.append([condition, policy, *(f"{by[name]:.2f}" for name in METHODS)])
-    return rows
+    wide = table.pivot_table(index=["condition", "policy"], columns="method", values="rmse", sort=False)
+    return [[*names, *(f"{row[x]:.2f}" for x in METHODS)] for names, row in wide.iterrows()]
 
 
 def _plan_rows(plans: pd.DataFrame) -> list[list[str]]:
     rows = []
-    for row in plans.itertuples():
-        moved = "" if np.isnan(row.change) else f"{row.change:+.1f} [{row.change_low:+.1f}, {row.change_high:+.1f}]"
-        numbers = f"{row.rmse:.2f}", f"{row.promised:.2f}", f"{row.claimed:.2f}"
-        cells = [f"±{100 * row.noise:.0f} %", row.policy, row.inference, f"{row.mae:.3f}", moved, *numbers]
-        rows.append([*cells, _covered(row)])
+    for x in plans.itertuples():
+        moved = "" if np.isnan(x.change) else interval(x, "change", "+", 1)
+        cells = [f"±{100 * x.noise:.0f} %", x.policy, x.inference, f"{x.mae:.3f}", moved]
+        rows.append([*cells, f"{x.rmse:.2f}", f"{x.promised:.2f}", f"{x.claimed:.2f}", _covered(x)])
     return rows
+
+
+def _narrow(heads: Sequence[str], rows: Sequence[Sequence[str]], first: int, others: Sequence[int]) -> str:
+    """A table for a terminal: the first columns joined, and some of the others."""
+    lines = [[", ".join(row[:first]), *(row[k] for k in others)] for row in (heads, *rows)]
+    return text_table(lines[0], lines[1:])
 
 
 def summary(table: pd.DataFrame, data: Windows, learned: LevelAware) -> str:
     """The tables for a terminal."""
-    clean = [
-        [f"{policy}, {method}", rmse.replace(" [", "\n[").strip(), *rest]
-        for policy, method, rmse, *rest in _clean_rows(table)
-    ]
-    clean = [[name, rmse, mae, covered, last] for name, rmse, mae, _, covered, _, _, last in clean]
-    heads = ["policy, map", "RMSE", "MAE", "covered % of\n50 / 90 / 95", "RMSE,\nall"]
-    by_condition = [[f"{condition}, {policy}", *cells] for condition, policy, *cells in _condition_rows(table)]
     return (
-        f"{len(data)} windows of summer, model of spring; µg/m³\n\n{text_table(heads, clean)}\n\n"
-        f"RMSE by condition, µg/m³\n\n{text_table(['condition, policy', *METHODS], by_condition)}\n\n"
+        f"{len(data)} windows of summer, model of spring; µg/m³\n\n"
+        f"{_narrow(HEADS, _clean_rows(table), 2, (2, 3, 5, 8))}\n\nRMSE by condition, µg/m³\n\n"
+        f"{_narrow(('condition', 'policy', *METHODS), _condition_rows(table), 2, (2, 3, 4, 5))}\n\n"
         f"level-aware: {100 * learned.lasting:.0f} % of the correlations between places last; a deviation fades by "
         f"{learned.short:.2f}\nwith a memory of {learned.memory:.0f} slots, {learned.long:.2f} of it stays"
     )
@@ -72,11 +67,7 @@ def summary(table: pd.DataFrame, data: Windows, learned: LevelAware) -> str:
 
 def plan_summary(plans: pd.DataFrame) -> str:
     """The table of `planned` for a terminal."""
-    rows = [
-        [f"{noise} {policy}, {inference}", mae, moved.replace(" [", "\n["), rmse, covered]
-        for noise, policy, inference, mae, moved, rmse, _, _, covered in _plan_rows(plans)
-    ]
-    table = text_table(["level known to, policy, planned for", "MAE", "change %", "RMSE", "covered %"], rows)
+    table = _narrow(PLAN_HEADS, _plan_rows(plans), 3, (3, 4, 5, 8))
     return f"the level-aware map at all locations, µg/m³\n\n{table}\n\n{plan_finding(plans)}"
 
 

@@ -21,6 +21,7 @@ from baselines.learners.guide import Guide
 from baselines.learners.recipes import recipe
 from baselines.learners.run import train
 from baselines.studies.speed.comparison import Comparison, Rate, named
+from baselines.studies.tables import comparison
 
 ENV, BATCH, EVERY = "MultiDevice-v0", 32, 4  # SB3's defaults: a minibatch of 32 every fourth decision
 N_ENVIRONMENTS = 64
@@ -74,23 +75,16 @@ def theirs(decisions: int) -> Rate:
     return rate
 
 
-class Curve:
-    """What the validations of one training found, against its seconds."""
-
-    def __init__(self) -> None:
-        self.points: list[tuple[float, float]] = []  # seconds, average joint error [µg/m³]
-
-    def add(self, seconds: float, error: float) -> None:
-        """A validation after so many seconds."""
-        self.points.append((seconds, error))
+class Curve(list[tuple[float, float]]):
+    """What the validations of one training found: seconds and average joint error [µg/m³]."""
 
     def best(self, by: float = math.inf) -> float:
         """The least error in the first ``by`` seconds [µg/m³]; infinity if there was no validation."""
-        return min((error for seconds, error in self.points if seconds <= by), default=math.inf)
+        return min((error for seconds, error in self if seconds <= by), default=math.inf)
 
     def reached(self, error: float) -> float:
         """Seconds until a validation found at most that error [µg/m³]; infinity if none did."""
-        return min((seconds for seconds, found in self.points if found <= error), default=math.inf)
+        return min((seconds for seconds, found in self if found <= error), default=math.inf)
 
 
 class Race(NamedTuple):
@@ -116,7 +110,7 @@ def train_theirs(seed: int, seconds: float, steps: int | None = None) -> tuple[s
             validations=max(1, decisions // (ROLLOUTS * chosen["n_envs"] * chosen["model"]["n_steps"])),
             validation_episodes=VALIDATION_EPISODES,
             progress=False,
-            watch=curve.add,
+            watch=lambda at, error: curve.append((at, error)),
         )
     return policy, curve
 
@@ -130,7 +124,7 @@ def train_ours(config: DQNConfig, seed: int, seconds: float, error: float) -> tu
     training, curve = Training(ENV, config, seed, None, threads=1, **limits), Curve()
     for step in training.run(seconds):
         if step.validation_error is not None:
-            curve.add(step.seconds, step.validation_error)
+            curve.append((step.seconds, step.validation_error))
         if curve.best() <= error or step.seconds >= seconds:
             break
     return training.policy(), curve
@@ -153,18 +147,12 @@ def race(config: DQNConfig, seed: int, seconds: float) -> Race:
     alone = f"the guide alone, {guide.training_seconds:.1f} s"
     policies = {f"SB3 {BEST.upper()}": best, "our DQN": policy, alone: guide.policy}
     print(f"seed {seed}, {EVALUATION_EPISODES:,} evaluation episodes [µg/m³]:")
-    for row in evaluate(policies, ENV, EVALUATION_EPISODES, 0).to_dict("records"):
-        error, difference = (_interval(row, *how) for how in (("joint_error", ".3f"), ("difference", "+.3f")))
-        print(f"  {row['policy']}: {error}, difference {difference}")
+    print(comparison(evaluate(policies, ENV, EVALUATION_EPISODES, 0), next(iter(policies)), digits=3))
     for share in SHARES:
-        found = theirs.best(share * theirs.points[-1][0])
+        found = theirs.best(share * theirs[-1][0])
         print(f"  to a validated {found:.3f}: ours {ours.reached(found):.2f} s, theirs {theirs.reached(found):.1f} s")
     sys.stdout.flush()
     return Race(theirs.best(), ours.reached(theirs.best()), theirs.reached(theirs.best()))
-
-
-def _interval(row: dict[str, Any], name: str, form: str) -> str:
-    return f"{row[name]:{form}} [{row[f'{name}_low']:{form}}, {row[f'{name}_high']:{form}}]"
 
 
 def reach(seconds: float, seeds: Sequence[int]) -> Comparison:

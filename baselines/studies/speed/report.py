@@ -13,13 +13,12 @@ import numba
 import numpy as np
 import pandas as pd
 import torch
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from aq_gym import datasets
+from baselines.studies import tables
 from baselines.studies.speed import environments, growth, learning, placement, solvers, start_up
 from baselines.studies.speed.comparison import Comparison, peer
+from baselines.studies.tables import text_table
 
 SECTIONS = ("environments", "start", "solvers", "placement", "learning", "growth")
 PEERS = ("quantecon", "envpool", "pymoo")
@@ -49,27 +48,19 @@ class Report:
     picture: bytes = b""
 
     def add(self, title: str, rows: list[Row]) -> None:
-        """Print a table and remember it; nothing without rows."""
+        """Print a table of rows with equal keys and remember it; nothing without rows."""
         if rows:
             self.tables.append(rows)
-            show(title, rows)
+            print(f"\n{title}\n{text_table(*_cells(rows), width=170)}", flush=True)
 
 
-def show(title: str, rows: Sequence[Row]) -> None:
-    """Print rows of equal keys as a table."""
-    table = Table(title=title, box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
-    for i, name in enumerate(rows[0]):
-        table.add_column(name, overflow="fold", justify="right" if i else "left")
-    for line in rows:
-        table.add_row(*line.values())
-    console = Console()
-    (console if console.is_terminal else Console(width=170)).print(table)
+def _cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    return list(rows[0]), [list(row.values()) for row in rows]
 
 
 def markdown(rows: Sequence[Row]) -> str:
     """Rows of equal keys as a table of a page."""
-    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(line.values()) for line in rows)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return tables.markdown(*_cells(rows)).rstrip()
 
 
 def short(x: float) -> str:

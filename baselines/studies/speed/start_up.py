@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,24 +24,21 @@ def start_up(folder: Path | None = None) -> list[float]:
         folder: a checkout whose code runs; by default this one's.
     """
     with tempfile.TemporaryDirectory() as cache:
-        variables = dict(os.environ) | {"NUMBA_CACHE_DIR": cache}
-        if folder is not None:
-            variables["PYTHONPATH"] = str(folder)
-        light = _seconds("gymnasium", "import aq_gym", variables, folder)
-        return [light, *(_seconds("gymnasium, numba", FIRST_USE, variables, folder) for _ in range(2))]
+        variables = dict(os.environ) | {"NUMBA_CACHE_DIR": cache} | ({"PYTHONPATH": str(folder)} if folder else {})
 
+        def seconds(before: str, code: str) -> float:
+            timed = f"import time, {before}; start = time.perf_counter(); {code}; print(time.perf_counter() - start)"
+            command = [sys.executable, "-c", timed]
+            done = subprocess.run(command, env=variables, cwd=folder, check=True, stdout=subprocess.PIPE)
+            return float(done.stdout)
 
-def _seconds(before: str, code: str, variables: Mapping[str, str], folder: Path | None) -> float:
-    timed = f"import time, {before}; start = time.perf_counter(); {code}; print(time.perf_counter() - start)"
-    command = [sys.executable, "-c", timed]
-    done = subprocess.run(command, env=variables, cwd=folder, check=True, stdout=subprocess.PIPE)
-    return float(done.stdout)
+        light = seconds("gymnasium", "import aq_gym")
+        return [light, *(seconds("gymnasium, numba", FIRST_USE) for _ in range(2))]
 
 
 def rows(times: Sequence[Sequence[float]]) -> list[dict[str, str]]:
     """Median and range of some rounds of `start_up`, a row each, with three significant digits at least."""
-    found = []
-    for name, values in zip(WHAT, np.transpose(times), strict=True):
-        numbers = zip(("median", "least", "most"), np.percentile(values, [50, 0, 100]), strict=True)
-        found.append({"what": name} | {key: f"{x:.0f}" if x >= 100 else f"{x:.3g}" for key, x in numbers})
-    return found
+    return [
+        {"what": name} | {key: f"{x:.3g}" for key, x in zip(("median", "least", "most"), numbers, strict=True)}
+        for name, numbers in zip(WHAT, np.percentile(times, [50, 0, 100], axis=0).T, strict=True)
+    ]

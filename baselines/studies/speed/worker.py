@@ -27,17 +27,6 @@ MULTI, CITY = "aq_gym/MultiDevice-v0", "aq_gym/City-v0"
 TEN: dict[str, Any] = {"devices": list(range(0, 30, 3))}  # the plain task of the table: M=10, N=30
 
 
-def module(*names: str) -> Any:
-    """The first of these modules that the checkout has."""
-    for name in names:
-        try:
-            return import_module(name)
-        except ModuleNotFoundError as error:
-            if not name.startswith(str(error.name)):
-                raise
-    raise ModuleNotFoundError(f"none of {', '.join(names)}")
-
-
 def single(name: str, **kwargs: Any) -> Work:
     """Steps of a plain environment, resets included."""
     env = gym.make(name, **kwargs)
@@ -75,14 +64,14 @@ def batch(name: str, count: int, mode: str = "vector_entry_point", **kwargs: Any
 
 def problem_and_index() -> tuple[Any, Any]:
     """The headline problem and its index policy."""
-    problem = module("baselines.heuristics.problems", "baselines.greedy").entry_problem("MultiDevice-v0")
-    return problem, module("baselines.heuristics.index_tuning", "baselines.index").index_policy(problem)
+    problem = import_module("baselines.heuristics.problems").entry_problem("MultiDevice-v0")
+    return problem, import_module("baselines.heuristics.index_tuning").index_policy(problem)
 
 
 def play() -> Work:
     """Decisions of compiled play under the index policy."""
     problem, policy = problem_and_index()
-    simulator = module("baselines.heuristics.index", "baselines.index").Simulator(problem)
+    simulator = import_module("baselines.heuristics.index").Simulator(problem)
 
     def work() -> float:
         simulator.errors([policy], 256, 0)
@@ -94,8 +83,8 @@ def play() -> Work:
 def pairs() -> Work:
     """Counterfactual pairs under the index policy."""
     problem, policy = problem_and_index()
-    rooms = "baselines.learners.paired_rollouts", "baselines.learners.pairs", "baselines.paired_rollouts"
-    collect, rng = module(*rooms).PairCollector(problem, policy, threads=1), np.random.default_rng(0)
+    collector = import_module("baselines.learners.pairs").PairCollector
+    collect, rng = collector(problem, policy, threads=1), np.random.default_rng(0)
 
     def work() -> float:
         collect(None, 4_000, rng)
@@ -106,7 +95,7 @@ def pairs() -> Work:
 
 def banded(n_levels: int) -> Any:
     """The campus with so many levels, of which each is followed by itself or one of two neighbours on either side."""
-    campus, steps = module("aq_gym").SensorNetwork.load("pku2018"), np.arange(n_levels)
+    campus, steps = import_module("aq_gym").SensorNetwork.load("pku2018"), np.arange(n_levels)
     weight = np.choose(np.minimum(np.abs(steps[:, None] - steps), 3), [10.0, 4.0, 1.0, 0.0])
     start, levels = np.full(n_levels, 1.0 / n_levels), np.linspace(5.0, 465.0, n_levels)
     transition = weight / weight.sum(axis=1, keepdims=True)
@@ -115,7 +104,7 @@ def banded(n_levels: int) -> Any:
 
 def exact(n_levels: int) -> Work:
     """One device over a day."""
-    solve, network = module("baselines.dynamic_programming").solve, banded(n_levels)
+    solve, network = import_module("baselines.dynamic_programming").solve, banded(n_levels)
 
     def work() -> float:
         solve(network, 0, 144, 24, 24)
@@ -126,8 +115,8 @@ def exact(n_levels: int) -> Work:
 
 def exact_joint(horizon: int, budget: int, sleep: int) -> Work:
     """Two devices on six levels."""
-    solve = module("baselines.dynamic_programming").solve_joint
-    network = module("aq_gym").SensorNetwork.load("pku2018").coarsen(6)
+    solve = import_module("baselines.dynamic_programming").solve_joint
+    network = import_module("aq_gym").SensorNetwork.load("pku2018").coarsen(6)
 
     def work() -> float:
         solve(network, (0, 15), horizon, budget, sleep)
@@ -138,7 +127,7 @@ def exact_joint(horizon: int, budget: int, sleep: int) -> Work:
 
 def training() -> Work:
     """Decisions of a DQN training with the updates of Stable-Baselines3's defaults."""
-    dqn, config = module("baselines.learners.dqn", "baselines.dqn"), module("agents").DQNConfig
+    dqn, config = import_module("baselines.learners.dqn"), import_module("agents").DQNConfig
     sizes = {"n_environments": 64, "hidden": (64, 64), "batch_size": 32, "replay_ratio": 8.0, "returns": "one_step"}
     chosen = config(total_decisions=40_000, start_decisions=4_000, start_updates=1_000, **sizes)
 

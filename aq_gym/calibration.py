@@ -219,7 +219,7 @@ def _relations(
 
 
 def _variogram(b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The b of the nearest covariance of deviations: where pairs were read at different times, there may be none of b."""
+    """The b of the nearest covariance of deviations: pairs that were read at different times may fit none."""
     centred = b - b.mean(axis=0) - b.mean(axis=1)[:, None] + b.mean()
     values, vectors = np.linalg.eigh(-centred / 2.0)  # of the covariance of the deviations from their mean
     if values[0] >= -1e-12 * values[-1]:

@@ -53,7 +53,7 @@ def fit(
         readings: one (T, N) table (array or DataFrame) for each uninterrupted period: rows are slots, columns the
             same N devices in every table [µg/m³]. Nothing is counted across the gap between two tables. Frames must
             name their columns in the same order, and an index of times must advance by `slot_minutes`. NaN (or a mask,
-            NA, -999) where nothing was read: nothing is filled in, see below.
+            NA, -999) where nothing was read; nothing is filled in.
         calibration: (n_sensors, n_samples) readings of sensors side by side in the same air: row s is a sensor,
             column k a sample [µg/m³]. None: the measurement variance of the PKU sensors, 0.0064076, is used.
         bin_width: width of the levels' bins; a level's value is the centre of its bin [µg/m³].
@@ -223,7 +223,7 @@ def _relations(
 
 
 def _variogram(b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The nearest matrix of variances of differences: where pairs were read at different times, b need not be one."""
+    """The b of the nearest covariance of deviations: pairs that were read at different times may fit none."""
     centred = b - b.mean(axis=0) - b.mean(axis=1)[:, None] + b.mean()
     values, vectors = np.linalg.eigh(-centred / 2.0)  # of the covariance of the deviations from their mean
     if values[0] >= -1e-12 * values[-1]:

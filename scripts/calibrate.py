@@ -2,6 +2,7 @@
 
     python -m scripts.calibrate readings.csv --stations stations.csv -o town.npz
     python -m scripts.calibrate 2023.csv.gz 2024.csv.gz --slot-minutes 60 -o town.npz
+    python -m scripts.calibrate location-*.csv.gz --stations location-*.csv.gz -o town.npz
     python -m scripts.calibrate archive.parquet --within 22.8 120.1 23.2 120.4 --stations stations.csv -o town.npz
 
 Reads separated text and Parquet, wide (a column a station) or long (station,time,value), with times and gaps;
@@ -43,7 +44,7 @@ def main(args: argparse.Namespace) -> SensorNetwork:
     """
     check_output(args.output)
     tables = raw_readings(args.readings, slot_minutes=args.slot_minutes, parameter=args.parameter)
-    stations = None if args.stations is None else read_stations(args.stations)
+    stations = None if args.stations is None else read_stations(*args.stations)
     rules = Rules(args.largest, args.stuck_slots, not args.keep_near_zero, args.least_share)
     screened = screen(
         [pd.DataFrame(x) for x in tables], stations, leave_out=args.leave_out, within=args.within, rules=rules
@@ -57,7 +58,7 @@ def main(args: argparse.Namespace) -> SensorNetwork:
     network = calibration.rounded(dataclasses.replace(network, name=args.output.stem))
     times = span(screened.tables, args.min_level)
     used = {name: getattr(args, name) for name in OPTIONS} | {"slot_minutes": network.slot_minutes}
-    files = {"readings": args.readings, "calibration": [args.calibration], "locations": [args.stations]}
+    files = {"readings": args.readings, "calibration": [args.calibration], "locations": args.stations or []}
     card = calibration.card(files, used, "python -m scripts.calibrate", commit())
     network.save(args.output, {**card, **screened.record(), "slots": times})
     print("slots: {slots:,}, the level is known in {known:,}; {begin} to {end}, time zone {zone}".format(**times))
@@ -93,7 +94,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     positive, share = at_least(1e-9, float), at_least(0.0, float)
     parser.add_argument("readings", type=Path, nargs="+", metavar="FILE", help="readings: text, gzipped or Parquet")
     parser.add_argument("-o", "--output", type=file_path, required=True, help="the network, a file ending in .npz")
-    parser.add_argument("--stations", type=Path, help="a table of names, latitudes and longitudes")
+    parser.add_argument("--stations", type=Path, nargs="+", help="tables of names, latitudes and longitudes")
     parser.add_argument("--calibration", type=Path, help="readings of sensors side by side, a row a sensor")
     parser.add_argument("--slot-minutes", type=positive, help="average in slots of this length (default: as the times)")
     parser.add_argument("--parameter", default="pm25", help="which rows of long files (default pm25)")

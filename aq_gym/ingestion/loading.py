@@ -138,7 +138,7 @@ def load_locations(path: str | os.PathLike[str], names: Sequence[str] | None = N
     if away.max() > FURTHEST:
         k = int(away.argmax())
         raise ValueError(
-            f"{path}, row {stations.lines[rows[k]]}: {away[k] / 1000:,.0f} km from the median location, at most "
+            f"{stations.places[rows[k]]}: {away[k] / 1000:,.0f} km from the median location, at most "
             f"{FURTHEST / 1000:g} km are right (without a fix a sensor stands at 0, 0); correct it or delete the row"
         )
     return on_a_plane(degrees)

@@ -152,7 +152,7 @@ def _parquet(path: Path, content: bytes) -> Sheet:
         import pandas as pd
         import pyarrow as pa
     except ImportError as error:
-        raise ImportError(f"{path}: reading Parquet needs pandas and pyarrow: pip install 'aq-gym[service]'") from error
+        raise ImportError(f"{path}: Parquet needs pandas and pyarrow: pip install 'aq-gym[train,service]'") from error
     try:
         frame = pd.read_parquet(io.BytesIO(content))
         if frame.index.names != [None] or isinstance(frame.index, pd.DatetimeIndex):

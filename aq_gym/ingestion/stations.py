@@ -21,10 +21,10 @@ _METRES_PER_DEGREE = 6_371_008.8 * math.pi / 180.0  # on a sphere of the Earth's
 
 @dataclass(frozen=True)
 class Stations:
-    """The rows of a table of stations."""
+    """The rows of one or several tables of stations."""
 
-    path: Path
-    lines: list[int]  # (rows,) of the file, from 1
+    path: Path  # the first file
+    places: list[str]  # (rows,) file and line, for messages
     names: list[str] | None  # (rows,) or None: the table names none
     degrees: NDArray[np.float64]  # (rows, 2) longitude and latitude
 
@@ -54,8 +54,8 @@ class Stations:
             other = first.setdefault(name, k)
             if (self.degrees[other] != self.degrees[k]).any():
                 raise ValueError(
-                    f"{self.path}, row {self.lines[k]}: {name!r} stands elsewhere than in row {self.lines[other]}; "
-                    "give each station one place"
+                    f"{self.places[k]}: {name!r} stands elsewhere than in {self.places[other]}; give each station one "
+                    "place"
                 )
         lost = [name for name in names if name not in first]
         if lost:
@@ -66,14 +66,27 @@ class Stations:
         return np.array([first[name] for name in names], dtype=np.int64)
 
 
-def read_stations(path: Path) -> Stations:
-    """Read a table with a header, of which the columns longitude..., latitude... and, if there, a name are used.
+def read_stations(*paths: Path) -> Stations:
+    """Read tables with a header, of which the columns longitude..., latitude... and, if there, a name are used.
 
     Raises:
         ValueError: a missing column, a cell that is no angle, or fewer than 2 rows.
         FileNotFoundError: a missing file.
     """
-    sheet = read_sheet(path)
+    sheets = [read_sheet(path) for path in paths]
+    degrees = np.concatenate([_degrees(sheet) for sheet in sheets])
+    if len(degrees) < 2:
+        raise ValueError(f"{paths[0]}: {len(degrees)} location(s) below the header; at least 2 are needed, add rows")
+    places = [f"{sheet.path}, row {line}" for sheet in sheets for line, _ in sheet.rows]
+    named = [column_of(sheet, (*STATION_WORDS, "id")) for sheet in sheets]
+    if None in named:
+        return Stations(paths[0], places, None, degrees)
+    names = [row[k].strip() for sheet, k in zip(sheets, named, strict=True) if k is not None for _, row in sheet.rows]
+    return Stations(paths[0], places, names, degrees)
+
+
+def _degrees(sheet: Sheet) -> NDArray[np.float64]:
+    """(rows, 2) longitude and latitude."""
     columns = [_axis_column(sheet, word, short) for word, short, _ in _AXES]
     degrees = np.empty((len(sheet.rows), 2))
     for k, (_, row) in enumerate(sheet.rows):
@@ -82,11 +95,7 @@ def read_stations(path: Path) -> Stations:
                 degrees[k, axis] = number(row[column], -limit, limit, "an angle in degrees")
             except ValueError as error:
                 raise ValueError(f"{sheet.place(k, column)}: {error}") from None
-    if len(degrees) < 2:
-        raise ValueError(f"{path}: {len(degrees)} location(s) below the header; at least 2 are needed, add rows")
-    named = column_of(sheet, (*STATION_WORDS, "id"))
-    names = None if named is None else [row[named].strip() for _, row in sheet.rows]
-    return Stations(path, [line for line, _ in sheet.rows], names, degrees)
+    return degrees
 
 
 def _axis_column(sheet: Sheet, word: str, short: tuple[str, ...]) -> int:

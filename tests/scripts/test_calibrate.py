@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -60,6 +61,26 @@ def test_plain_files_without_gaps_give_the_network_of_fit_network(pku_data: Path
     fit_network.main(fit_network.parse([str(x) for x in ("--readings", *files, *more)]))
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "other" / "a.npz").read_bytes()
     assert network.slot_minutes == 10.0
+
+
+def test_an_archive_with_a_file_a_location(tmp_path: Path) -> None:
+    """As OpenAQ's: long, gzipped, several parameters, coordinates in every row, zones, minutes that differ."""
+    files = []
+    for place, minute in ((225, 0), (226, 7), (227, 30)):
+        rows = "location_id,sensors_id,location,datetime,lat,lon,parameter,units,value\n" + "".join(
+            f'{place},9,"T, {place}",2024-01-{1 + h // 24:02}T{h % 24:02}:{minute:02}:00-05:00,4.6,-74.{place},{what}\n'
+            for h in range(72)
+            for what in (f"pm25,µg/m³,{60 + h % 9 + place % 3 * 5}", "no2,ppb,0.3")
+        )
+        files.append(tmp_path / f"location-{place}.csv.gz")
+        files[-1].write_bytes(gzip.compress(rows.encode()))
+    with pytest.raises(ValueError, match=r"minutes after the time before.*give slot_minutes"):
+        run(*files, "-o", tmp_path / "town.npz")
+    network = run(*files, "--stations", *files, "--slot-minutes", 60, "-o", tmp_path / "town.npz")
+    assert network.n_locations == 3 and network.coordinates is not None and network.slot_minutes == 60.0
+    card = json.loads((tmp_path / "town.json").read_text("utf-8"))
+    assert list(card["stations"]) == ["225", "226", "227"] and card["counts"]["used"] == 216
+    assert card["slots"]["begin"] == "2024-01-01 00:00:00-05:00"
 
 
 def test_files_of_one_name_both_stand_on_the_card(tmp_path: Path) -> None:

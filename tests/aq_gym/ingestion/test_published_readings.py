@@ -158,7 +158,7 @@ def test_what_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(ImportError, match=r"a\.csv has a header or times, .*pip install 'aq-gym\[train\]'"):
         load(tmp_path, PLAIN)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ImportError, match=r"a\.csv: reading Parquet needs pandas and pyarrow: pip install"):
+    with pytest.raises(ImportError, match=r"a\.csv: Parquet needs pandas and pyarrow: pip install"):
         load(tmp_path, _SEEDS[-1])
 
 

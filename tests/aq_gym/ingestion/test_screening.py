@@ -30,7 +30,7 @@ def raw() -> pd.DataFrame:
 
 def places(**moved: tuple[float, float]) -> Stations:
     degrees = {name: (120.0 + k / 100, 23.0) for k, name in enumerate(NAMES)} | moved
-    lines = list(range(2, 2 + len(degrees)))
+    lines = [f"where.csv, row {k + 2}" for k in range(len(degrees))]
     return Stations(Path("where.csv"), lines, list(degrees), np.array(list(degrees.values())))
 
 
@@ -127,7 +127,7 @@ def test_stations_are_found_by_name(tmp_path: Path, text: str) -> None:
 
 def test_places_that_contradict_each_other(tmp_path: Path) -> None:
     (tmp_path / "where.csv").write_text("station,lat,lon\na,1,2\nb,1,2\na,1,3\n")
-    with pytest.raises(ValueError, match=r"where\.csv, row 4: 'a' stands elsewhere than in row 2"):
+    with pytest.raises(ValueError, match=r"where\.csv, row 4: 'a' stands elsewhere than in .*where\.csv, row 2"):
         load_locations(tmp_path / "where.csv", ["a", "b"])
     (tmp_path / "where.csv").write_text("lat,lon\n1,2\n1,2.1\n")
     with pytest.raises(ValueError, match="has 2 locations, the readings 3 columns"):

@@ -46,7 +46,11 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     agent = load_trained(GENERALIST if args.agent is None else args.agent)
     there = lambda name: trained_there(name, args)  # noqa: E731
     bound = lambda problem: in_units_of(agent, problem)  # noqa: E731
-    rows = [row for name in args.instances for row in measure(name, bound, there, args.episodes, args.adapt)]
+    rows = []
+    for name in args.instances:
+        rows += measure(name, bound, there, args.episodes, args.adapt)
+        if not args.quiet:
+            print(name, *(f"{row[1]} {row[2]:.4f}" for row in rows if row[0] == name), sep="  ", flush=True)
     table = pd.DataFrame(rows, columns=COLUMNS)
     print(summary(table))
     write_results(table, args.csv, page(table, agent.card, signature(args.command)), args.markdown)

@@ -220,7 +220,7 @@ class MixedTask:
         problems = [in_own_unit(here.draw(), UNIT_DECISIONS) for _ in range(config.n_environments)]
         self._mixed = MixedInstancesVectorEnv(problems, max_devices=here.max_devices, autoreset_mode="Disabled")
         self.env: VectorEnv[Any, Any, Any] = self._mixed
-        held = [in_own_unit(held_out.draw(), GREEDY_DECISIONS) for _ in range(validation_instances)]
+        held = [in_own_unit(held_out.draw(), UNIT_DECISIONS) for _ in range(validation_instances)]
         self.validation = MixedValidation(held, episodes)
 
     def make_guide(self, seconds: float, known: dict[str, Any] | None) -> Plays:

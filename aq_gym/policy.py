@@ -23,7 +23,8 @@ class Policy(Protocol):
         Args:
             observation: (size,), or (K, size) for a batch.
             info: what `reset` or `step` returned with it: ``slot``, ``turn``, ``energy``, ``delay``, ``record``
-                [µg/m³], ``level`` [µg/m³] and ``action_mask``; a batch has a leading axis K.
+                [µg/m³], ``level`` (of a hidden one what the server believes) [µg/m³] and ``action_mask``; a batch has a
+                leading axis K.
 
         Returns:
             0 (off) or 1 (on); for a batch (K,) of them.

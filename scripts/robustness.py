@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
-from rich.progress import Progress
+from rich.console import Console
 
 from aq_gym.problem import Problem
 from baselines.evaluation.registry import WORDS, build_policy
@@ -44,10 +44,8 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     }
     if not args.no_agent:
         builders[SHIPPED] = lambda: load_pretrained(ENV)
-    with Progress(disable=args.quiet, transient=True) as bar:
-        task = bar.add_task("", total=None)
-        watch = lambda line: bar.update(task, description=line)  # noqa: E731
-        table = compare(builders, problem, args.episodes, args.seed, watch)
+    with Console(quiet=args.quiet).status("") as line:
+        table = compare(builders, problem, args.episodes, args.seed, line.update)
     print(summary(table, args.episodes))
     made_by = signature(args.command)
     numbers = table.assign(episodes=args.episodes, seed=args.seed)

@@ -64,10 +64,6 @@ def compare(
     """Train each variant and play it on the same episodes as the tuned index policy.
 
     Args:
-        config: the recipe.
-        problem: what is played.
-        names: of the variants; None: all that differ from the recipe.
-        episodes: how many.
         train: takes a name, a configuration and whether there is a reference; returns the policy and what it took:
             ``seconds``, ``decisions``, ``pairs``.
 

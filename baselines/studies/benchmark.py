@@ -60,17 +60,14 @@ class Plan:
         return learner, int(seed) if seed else self.seed
 
     @property
-    def _short(self) -> str:
-        """What to say of a limit that is below the one that SB3's settings were chosen for."""
-        return "" if self.seconds >= SB3_SECONDS else f", too short for SB3, whose settings need {SB3_SECONDS} s"
-
-    @property
     def caption(self) -> str:
         """What a table or a picture says of where its numbers come from."""
         seeds = f", on {self.training_seeds} seeds (rows are means)" if self.training_seeds > 1 else ""
+        if self.seconds < SB3_SECONDS:
+            seeds += f", too short for SB3, whose settings need {SB3_SECONDS} s"
         return (
             f"{self.episodes:,} episodes, the same for every policy. DQN and SB3 were trained here, each at most "
-            f"{self.seconds:g} s on one core{seeds}{self._short}. pretrained and generalist were trained before, "
+            f"{self.seconds:g} s on one core{seeds}. pretrained and generalist were trained before, "
             "greedy and index tuned before."
         )
 
@@ -215,10 +212,6 @@ def over_seeds(table: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     """What training seeds change: one row a task and learner, and one a learner over all tasks together.
 
     Of several tasks the errors are those over the first policy's (staggered by default) on the same task.
-
-    Args:
-        table: rows as `evaluate_task` makes them, of one task or several.
-        seed: of the resampling.
 
     Returns:
         Columns env_id ("all" for the tasks together), policy, seeds, iqm, iqm_low, iqm_high (see

@@ -62,15 +62,9 @@ def train_once(
     """Train into a folder, unless it holds this very training under this very code, run to its end.
 
     Args:
-        folder: emptied before a training.
-        env_id: what is learned.
-        config: every setting.
         args: of the command: ``seed``, ``quiet`` and, if it has them, ``anew`` and ``keep_agents`` (one that was
             trained so, though by other code, will do).
-        name: beside the progress bar.
-        seconds: most.
         reference: as for `Training`.
-        env_kwargs: as for `gymnasium.make`.
 
     Returns:
         How many ``decisions`` and ``pairs`` it took, and the seconds.

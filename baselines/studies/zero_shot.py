@@ -51,10 +51,7 @@ def measure(
     """The rows of one instance, with `COLUMNS`.
 
     Args:
-        name: of `INSTANCES`.
-        generalist: the agent that never saw it.
         trained: takes the name, returns the agent trained there; None where there is none.
-        episodes: of each policy, the same for all.
     """
     problem = problem_on(name)
     errors: dict[str, NDArray[np.float64]] = {}
@@ -85,14 +82,7 @@ def summary(table: pd.DataFrame) -> str:
 
 
 def page(table: pd.DataFrame, card: dict[str, Any], earlier_code: bool, made_by: str) -> str:
-    """The table in Markdown.
-
-    Args:
-        table: of rows of `measure`.
-        card: of the generalist.
-        earlier_code: whether agents may come from earlier code.
-        made_by: a sentence on the command.
-    """
+    """The table in Markdown."""
     rows = [
         (x.instance, x.policy, f"{x.joint_error:.4f}", "" if math.isnan(x.percent) else x.compared_to, _difference(x))
         for x in table.itertuples()

@@ -56,7 +56,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
             row = with_gaussian_process(first, policies[first], problem, data, train, args.seed)
             table = pd.concat([table, row], ignore_index=True)
     print("\n".join([summary(table, data, learned), *findings(table)]))
-    write_results(table, args.csv)
+    write_results(table, args.csv, "", None, args.command)
     picture = args.csv.with_suffix(".png")
     save_figure(picture, draw(pyplot(), table, args.policies))
     print(f"written to {picture}")

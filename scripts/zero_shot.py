@@ -16,12 +16,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from agents import DQNConfig, GreedyPolicy
-from baselines.learners.recipes import recipe
+from agents import GreedyPolicy
 from baselines.learners.shipped import load_generalist, load_pretrained, load_trained, pretrained_ids
 from baselines.studies.files import write_results
-from baselines.studies.provenance import signature
-from baselines.studies.training import train_once
+from baselines.studies.training import recipe_config, train_once
 from baselines.studies.zero_shot import COLUMNS, INSTANCES, measure, page, summary
 from scripts.arguments import add_results, at_least, command_parser, parsed
 from scripts.command import enter
@@ -35,9 +33,7 @@ def trained_there(name: str, args: argparse.Namespace) -> GreedyPolicy | None:
     if args.train <= 0 or (args.train_at is not None and name not in args.train_at):
         return None
     folder = args.folder / "".join(x if x.isalnum() else "-" for x in name)
-    chosen = recipe(env_id)
-    config = DQNConfig.named(chosen["config"], **chosen["settings"])
-    train_once(folder, env_id, config, args, name=name, seconds=args.train, **kwargs)
+    train_once(folder, env_id, recipe_config(env_id), args, name=name, seconds=args.train, **kwargs)
     return load_trained(folder)
 
 
@@ -47,8 +43,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     rows = [row for name in args.instances for row in measure(name, generalist, there, args.episodes)]
     table = pd.DataFrame(rows, columns=COLUMNS)
     print(summary(table))
-    made_by = signature(args.command)
-    write_results(table, args.csv, page(table, generalist.card, args.keep_agents, made_by), args.markdown)
+    write_results(table, args.csv, page(table, generalist.card, args.keep_agents), args.markdown, args.command)
     return table
 
 

@@ -21,7 +21,7 @@ from baselines.evaluation.registry import build_policy
 from baselines.learners.validation import Validation, solvable
 from baselines.playing import Record, play_problem, problem_of
 from baselines.studies.files import write_json
-from baselines.studies.training import FINISHED, read_marker
+from baselines.studies.training import FINISHED, read_marker, recipe_config
 
 LEARNERS = ("dqn", *(f"sb3-{algorithm}" for algorithm in sb3.ALGORITHMS))
 SB3_SECONDS = 100  # for which the settings of sb3_hyperparameters.json were chosen
@@ -81,8 +81,7 @@ def label(run: str) -> str:
 
 def dqn_config(plan: Plan, env_id: str) -> DQNConfig:
     """The id's recipe for so many seconds with its decisions and the pairs of each improvement scaled."""
-    chosen = dqn.recipe(env_id, plan.seconds)
-    config = DQNConfig.named(chosen["config"], **chosen["settings"])
+    config = recipe_config(env_id, plan.seconds)
     names = ("total_decisions", "start_decisions", "pairs")
     return config.replace(**{name: max(1, round(getattr(config, name) * plan.scale)) for name in names})
 

@@ -169,8 +169,8 @@ def summary(table: pd.DataFrame, episodes: int) -> str:
     return "\n\n".join(parts)
 
 
-def page(table: pd.DataFrame, env_id: str, episodes: int, made_by: str) -> str:
-    """The table with what one must know to read it; ``made_by`` is its last sentence."""
+def page(table: pd.DataFrame, env_id: str, episodes: int) -> str:
+    """The table with what one must know to read it."""
     heads = ("condition", *table.policy.unique())
     return (
         "# Policies where the world is not what they were made for\n\n"
@@ -180,5 +180,5 @@ def page(table: pd.DataFrame, env_id: str, episodes: int, made_by: str) -> str:
         "its own weather, with cleaner air. Errors are those of the true network, the true level and the readings that "
         "arrived. Wrong variances make the air itself noisier or calmer: compare the policies with each other and with "
         f"staggered sensing, which cannot react. {episodes:,} episodes.\n\n"
-        f"{markdown(heads, _rows(table))}\n{made_by}\n"
+        f"{markdown(heads, _rows(table))}"
     )

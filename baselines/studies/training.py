@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from agents import DQNConfig, GreedyPolicy
 from baselines.learners.dqn import Training
 from baselines.learners.progress import Step
+from baselines.learners.recipes import recipe
 from baselines.learners.resumption import CHECKPOINT
 from baselines.learners.run import train
 from baselines.learners.training import TaskTraining
@@ -38,6 +39,12 @@ def follow(training: TaskTraining, name: str, unit: str, seconds: float, *, quie
             bar.update(task, completed=step.share, description=text)
 
         return train(training, seconds=seconds, watch=watch)
+
+
+def recipe_config(env_id: str, seconds: float = math.inf, **changes: Any) -> DQNConfig:
+    """An id's recipe for so many seconds, with some settings changed."""
+    chosen = recipe(env_id, seconds)
+    return DQNConfig.named(chosen["config"], **{**chosen["settings"], **changes})
 
 
 def read_marker(folder: Path) -> dict[str, Any]:

@@ -81,8 +81,8 @@ def summary(table: pd.DataFrame) -> str:
     return f"{lines}\ndifferences to the agent trained there, else to index; second lines: 95 % intervals"
 
 
-def page(table: pd.DataFrame, card: dict[str, Any], earlier_code: bool, made_by: str) -> str:
-    """The table in Markdown."""
+def page(table: pd.DataFrame, card: dict[str, Any], earlier_code: bool) -> str:
+    """The table in Markdown; ``earlier_code``: agents may come from earlier code."""
     rows = [
         (x.instance, x.policy, f"{x.joint_error:.4f}", "" if math.isnan(x.percent) else x.compared_to, _difference(x))
         for x in table.itertuples()
@@ -98,5 +98,5 @@ def page(table: pd.DataFrame, card: dict[str, Any], earlier_code: bool, made_by:
         f"{', of this code or an earlier one' if earlier_code else ''}. {table.episodes.iloc[0]:,} episodes, the same "
         "for all; differences are paired, in per cent, with 95 % intervals over the episodes.\n\n"
         f"The generalist: `{card.get('command')}`, commit {card.get('commit')}, "
-        f"{card.get('training_seconds', math.nan):.0f} s of training. This page: {made_by}\n\n{markdown(heads, rows)}"
+        f"{card.get('training_seconds', math.nan):.0f} s of training.\n\n{markdown(heads, rows)}"
     )

@@ -70,7 +70,6 @@ def backtest(
     data: Windows,
     learned: LevelAware,
     *,
-    methods: Sequence[str] = METHODS,
     conditions: Mapping[str, Faults] | None = None,
     seed: int = 0,
     watch: Callable[[str], None] = lambda line: None,
@@ -97,7 +96,7 @@ def backtest(
         for condition, faults in (conditions or {CLEAN: Faults()}).items():
             watch(f"{name}, {condition}")
             sources, level = sources_of(replayed, problem, data, faults, seed)
-            for method in methods:
+            for method in METHODS:
                 found = estimate(method, problem.network, learned, sources, level, faults.assumed_noise)
                 rows.append(_row(condition, name, method, replayed) | judge(found, data, problem.devices, seed))
     return pd.DataFrame(rows)

@@ -47,8 +47,6 @@ def save(path: str | Path, agent: DQN, notes: dict[str, Any] | None = None) -> P
     """Write everything that training needs to continue, between two rounds.
 
     Args:
-        path: of the file; replaced at once if it exists.
-        agent: to be saved.
         notes: JSON values to store beside, for instance the command.
 
     Returns:
@@ -96,7 +94,6 @@ def export(path: str | Path, agent: DQN, *, observation: str = "full", card: dic
     """Write the chosen network alone, enough to act.
 
     Args:
-        path: of the file; replaced at once if it exists.
         agent: whose policy is exported.
         observation: which of the environment's observations the policy reads.
         card: JSON values on how it came about: command, commit, seeds, result.

@@ -109,27 +109,30 @@ class DQNConfig:
             for name in names.split():
                 value = getattr(self, name)
                 _require(least <= value < math.inf, name, f"at least {least}", value)
-        _require(self.threads <= 1_024, "threads", "at most 1,024", self.threads)
         for name in _SHARES.split():
             _require(0 <= getattr(self, name) <= 1, name, "between 0 and 1", getattr(self, name))
         for name in ("target_rate", "average_rate", "pair_step"):
             _require(0 < getattr(self, name) <= 1, name, "above 0 and at most 1", getattr(self, name))
-        _require(0 < self.learning_rate < math.inf, "learning_rate", "above 0 and finite", self.learning_rate)
-        _require(self.max_gradient_norm > 0, "max_gradient_norm", "above 0", self.max_gradient_norm)
-        _require(self.huber_delta is None or self.huber_delta > 0, "huber_delta", "above 0 or None", self.huber_delta)
-        cut = self.max_episode_decisions
-        _require(cut is None or cut >= 1, "max_episode_decisions", "at least 1 or None", cut)
-        odds = self.exploration_weights
-        _require(odds is None or all(0 < w < math.inf for w in odds), "exploration_weights", "above 0 each", odds)
-        _require(all(h >= 1 for h in self.hidden), "hidden", "a list of sizes of at least 1", self.hidden)
-        _require(all(h >= 1 for h in self.set_encoder), "set_encoder", "sizes of at least 1", self.set_encoder)
-        _require(all(i >= 0 for i in self.unread), "unread", "places from 0", self.unread)
-        _require(not self.unread or self.input_scaling != "none", "unread", "empty without input_scaling", self.unread)
-        if self.network == "set":
-            _require(self.set_context >= 0, "set_context", "at least 0", self.set_context)
-            _require(self.set_item >= 1, "set_item", "at least 1", self.set_item)
-            if not self.duelling:
-                raise ValueError("DQNConfig: network='set' has duelling heads only; set duelling=True")
+        cut, odds, in_sets = self.max_episode_decisions, self.exploration_weights or (), self.network == "set"
+        checks = {
+            "threads": (self.threads <= 1_024, "at most 1,024"),
+            "learning_rate": (0 < self.learning_rate < math.inf, "above 0 and finite"),
+            "max_gradient_norm": (self.max_gradient_norm > 0, "above 0"),
+            "huber_delta": (self.huber_delta is None or self.huber_delta > 0, "above 0 or None"),
+            "max_episode_decisions": (cut is None or cut >= 1, "at least 1 or None"),
+            "exploration_weights": (all(0 < x < math.inf for x in odds), "above 0 each"),
+            "hidden": (all(x >= 1 for x in self.hidden), "a list of sizes of at least 1"),
+            "set_encoder": (min(self.set_encoder, default=0) >= 1, "sizes of at least 1, one or more"),
+            "set_context": (self.set_context >= 0 or not in_sets, "at least 0"),
+            "set_item": (self.set_item >= 1 or not in_sets, "at least 1"),
+            "unread": (all(i >= 0 for i in self.unread), "places from 0"),
+        }
+        for name, (good, what) in checks.items():
+            _require(good, name, what, getattr(self, name))
+        if self.unread and self.input_scaling == "none":
+            raise ValueError(f"DQNConfig: unread must be empty without input_scaling, got {self.unread!r}")
+        if in_sets and not self.duelling:
+            raise ValueError("DQNConfig: network='set' has duelling heads only; set duelling=True")
         if self.network in ("linear", "state_action") and self.duelling:
             raise ValueError(f"DQNConfig: network={self.network!r} has no duelling heads; set duelling=False")
         segments = self.action_segments

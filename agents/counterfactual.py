@@ -139,8 +139,6 @@ def fit_values(
         cut: (n, 2) whether the cut was reached.
         scales: (n,) relative size of each one's noise.
         updates: minibatches; 0 changes nothing.
-        batch_size: pairs of each.
-        seed: of the minibatches.
 
     Returns:
         The root of the mean squared error over the last tenth of the updates, over the scales; NaN without any.

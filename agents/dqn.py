@@ -52,9 +52,6 @@ class DQN(Resumable):
     """A Q-learner over a fixed number of environments played side by side.
 
     Args:
-        n_inputs: size of an observation.
-        n_actions: A.
-        config: every setting.
         seed: the same seed, environment and machine give the same weights, bit for bit.
         environment: what `describe_environment` says of the training environment; recorded in checkpoints.
 

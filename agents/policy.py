@@ -39,7 +39,6 @@ class GreedyPolicy:
         """Return the action of an (n_inputs,) observation, or the (K,) actions of (K, n_inputs) observations.
 
         Args:
-            observation: from the environment.
             info: from the environment; only actions that its ``action_mask`` ((A,) or (K, A), absent: all) allows.
 
         Raises:

@@ -20,8 +20,6 @@ class Replay:
     Args:
         capacity: decisions stored, over all streams; rounded down to whole rows.
         n_streams: K, environments played side by side.
-        n_inputs: size of an observation.
-        n_actions: A.
 
     Raises:
         ValueError: the capacity is below two rows, or does not fit into memory.

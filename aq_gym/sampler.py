@@ -15,6 +15,7 @@ from aq_gym.problem import Problem
 from aq_gym.synthetic import synthetic_fields
 
 FITTED = ("pku2018", "pku2018-spring", "pku2018-summer")  # the fitted networks among the samples
+N_DEVICES = (*range(1, 5), *range(6, 10), *range(11, 20), *range(21, 51))  # without five, ten and twenty
 RANGES = {  # least and greatest of a random network; `extent` says where a network lies
     "locations": (10.0, 1000.0),  # N
     "levels": (5.0, 500.0),  # E
@@ -85,7 +86,7 @@ def _chain(rng: np.random.Generator, n: int, mean: float) -> tuple[NDArray[np.fl
     spread = math.sqrt(math.log1p(rng.uniform(*LEVEL_SPREAD) ** 2))
     likeness = 1.0 - _log_uniform(rng, UNLIKENESS)
     width = mean * math.exp(2.5 * spread) / n
-    levels = (np.arange(n) + 0.5) * width
+    levels: NDArray[np.float64] = (np.arange(n) + 0.5) * width
     log, center = np.log(levels), math.log(mean) - spread**2 / 2.0
     step = np.maximum(spread * math.sqrt(1.0 - likeness**2), 0.25 * width / levels)  # coarse levels change too
     edges = np.log(np.arange(1, n) * width)
@@ -93,10 +94,11 @@ def _chain(rng: np.random.Generator, n: int, mean: float) -> tuple[NDArray[np.fl
     def binned(middle: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:
         z = np.clip((edges - middle[:, None]) / scale[:, None] * 1.8138, -700.0, 700.0)  # logistic, of that deviation
         below = np.pad(1.0 / (1.0 + np.exp(-z)), [(0, 0), (1, 1)], constant_values=((0, 0), (0.0, 1.0)))
-        return np.diff(below, axis=1)
+        return np.asarray(np.diff(below, axis=1), np.float64)
 
     transition = binned(center + likeness * (log - center), step)
-    return levels, transition, binned(np.array([center]), np.array([spread]))[0]
+    start: NDArray[np.float64] = binned(np.array([center]), np.array([spread]))[0]
+    return levels, transition, start
 
 
 def _log_uniform(rng: np.random.Generator, ends: tuple[float, float]) -> float:
@@ -128,7 +130,7 @@ class InstanceSampler:
         self,
         seed: int,
         *,
-        n_devices: Sequence[int] = tuple(m for m in range(1, 51) if m not in (5, 10, 20)),
+        n_devices: Sequence[int] = N_DEVICES,
         horizon: tuple[int, int] = (20, 300),
         period: tuple[float, float] = (2.5, 13.0),
         inferences: Sequence[str] = ("paper", "level-aware"),

@@ -30,9 +30,7 @@ PLAYERS: dict[str, Callable[[Problem], Player]] = {
 }
 """From a problem to the policy that is tuned to it: greedy is the best of thirty thresholds, tuned in a second or two;
 the generalist needs no tuning."""
-SEARCH_SEED = (
-    FIRST_TUNING_SEED + 2**21
-)  # of the episodes that a search looks at: no tuning and no validation plays them
+SEARCH_SEED = FIRST_TUNING_SEED + 2**21  # of the episodes that a search looks at: no tuning or validation plays them
 
 
 def player(word: str, problem: Problem) -> Player:
@@ -50,17 +48,13 @@ class PolicyFitness:
     """The average joint error of location sets under one policy, on the same episodes for all sets.
 
     Args:
-        problem: all but the devices.
         policy: plays on any set; index policies keep the coefficients that they have.
-        episodes: of each set.
-        seed: of the first of them.
     """
 
     def __init__(self, problem: Problem, policy: Player, *, episodes: int = 256, seed: int = SEARCH_SEED) -> None:
         self.problem, self.episodes, self.seed = problem, check_count("episodes", episodes, 1), seed
         self._observation = policy.observation
         self._layers = policy if isinstance(policy, Index) else pack(policy.network)
-        self._known: dict[tuple[int, ...], float] = {}
 
     def __call__(self, sets: ArrayLike) -> NDArray[np.float64]:
         """(K,) average joint errors [µg/m³] of (K, m) sets, -1 filling up those of fewer locations.
@@ -68,11 +62,9 @@ class PolicyFitness:
         Raises:
             ValueError: a set that is none.
         """
-        keys = [tuple(sorted(int(x) for x in row if x >= 0)) for row in np.asarray(sets)]
-        new = sorted(set(keys) - self._known.keys())
+        places = [np.sort(row[row >= 0]) for row in np.asarray(sets)]
         with ThreadPoolExecutor(min(8, available_cores())) as pool:
-            self._known.update(zip(new, pool.map(lambda key: float(self.episode_errors(key).mean()), new), strict=True))
-        return np.array([self._known[key] for key in keys])
+            return np.array(list(pool.map(lambda devices: self.episode_errors(devices).mean(), places)))
 
     def episode_errors(self, devices: ArrayLike) -> NDArray[np.float64]:
         """(episodes,) average joint errors [µg/m³] of one set.
@@ -113,13 +105,6 @@ def place_together(
     watch: Callable[[Stage], None] | None = None,
 ) -> list[Stage]:
     """Swap locations under the policy, tune the policy to the new ones, and again, until it stops paying.
-
-    Args:
-        problem: where the devices stand at first.
-        word: of `PLAYERS`.
-        rounds: at most.
-        episodes: that each set is judged by.
-        watch: called after each round, and at the start.
 
     Returns:
         The start and every round that paid; the last is the best.

@@ -18,21 +18,18 @@ from typing import Any
 import pandas as pd
 
 from agents import DQNConfig
-from baselines.learners.recipes import recipe
 from baselines.learners.shipped import load_trained
 from baselines.playing import problem_of
 from baselines.studies.ablation import compare, page, summary
 from baselines.studies.files import write_results
-from baselines.studies.provenance import signature
-from baselines.studies.training import train_once
+from baselines.studies.training import recipe_config, train_once
 from scripts.arguments import add_env, add_results, at_least, command_parser, json_object, parsed
 from scripts.command import enter
 
 
 def main(args: argparse.Namespace) -> pd.DataFrame:
     problem = problem_of(args.env, **args.env_kwargs)
-    chosen = recipe(args.env)
-    config = DQNConfig.named(chosen["config"], **{**chosen["settings"], **args.overrides})
+    config = recipe_config(args.env, **args.overrides)
 
     def train(name: str, variant: DQNConfig, reference: bool) -> tuple[Any, dict[str, Any]]:
         folder = args.folder / args.env.rpartition("/")[2] / name.replace(", ", "-").replace(" ", "-")
@@ -42,10 +39,9 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
 
     table = compare(config, problem, args.variants, args.episodes, train)
     print(summary(table))
-    made_by = signature(args.command)
     numbers = table.assign(episodes=args.episodes, seed=args.seed)
-    text = page(table, args.env, args.seconds, args.seed, args.episodes, made_by)
-    write_results(numbers, args.csv, text, args.markdown)
+    text = page(table, args.env, args.seconds, args.seed, args.episodes)
+    write_results(numbers, args.csv, text, args.markdown, args.command)
     return table
 
 

@@ -19,7 +19,7 @@ import argparse
 from collections.abc import Sequence
 
 import pandas as pd
-from rich.progress import Progress
+from rich.console import Console
 
 from aq_gym import datasets
 from aq_gym.estimation import LevelAware
@@ -47,21 +47,16 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     problem = Problem.create(network, args.devices, args.horizon, args.budget, args.max_sleep)
     data = Windows.cut(network, test, args.horizon)
     learned = LevelAware.of(network)
-    with Progress(disable=args.quiet, transient=True) as bar:
-        task = bar.add_task("tuning", total=None)
-        watch = lambda line: bar.update(task, description=line)  # noqa: E731
-        policies = {}
-        for word in args.policies:
-            watch(f"tuning: {word}")
-            policies[word] = build_policy(word, problem)[0]
-        table = backtest(policies, problem, data, learned, conditions=CONDITIONS, seed=args.seed, watch=watch)
+    with Console(quiet=args.quiet).status("tuning") as line:
+        policies = {word: build_policy(word, problem)[0] for word in args.policies}
+        table = backtest(policies, problem, data, learned, conditions=CONDITIONS, seed=args.seed, watch=line.update)
         if not args.no_gaussian_process:
             first = args.policies[0]
-            watch(f"Gaussian process, {first}")
+            line.update(f"Gaussian process, {first}")
             row = with_gaussian_process(first, policies[first], problem, data, train, args.seed)
             table = pd.concat([table, row], ignore_index=True)
     print("\n".join([summary(table, data, learned), *findings(table)]))
-    write_results(table, args.csv)
+    write_results(table, args.csv, "", None, args.command)
     picture = args.csv.with_suffix(".png")
     save_figure(picture, draw(pyplot(), table, args.policies))
     print(f"written to {picture}")

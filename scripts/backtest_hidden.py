@@ -26,7 +26,6 @@ from baselines.studies.backtest.replaying import Windows
 from baselines.studies.backtest.reports import HOUR, STRIDE, backtest_reports, hourly_lines
 from baselines.studies.backtest.reports_page import page, summary
 from baselines.studies.files import write_results
-from baselines.studies.provenance import signature
 from scripts.arguments import add_results, at_least, command_parser, parsed
 from scripts.command import enter
 
@@ -56,8 +55,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     print(summary(table))
     for name, found in lines.items():
         print(f"{name}: off straight lines from slot 0..5 of the hour by {', '.join(f'{x:.2f}' for x in found)} µg/m³")
-    made_by = signature(args.command)
-    write_results(table, args.csv, page(table, problem, args.stride, lines, made_by), args.markdown)
+    write_results(table, args.csv, page(table, problem, args.stride, lines), args.markdown, args.command)
     return table
 
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,19 +39,13 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     began, origin = time.monotonic(), provenance()
     plan = make_plan(args, origin)
     table, interrupted = conduct(plan, args.ids, args.processes, origin, quiet=args.quiet)
-    print(f"TensorBoard: {_program('tensorboard')} --logdir {plan.folder}")
+    print(f"TensorBoard: tensorboard --logdir {plan.folder}")
     if interrupted:
-        print(f"interrupted: {_program('python')} -m scripts.benchmark --resume --folder {plan.folder} and the same")
+        print(f"interrupted: python -m scripts.benchmark --resume --folder {plan.folder} and the same")
         print("options go on with it; what was finished is kept")
         raise SystemExit(130)
     print(f"{time.monotonic() - began:.0f} s in all")
     return table
-
-
-def _program(name: str) -> str:
-    """How to call a program of this very environment, from here."""
-    path = Path(sys.executable).with_name(name)
-    return os.path.relpath(path) if Path.cwd() in path.parents else str(path)
 
 
 def positive(text: str) -> float:

@@ -25,14 +25,8 @@ from baselines.studies.provenance import signature, sources
 from scripts.arguments import at_least, command_parser, file_path, parsed
 from scripts.command import enter
 
-FIGURES: dict[int, Callable[[Context], Figure]] = {
-    8: figure_08.make,
-    9: figure_09.make,
-    10: figure_10.make,
-    11: figure_11.make,
-    12: figure_12.make,
-    13: figure_13.make,
-}
+MODULES = figure_08, figure_09, figure_10, figure_11, figure_12, figure_13
+FIGURES: dict[int, Callable[[Context], Figure]] = {number: x.make for number, x in enumerate(MODULES, 8)}
 
 
 def main(args: argparse.Namespace) -> list[Figure]:

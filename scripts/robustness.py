@@ -17,14 +17,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
-from rich.progress import Progress
+from rich.console import Console
 
 from aq_gym.problem import Problem
 from baselines.evaluation.registry import WORDS, build_policy
 from baselines.learners.shipped import load_pretrained
 from baselines.playing import problem_of
 from baselines.studies.files import write_results
-from baselines.studies.provenance import signature
 from baselines.studies.robustness import compare, page, summary
 from scripts.arguments import add_results, at_least, command_parser, parsed
 from scripts.command import enter
@@ -44,14 +43,11 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     }
     if not args.no_agent:
         builders[SHIPPED] = lambda: load_pretrained(ENV)
-    with Progress(disable=args.quiet, transient=True) as bar:
-        task = bar.add_task("", total=None)
-        watch = lambda line: bar.update(task, description=line)  # noqa: E731
-        table = compare(builders, problem, args.episodes, args.seed, watch)
+    with Console(quiet=args.quiet).status("") as line:
+        table = compare(builders, problem, args.episodes, args.seed, line.update)
     print(summary(table, args.episodes))
-    made_by = signature(args.command)
     numbers = table.assign(episodes=args.episodes, seed=args.seed)
-    write_results(numbers, args.csv, page(table, ENV, args.episodes, made_by), args.markdown)
+    write_results(numbers, args.csv, page(table, ENV, args.episodes), args.markdown, args.command)
     return table
 
 

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress
 
 from aq_gym.calibration import fit_files
 from aq_gym.network import SensorNetwork, bundled_names
@@ -48,10 +47,8 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
         if name not in bundled_names() and not (name == network.name and name.startswith("synthetic-")):
             name = str(Path(name).resolve())  # serves from any folder
     about = {"env_kwargs": {"network": name}, "command": args.command, "commit": commit()}
-    with Progress(console=console, disable=args.quiet) as bar:
-        task = bar.add_task("", total=None)
-        show = lambda text: bar.update(task, description=text)  # noqa: E731
-        content = place(network, args, args.folder, about=about, save_as=save_as, say=console.print, show=show)
+    with (Console(quiet=True) if args.quiet else console).status("") as line:
+        content = place(network, args, args.folder, about=about, save_as=save_as, say=console.print, show=line.update)
     console.print(f"devices={content['env_kwargs']['devices']}; written to {args.folder}")
     return content
 

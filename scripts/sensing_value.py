@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from rich.progress import Progress
 
 from baselines.studies.files import write_results
-from baselines.studies.provenance import signature
 from baselines.studies.sensing import draw, measure, table_of
 from scripts.arguments import add_results, at_least, command_parser, parsed
 from scripts.command import enter
@@ -27,10 +26,9 @@ def main(args: argparse.Namespace) -> None:
         watch = lambda line: bar.update(task, description=line)  # noqa: E731
         shape = args.days, args.sensings, args.losses, args.episodes
         table = measure(args.network, args.devices, *shape, watch)
-    made_by = signature(args.command)
     text = table_of(table)
     print(text)
-    write_results(table, args.csv, f"{text}\n{made_by}\n", args.markdown)
+    write_results(table, args.csv, text, args.markdown, args.command)
     draw(table, args.csv.with_suffix(".png"))
     print(f"written to {args.csv.with_suffix('.png')}")
 

@@ -37,16 +37,12 @@ def main(args: argparse.Namespace) -> None:
         print(f"{name}: {episodes} episodes")
         greedy, error = tune(problem, episodes, args.seed, report=lambda line: print("   ", line, flush=True))
         written[name] = {
-            "threshold": greedy.threshold,
-            "exponent": greedy.exponent,
-            "tuning_error": error,
-            "episodes": episodes,
-            "seed": args.seed,
+            **{"threshold": greedy.threshold, "exponent": greedy.exponent, "tuning_error": error},
+            **{"episodes": episodes, "seed": args.seed},
             "training_seconds": round(greedy.training_seconds, 1),
             "commit": made_by,
         }
-        command = "python -m scripts.tune_greedy"
-        write_json(args.output, {"command": command, "ids": {key: written[key] for key in sorted(written)}})
+        write_json(args.output, {"command": "python -m scripts.tune_greedy", "ids": dict(sorted(written.items()))})
     print(f"written to {args.output}")
 
 

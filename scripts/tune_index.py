@@ -71,8 +71,7 @@ def main(args: argparse.Namespace) -> None:
             "training_seconds": round(index.training_seconds, 1),
             "commit": made_by,
         }
-        together = {"command": "python -m scripts.tune_index", "ids": {key: written[key] for key in sorted(written)}}
-        write_json(args.output, together)
+        write_json(args.output, {"command": "python -m scripts.tune_index", "ids": dict(sorted(written.items()))})
     print(f"written to {args.output}")
 
 

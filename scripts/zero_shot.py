@@ -16,13 +16,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from agents import DQNConfig, GreedyPolicy
+from agents import GreedyPolicy
 from baselines.learners.own_unit import in_units_of
-from baselines.learners.recipes import recipe
 from baselines.learners.shipped import GENERALIST, load_pretrained, load_trained, pretrained_ids
 from baselines.studies.files import write_results
-from baselines.studies.provenance import signature
-from baselines.studies.training import train_once
+from baselines.studies.training import recipe_config, train_once
 from baselines.studies.zero_shot import COLUMNS, INSTANCES, measure, page, summary
 from scripts.arguments import add_results, at_least, command_parser, parsed
 from scripts.command import enter
@@ -36,9 +34,7 @@ def trained_there(name: str, args: argparse.Namespace) -> GreedyPolicy | None:
     if args.train <= 0 or (args.train_at is not None and name not in args.train_at):
         return None
     folder = args.folder / "".join(x if x.isalnum() else "-" for x in name)
-    chosen = recipe(env_id)
-    config = DQNConfig.named(chosen["config"], **chosen["settings"])
-    train_once(folder, env_id, config, args, name=name, seconds=args.train, **kwargs)
+    train_once(folder, env_id, recipe_config(env_id), args, name=name, seconds=args.train, **kwargs)
     return load_trained(folder)
 
 
@@ -53,7 +49,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
             print(name, *(f"{row[1]} {row[2]:.4f}" for row in rows if row[0] == name), sep="  ", flush=True)
     table = pd.DataFrame(rows, columns=COLUMNS)
     print(summary(table))
-    write_results(table, args.csv, page(table, agent.card, signature(args.command)), args.markdown)
+    write_results(table, args.csv, page(table, agent.card), args.markdown, args.command)
     return table
 
 

@@ -42,10 +42,6 @@ def average_errors(
     """(K,) average joint errors of location sets [µg/m³].
 
     Args:
-        sets: K of them.
-        slots: U of them.
-        mean: (N, N) a.
-        variance: (N, N) b.
         fresh_error: error of a location that is not inferred [level].
         width: locations that are computed side by side; whole vector registers and a core's cache are fastest.
     """

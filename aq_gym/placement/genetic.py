@@ -69,10 +69,6 @@ class GeneticSearch:
     ends as if it had never been interrupted.
 
     Args:
-        errors: what is minimised.
-        n_locations: N.
-        n_devices: M.
-        config: every setting.
         seed: the same seed and fitness give the same result.
         clusters: (N,) the cluster of every location, M different ones, see `features.clusters`; only for the start
             from clusters.

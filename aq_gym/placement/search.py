@@ -38,17 +38,19 @@ class Placement:
 class _Track:
     """Counts evaluations and keeps the best set."""
 
-    def __init__(self, method: str, errors: Errors, before: _Track | None = None) -> None:
-        self._method, self._errors = method, errors
-        self._began: float = time.perf_counter() if before is None else before._began
-        self.evaluations: int = 0 if before is None else before.evaluations
-        self.best = np.inf
+    def __init__(self, method: str, errors: Errors) -> None:
+        self._method, self._errors, self._began = method, errors, time.perf_counter()
+        self.evaluations, self.best = 0, np.inf
         self.locations: tuple[int, ...] = ()
         self._history: list[tuple[int, float]] = []
 
-    def __call__(self, sets: NDArray[np.int64]) -> NDArray[np.float64]:
-        found = self._errors(sets)
+    def count(self, sets: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The errors of sets of which none is the result."""
         self.evaluations += len(sets)
+        return self._errors(sets)
+
+    def __call__(self, sets: NDArray[np.int64]) -> NDArray[np.float64]:
+        found = self.count(sets)
         least = int(found.argmin())
         if found[least] < self.best:
             self.best, self.locations = float(found[least]), tuple(sorted(int(x) for x in sets[least] if x >= 0))
@@ -112,9 +114,6 @@ def greedy_search(
     """Forward selection, then swaps of one location for another while the best of them helps.
 
     Args:
-        errors: what is minimised.
-        n_locations: N.
-        n_devices: M.
         start: (M,) locations to begin the swaps with instead of those of forward selection.
         watch: called with evaluations and the best error after each round.
 
@@ -122,34 +121,29 @@ def greedy_search(
         ValueError: more devices than locations, or none; a start that is no set of M locations.
     """
     _check(n_locations, n_devices)
-    forward = _Track("greedy", errors)
-    chosen: list[int] = []
-    if start is None:
-        while len(chosen) < n_devices:
-            others = [x for x in range(n_locations) if x not in chosen]
-            sets = np.sort(np.array([[*chosen, x] for x in others], np.int64), axis=1)
-            chosen.append(others[int(forward(sets).argmin())])
-            if watch:
-                watch(forward.evaluations, forward.best)
-    else:
-        chosen = [int(x) for x in np.asarray(start).ravel()]
-        if len(set(chosen)) != n_devices or len(chosen) != n_devices or not set(chosen) <= set(range(n_locations)):
-            raise ValueError(f"start: expected {n_devices} different locations of 0..{n_locations - 1}, got {start!r}")
-    track = _Track("greedy", errors, forward)  # the best set of fewer devices does not count
+    track, report = _Track("greedy", errors), watch or (lambda evaluations, error: None)
+    chosen: list[int] = [] if start is None else [int(x) for x in np.asarray(start).ravel()]
+    if start is not None and (
+        len(set(chosen)) != n_devices or not set(chosen) <= set(range(n_locations)) or len(chosen) > n_devices
+    ):
+        raise ValueError(f"start: expected {n_devices} different locations of 0..{n_locations - 1}, got {start!r}")
+    while len(chosen) < n_devices:
+        others = [x for x in range(n_locations) if x not in chosen]
+        found = track.count(np.sort(np.array([[*chosen, x] for x in others], np.int64), axis=1))
+        chosen.append(others[int(found.argmin())])
+        report(track.evaluations, float(found.min()))
     best = float(track(np.sort(np.array([chosen], np.int64)))[0])
     while True:
         others = [x for x in range(n_locations) if x not in chosen]
-        swaps = [(i, x) for i in range(n_devices) for x in others]
+        swaps = [[*chosen[:i], x, *chosen[i + 1 :]] for i in range(n_devices) for x in others]
         if not swaps:
             break
-        sets = np.array([[*chosen[:i], x, *chosen[i + 1 :]] for i, x in swaps], np.int64)
-        found = track(np.sort(sets, axis=1))
-        if watch:
-            watch(track.evaluations, track.best)
+        found = track(np.sort(np.array(swaps, np.int64), axis=1))
+        report(track.evaluations, track.best)
         least = int(found.argmin())
         if found[least] >= best:
             break
-        best, chosen = float(found[least]), sets[least].tolist()
+        best, chosen = float(found[least]), swaps[least]
     return track.done()
 
 
@@ -159,9 +153,6 @@ def exhaustive_search(
     """The best of all N choose M sets: a certificate.
 
     Args:
-        errors: what is minimised.
-        n_locations: N.
-        n_devices: M.
         watch: called with how many sets are done, of how many.
 
     Raises:

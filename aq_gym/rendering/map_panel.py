@@ -119,13 +119,8 @@ def draw_key(brush: Brush, scene: Scene) -> None:
     brush.discs((right, lower), radius, EMPTY if many else PAPER, INK if many else QUIET, 0.9)
     if not many:
         brush.lines([_arc((right, lower), radius, 0.4)], INK, 2.2, "butt")
-    labels = (
-        ("sensed in this slot", "asleep" if joint else "decides now"),
-        (
-            "energy left",
-            "no energy" if many else "time asleep",
-        ),
-    )
+    first = "sensed in this slot", "asleep" if joint else "decides now"
+    labels = first, ("energy left", "no energy" if many else "time asleep")
     for x, column in zip((left, right), labels, strict=True):
         for y, label in zip((upper, lower), column, strict=True):
             brush.text(x + 17, y, label, 10.5, MUTED, middle=True)

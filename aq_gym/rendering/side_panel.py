@@ -98,16 +98,8 @@ def draw_device_rows(brush: Brush, scene: Scene) -> float:
         pace = energy_x + bar / 2 + (energy_length - bar) * _pace(scene)
         brush.lines([[(pace, v - bar / 2 - 2), (pace, v + bar / 2 + 2)] for v in y], INK, 1.5, "butt")
     for m, location in enumerate(problem.devices):
-        brush.text(
-            centres[m, 0],
-            y[m],
-            str(m),
-            min(10.5, 1.2 * radius),
-            PAPER if fresh[m] else INK,
-            0.5,
-            middle=True,
-            bold=True,
-        )
+        ink = PAPER if fresh[m] else INK
+        brush.text(centres[m, 0], y[m], str(m), min(10.5, 1.2 * radius), ink, 0.5, middle=True, bold=True)
         brush.text(RIGHT + 28, y[m], f"at {location}", 10.5, MUTED, middle=True)
         brush.text(sleep_x + sleep_length + 22, y[m], str(scene.delay[m]), 10.5, align=1.0, middle=True)
         brush.text(RIGHT_END, y[m], str(scene.energy[m]), 10.5, align=1.0, middle=True)

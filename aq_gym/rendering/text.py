@@ -57,20 +57,14 @@ def _summarise_devices(scene: Scene) -> list[str]:
         ("J there [µg/m³]", at_device, None),
     ]
     for label, values, top in rows:
-        if top is not None:
-            each = -(-(top + 1) // 16)  # whole numbers in a bin
-            bins, low, high = -(-(top + 1) // each), 0.0, float(top)
-            end = float(bins * each)
-        else:
-            bins, low, high = 16, float(values.min()), float(values.max())
-            end = high if high > low else low + 1.0
-        counts, _ = np.histogram(np.minimum(values, end), bins=bins, range=(low, end))
+        low, high, form = (values.min(), values.max(), ".1f") if top is None else (0, top, ".0f")
+        each = 0 if top is None else -(-(top + 1) // 16)  # whole numbers in a bin
+        bins = -(-(top + 1) // each) if top is not None else 16
+        end = bins * each if each else max(high, low + 1e-9)
+        counts, _ = np.histogram(np.minimum(values, end), bins, (low, end))
         shape = "".join(_EIGHTHS[int(np.ceil(8 * c / counts.max()))] for c in counts)
-        form = ".1f" if top is None else ".0f"
-        lines.append(
-            f"{label:<20} {values.min():>9{form}} {np.median(values):>9{form}} {values.max():>9{form}}   "
-            f"{low:.0f} {shape} {high:.0f}"
-        )
+        numbers = " ".join(f"{x:>9{form}}" for x in (values.min(), np.median(values), values.max()))
+        lines.append(f"{label:<20} {numbers}   {low:.0f} {shape} {high:.0f}")
     sensed, empty = int((scene.delay == 0).sum()), int((scene.energy == 0).sum())
     lines += ["", f"sensed in this slot: {sensed}   without energy: {empty}"]
     m = scene.deciding

@@ -105,9 +105,7 @@ class SB3VecEnv(VecEnv):
             ValueError: only some environments are named.
         """
         if indices is not None:
-            raise ValueError(
-                f"set_attr({attr_name!r}): the environments share one batch; set it for all (indices=None)"
-            )
+            raise ValueError(f"set_attr({attr_name!r}): the environments share one batch; leave indices out")
         setattr(self.native, attr_name, value)
 
     def env_method(
@@ -119,9 +117,7 @@ class SB3VecEnv(VecEnv):
             AttributeError: another method; the batch has no environment of which to ask it.
         """
         if method_name not in ("action_masks", "get_state", "render"):
-            raise AttributeError(
-                f"env_method({method_name!r}): the native batch answers action_masks, get_state and render"
-            )
+            raise AttributeError(f"env_method({method_name!r}): there are action_masks, get_state and render")
         found = getattr(self.native, method_name)(*method_args, **method_kwargs)
         return [None if found is None else found[k] for k in self._get_indices(indices)]
 

@@ -33,10 +33,10 @@ class SB3Policy:
     Args:
         model: of Stable-Baselines3 or its contrib package.
         normalise: the VecNormalize that it was trained in, whose statistics are applied to observations; or None.
-        observation: which observation it reads, "full", "compact" or "per_device".
+        observation: which one it reads.
         view: "joint" for a model of a joint id, which decides for all devices at once.
-        training_seconds: that its training took, validations left out.
-        card: how it came about, where it was loaded from files.
+        training_seconds: validations left out.
+        card: how it came about.
     """
 
     needs_observation = True

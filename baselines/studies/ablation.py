@@ -64,10 +64,6 @@ def compare(
     """Train each variant and play it on the same episodes as the tuned index policy.
 
     Args:
-        config: the recipe.
-        problem: what is played.
-        names: of the variants; None: all that differ from the recipe.
-        episodes: how many.
         train: takes a name, a configuration and whether there is a reference; returns the policy and what it took:
             ``seconds``, ``decisions``, ``pairs``.
 
@@ -105,13 +101,13 @@ def summary(table: pd.DataFrame) -> str:
     return text_table(["variant", *HEADS], [[x, *row] for x, row in zip(table.variant, _rows(table), strict=True)])
 
 
-def page(table: pd.DataFrame, env_id: str, seconds: float, seed: int, episodes: int, made_by: str) -> str:
-    """The table in Markdown, with what one must know to read it; ``made_by`` is a sentence on the command."""
+def page(table: pd.DataFrame, env_id: str, seconds: float, seed: int, episodes: int) -> str:
+    """The table in Markdown, with what one must know to read it."""
     rows = [[x, what, *row] for x, what, row in zip(table.variant, table.what, _rows(table), strict=True)]
     return (
         f"# Which lever gives what on {env_id.rpartition('/')[2]}\n\n"
         f"Our DQN with one thing changed at a time, at most {seconds:.0f} s of training each, one training seed "
         f"({seed}). {episodes:,} episodes, the same for all. The index policy was tuned for this task beforehand. "
         "Differences to it are paired, in per cent, with 95 % intervals over the episodes. The intervals do not cover "
-        f"what another training seed would change.\n\n{made_by}\n\n{markdown(('variant', 'what', *HEADS), rows)}"
+        f"what another training seed would change.\n\n{markdown(('variant', 'what', *HEADS), rows)}"
     )

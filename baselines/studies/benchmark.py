@@ -21,7 +21,7 @@ from baselines.evaluation.registry import build_policy
 from baselines.learners.validation import Validation, solvable
 from baselines.playing import Record, play_problem, problem_of
 from baselines.studies.files import write_json
-from baselines.studies.training import FINISHED, read_marker
+from baselines.studies.training import FINISHED, read_marker, recipe_config
 
 LEARNERS = ("dqn", *(f"sb3-{algorithm}" for algorithm in sb3.ALGORITHMS))
 SB3_SECONDS = 100  # for which the settings of sb3_hyperparameters.json were chosen
@@ -60,17 +60,14 @@ class Plan:
         return learner, int(seed) if seed else self.seed
 
     @property
-    def _short(self) -> str:
-        """What to say of a limit that is below the one that SB3's settings were chosen for."""
-        return "" if self.seconds >= SB3_SECONDS else f", too short for SB3, whose settings need {SB3_SECONDS} s"
-
-    @property
     def caption(self) -> str:
         """What a table or a picture says of where its numbers come from."""
         seeds = f", on {self.training_seeds} seeds (rows are means)" if self.training_seeds > 1 else ""
+        if self.seconds < SB3_SECONDS:
+            seeds += f", too short for SB3, whose settings need {SB3_SECONDS} s"
         return (
             f"{self.episodes:,} episodes, the same for every policy. DQN and SB3 were trained here, each at most "
-            f"{self.seconds:g} s on one core{seeds}{self._short}. pretrained and generalist were trained before, "
+            f"{self.seconds:g} s on one core{seeds}. pretrained and generalist were trained before, "
             "greedy and index tuned before."
         )
 
@@ -84,8 +81,7 @@ def label(run: str) -> str:
 
 def dqn_config(plan: Plan, env_id: str) -> DQNConfig:
     """The id's recipe for so many seconds with its decisions and the pairs of each improvement scaled."""
-    chosen = dqn.recipe(env_id, plan.seconds)
-    config = DQNConfig.named(chosen["config"], **chosen["settings"])
+    config = recipe_config(env_id, plan.seconds)
     names = ("total_decisions", "start_decisions", "pairs")
     return config.replace(**{name: max(1, round(getattr(config, name) * plan.scale)) for name in names})
 
@@ -215,10 +211,6 @@ def over_seeds(table: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     """What training seeds change: one row a task and learner, and one a learner over all tasks together.
 
     Of several tasks the errors are those over the first policy's (staggered by default) on the same task.
-
-    Args:
-        table: rows as `evaluate_task` makes them, of one task or several.
-        seed: of the resampling.
 
     Returns:
         Columns env_id ("all" for the tasks together), policy, seeds, iqm, iqm_low, iqm_high (see

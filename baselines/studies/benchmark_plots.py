@@ -79,10 +79,6 @@ def draw_curves(plan: Plan, finished: Mapping[str, Mapping[str, Sequence[str]]])
     Tasks without a single validation are left out; where there is none at all, nothing is written. Of several seeds
     TensorBoard gets the mean, the lowest and the highest curve, as runs of their own.
 
-    Args:
-        plan: whose folder holds the runs.
-        finished: the trainings of each learner of each task.
-
     Returns:
         The file, or None.
     """
@@ -106,12 +102,14 @@ def draw_curves(plan: Plan, finished: Mapping[str, Mapping[str, Sequence[str]]])
         runs = {word: plan.place(env_id, word) for word in LINES if plan.place(env_id, word).is_dir()}
         lines = {word: float(x[0]) for word, run in runs.items() if len(x := read_curve(run).errors)}
         every = [curve.errors for curves in learners.values() for curve in curves if len(curve.errors)]
-        shown = np.concatenate([*(x[len(x) // 3 :] for x in every), list(lines.values())])  # not a curve's steep start
-        room = 0.08 * float(np.ptp(shown)) or 0.1
+        heights = np.concatenate(
+            [*(x[len(x) // 3 :] for x in every), list(lines.values())]
+        )  # not a curve's steep start
+        room = 0.08 * float(np.ptp(heights)) or 0.1
         for panel in column:
             for word, error in lines.items():
                 panel.axhline(error, color=INK, linewidth=1.1, linestyle=DASHES[word], label=word, zorder=1)
-            panel.set(ylim=(shown.min() - room, shown.max() + room), xlim=(min(0.0, panel.get_xlim()[0]), None))
+            panel.set(ylim=(heights.min() - room, heights.max() + room), xlim=(min(0.0, panel.get_xlim()[0]), None))
             panel.xaxis.set_major_locator(plt.MaxNLocator(5))
             panel.grid(color=FAINT, linewidth=0.8)
             panel.spines[["top", "right"]].set_visible(False)

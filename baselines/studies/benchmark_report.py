@@ -31,11 +31,7 @@ def conduct(
     """Run the benchmark; whatever ends it early, the tables of finished tasks are written.
 
     Args:
-        plan: what to do, and where.
-        ids: the tasks.
-        processes: jobs at a time.
         origin: columns on the code and the machine.
-        quiet: without a progress bar.
 
     Returns:
         The rows of all finished tasks, and whether a signal ended it early.

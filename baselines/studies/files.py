@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from aq_gym.files import write_atomically
-from baselines.studies.provenance import provenance
+from baselines.studies.provenance import provenance, signature
 
 
 def write_text(path: Path, text: str) -> None:
@@ -30,12 +30,12 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     write_text(path, text.getvalue())
 
 
-def write_results(table: pd.DataFrame, csv: Path, page: str = "", markdown: Path | None = None) -> None:
-    """Write a table with its provenance and, if asked for, the page; say where they are."""
+def write_results(table: pd.DataFrame, csv: Path, page: str, markdown: Path | None, command: str) -> None:
+    """Write a table with its provenance and, if asked for, the page with a line on the command; say where they are."""
     write_table(csv, table.assign(**provenance()))
     print(f"written to {csv}")
     if markdown is not None:
-        write_text(markdown, page)
+        write_text(markdown, f"{page}\n{signature(command)}\n")
         print(f"written to {markdown}")
 
 

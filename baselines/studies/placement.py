@@ -39,11 +39,8 @@ def place(
     """Search the locations and write placement.json, the plots, the table and TensorBoard's events.
 
     Args:
-        network: where the devices are to be placed.
         options: the arguments of `scripts.select_locations`.
-        folder: is made if it does not exist.
         about: goes into placement.json; its `env_kwargs` receive the devices.
-        save_as: where the network is to be saved.
         say: takes lines and a table for the user.
         show: takes how far the searches are.
 

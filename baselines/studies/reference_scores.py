@@ -54,11 +54,7 @@ def measure(ids: Sequence[str], words: Sequence[str], most: int, seed: int, outp
     """Measure some ids into a file; the others keep what the file says of them.
 
     Args:
-        ids: of `NAMES`.
-        words: policies to play.
         most: episodes of each policy, fewer of large instances.
-        seed: of the first episode.
-        output: JSON; rewritten after each id.
         run: what to write beside the scores, such as command and commit.
     """
     most, seed = check_count("--episodes", most, 1), check_count("--seed", seed, 0)

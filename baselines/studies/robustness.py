@@ -47,22 +47,14 @@ class Disturbance:
         check_shares(self)
 
 
-def scaled(network: SensorNetwork, **factors: float) -> SensorNetwork:
-    """The network with some of its variances multiplied, such as ``measurement_variance=2.0``.
-
-    Raises:
-        ValueError: a name of no field.
-    """
-    unknown = sorted(set(factors) - {field.name for field in dataclasses.fields(network)})
-    if unknown:
-        raise ValueError(f"factors: a network has no field {', '.join(unknown)}")
-    return dataclasses.replace(network, **{name: getattr(network, name) * x for name, x in factors.items()})
-
-
 def disturbances(network: SensorNetwork) -> dict[str, Disturbance]:
     """By name; the first is none."""
     variances = (("δ²", "measurement_variance"), ("σ²", "temporal_variance"))
-    wrong = {f"{name} x {x:g}": scaled(network, **{field: x}) for name, field in variances for x in (0.5, 2.0)}
+    wrong = {
+        f"{name} x {x:g}": dataclasses.replace(network, **{field: x * getattr(network, field)})
+        for name, field in variances
+        for x in (0.5, 2.0)
+    }
     return {
         CLEAN: Disturbance(),
         "summer's network": Disturbance(network=SensorNetwork.load("pku2018-summer")),
@@ -83,13 +75,6 @@ def play_disturbed(
 
     Episode k has the weather of seed ``seed + k``, as in `baselines.play`; errors are those of the true network, the
     true level and the readings that arrived.
-
-    Args:
-        policy: as `aq_gym.policy.Policy`, of the sequential view.
-        problem: that the policy was made for.
-        disturbance: what differs.
-        episodes: how many.
-        seed: of the first.
 
     Raises:
         TypeError: the policy has no method `act`.
@@ -147,10 +132,6 @@ def compare(
 
     Args:
         builders: by name, what makes a policy for the problem.
-        problem: that the policies are made for.
-        episodes: how many.
-        seed: of the first.
-        watch: called with a line before each step.
 
     Returns:
         A row for each policy and condition, with `COLUMNS`: the joint error [µg/m³], and its change in per cent of the
@@ -188,8 +169,8 @@ def summary(table: pd.DataFrame, episodes: int) -> str:
     return "\n\n".join(parts)
 
 
-def page(table: pd.DataFrame, env_id: str, episodes: int, made_by: str) -> str:
-    """The table with what one must know to read it; ``made_by`` is its last sentence."""
+def page(table: pd.DataFrame, env_id: str, episodes: int) -> str:
+    """The table with what one must know to read it."""
     heads = ("condition", *table.policy.unique())
     return (
         "# Policies where the world is not what they were made for\n\n"
@@ -199,5 +180,5 @@ def page(table: pd.DataFrame, env_id: str, episodes: int, made_by: str) -> str:
         "its own weather, with cleaner air. Errors are those of the true network, the true level and the readings that "
         "arrived. Wrong variances make the air itself noisier or calmer: compare the policies with each other and with "
         f"staggered sensing, which cannot react. {episodes:,} episodes.\n\n"
-        f"{markdown(heads, _rows(table))}\n{made_by}\n"
+        f"{markdown(heads, _rows(table))}"
     )

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from agents import DQNConfig, GreedyPolicy
 from baselines.learners.dqn import Training
 from baselines.learners.progress import Step
+from baselines.learners.recipes import recipe
 from baselines.learners.resumption import CHECKPOINT
 from baselines.learners.run import train
 from baselines.learners.training import TaskTraining
@@ -40,6 +41,12 @@ def follow(training: TaskTraining, name: str, unit: str, seconds: float, *, quie
         return train(training, seconds=seconds, watch=watch)
 
 
+def recipe_config(env_id: str, seconds: float = math.inf, **changes: Any) -> DQNConfig:
+    """An id's recipe for so many seconds, with some settings changed."""
+    chosen = recipe(env_id, seconds)
+    return DQNConfig.named(chosen["config"], **{**chosen["settings"], **changes})
+
+
 def read_marker(folder: Path) -> dict[str, Any]:
     """What a finished training left in its folder; empty where there is none, or a damaged one."""
     try:
@@ -62,15 +69,9 @@ def train_once(
     """Train into a folder, unless it holds this very training under this very code, run to its end.
 
     Args:
-        folder: emptied before a training.
-        env_id: what is learned.
-        config: every setting.
         args: of the command: ``seed``, ``quiet`` and, if it has them, ``anew`` and ``keep_agents`` (one that was
             trained so, though by other code, will do).
-        name: beside the progress bar.
-        seconds: most.
         reference: as for `Training`.
-        env_kwargs: as for `gymnasium.make`.
 
     Returns:
         How many ``decisions`` and ``pairs`` it took, and the seconds.

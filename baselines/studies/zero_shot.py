@@ -107,14 +107,8 @@ def summary(table: pd.DataFrame) -> str:
     return f"{lines}\ndifferences to index, tuned there; second lines: 95 % intervals"
 
 
-def page(table: pd.DataFrame, card: dict[str, Any], made_by: str) -> str:
-    """The table in Markdown.
-
-    Args:
-        table: of rows of `measure`.
-        card: of the generalist.
-        made_by: a sentence on the command.
-    """
+def page(table: pd.DataFrame, card: dict[str, Any]) -> str:
+    """The table in Markdown; ``card``: of the generalist."""
     rows = []
     for x in table.itertuples():
         compared = "" if math.isnan(x.percent) else x.compared_to
@@ -130,5 +124,5 @@ def page(table: pd.DataFrame, card: dict[str, Any], made_by: str) -> str:
         "`baselines.adapt` from the generalist. All policies play the same episodes; differences are paired, in per "
         "cent of the index policy's error, with 95 % intervals over the episodes.\n\n"
         f"The generalist: `{card.get('command')}`, commit {card.get('commit')}, "
-        f"{card.get('training_seconds', math.nan):.0f} s of training. This page: {made_by}\n\n{markdown(heads, rows)}"
+        f"{card.get('training_seconds', math.nan):.0f} s of training.\n\n{markdown(heads, rows)}"
     )

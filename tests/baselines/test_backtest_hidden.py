@@ -111,7 +111,7 @@ def test_the_table_and_what_is_said_of_it() -> None:
     assert table.change_low[1] <= table.change[1] <= table.change_high[1]
     assert (table[["promised", "delivered", "claimed", "rmse"]] > 0).all(axis=None)
     table = table.assign(fitted="one", played="other", loss=0.2, windows=len(DATA))
-    said = page(table, PROBLEM, 7, {"one": np.arange(6.0)}, "Made here.")
+    said = page(table, PROBLEM, 7, {"one": np.arange(6.0)})
     assert "20 % of the reports lost" in said
     assert "Made here." in said
     assert "one, 20 % lost: " in findings(table)[0] and "anew after each loss" in findings(table)[0]

@@ -15,7 +15,7 @@ from baselines.heuristics.index import Index
 from baselines.heuristics.simple import Random, Staggered
 from baselines.learners.shipped import load_generalist
 from baselines.playing import play_problem
-from baselines.studies.robustness import CLEAN, COLUMNS, Disturbance, page, play_disturbed, scaled, summary
+from baselines.studies.robustness import CLEAN, COLUMNS, Disturbance, disturbances, page, play_disturbed, summary
 from scripts import robustness as command
 
 PROBLEM = Problem.create("pku2018-spring", [0, 10, 20], 12, 3, 6)
@@ -61,9 +61,8 @@ def test_bad_arguments_are_refused() -> None:
         play_disturbed(INDEX, PROBLEM, Disturbance(network=SensorNetwork.synthetic(20, 0)), 2, 0)
     with pytest.raises(ValueError, match="episodes: expected an integer of at least 1, got 0"):
         play_disturbed(INDEX, PROBLEM, Disturbance(), 0, 0)
-    with pytest.raises(ValueError, match="factors: a network has no field delta"):
-        scaled(PROBLEM.network, delta=2.0)
-    assert scaled(PROBLEM.network, temporal_variance=2.0).temporal_variance == 2 * PROBLEM.network.temporal_variance
+    halved = disturbances(PROBLEM.network)["δ² x 0.5"].network
+    assert halved is not None and halved.measurement_variance == 0.5 * PROBLEM.network.measurement_variance
 
 
 def test_the_terminal_s_table_is_narrow_and_one_episode_has_no_interval() -> None:
@@ -77,7 +76,7 @@ def test_the_terminal_s_table_is_narrow_and_one_episode_has_no_interval() -> Non
     lines = summary(table, 1000).splitlines()
     assert max(map(len, lines)) <= 80 and all(any(name in line for line in lines) for name in names)
     alone = table.assign(percent_low=np.nan, percent_high=np.nan)
-    assert "nan" not in page(alone, "aq_gym/MultiDevice-v0", 1, "made") + summary(alone, 1)
+    assert "nan" not in page(alone, "aq_gym/MultiDevice-v0", 1) + summary(alone, 1)
 
 
 @pytest.mark.slow

@@ -76,8 +76,8 @@ def hourly_table(lines: Mapping[str, NDArray[np.float64]]) -> str:
     return markdown(heads, [[name, *(f"{x:.2f}" for x in found)] for name, found in lines.items()])
 
 
-def page(table: pd.DataFrame, problem: Problem, stride: int, lines: Mapping[str, Any], made_by: str) -> str:
-    """All of it in Markdown; ``made_by`` is its last sentence."""
+def page(table: pd.DataFrame, problem: Problem, stride: int, lines: Mapping[str, Any]) -> str:
+    """All of it in Markdown."""
     shape = f"T = {problem.horizon}, B = {problem.energy_budget}, D = {problem.max_sleep}"
     parts = [
         f"## {_title(part, fitted, loss)}\n\n{markdown(HEADS, _rows(part))}"
@@ -103,5 +103,4 @@ def page(table: pd.DataFrame, problem: Problem, stride: int, lines: Mapping[str,
         "It is least from slot 0, and the same at all slots between: the readings were interpolated between full "
         f"hours, and noise added. So windows start {stride} slots apart, which is no multiple of 2 or 3: their phases "
         "take turns. What is said here of slots of ten minutes rests on six of them being nearly one straight line.\n\n"
-        f"{made_by}\n"
     )

@@ -47,12 +47,8 @@ def deliver(
     """Replay a policy where the level is known with an error, and compare the level-aware map with the readings.
 
     Args:
-        policy: plans for `problem`, whichever inference that has.
         problem: what the policy observes.
-        data: windows of the problem's horizon.
-        learned: the map, of the same network.
         level_noise: of the level that the server knows; the map assumes the same.
-        seed: of the noise.
     """
     faults = Faults(level_noise=level_noise)
     replayed = replay(policy, problem, data.levels)
@@ -74,7 +70,6 @@ def backtest(
     data: Windows,
     learned: LevelAware,
     *,
-    methods: Sequence[str] = METHODS,
     conditions: Mapping[str, Faults] | None = None,
     seed: int = 0,
     watch: Callable[[str], None] = lambda line: None,
@@ -82,14 +77,8 @@ def backtest(
     """Every policy under every condition, its map by every method.
 
     Args:
-        policies: by name.
         problem: on a network that was fitted to other readings than ``data``.
-        data: windows of the problem's horizon.
-        learned: of the same network.
-        methods: of `METHODS`.
         conditions: by name; None: nothing goes wrong.
-        seed: of the faults and the intervals.
-        watch: called with a line before each step.
 
     Returns:
         A row for each condition, policy and method: those names, ``promised`` (the model's average joint error),
@@ -107,7 +96,7 @@ def backtest(
         for condition, faults in (conditions or {CLEAN: Faults()}).items():
             watch(f"{name}, {condition}")
             sources, level = sources_of(replayed, problem, data, faults, seed)
-            for method in methods:
+            for method in METHODS:
                 found = estimate(method, problem.network, learned, sources, level, faults.assumed_noise)
                 rows.append(_row(condition, name, method, replayed) | judge(found, data, problem.devices, seed))
     return pd.DataFrame(rows)

@@ -17,11 +17,11 @@ from baselines.heuristics.simple import Random, Staggered, Synchronised
 from baselines.learners.compiled import compiled_error
 from baselines.learners.dqn import Training
 from baselines.learners.progress import Step
-from baselines.learners.recipes import recipe
 from baselines.learners.run import train
 from baselines.learners.shipped import load_generalist, load_pretrained
 from baselines.playing import play_problem, problem_of
 from baselines.studies.paper.figure import Claim, Context, Figure
+from baselines.studies.training import recipe_config
 
 ENV = "aq_gym/MultiDevice-v0"
 NESTED = (0, 12, 24, 6, 18, 3, 27, 9, 21, 15)  # the first M of them are the devices
@@ -73,8 +73,7 @@ def make(context: Context) -> Figure:
 
 def _config(configuration: str | None, seconds: float, quick: bool) -> DQNConfig:
     if configuration is None:
-        chosen = recipe(ENV, seconds)
-        config = DQNConfig.named(chosen["config"], **chosen["settings"])
+        config = recipe_config(ENV, seconds)
     else:
         config = DQNConfig.named(configuration)
         config = config.replace(total_decisions=LONGER * config.total_decisions)

@@ -27,9 +27,6 @@ def write_figure(figure: Figure, folder: Path, made_by: str, asked: dict[str, An
     """PNG, CSV files and card of one figure; the card comes last, since a figure that has one counts as done.
 
     Args:
-        figure: what to write.
-        folder: of all figures.
-        made_by: a sentence on the command.
         asked: what must be the same to use the figure again.
     """
     name = stem(figure.number)

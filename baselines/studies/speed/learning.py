@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -17,7 +16,6 @@ from baselines import sb3
 from baselines.evaluation import evaluate
 from baselines.heuristics.problems import entry_problem
 from baselines.learners.dqn import Training
-from baselines.learners.guide import Guide
 from baselines.learners.recipes import recipe
 from baselines.learners.run import train
 from baselines.studies.speed.comparison import Comparison, Rate, named
@@ -28,7 +26,6 @@ N_ENVIRONMENTS = 64
 BEST, ROLLOUTS = "ppo", 2  # the best of SB3's agents on that id; it is validated after so many of its rollouts
 VALIDATION_EPISODES, EVALUATION_EPISODES = 512, 4_000
 OURS = 0.05  # of the other's time, for which our recipe is asked
-SHARES = (0.25, 0.5, 1.0)  # of the other's time: for which errors the times are printed
 
 
 def ours(decisions: int) -> Rate:
@@ -131,27 +128,15 @@ def train_ours(config: DQNConfig, seed: int, seconds: float, error: float) -> tu
 
 
 def race(config: DQNConfig, seed: int, seconds: float) -> Race:
-    """Train SB3's best agent for some seconds, then our DQN until it is as good, at most as long.
+    """Train SB3's best agent for some seconds, then our DQN until it is as good on the same episodes, at most as long.
 
-    Both are validated on the same episodes. The two policies are compared once more on others, beside the guide that
-    ours starts from: where the other's error is no less than the guide's, ours is soon there.
-
-    Args:
-        config: of our DQN.
-        seed: of both trainings.
-        seconds: of training.
+    The two policies are compared once more on others.
     """
     best, theirs = train_theirs(seed, seconds)
     policy, ours = train_ours(config, seed, seconds, theirs.best())
-    guide = Guide(entry_problem(ENV), recipe(ENV).get("guide", "greedy"))
-    alone = f"the guide alone, {guide.training_seconds:.1f} s"
-    policies = {f"SB3 {BEST.upper()}": best, "our DQN": policy, alone: guide.policy}
-    print(f"seed {seed}, {EVALUATION_EPISODES:,} evaluation episodes [µg/m³]:")
-    print(comparison(evaluate(policies, ENV, EVALUATION_EPISODES, 0), next(iter(policies)), digits=3))
-    for share in SHARES:
-        found = theirs.best(share * theirs[-1][0])
-        print(f"  to a validated {found:.3f}: ours {ours.reached(found):.2f} s, theirs {theirs.reached(found):.1f} s")
-    sys.stdout.flush()
+    policies = {f"SB3 {BEST.upper()}": best, "our DQN": policy}
+    print(f"seed {seed}, {EVALUATION_EPISODES:,} evaluation episodes")
+    print(comparison(evaluate(policies, ENV, EVALUATION_EPISODES, 0), next(iter(policies)), digits=3), flush=True)
     return Race(theirs.best(), ours.reached(theirs.best()), theirs.reached(theirs.best()))
 
 

@@ -129,20 +129,11 @@ def quantecon_joint(network: SensorNetwork, devices: tuple[int, int], horizon: i
 
 def comparisons() -> Iterator[Comparison]:
     """One device against quantecon and dense NumPy, two devices against quantecon."""
-    size = f"T={HORIZON} B={BUDGET} D={SLEEP}"
-    for n_levels, goal in ((20, 20.0), (50, 25.0)):
-        if peer("quantecon.markov"):
-            network = banded(n_levels)
-            theirs = quantecon_single(network, HORIZON, BUDGET, SLEEP)
-            check(solve(network, 0, HORIZON, BUDGET, SLEEP).expected_error, theirs())
-            yield Comparison(
-                f"exact, one device, {size}, {n_levels} levels",
-                "solved/s",
-                timed(lambda network=network: solve(network, 0, HORIZON, BUDGET, SLEEP), 1),
-                f"{named('quantecon')} backward_induction, solving alone",
-                timed(theirs, 1),
-                goal,
-            )
+    size, there = f"T={HORIZON} B={BUDGET} D={SLEEP}", peer("quantecon.markov") is not None
+    for n_levels, goal in ((20, 20.0), (50, 25.0)) if there else ():
+        one: tuple[Any, ...] = (banded(n_levels), 0, HORIZON, BUDGET, SLEEP)
+        theirs = quantecon_single(one[0], *one[2:])
+        yield _beside_quantecon(f"exact, one device, {size}, {n_levels} levels", solve, one, theirs, goal)
     for n_levels in (100, 300):
         network = banded(n_levels)
         solve(network, 0, 12, 2, 6)
@@ -155,20 +146,18 @@ def comparisons() -> Iterator[Comparison]:
             rounds=3,
         )
     small: tuple[Any, ...] = (SensorNetwork.load("pku2018").coarsen(5), (0, 15), 24, 4, 6)
-    for joint, goal in ((small, None), (LARGEST, 25.0)):
-        if peer("quantecon.markov"):
-            network, _, horizon, budget, sleep = joint
-            theirs = quantecon_joint(*joint)
-            check(solve_joint(*joint).expected_error, theirs())
-            yield Comparison(
-                f"exact, two devices, T={horizon} B={budget} D={sleep}, {network.n_levels} levels",
-                "solved/s",
-                timed(lambda joint=joint: solve_joint(*joint), 1),
-                f"{named('quantecon')} backward_induction, solving alone",
-                timed(theirs, 1),
-                goal,
-                rounds=3,
-            )
+    for two, goal in ((small, None), (LARGEST, 25.0)) if there else ():
+        network, _, horizon, budget, sleep = two
+        what = f"exact, two devices, T={horizon} B={budget} D={sleep}, {network.n_levels} levels"
+        yield _beside_quantecon(what, solve_joint, two, quantecon_joint(*two), goal, rounds=3)
+
+
+def _beside_quantecon(
+    what: str, ours: Any, instance: tuple[Any, ...], theirs: Any, goal: float | None, rounds: int | None = None
+) -> Comparison:
+    check(ours(*instance).expected_error, theirs())
+    name = f"{named('quantecon')} backward_induction, solving alone"
+    return Comparison(what, "solved/s", timed(lambda: ours(*instance), 1), name, timed(theirs, 1), goal, rounds)
 
 
 def check(ours: float, theirs: float) -> None:

@@ -86,7 +86,7 @@ def _chain(rng: np.random.Generator, n: int, mean: float) -> tuple[NDArray[np.fl
     spread = math.sqrt(math.log1p(rng.uniform(*LEVEL_SPREAD) ** 2))
     likeness = 1.0 - _log_uniform(rng, UNLIKENESS)
     width = mean * math.exp(2.5 * spread) / n
-    levels: NDArray[np.float64] = (np.arange(n) + 0.5) * width
+    levels = np.asarray((np.arange(n) + 0.5) * width, np.float64)
     log, center = np.log(levels), math.log(mean) - spread**2 / 2.0
     step = np.maximum(spread * math.sqrt(1.0 - likeness**2), 0.25 * width / levels)  # coarse levels change too
     edges = np.log(np.arange(1, n) * width)

@@ -113,7 +113,6 @@ def test_the_table_and_what_is_said_of_it() -> None:
     table = table.assign(fitted="one", played="other", loss=0.2, windows=len(DATA))
     said = page(table, PROBLEM, 7, {"one": np.arange(6.0)})
     assert "20 % of the reports lost" in said
-    assert "Made here." in said
     assert "one, 20 % lost: " in findings(table)[0] and "anew after each loss" in findings(table)[0]
     assert "relay" in summary(table)
 

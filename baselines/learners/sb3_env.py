@@ -105,7 +105,9 @@ class SB3VecEnv(VecEnv):
             ValueError: only some environments are named.
         """
         if indices is not None:
-            raise ValueError(f"set_attr({attr_name!r}): the environments share one batch; leave indices out")
+            raise ValueError(
+                f"set_attr({attr_name!r}): the environments share one batch; set it for all (indices=None)"
+            )
         setattr(self.native, attr_name, value)
 
     def env_method(

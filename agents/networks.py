@@ -12,8 +12,6 @@ from torch import Tensor, nn
 
 from agents.config import DQNConfig
 
-_CONSTANT = 1e8  # scale of an input that is not read: what is left of it is below a float's precision
-
 
 class QNetwork(nn.Module):
     """What all Q-networks share: scaling of inputs and outputs in buffers, hence stored in every checkpoint.
@@ -69,7 +67,7 @@ class QNetwork(nn.Module):
         deviation.
         """
         center, scale = self._scaling(observations)
-        scale[list(self.unread)] = _CONSTANT
+        scale[list(self.unread)] = 1e8  # what is left of them is below a float's precision
         self.input_center.copy_(torch.from_numpy(center))
         self.input_scale.copy_(torch.from_numpy(scale))
 
@@ -269,8 +267,7 @@ def make_network(config: DQNConfig, n_inputs: int, n_actions: int, generator: to
         shape = {"context": config.set_context, "item": config.set_item, "encoder": config.set_encoder}
         network = SetQ(n_inputs, n_actions, config.hidden, **shape, compress=compress)  # type: ignore[arg-type]
     elif config.network == "state_action":
-        ends = config.action_segments
-        pairs = list(zip(ends[::2], ends[1::2], strict=True))
+        pairs = list(zip(config.action_segments[::2], config.action_segments[1::2], strict=True))
         network = StateActionQ(n_inputs, n_actions, config.hidden, segments=pairs, compress=compress)
     elif config.duelling:
         network = DuellingQ(n_inputs, n_actions, config.hidden, compress=compress)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +80,7 @@ def random_network(rng: np.random.Generator) -> SensorNetwork:
     )
 
 
-def _chain(rng: np.random.Generator, n: int, mean: float) -> tuple[NDArray[np.float64], ...]:
+def _chain(rng: np.random.Generator, n: int, mean: float) -> tuple[Any, Any, Any]:
     """(n,) levels, (n, n) transition, (n,) start: the level's logarithm is a first-order autoregression in n bins."""
     spread = math.sqrt(math.log1p(rng.uniform(*LEVEL_SPREAD) ** 2))
     likeness = 1.0 - _log_uniform(rng, UNLIKENESS)
@@ -89,13 +90,13 @@ def _chain(rng: np.random.Generator, n: int, mean: float) -> tuple[NDArray[np.fl
     step = np.maximum(spread * math.sqrt(1.0 - likeness**2), 0.25 * width / levels)  # coarse levels change too
     edges = np.log(np.arange(1, n) * width)
 
-    def binned(middle: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:
+    def binned(middle: NDArray[np.float64], scale: NDArray[np.float64]) -> Any:
         z = np.clip((edges - middle[:, None]) / scale[:, None] * 1.8138, -700.0, 700.0)  # logistic, of that deviation
         below = np.pad(1.0 / (1.0 + np.exp(-z)), [(0, 0), (1, 1)], constant_values=((0, 0), (0.0, 1.0)))
         return np.diff(below, axis=1)
 
     transition = binned(center + likeness * (log - center), step)
-    return levels, transition, binned(np.array([center]), np.array([spread]))[0]
+    return np.asarray(levels), transition, binned(np.array([center]), np.array([spread]))[0]
 
 
 def _log_uniform(rng: np.random.Generator, ends: tuple[float, float]) -> float:
@@ -127,7 +128,7 @@ class InstanceSampler:
         self,
         seed: int,
         *,
-        n_devices: Sequence[int] = tuple(m for m in range(1, 51) if m not in (5, 10, 20)),
+        n_devices: Sequence[int] = tuple(sorted({*range(1, 51)} - {5, 10, 20})),
         horizon: tuple[int, int] = (20, 300),
         period: tuple[float, float] = (2.5, 13.0),
         inferences: Sequence[str] = ("paper", "level-aware"),
@@ -169,7 +170,7 @@ class InstanceSampler:
         budget = round(horizon / period)
         sleep = math.ceil(rng.uniform(1.2, 4.2) * horizon / budget)
         inference, noise = str(rng.choice(self._inferences)), float(rng.uniform(0.0, 0.3))
-        options = {} if inference == "paper" else {"inference": inference, "level_noise": noise}
+        options: dict[str, Any] = {} if inference == "paper" else {"inference": inference, "level_noise": noise}
         return Problem.create(network, devices, horizon, budget, sleep, **options)
 
     def _fitted(self) -> SensorNetwork:

@@ -234,9 +234,8 @@ class SetQ(DuellingQ):
 
     def scaling_for(self, size: int) -> tuple[Tensor, Tensor]:
         """See `QNetwork.scaling_for`: the items' own, once for each item."""
-        n_items = (size - self.context) // self.item
         center, scale = (
-            torch.cat([x[: self.context], x[self.context :].repeat(n_items)])
+            torch.cat([x[: self.context], x[self.context :].repeat((size - self.context) // self.item)])
             for x in (self.input_center, self.input_scale)
         )
         return center, scale

@@ -29,5 +29,5 @@ def test_the_cities_are_as_their_cards_say() -> None:
 def test_other_tables_are_refused(tmp_path: Path) -> None:
     (tmp_path / "readings.csv").write_text("hour,b1\n0,3.5\n")
     (tmp_path / "stations.csv").write_text("station,latitude,longitude\nb1,23.0,120.2\n")
-    with pytest.raises(ValueError, match="expected readings.csv of 500 hours or more"):
+    with pytest.raises(ValueError, match=r"expected readings\.csv of 500 hours or more"):
         fit_airbox.fitted("tainan2017", tmp_path)

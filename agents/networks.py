@@ -12,8 +12,6 @@ from torch import Tensor, nn
 
 from agents.config import DQNConfig
 
-_CONSTANT = 1e8  # scale of an input that is not read: what is left of it is below a float's precision
-
 
 class QNetwork(nn.Module):
     """What all Q-networks share: scaling of inputs and outputs in buffers, hence stored in every checkpoint.
@@ -70,7 +68,7 @@ class QNetwork(nn.Module):
         With ``compress``: median and mean absolute deviation, which outliers hardly move; else mean and deviation.
         """
         center, scale = self._scaling(observations)
-        scale[list(self.unread)] = _CONSTANT
+        scale[list(self.unread)] = 1e8  # what is left of them is below a float's precision
         self.input_center.copy_(torch.from_numpy(center))
         self.input_scale.copy_(torch.from_numpy(scale))
 
@@ -230,9 +228,8 @@ class SetQ(DuellingQ):
 
     def scaling_for(self, size: int) -> tuple[Tensor, Tensor]:
         """See `QNetwork.scaling_for`: the items' own, once for each item."""
-        n_items = (size - self.context) // self.item
         center, scale = (
-            torch.cat([x[: self.context], x[self.context :].repeat(n_items)])
+            torch.cat([x[: self.context], x[self.context :].repeat((size - self.context) // self.item)])
             for x in (self.input_center, self.input_scale)
         )
         return center, scale

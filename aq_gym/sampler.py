@@ -15,7 +15,6 @@ from aq_gym.problem import Problem
 from aq_gym.synthetic import synthetic_fields
 
 FITTED = ("pku2018", "pku2018-spring", "pku2018-summer")  # the fitted networks among the samples
-N_DEVICES = (*range(1, 5), *range(6, 10), *range(11, 20), *range(21, 51))  # without five, ten and twenty
 RANGES = {  # least and greatest of a random network; `extent` says where a network lies
     "locations": (10.0, 1000.0),  # N
     "levels": (5.0, 500.0),  # E
@@ -81,24 +80,23 @@ def random_network(rng: np.random.Generator) -> SensorNetwork:
     )
 
 
-def _chain(rng: np.random.Generator, n: int, mean: float) -> tuple[NDArray[np.float64], ...]:
+def _chain(rng: np.random.Generator, n: int, mean: float) -> tuple[Any, Any, Any]:
     """(n,) levels, (n, n) transition, (n,) start: the level's logarithm is a first-order autoregression in n bins."""
     spread = math.sqrt(math.log1p(rng.uniform(*LEVEL_SPREAD) ** 2))
     likeness = 1.0 - _log_uniform(rng, UNLIKENESS)
     width = mean * math.exp(2.5 * spread) / n
-    levels = np.asarray((np.arange(n) + 0.5) * width, np.float64)
+    levels = (np.arange(n) + 0.5) * width
     log, center = np.log(levels), math.log(mean) - spread**2 / 2.0
     step = np.maximum(spread * math.sqrt(1.0 - likeness**2), 0.25 * width / levels)  # coarse levels change too
     edges = np.log(np.arange(1, n) * width)
 
-    def binned(middle: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:
+    def binned(middle: NDArray[np.float64], scale: NDArray[np.float64]) -> Any:
         z = np.clip((edges - middle[:, None]) / scale[:, None] * 1.8138, -700.0, 700.0)  # logistic, of that deviation
         below = np.pad(1.0 / (1.0 + np.exp(-z)), [(0, 0), (1, 1)], constant_values=((0, 0), (0.0, 1.0)))
-        return np.asarray(np.diff(below, axis=1), np.float64)
+        return np.diff(below, axis=1)
 
     transition = binned(center + likeness * (log - center), step)
-    start: NDArray[np.float64] = binned(np.array([center]), np.array([spread]))[0]
-    return levels, transition, start
+    return np.asarray(levels), transition, binned(np.array([center]), np.array([spread]))[0]
 
 
 def _log_uniform(rng: np.random.Generator, ends: tuple[float, float]) -> float:
@@ -130,7 +128,7 @@ class InstanceSampler:
         self,
         seed: int,
         *,
-        n_devices: Sequence[int] = N_DEVICES,
+        n_devices: Sequence[int] = tuple(sorted({*range(1, 51)} - {5, 10, 20})),
         horizon: tuple[int, int] = (20, 300),
         period: tuple[float, float] = (2.5, 13.0),
         inferences: Sequence[str] = ("paper", "level-aware"),

@@ -59,7 +59,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--readings", type=at_least(1000), help="stored for 1,000 devices (default 10 million)")
     parser.add_argument("--slots", type=at_least(20), help="over which memory is watched (default 1800)")
-    parser.add_argument("--slot-seconds", type=at_least(0.01, float), default=0.1, help="of these (default 0.1)")
+    parser.add_argument("--slot-seconds", type=at_least(0.01, float), default=0.05, help="of these (default 0.05)")
     parser.add_argument("--kills", type=at_least(1), help="rounds (default 50)")
     parser.add_argument("--seed", type=int, default=0, help="of the kills")
     parser.add_argument("--markdown", type=file_path, help="also write the table there as a page")

@@ -172,7 +172,8 @@ def memory_over(folder: Path, slots: int, slot_seconds: float, n_pages: int = 5)
     return found[: slots + 1]
 
 
-def growth(memory: list[float], parts: int = 10) -> tuple[float, float]:
-    """Mean memory after the warm-up (the second tenth), and in the last tenth [MiB]."""
-    part = max(1, len(memory) // parts)
-    return float(np.mean(memory[part : 2 * part])), float(np.mean(memory[-part:]))
+def growth(memory: list[float]) -> tuple[float, float]:
+    """Mean memory in the first and the last tenth of the second half [MiB]; the first half is the warm-up."""
+    half = memory[len(memory) // 2 :]
+    part = max(1, len(half) // 10)
+    return float(np.mean(half[:part])), float(np.mean(half[-part:]))

@@ -84,7 +84,7 @@ def test_another_process_plans_when_the_first_is_killed(serve: Serve, postgres: 
 
 def test_nothing_acknowledged_is_lost_when_the_process_is_killed(tmp_path: Path) -> None:
     found = kill_often(tmp_path, rounds=2)
-    assert found.rounds == 2 and len(found.acknowledged) > 50 and len(found.plans) > 10
+    assert found.rounds == 2 and len(found.acknowledged) >= 20 and len(found.plans) >= 3
     assert found.whole, found
 
 

@@ -122,7 +122,7 @@ class DQNConfig:
             "max_episode_decisions": (cut is None or cut >= 1, "at least 1 or None"),
             "exploration_weights": (all(0 < x < math.inf for x in odds), "above 0 each"),
             "hidden": (all(x >= 1 for x in self.hidden), "a list of sizes of at least 1"),
-            "set_encoder": (min(self.set_encoder, default=0) >= 1, "sizes of at least 1, one or more"),
+            "set_encoder": (all(x >= 1 for x in self.set_encoder), "sizes of at least 1"),
             "set_context": (self.set_context >= 0 or not in_sets, "at least 0"),
             "set_item": (self.set_item >= 1 or not in_sets, "at least 1"),
             "unread": (all(i >= 0 for i in self.unread), "places from 0"),

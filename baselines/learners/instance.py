@@ -26,18 +26,26 @@ def network_digest(problem: Problem) -> str:
 
 def describe_instance(problem: Problem) -> dict[str, Any]:
     """Everything that a problem is, as JSON values."""
-    own = {field.name: getattr(problem, field.name) for field in dataclasses.fields(problem)}
-    own |= {"network": problem.network.name, "devices": list(problem.devices), "parameters": network_digest(problem)}
+    own = {field.name: _json(getattr(problem, field.name)) for field in dataclasses.fields(problem)}
+    own |= {"network": problem.network.name, "parameters": network_digest(problem)}
     return own
 
 
+def _json(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
 def instance_differences(recorded: Mapping[str, Any], problem: Problem) -> list[str]:
-    """What differs from a recorded description, one phrase each; nothing where none was recorded (older files)."""
+    """What differs from a recorded description, one phrase each; nothing where none was recorded.
+
+    Older files lack newer options, which then had their defaults.
+    """
     if not recorded:
         return []
     here = describe_instance(problem)
     parameters = here.pop("parameters")
-    found = [f"{name} was {recorded.get(name)!r}, here {x!r}" for name, x in here.items() if recorded.get(name) != x]
+    then = {field.name: _json(field.default) for field in dataclasses.fields(problem)} | dict(recorded)
+    found = [f"{name} was {then[name]!r}, here {x!r}" for name, x in here.items() if then[name] != x]
     if recorded.get("parameters") != parameters:
         found.append(f"network {here['network']!r} has other parameters than it had")
     return found

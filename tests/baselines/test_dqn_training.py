@@ -387,10 +387,13 @@ def test_long_problems_are_validated_on_512_episodes_and_short_ones_on_more() ->
 def test_shipped_agents_are_as_good_as_their_cards_say(name: str) -> None:
     agent, problem = load_pretrained(f"aq_gym/{name}"), problem_of(name)
     assert agent.card["env_id"].endswith(name) and agent.card["commit"] and agent.card["training_seconds"] > 0
-    assert agent.card["command"].startswith("python -m scripts.train_dqn")
+    assert agent.card["command"].startswith(("python -m scripts.train_dqn", "python -m scripts.imitate"))
     assert build_policy("pretrained", problem)[0].card == agent.card
-    ours, index = (play_problem(x, problem, 200, 0).joint_error for x in (agent, index_policy(problem)))
-    if name != "SingleDevice-Day-v0":  # there the index policy is within 0.2 % of the optimum
+    episodes = 24 if problem.horizon > 500 else 200
+    ours, index = (play_problem(x, problem, episodes, 0).joint_error for x in (agent, index_policy(problem)))
+    if agent.card.get("policy_is") == "its guide":  # nothing learned from the index policy on was better
+        assert (ours == index).all()
+    elif name != "SingleDevice-Day-v0":  # there the index policy is within 0.2 % of the optimum
         assert (ours - index).mean() < 0, "paired, on the same episodes"
     goals = {"SingleDevice-v0": 0.003, "SingleDevice-Day-v0": 0.005, "TwoDevices-v0": 0.005}  # of the optimum
     if name in goals:

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from agents import export
 from baselines.heuristics.index import Index
+from baselines.learners.guide import index_agent
 from baselines.learners.mixed import training_sampler
-from baselines.learners.universal import as_agent, imitated, relative_errors, sampled, tune_for_all
+from baselines.learners.universal import imitated, relative_errors, sampled, tune_for_all
 from baselines.playing import FIRST_TUNING_SEED
 from baselines.studies.provenance import commit
 from scripts.arguments import at_least, command_parser, parsed
@@ -38,7 +39,7 @@ def main(args: argparse.Namespace) -> Index:
         "training_seconds": round(time.perf_counter() - began, 1),
         "validated": f"{found.mean():.4f} of greedy sensing on {args.instances} held-out instances",
     }
-    export(args.output, as_agent(index), observation="compact", card=card)
+    export(args.output, index_agent(index, {"n_actions": 2, "kwargs": {}}), observation="compact", card=card)
     print(f"written to {args.output}")
     return index
 

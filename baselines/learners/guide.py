@@ -86,17 +86,22 @@ class Guide:
         return {"constant": policy.constant, "coefficients": policy.coefficients, "seconds": policy.training_seconds}
 
     def as_agent(self, environment: dict[str, Any]) -> PairedDQN:
-        """The same policy as a network without hidden layers, on the compact observation."""
-        config = DQNConfig(hidden=(), input_scaling="none", scale_outputs=False, n_environments=1, replay_capacity=2)
-        size, kwargs = len(COMPACT_FEATURES), environment["kwargs"] | {"observation": "compact"}
-        agent = PairedDQN(size, 2, config, 0, environment | {"n_inputs": size, "kwargs": kwargs})
-        weights = torch.from_numpy(self.policy.weights) / 2.0
-        with torch.no_grad():
-            for network in (agent.online, agent.target, agent.average, agent.best):
-                head: Any = network.advantage_head
-                head.weight.copy_(torch.stack([-weights[:-1], weights[:-1]]))
-                head.bias.copy_(torch.stack([-weights[-1], weights[-1]]))
-        return agent
+        """The same policy as a network, see `index_agent`."""
+        return index_agent(self.policy, environment)
+
+
+def index_agent(index: Index, environment: dict[str, Any]) -> PairedDQN:
+    """An index policy as a network without hidden layers on the compact observation, saved like a learned one."""
+    config = DQNConfig(hidden=(), input_scaling="none", scale_outputs=False, n_environments=1, replay_capacity=2)
+    size, kwargs = len(COMPACT_FEATURES), environment["kwargs"] | {"observation": "compact"}
+    agent = PairedDQN(size, 2, config, 0, environment | {"n_inputs": size, "kwargs": kwargs})
+    weights = torch.from_numpy(index.weights) / 2.0
+    with torch.no_grad():
+        for network in (agent.online, agent.target, agent.average, agent.best):
+            head: Any = network.advantage_head
+            head.weight.copy_(torch.stack([-weights[:-1], weights[:-1]]))
+            head.bias.copy_(torch.stack([-weights[-1], weights[-1]]))
+    return agent
 
 
 def _is_tuned(problem: Problem) -> bool:

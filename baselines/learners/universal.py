@@ -12,11 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from agents import DQNConfig, PairedDQN
-from aq_gym.observation import COMPACT_FEATURES
 from aq_gym.problem import Problem
 from baselines.heuristics.index import AT, NAMES, Index, Simulator
 from baselines.heuristics.index_tuning import index_policy
@@ -129,17 +126,3 @@ def tune_for_all(
 def sampled(sampler: Any, count: int, decisions: int = 100_000) -> list[Problem]:
     """Instances in their own units."""
     return [in_own_unit(sampler.draw(), decisions) for _ in range(count)]
-
-
-def as_agent(index: Index) -> PairedDQN:
-    """The index as a network without hidden layers on the compact observation, to be saved like a learned one."""
-    size = len(COMPACT_FEATURES)
-    config = DQNConfig(hidden=(), input_scaling="none", scale_outputs=False, n_environments=1, replay_capacity=2)
-    agent = PairedDQN(size, 2, config, 0, {"n_inputs": size, "n_actions": 2, "kwargs": {"observation": "compact"}})
-    weights = torch.from_numpy(index.weights) / 2.0
-    with torch.no_grad():
-        for network in (agent.online, agent.target, agent.average, agent.best):
-            head: Any = network.advantage_head
-            head.weight.copy_(torch.stack([-weights[:-1], weights[:-1]]))
-            head.bias.copy_(torch.stack([-weights[-1], weights[-1]]))
-    return agent

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from aq_gym.datasets import load_pku2018
 from aq_gym.envs.forecast_level import ForecastLevelVector
-from aq_gym.envs.vector import MultiDeviceVectorEnv
 from aq_gym.problem import Problem
 from aq_gym.traces import level_trace, windows
 from baselines.evaluation import build_policy, problem_of
+from baselines.studies.backtest.replaying import replay
 from baselines.studies.backtest.scores import change
 from baselines.studies.tables import markdown
 
@@ -34,27 +34,14 @@ def one_slot_ahead(medians: NDArray[np.float64], level: NDArray[np.float64]) -> 
     return np.concatenate([level[:1], made[:-1]])
 
 
-def play(policy: Any, problem: Problem, levels: NDArray[np.int64], seen: NDArray[np.float64] | None) -> Any:
+def play(
+    policy: Any, problem: Problem, levels: NDArray[np.int64], seen: NDArray[np.float64] | None
+) -> NDArray[np.float64]:
     """(K,) average joint errors on level paths (K, T + 1) of indices, where the policy sees levels (K, T + 1)."""
-    env: Any = MultiDeviceVectorEnv(
-        len(levels),
-        problem.network,
-        problem.devices,
-        problem.horizon,
-        problem.energy_budget,
-        problem.max_sleep,
-        **problem.options,
-        observation=getattr(policy, "observation", "full"),
-        autoreset_mode="Disabled",
-    )
-    if seen is not None:
-        env = ForecastLevelVector(env, lambda reported: seen[:, reported.shape[1]])
-    if hasattr(policy, "reset"):
-        policy.reset(0)
-    observation, info = env.reset(seed=0, options={"levels": levels})
-    for _ in range(problem.horizon * problem.n_devices):
-        observation, *_, info = env.step(policy.act(observation, info))
-    return info["average_joint_error"]
+    if seen is None:
+        return replay(policy, problem, levels).joint_error
+    wrap = lambda env: ForecastLevelVector(env, lambda reported: seen[:, reported.shape[1]])  # noqa: E731
+    return replay(policy, problem, levels, wrap).joint_error
 
 
 def costs(medians: Mapping[str, NDArray[np.float64]], level: NDArray[np.float64], seed: int = 0) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,10 +60,12 @@ class Replayed:
     joint_error: NDArray[np.float64]  # (K,) average joint error by the model [µg/m³]
 
 
-def replay(policy: Any, problem: Problem, levels: NDArray[np.int64]) -> Replayed:
-    """Play a policy on imposed level paths, (K, T + 1) indices into the network's levels."""
+def replay(
+    policy: Any, problem: Problem, levels: NDArray[np.int64], wrap: Callable[[Any], Any] = lambda env: env
+) -> Replayed:
+    """Play a policy on imposed level paths, (K, T + 1) indices into the network's levels; ``wrap`` wraps the batch."""
     k, m = len(levels), problem.n_devices
-    env = MultiDeviceVectorEnv(
+    batch = MultiDeviceVectorEnv(
         k,
         problem.network,
         problem.devices,
@@ -74,6 +76,7 @@ def replay(policy: Any, problem: Problem, levels: NDArray[np.int64]) -> Replayed
         observation=getattr(policy, "observation", "full"),
         autoreset_mode="Disabled",
     )
+    env = wrap(batch)
     if hasattr(policy, "reset"):
         policy.reset(0)
     observation, info = env.reset(seed=0, options={"levels": levels if k > 1 else levels[0]})

@@ -43,7 +43,7 @@ def happens(p, path, k, first, m, slot):
 
 
 @inlined
-def reset(p, episode, device, path, k):
+def reset(episode, device, path, k):
     """Start an episode on its level path: every device has sensed in slot 0, outside its budget."""
     e = episode[k]
     e.slot, e.turn, e.capped, e.total_error = 1, 0, 0, 0.0

@@ -35,7 +35,7 @@ def acceptable(p, episode, actions):
 def start(p, relation, prior, episode, device, path, maps, task, k):
     """Start an episode, or infer the map of one whose raw state was written from outside."""
     if task == BEGIN:
-        dynamics.reset(p, episode, device, path, k)
+        dynamics.reset(episode, device, path, k)
     if task in (BEGIN, INFER):
         episode[k].level = path[k, episode[k].slot]
         inference.begin(p, relation, prior, episode, device, maps, k)

@@ -108,8 +108,8 @@ def test_an_interruption_returns_the_best_so_far(monkeypatch: pytest.MonkeyPatch
 def test_the_time_is_honoured() -> None:
     began = time.perf_counter()
     policy = baselines.adapt(Index(CITY, 0.0, {}), CITY, seconds=3.0)
-    assert time.perf_counter() - began < 30.0, "also on a busy machine, compiling included"
-    assert policy.training_seconds < 12.0
+    assert time.perf_counter() - began < 60.0, "also on a busy machine, compiling included"
+    assert policy.training_seconds < 30.0
     for wrong in ({"seconds": 0.0}, {"seconds": float("nan")}, {"steps": -1}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             baselines.adapt(policy, CITY, **wrong)

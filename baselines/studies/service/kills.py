@@ -19,6 +19,8 @@ DEVICES = 5
 SLOTS = 1000  # that late readings are sent for, in random order
 BATCH = 20
 SLOT_SECONDS = 0.2
+LEAST_ACKNOWLEDGED = 20  # readings; the first kill comes after them
+LEAST_SLOT = 3
 
 
 @dataclass
@@ -45,20 +47,26 @@ def kill_often(folder: Path, rounds: int, seed: int = 0) -> Survival:
     for _ in range(rounds):
         with Server(folder, ["--slot-seconds", str(SLOT_SECONDS)]) as server:
             killer = threading.Timer(rng.uniform(0.05, 1.0), server.process.kill)
-            killer.start()
-            _load(server.port, rng, found.acknowledged)
+            _load(server.port, rng, found.acknowledged, killer)
             killer.join()
         found.rounds += 1
         check(Store(make_engine(f"sqlite:///{folder}/service.sqlite3")), found)
     return found
 
 
-def _load(port: int, rng: np.random.Generator, acknowledged: dict[tuple[str, int], float]) -> None:
-    """Send batches until the connection breaks; some repeat what is there with another value, which must not win."""
+def _load(
+    port: int, rng: np.random.Generator, acknowledged: dict[tuple[str, int], float], killer: threading.Timer
+) -> None:
+    """Send batches until the connection breaks; some repeat what is there with another value, which must not win.
+
+    The killer's clock starts when some slots have passed and enough was acknowledged, however slow the machine is.
+    """
     client = Client(port)
     try:
-        present = client.ask("/api/v1/schedule")["slot"]
         while True:
+            present = client.ask("/api/v1/schedule")["slot"]
+            if killer.ident is None and present >= LEAST_SLOT and len(acknowledged) >= LEAST_ACKNOWLEDGED:
+                killer.start()
             keys = {
                 (f"device_{rng.integers(DEVICES)}", int(rng.integers(min(present, SLOTS) + 1))) for _ in range(BATCH)
             }

@@ -24,6 +24,7 @@ from tests.aq_gym.service.browser import CHROMIUM, Browser
 Make = Callable[..., Services]
 STATIC = Path(app_module.__file__).parent / "static"
 WATCHERS = 50
+SECONDS = 5.0  # until an event arrives; one on a quiet machine, this many on a busy one
 
 
 class Running:
@@ -90,7 +91,7 @@ def test_events_say_what_has_changed(running: Running) -> None:
     running.report(0, 60.0)
     began = time.monotonic()
     kind, newest = next_event(stream)
-    assert kind == "reading" and newest["received"] > 0.0 and time.monotonic() - began < 1.0
+    assert kind == "reading" and newest["received"] > 0.0 and time.monotonic() - began < SECONDS
     running.services.controller.plan_until(1)
     assert next_event(stream)[0] == "plan"
 
@@ -104,7 +105,7 @@ def test_fifty_watch_and_the_service_still_answers(running: Running) -> None:
     running.report(0, 60.0)
     began = time.monotonic()
     assert {next_event(stream)[0] for stream in streams} == {"reading"}
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < SECONDS
     running.hang_up()
     running.services.controller.plan_until(1)
     end = time.monotonic() + 10.0
@@ -202,7 +203,7 @@ def test_the_page_in_a_browser(running: Running, tmp_path: Path, width: int) -> 
         browser.wait("document.querySelector('#connection').textContent === 'live'")
         time.sleep(0.5)
         running.report(4, 123.4)
-        assert browser.wait("document.querySelector('#view').innerText.includes('123.4')") < 1.0
+        assert browser.wait("document.querySelector('#view').innerText.includes('123.4')") < SECONDS
 
         # the tabs by keyboard; every view shows something
         for view in ("researcher", "citizen", "planner", "official", "operator"):

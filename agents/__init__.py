@@ -1,6 +1,6 @@
 """The learners: deep Q-learning for any Gymnasium vector environment with Box observations and masked Discrete actions.
 
-Nothing in this package knows about air quality. The rooms: ``config`` (every default, and named configurations),
+Nothing in this package knows about air quality. Modules: ``config`` (every default, and named configurations),
 ``networks``, ``exploration``, ``replay``, ``rollout`` (playing episodes), ``fitting`` (gradient steps), ``dqn`` (the
 learner), ``counterfactual`` (regression on paired differences), ``improvement`` (policy iteration on them), ``policy``
 (the greedy policy), ``state``, ``checkpoints``, ``files`` (saving) and ``tensorboard``.

@@ -270,7 +270,7 @@ def make_network(config: DQNConfig, n_inputs: int, n_actions: int, generator: to
 
 
 def initialise(network: QNetwork, generator: torch.Generator) -> None:
-    """He's uniform initialisation inside, zeros in the heads: before any learning all actions are worth the mean."""
+    """He's uniform initialisation inside, zeros in the heads: before learning, all actions have the mean value."""
     for name, layer in network.named_modules():
         if isinstance(layer, nn.Linear):
             if name.endswith("head"):

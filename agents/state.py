@@ -1,4 +1,4 @@
-"""What of a learner changes while it learns, as tensors and JSON values: all that a checkpoint holds."""
+"""The mutable state of a learner, as tensors and JSON values: the content of a checkpoint."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ def _most_likely(
 
 
 class ChainBelief:
-    """The rows of P^d: right in the model's own weather. A record counts as the nearest of the levels.
+    """Rows of P^d: exact if the level follows the chain. A record is rounded to the nearest level.
 
     Attributes:
         means, variances: (delays, E) for each delay and level.

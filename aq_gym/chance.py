@@ -1,4 +1,4 @@
-"""What chance decides of an episode, whatever is done: levels, lost reports, harvested energy."""
+"""Randomness that does not depend on the actions: levels, lost reports, harvested energy."""
 
 from __future__ import annotations
 

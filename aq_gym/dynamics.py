@@ -28,7 +28,7 @@ def execute(p, d, action):
 
 @called
 def sense(d, level, lost):
-    """A device measures its location; where its report is lost, the server learns that and no more."""
+    """A device senses. If the report is lost, the server knows only that it was lost."""
     d.energy -= 1
     d.lost = lost
     if not lost:
@@ -38,7 +38,7 @@ def sense(d, level, lost):
 
 @inlined
 def happens(p, path, k, first, m, slot):
-    """Whether chance strikes a device in a slot; ``first``: where that chance's columns begin, or 0."""
+    """Whether a loss or a harvest happens to a device in a slot; ``first``: its first column in ``path``, 0: never."""
     return first > 0 and path[k, first + m * (p.horizon + 1) + slot] > 0.0
 
 
@@ -54,7 +54,7 @@ def reset(episode, device, path, k):
 
 @inlined
 def begin_slot(p, relation, prior, episode, device, path, maps, k):
-    """Where a slot begins the server learns its level, unless it is hidden, and infers the map anew."""
+    """After every decision: read the level unless it is hidden; in a new slot infer the map; prepare the next turn."""
     e = episode[k]
     if not p.hidden:
         e.level = path[k, min(e.slot, p.horizon)]

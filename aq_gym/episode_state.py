@@ -16,8 +16,8 @@ from aq_gym.records import State
 class EpisodeState:
     """A copy of the state of K episodes, to be restored, branched or stored.
 
-    The levels of the whole episode are part of it, so a restored state meets the weather that the original would have
-    met; ``generators`` holds the state of each episode's random generator, so that later episodes are the same too.
+    The levels of the whole episode are part of it, so a restored state continues on the same levels;
+    ``generators`` holds the state of each episode's random generator, so that later episodes are the same too.
     ``problem`` is the digest of the problem and view that it belongs to.
     """
 

@@ -142,7 +142,7 @@ class Episodes:
             rewards: (K,) receives the rewards [µg/m³].
             observation: (K, size) receives the observations.
             ended: (K,) receives 1 where a slot ended, 2 where an episode did, else 0.
-            forced: like ``actions``: receives what was not done as asked.
+            forced: like ``actions``: receives True where the action was replaced.
             mask: (K, 2), or (K, M) in the joint view, receives what is allowed next, see `action_mask`.
 
         Raises:
@@ -181,14 +181,14 @@ class Episodes:
     ) -> Counterfactuals:
         """Counterfactual pairs: at chosen decisions, what would sensing have gained under the same levels?
 
-        Both plays go on to the end, and there is one stretch; or to the last of the cuts, with a stretch up to each.
+        Without cuts both branches run to the end. With cuts they run to the last one, and each cut ends an interval.
 
         Args:
             layers: the network whose policy plays on after the decision.
             points: (K, n) numbers of the chosen decisions, counted from the present one, never decreasing.
             cuts: numbers of slots after the decision, increasing, at which both plays are observed on the turn of the
                 same device.
-            alone: only the device that decided otherwise plays on by the network; the others do again what they did.
+            alone: only the device whose action was changed follows the network; the others repeat their actions.
                 With many devices most of the noise is theirs, and near a good policy little of the gain.
 
         Returns:
@@ -275,7 +275,7 @@ class Episodes:
     def restore(
         self, state: EpisodeState, generators: Sequence[np.random.Generator], future_seed: int | None = None
     ) -> None:
-        """Continue from a copy: of as many episodes, or of one that is placed everywhere.
+        """Restore copied states: one for each episode, or a single one for all.
 
         With a ``future_seed`` the levels after the present slot are drawn anew, from as many independent streams.
 

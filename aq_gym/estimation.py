@@ -28,7 +28,7 @@ _MINUTES_OF_A_DAY = 1440.0
 
 
 class Sources(NamedTuple):
-    """The last reading of each device; leading axes are times, windows, whatever."""
+    """The last reading of each device; with any leading batch axes."""
 
     devices: NDArray[np.int64]  # (M,) locations
     reading: NDArray[np.float64]  # (..., M) [µg/m³]

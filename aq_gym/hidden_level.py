@@ -1,4 +1,4 @@
-"""The map where nobody knows the area's level: reports move both the level and the deviations from it.
+"""The map under a hidden level: reports inform about the level and about the deviations from it.
 
 MODEL.md, "The level hidden from the server". The map is simple kriging with a level that is all but unknown
 (variance `LEVEL_VARIANCE`); each device's report counts as a reading of the level that the server believes in now.
@@ -45,7 +45,7 @@ class HiddenLevel:
         Args:
             devices: (M,) locations.
             delay: (..., M) slots since the report; 0: in this slot.
-            record: (..., M) the level that it told [µg/m³].
+            record: (..., M) the reported level [µg/m³].
 
         Returns:
             mean and deviation, each (..., N) [µg/m³]. The cost of a slot is the mean of the deviations.
@@ -71,7 +71,7 @@ class HiddenLevel:
         return Estimate(part * now + (weights * innovation[..., None]).sum(axis=-2), np.sqrt(left))
 
     def course(self, slot: int, delay: NDArray[np.int64], record: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(slot + 1,) the level since slot 0 as the last reports (M,) of the devices tell it [µg/m³].
+        """(slot + 1,) the level since slot 0, estimated from the devices' last reports (M,) [µg/m³].
 
         In each slot it is the mean of the belief that the latest of these reports leads to; before all of them the
         first counts.

@@ -1,4 +1,4 @@
-"""The equations of the inferred map in readable NumPy: the reference that the compiled kernels are held against.
+"""The equations of the inferred map in readable NumPy: the reference for tests of the compiled kernels.
 
 Every function takes any leading batch axes (written ``...``). Concentrations and errors are in µg/m³, delays in slots.
 """

@@ -32,7 +32,7 @@ class Counterfactuals(NamedTuple):
     observations: NDArray[np.float32]  # (K, n, size), zeros where the action was forced or the episode over
     gains: NDArray[np.float64]  # (K, n, stretches) slot errors that sensing saves [µg/m³], or NaN; 0 after the end
     tails: NDArray[np.float32]  # (K, n, cuts, 2, size) observations at each cut after off and after on, or zeros
-    cut: NDArray[np.bool_]  # (K, n, cuts) whether the cut was reached before both plays met or ended
+    cut: NDArray[np.bool_]  # (K, n, cuts) whether the cut was reached before the branches became equal or ended
 
 
 def small_network(layers: Layers, layout: ObservationLayout) -> SmallNetwork:

@@ -98,7 +98,7 @@ DEVICE_FEATURES: tuple[tuple[str, str, float], ...] = (
     ("record_distance", "log of 1 + |record - level| in µg/m³", 0.0),
     ("error_relative", "error at its location over the level, at most 1", 0.0),
     ("gain", "decrease there if the deciding device senses, over the average error of the map", -1.0),
-    ("quality", "log of the mean over the locations of 1 / (δ² + b): how much of the map a fresh reading tells", -1.0),
+    ("quality", "log of the mean over the locations of 1 / (δ² + b): how informative a fresh reading is", -1.0),
     ("devices", "log of the number of devices", 0.0),
     ("horizon", "log of the horizon in slots", 0.0),
     ("period", "log of the horizon over the budget: slots that one sensing has to last", -1.0),
@@ -216,7 +216,7 @@ def traits(problem: Problem) -> NDArray[np.float64]:
 
 
 def _told(problem: Problem) -> NDArray[np.float64]:
-    """(M, N) what a fresh reading alone tells of a location: precision at level 1, or the share that it explains."""
+    """(M, N) informativeness of one fresh reading: precision at level 1, or share of the variance explained."""
     network, rows = problem.network, list(problem.devices)
     if problem.inference == "paper":
         return np.asarray(1.0 / (network.measurement_variance + network.variance_relation[rows]))

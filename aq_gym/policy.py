@@ -1,4 +1,4 @@
-"""The one interface of everything that decides: heuristics, exact solutions, trained agents, a person."""
+"""The interface of all policies: heuristics, exact solutions and trained agents."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 @runtime_checkable
 class Policy(Protocol):
-    """Decides for one episode or for a batch alike.
+    """Chooses actions, for one episode or for a batch.
 
     Two optional attributes: ``observation`` names the observation it reads (``"full"``, the default, or
     ``"compact"``), and ``reset(seed)`` is called before an evaluation begins, by policies that draw random numbers.

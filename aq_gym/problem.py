@@ -1,7 +1,7 @@
 """One problem: which network, which devices, how long, how much energy. Checked once, then read by every view.
 
-The same object serves the environments, the kernels, the exact solvers and the policies, so that all of them refuse
-the same nonsense with the same words.
+Environments, kernels, exact solvers and policies all use this object, so that they raise
+the same errors for the same bad arguments.
 """
 
 from __future__ import annotations

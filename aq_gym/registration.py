@@ -1,4 +1,4 @@
-"""Every id as data: what instance it is, how big, what is known of its optimum."""
+"""The registered ids as data: instance, sizes and reference scores."""
 
 from __future__ import annotations
 

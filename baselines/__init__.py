@@ -1,4 +1,4 @@
-"""The yardsticks, the learners, and the one evaluator that plays them all on the same episodes.
+"""Baseline policies, learners, and the evaluator that runs all of them on the same episodes.
 
 Names are loaded when they are used: `import baselines` costs neither numba nor torch nor pandas.
 """

@@ -49,7 +49,7 @@ def adapt(
     First the given policy, staggered and greedy sensing, the index policy (tuned now where none is committed) and the
     generalist play the same episodes. The best of them that can be compiled is improved in steps: counterfactual pairs
     under it say what each decision gained, a small network learns what its scores miss, and as much of that is added
-    as other episodes approve of. Whatever is best on the validation episodes is returned.
+    as improves other episodes. Whatever is best on the validation episodes is returned.
 
     Args:
         policy: anything with `act`; a heuristic, the generalist, a DQN. One that can't be compiled may play slowly.

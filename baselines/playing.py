@@ -32,7 +32,7 @@ _RUN = {"num_envs", "autoreset_mode", "render_mode", "vectorization_mode", "vect
 
 @dataclass(frozen=True)
 class Record:
-    """What came of some episodes under one policy."""
+    """Results of some episodes under one policy."""
 
     joint_error: NDArray[np.float64]  # (episodes,) average joint error of each [µg/m³]
     sensings: NDArray[np.float64]  # (episodes,) sensings per device

@@ -1,4 +1,4 @@
-"""Which lever gives what: our DQN with one thing changed at a time, for the same seconds of training.
+"""Ablation: our DQN with one setting changed at a time, for the same training time.
 
     python -m scripts.ablation                                  # MultiDevice-v0, 120 s each, about half an hour
     python -m scripts.ablation --env aq_gym/TwoDevices-v0 --seconds 60 --variants recipe compact wide

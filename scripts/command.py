@@ -1,4 +1,4 @@
-"""How a command ends: with its results, or with the one line that says what the user can mend."""
+"""Exit handling of commands: results, or a one-line error that says what to fix."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Gymnasium environments: thin views of the one dynamics in `aq_gym.kernels`."""
+"""Gymnasium environments: thin adapters of `aq_gym.dynamics`."""

@@ -17,7 +17,7 @@ from aq_gym.timed_episodes import TimedEpisodes
 
 
 def check_mode(render_mode: str | None) -> str | None:
-    """The render mode, if there is one of that name; what it needs is looked for by `render`.
+    """The render mode, if it exists; `render` checks its dependencies.
 
     Raises:
         ValueError: unknown mode.

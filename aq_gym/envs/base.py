@@ -155,7 +155,7 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
         Args:
             state: what `get_state` returned, of one episode.
             future_seed: if given, the levels after the state's present slot are drawn anew from this seed; without
-                it the episode meets the weather of the original.
+                it the episode keeps the original's levels.
 
         Raises:
             ValueError: the state belongs to another problem, or holds several episodes.

@@ -86,7 +86,7 @@ class ForecastLevel(gym.Wrapper[NDArray[np.float32], Any, NDArray[np.float32], A
     Args:
         env: with the server knowing the level, single or joint view.
         forecaster: a function of the levels of the slots before (K, t) that returns (K,) levels [µg/m³], or a fitted
-            `Forecaster`. It is asked once a slot; what it says is cut to the network's range.
+            `Forecaster`. It is called once per slot; its result is clipped to the network's range.
 
     Raises:
         ValueError: a forecaster that does not look one slot ahead.

@@ -52,7 +52,7 @@ class JointDevicesEnv(SensingEnv):
       ``n_levels=None``, ``fuse_measured=False``, ``observation="full"``, ``render_mode=None``,
       ``inference="paper"``, ``level_noise=0.0``, ``belief="grown"``, ``loss=0.0``, ``energy_budgets=None``,
       ``harvest=None``, ``reveal=False``: as in `MultiDeviceEnv`; the other observations, of the device that decides,
-      are not to be had here.
+      are not available here.
 
     ## Version History
     - v0: first release.

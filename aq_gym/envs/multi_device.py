@@ -98,7 +98,7 @@ class MultiDeviceEnv(SensingEnv):
     - ``max_sleep=12``: D, longest sleep in slots; B x D must reach T.
     - ``n_levels=None``: coarsen the network to so many levels.
     - ``fuse_measured=False``: whether a location's own fresh reading is fused with the others or kept as the value
-      (the paper's inference alone: the other fuses every reading).
+      (paper's inference only: the others fuse every reading).
     - ``observation="full"``: or ``"compact"``, ``"per_device"``.
     - ``render_mode=None``: or ``"rgb_array"``, ``"ansi"``.
     - ``inference="paper"``: or ``"level-aware"``: the map starts from the known level and from what was learned of

@@ -219,7 +219,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         lost: NDArray[np.bool_] | None,
         observation: NDArray[np.float32],
     ) -> dict[str, Any]:
-        """Begin anew what is over, and put what was last known of it aside, as Gymnasium does."""
+        """Reset finished episodes and keep their final observations and infos, as Gymnasium does."""
         episodes, terminated = self._episodes, ended == 2
         final_info = self._raw_state(episodes.action_mask(), terminated)
         add_outcome(final_info, episodes, terminated, np.where(terminated, ended, 0), forced, lost)
@@ -257,7 +257,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         Args:
             state: from `get_state` of a vector or a single environment of the same problem.
             future_seed: if given, the levels after the present slot are drawn anew, differently in each episode;
-                without it copies of one state meet the same weather.
+                without it copies of one state have the same levels.
 
         Raises:
             ValueError: the state belongs to another problem, or holds neither 1 nor K episodes.

@@ -1,4 +1,4 @@
-"""K episodes side by side: what Python calls, one function for each kind of observation, so that only it is compiled.
+"""The entry points called from Python: one compiled function for each observation kind, each for K episodes.
 
 The arguments are `records.Parameters` and `records.State` one by one, since Numba looks at a tuple of arrays longer
 than at the arrays; then what is to be done in which episodes, ``chosen``; then arrays of the caller: actions, and what

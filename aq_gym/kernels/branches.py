@@ -11,7 +11,7 @@ from aq_gym.kernels.network import decide, is_free, look, score
 
 @called
 def rejoins(e, device, i, opened):
-    """Whether an episode stands, at the opening of a slot, where the play that it left stood: its rest is the same."""
+    """Whether a branch has the original episode's state at the start of a slot, so that both continue alike."""
     if e.turn > 0:
         return False
     for m in range(device.shape[1]):

@@ -32,7 +32,7 @@ def moments(p, prior, delay, record):
 
 @called
 def believe(p, prior, delay, record, unknown):
-    """Mean and variance of the level, from the freshest report; ``unknown`` (M,) receives the doubt in each report.
+    """Mean and variance of the level, from the freshest report; ``unknown`` (M,) receives the variance of each report.
 
     That is its own variance, or a larger one of a fresher report.
     """
@@ -50,7 +50,7 @@ def believe(p, prior, delay, record, unknown):
 
 @called
 def learn(p, prior, episode, device, k):
-    """The server's belief after what was reported."""
+    """Update the server's belief from the freshest report."""
     freshest = 0
     for m in range(1, device.shape[1]):
         freshest = m if device[k, m].delay < device[k, freshest].delay else freshest

@@ -1,4 +1,4 @@
-"""The maps of an episode as they are and as they would be. Here, and nowhere else, an inference is chosen.
+"""Maps of an episode, current and hypothetical. Dispatches between the paper's inference and kriging.
 
 ``prior`` is None with the paper's inference. The compiler sees that, and compiles the one that is used.
 """
@@ -52,7 +52,7 @@ def apply_decision(prior, episode, device, maps, k, executed):
 
 @inlined
 def suppose(p, relation, prior, episode, device, maps, k, supposed):
-    """What the map falls by if the deciding device senses, and if it sleeps and the later ones sense."""
+    """Decrease of J if the deciding device senses, and if it sleeps and the later ones sense."""
     if prior is None:
         precision.decreases(p, episode, device, maps, k, supposed, IF_ON, IF_OFF)
     else:
@@ -77,7 +77,7 @@ def suppose_all(p, relation, prior, episode, device, maps, k, supposed):
 
 @inlined
 def subtract(maps, k, supposed, row):
-    """From what J would be to what it falls by."""
+    """Replace hypothetical errors J by their decreases."""
     for j in range(maps.shape[2]):
         supposed[row, j] = maps[k, ERROR, j] - supposed[row, j]
 

@@ -72,7 +72,7 @@ def sum_up(p, relation, episode, device, maps, k):
 
 @inlined
 def exchange(p, relation, episode, device, maps, k):
-    """What the sums grow by if the deciding device's last reading makes way for a fresh one."""
+    """Change of the sums if a fresh reading replaces the deciding device's last one."""
     m = episode[k].turn
     c, s = source(p, episode[k], device[k, m])
     for j in range(maps.shape[2]):
@@ -88,7 +88,7 @@ def apply_decision(episode, device, maps, k, executed):
         for j in range(maps.shape[2]):
             maps[k, S0, j] += maps[k, MORE0, j]
             maps[k, S1, j] += maps[k, MORE1, j]
-    elif device[k, episode[k].turn].energy > 0:  # it is no longer to be counted on
+    elif device[k, episode[k].turn].energy > 0:  # it will not sense in this slot
         for j in range(maps.shape[2]):
             maps[k, AHEAD0, j] -= maps[k, MORE0, j]
             maps[k, AHEAD1, j] -= maps[k, MORE1, j]

@@ -23,7 +23,7 @@ class Scene:
     energy: NDArray[np.int64]  # (M,) sensings left
     delay: NDArray[np.int64]  # (M,) slots since last sensed
     record: NDArray[np.float64]  # (M,) level when last sensed [µg/m³]
-    levels: NDArray[np.float64]  # (slots so far + 1,) hidden ones as the last reports tell them [µg/m³]
+    levels: NDArray[np.float64]  # (slots so far + 1,) hidden ones estimated from the last reports [µg/m³]
     map: Map
     past_error: float | None = None  # average joint error of the slots that have ended [µg/m³]; None before the first
 

@@ -27,7 +27,7 @@ def devices() -> Response:
 
 @api.post("/devices/<device>/token", summary="A new token; the old one is void", security=[{"token": []}])
 def make_token(path: DevicePath) -> tuple[Response, int]:
-    """The token is shown this once."""
+    """The token is returned only once."""
     require_operator()
     token = new_token()
     _set_hash(path.device, hash_of(token))

@@ -1,4 +1,4 @@
-"""Whether the map keeps its promise: each reading against the map without its device."""
+"""Leave-one-out check of the map: each reading against the map of the other devices."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from aq_gym.service.migrations import upgrade
 
 
 class Newest(NamedTuple):
-    """What tells whether anything has changed."""
+    """A version stamp that changes whenever the stored data do."""
 
     slot: int  # of the last plan; -1: none yet
     received: float  # when a reading last came that is its device's newest [s since 1970]; 0: never

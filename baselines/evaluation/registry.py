@@ -1,4 +1,4 @@
-"""The policies that a word names, each with what builds it for a problem; and `evaluate`, which compares them.
+"""Policies by name, each with its builder; and `evaluate`, which compares them.
 
 Builders import what they build: a comparison of heuristics loads no torch.
 """
@@ -103,7 +103,7 @@ def build_policy(word: str, problem: Problem) -> tuple[Any, float]:
     Compiling is not counted.
 
     Raises:
-        ValueError: another word, or one that is not to be had for this problem ("optimal" where it is too large,
+        ValueError: an unknown name, or one that is not available for this problem ("optimal" where it is too large,
             "pretrained" where no agent is shipped).
     """
     check_word(word)

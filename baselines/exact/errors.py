@@ -35,7 +35,7 @@ class Paper(NamedTuple):
 def _average_error(paper, cell, e, precision, deviation):  # type: ignore[no-untyped-def]
     """Average joint error [µg/m³] of cells (M,) at level e [µg/m³]; (3)-(6), (9).
 
-    precision, deviation: (N,) room.
+    precision, deviation: (N,) scratch arrays.
     """
     n_levels, fresh = paper.levels.shape[0], paper.max_sleep * paper.levels.shape[0]
     for j in range(precision.shape[0]):

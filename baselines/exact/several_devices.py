@@ -230,7 +230,7 @@ def solve_joint(
     Raises:
         TypeError: an argument that there is not.
         ValueError: an argument of the wrong type or out of range, B D < T, or an instance that is too large (the
-            message tells its states and bytes).
+            message gives its states and bytes).
     """
     if view not in ("sequential", "joint"):
         raise ValueError(f"view: expected 'sequential' or 'joint', got {view!r}")

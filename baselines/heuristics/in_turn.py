@@ -14,7 +14,7 @@ from baselines.playing import check_policy
 
 
 class InTurn:
-    """Asks a policy of the sequential view for each device in turn and answers for all at once.
+    """Calls a sequential policy for each device in turn and returns the joint action.
 
     The decisions, and so the errors, are those of the sequential view (Proposition 3): each device sees what the ones
     before it have decided in this slot. Where the level is hidden, their reports are not known yet: they count as what
@@ -39,7 +39,7 @@ class InTurn:
         self._episodes: Episodes | None = None
 
     def reset(self, seed: int | None) -> None:
-        """Pass a new beginning on."""
+        """Reset the wrapped policy."""
         if hasattr(self.policy, "reset"):
             self.policy.reset(seed)
 

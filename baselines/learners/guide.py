@@ -1,4 +1,4 @@
-"""The policy that a training starts from, and that its result is never worse than."""
+"""The guide: the policy a training starts from, and a lower bound on its result."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A unit of its own for each problem, so that one network serves problems whose errors differ a hundredfold.
 
 The model has no scale: with all levels times f and σ² times f², every error is f times as large. `in_own_unit` picks
-the f with which greedy sensing does best if it asks `THRESHOLD` of a sensing. The generalist learns on such problems,
+the f for which greedy sensing's best threshold is `THRESHOLD`. The generalist learns on such problems,
 and `in_units_of` makes its network read the observations of any problem: what it reads is ratios, and two logarithms
 that a change of unit moves by a constant.
 """

@@ -96,7 +96,7 @@ class PairCollector:
 
         Raises:
             CannotBeCompiledError: a network that can't be compiled.
-            ValueError: no free decision was met, or no network and no guide.
+            ValueError: no free decision occurred, or no network and no guide.
         """
         layers, alone = self.layers(network), self._alone or (self._alone_first and network is None)
         share, seeds = -(-n_pairs // _SHARES), rng.integers(2**63, size=_SHARES)

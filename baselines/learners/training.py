@@ -120,7 +120,7 @@ class TaskTraining:
         """Train to the end, one round or improvement a step; stop whenever you like, `save` keeps what was done.
 
         Args:
-            seconds: limit of all that this training takes in all, resumed parts included: training, the tuning of the
+            seconds: time limit, resumed parts included, for training, the tuning of the
                 guide and validation, but not compiling. Nothing begins that would end too late, by how long the last
                 such thing took; at least one round is played.
         """

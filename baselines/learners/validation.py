@@ -82,7 +82,7 @@ class Validation:
     Args:
         problem: what is played.
         episodes: how many.
-        solvable: whether the optimum may be computed, to tell the regret.
+        solvable: whether the optimum may be computed, for the regret.
         exact: evaluate policies exactly instead: a few tenths of a per cent drown in the spread of returns.
     """
 

@@ -39,7 +39,7 @@ def measure(
         sensings: of a device and a day.
         losses: probabilities that a report is lost.
         episodes: of each combination, from seed 0 on.
-        watch: is told what is played.
+        watch: called with the name of each run.
     """
     tables = []
     for length in days:

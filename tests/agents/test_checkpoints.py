@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -354,34 +353,31 @@ def test_exported_policy_plays_the_same(finished, tmp_path):
 
 
 PROGRAM = """
-import sys
+import os, signal, sys, threading
 from pathlib import Path
 from agents import DQN, load, save, train
 from tests.agents.toy_environments import Battery, small_config, vector
-path = Path(sys.argv[1])
+path, pause = Path(sys.argv[1]), float(sys.argv[2])
+killer = threading.Timer(pause, os.kill, (os.getpid(), signal.SIGKILL))
 config = small_config(total_decisions=8_000, start_decisions=800, replay_capacity=2_000, threads=1)
 env = vector(Battery, config.n_environments)
 agent = load(path, env) if path.exists() else DQN.for_env(env, config, 5)
 for progress in train(agent, env):
     save(path, agent)
-    print(progress.decisions, flush=True)
+    if killer.ident is None:
+        print(progress.decisions, flush=True)
+        killer.start()
 """
 
 
 @pytest.mark.slow
 def test_killed_at_any_moment_it_ends_bit_identical(tmp_path):
     path = tmp_path / "killed.safetensors"
-    command = [sys.executable, "-c", PROGRAM, str(path)]
-    for pause in (0.05, 0.13):
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        with process.stdout:
-            first = int(process.stdout.readline())
-            time.sleep(pause)
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+    for pause in ("0.05", "0.13"):
+        command = [sys.executable, "-c", PROGRAM, str(path), pause]
+        process = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert process.returncode == -signal.SIGKILL, "it must still have been training"
-        assert load(path).decisions >= first
+        assert load(path).decisions >= int(process.stdout)
     resumed = load(path)
     assert 0 < resumed.decisions < resumed.config.total_decisions
     agent, env = fresh(5, resumed.config)

@@ -128,7 +128,8 @@ def test_interrupt_leaves_what_was_finished(root: Path, tmp_path: Path) -> None:
         signal.signal(signal.SIGINT, heard)
     try:
         deadline = time.monotonic() + 200
-        while not list((folder / "TwoDevices-v0").glob("dqn/events.*")) and time.monotonic() < deadline:
+        while not list((folder / "TwoDevices-v0").glob("dqn/events.*")):
+            assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.1)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
         printed, _ = process.communicate(timeout=60)

@@ -4,9 +4,9 @@
     python -m scripts.serve --policy staggered --database postgresql+psycopg://user@host/air
     AQ_GYM_OPERATOR_TOKEN=... python -m scripts.serve --network town.npz --devices 3 9 14
 
-Without --simulate slots take ten minutes and devices report by themselves (docs/service.md). The operator's token is
-read from AQ_GYM_OPERATOR_TOKEN; --simulate makes one up where there is none. What scripts.retrain promoted in --folder
-is served instead of --network and the pretrained policy. Ctrl-C or SIGTERM ends it.
+Without --simulate a slot takes as long as the network's, and devices report by themselves (docs/service.md). The
+operator's token is read from AQ_GYM_OPERATOR_TOKEN; --simulate makes one up where there is none. What scripts.retrain
+promoted in --folder is served instead of --network and the pretrained policy. Ctrl-C or SIGTERM ends it.
 """
 
 from __future__ import annotations
@@ -15,28 +15,32 @@ import argparse
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from waitress import create_server
 
+from aq_gym.network_files import read_card
 from aq_gym.service import logs
 from aq_gym.service.app import build_services, create_app
 from aq_gym.service.artefacts import FORECASTER, Artefacts
-from aq_gym.service.fleet import Fleet, SyntheticAir, recorded_air
+from aq_gym.service.fleet import Air, Fleet, SyntheticAir, recorded_air
 from aq_gym.service.leader import Leadership
 from aq_gym.service.loop import ControlLoop
 from aq_gym.service.outlook import load_forecaster
+from aq_gym.service.places import Places
 from aq_gym.service.security import new_token
 from aq_gym.service.settings import Settings
 from aq_gym.service.webhooks import Webhooks
+from aq_gym.tables import LARGEST_READING
 from baselines.evaluation import WORDS, build_policy
 from baselines.studies.retraining.stored import serving
-from scripts.command import enter
+from scripts.arguments import at_least
+from scripts.command import FAILED, enter
 
 SIMULATED_SLOT = 2.0  # seconds
-AIR_SLOT = 600.0  # seconds of air that a simulated slot stands for
 REQUEST_THREADS = 8  # that pages which are sent events leave free
 
 
@@ -44,14 +48,25 @@ def main(args: argparse.Namespace) -> None:
     logs.configure("WARNING" if args.simulate and not args.verbose else "INFO")
     options = args.network, args.policy, args.devices, args.horizon, args.energy_budget, args.max_sleep
     artefacts = Artefacts(args.folder / "models")
+    say(f"policy {args.policy}: loading or tuning, compiling; may take a minute at the first start")
     problem, policy = serving(artefacts, *options)
-    slot_seconds = args.slot_seconds or (SIMULATED_SLOT if args.simulate else 600.0)
+    card, network = read_card(args.network), problem.network
+    places, air_slot = Places.of(network, card), 60.0 * network.slot_minutes
+    largest = args.largest or card.get("options", {}).get("largest", LARGEST_READING)
+    slot_seconds = args.slot_seconds or (SIMULATED_SLOT if args.simulate else air_slot)
+    air: Air = SyntheticAir(network, args.seed)
+    if args.replay:
+        air = recorded_air(args.replay, network, places.names, largest)
     token = os.environ.get("AQ_GYM_OPERATOR_TOKEN", "") or (new_token() if args.simulate else "")
     args.folder.mkdir(parents=True, exist_ok=True)
     database = args.database or f"sqlite:///{args.folder.resolve() / 'service.sqlite3'}"
-    air_seconds, streams = AIR_SLOT if args.simulate else slot_seconds, max(0, args.threads - REQUEST_THREADS)
-    hooks = {"webhooks": tuple(args.webhook), "webhook_hosts": tuple(args.webhook_host)}
-    settings = Settings(problem, database, slot_seconds, air_seconds, streams, operator_token=token, **hooks)
+    air_seconds, streams = air_slot if args.simulate else slot_seconds, max(0, args.threads - REQUEST_THREADS)
+    if air_seconds != air_slot:
+        say(f"warning: {network.name} was fitted to slots of {air_slot:g} s, --slot-seconds says {air_seconds:g}")
+    more = {"webhooks": tuple(args.webhook), "webhook_hosts": tuple(args.webhook_host), "places": places}
+    settings = Settings(
+        problem, database, slot_seconds, air_seconds, streams, largest=largest, operator_token=token, **more
+    )
     file = args.forecaster or artefacts.file(FORECASTER)
     forecaster = None if file is None else load_forecaster(file, settings.air_seconds)
     yardstick = build_policy(args.yardstick, problem)[0]
@@ -66,13 +81,21 @@ def main(args: argparse.Namespace) -> None:
     threads += [Webhooks(services.store, hook, leadership) for hook in settings.webhooks]
     url = f"http://{args.host}:{server.effective_port}"
     if args.simulate:
-        network, file = problem.network, args.replay
-        air = recorded_air(file, network.n_locations) if file else SyntheticAir(network, args.seed)
         threads.append(Fleet(url, token, air, network, slot_seconds, args.seed))
+    dead: list[str] = []
+
+    def give_up(died: threading.ExceptHookArgs) -> None:
+        """End all of it where a thread ends by an error: else the page would go on saying "live"."""
+        threading.__excepthook__(died)
+        dead.append(died.thread.name if died.thread else "?")
+        say(f"error: the thread {dead[0]!r} ended by {died.exc_type.__name__}: {died.exc_value}; so does the service")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.excepthook = give_up
 
     def end(*_: object) -> None:
         app.extensions["aq_gym_live"].close()  # else the server waits for its streams
-        sys.exit(0)
+        sys.exit(FAILED if dead else 0)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
@@ -85,6 +108,13 @@ def main(args: argparse.Namespace) -> None:
         for thread in reversed(threads):
             thread.stop()
         server.close()
+    if dead:  # the server ends without a status
+        sys.exit(FAILED)
+
+
+def say(line: str) -> None:
+    """What happens, to stderr."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -100,7 +130,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--forecaster", type=Path, help="of scripts.train_forecaster; default: the network's chain")
     parser.add_argument("--database", help="URL of SQLAlchemy; default: SQLite in --folder")
     parser.add_argument("--folder", type=Path, default=Path("runs/service"))
-    parser.add_argument("--slot-seconds", type=float, help="default: 600, with --simulate 2")
+    help_slot = "how long a slot takes; default: the network's slot_minutes, with --simulate 2 seconds"
+    parser.add_argument("--slot-seconds", type=at_least(0.01, float), help=help_slot)
+    help_largest = "µg/m³; larger readings are refused, those of --replay left out (default: as of scripts.calibrate)"
+    parser.add_argument("--largest", type=at_least(1e-9, float), help=help_largest)
     parser.add_argument("--simulate", action="store_true", help="also run a made-up fleet")
     parser.add_argument("--replay", type=Path, help="with --simulate: recorded readings as the air")
     parser.add_argument("--host", default="127.0.0.1")
@@ -110,7 +143,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--webhook-host", action="append", default=[], help="a host that webhooks may name")
     parser.add_argument("--seed", type=int, default=0, help="of the made-up air")
     parser.add_argument("--verbose", action="store_true", help="with --simulate: log every plan and request too")
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    if args.replay and not args.simulate:
+        parser.error("--replay: needs --simulate; without it devices report by themselves")
+    return args
 
 
 if __name__ == "__main__":

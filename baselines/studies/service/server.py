@@ -86,7 +86,7 @@ class Server:
             finally:
                 client.close()
         self.kill()
-        raise RuntimeError(f"the service did not start; its log ends with\n{self._log.read_text('utf-8')[-2000:]}")
+        raise RuntimeError(f"the service did not start; its log ends with\n{self.log()[-2000:]}")
 
     def __exit__(self, *_: object) -> None:
         self.kill()
@@ -95,6 +95,10 @@ class Server:
     def url(self) -> str:
         """Its address."""
         return f"http://127.0.0.1:{self.port}"
+
+    def log(self) -> str:
+        """What it has written."""
+        return self._log.read_text("utf-8")
 
     def kill(self) -> None:
         """SIGKILL, and wait for the end."""

@@ -97,6 +97,15 @@ def read_card(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
     return card
 
 
+def location_names(card: Mapping[str, Any], n_locations: int) -> tuple[str, ...]:
+    """(N,) the stations that a card names in the order of the locations; empty where it names none, or others."""
+    about = card.get("data")
+    stations = card.get("stations") or (about.get("stations") if isinstance(about, Mapping) else None) or ()
+    names = tuple(str(name) for name in stations)
+    numbered = names == tuple(map(str, range(n_locations)))  # columns without a header
+    return names if len(names) == n_locations and not numbered else ()
+
+
 def _members(fields: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
     """What a file holds: no field that is None, no slots of the default length."""
     used = {name: value for name, value in fields.items() if value is not None}

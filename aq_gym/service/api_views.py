@@ -64,8 +64,11 @@ def show_map() -> Response:
 
 @api.get("/map.geojson", summary="The same as GeoJSON")
 def show_geojson() -> Response:
-    """Points in metres east and north."""
-    response = jsonify(geojson(_map()))
+    """Points in degrees, WGS 84 (RFC 7946); 404 where the network's place on Earth is not known."""
+    try:
+        response = jsonify(geojson(services().settings, _map()))
+    except ValueError as error:
+        abort(404, str(error))
     response.mimetype = "application/geo+json"
     return response
 
@@ -118,6 +121,8 @@ def _harmless(cell: str) -> str:
 
 def _page(query: HistoryQuery) -> tuple[list[dict[str, Any]], str | None]:
     here = services()
+    if query.device is not None and not here.store.known_devices({query.device}):
+        abort(404, here.store.no_device(query.device))
     after = -1, ""
     if query.cursor:
         slot, _, device = query.cursor.partition(":")

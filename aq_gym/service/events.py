@@ -156,6 +156,7 @@ def snapshot(here: Services) -> dict[str, Any] | None:
         "horizon": problem.horizon,
         "energy_budget": problem.energy_budget,
         "alert_level": settings.alert_level,
+        "degrees": settings.places.origin is not None,  # whether there is a GeoJSON
         "level": plan.level,
         "promised_error": plan.promised_error,
         "devices": devices,

@@ -22,7 +22,7 @@ from aq_gym.ingestion.screening import Rules, screen
 from aq_gym.network import SensorNetwork
 from aq_gym.tables import LARGEST_READING
 
-TOO_MANY = 429
+CONFLICT, TOO_MANY = 409, 429  # statuses
 Air = Callable[[int], NDArray[np.float64]]  # slot -> (N,) true concentrations, NaN: no report [µg/m³]
 
 
@@ -136,7 +136,11 @@ class Fleet(threading.Thread):
                     {"device": decision["device"], "slot": schedule["slot"], "value": max(0.0, float(value))}
                 )
         if readings:
-            self._ask("/api/v1/readings", {"readings": readings})
+            try:
+                self._ask("/api/v1/readings", {"readings": readings})
+            except urllib.error.HTTPError as error:
+                if error.code != CONFLICT:  # before a restart this slot was reported with other noise
+                    raise
 
     def _ask(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()

@@ -14,6 +14,11 @@ from aq_gym.service.level import LEAST
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
 
+UNPLACED = (
+    "GeoJSON needs degrees, and it is not known where on Earth this network is: fit it by scripts.calibrate with "
+    "--stations and keep its .json card beside it; /api/v1/map has metres"
+)
+
 
 def infer_map(
     network: SensorNetwork, locations: ArrayLike, values: ArrayLike, age: ArrayLike, level: float
@@ -54,6 +59,7 @@ def current_map(settings: Settings, store: Store, clock: SlotClock) -> dict[str,
         places.append(
             {
                 "location": n,
+                "name": settings.places.name(n),
                 "east": east,
                 "north": north,
                 "mean": round(float(estimate.mean[n]), 3),
@@ -66,12 +72,19 @@ def current_map(settings: Settings, store: Store, clock: SlotClock) -> dict[str,
     return {**about, "average_joint_error": plan.promised_error, "locations": places}
 
 
-def geojson(current: dict[str, Any]) -> dict[str, Any]:
-    """A map as GeoJSON points; coordinates are metres east and north of the network's middle, as its card says."""
+def geojson(settings: Settings, current: dict[str, Any]) -> dict[str, Any]:
+    """A map as GeoJSON (RFC 7946): points in degrees of WGS 84, longitude first.
+
+    Raises:
+        ValueError: the network's place on Earth is not known.
+    """
+    places, network = settings.places, settings.problem.network
+    if places.origin is None:
+        raise ValueError(UNPLACED)
     features = []
     for place in current["locations"]:
         properties = {name: value for name, value in place.items() if name not in ("east", "north")}
-        point = None if place["east"] is None else {"type": "Point", "coordinates": [place["east"], place["north"]]}
+        point = {"type": "Point", "coordinates": places.degrees(network, place["location"])}
         features.append({"type": "Feature", "id": place["location"], "geometry": point, "properties": properties})
     about = {name: value for name, value in current.items() if name != "locations"}
     return {"type": "FeatureCollection", "features": features, "properties": about}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from aq_gym.ingestion.stations import off_the_plane
 from aq_gym.network import SensorNetwork
+from aq_gym.network_files import location_names
+
+_ID = re.compile(r"(?!device_\d)\w[\w .,()'-]{0,63}")  # no slash or colon, which addresses and cursors need
 
 
 @dataclass(frozen=True)
@@ -20,11 +24,7 @@ class Places:
     @classmethod
     def of(cls, network: SensorNetwork, card: Mapping[str, Any]) -> Places:
         """What the card of a network says; nothing if it is the card of another one."""
-        about = card.get("data")
-        stations = card.get("stations") or (about.get("stations") if isinstance(about, Mapping) else None) or ()
-        names = tuple(str(name) for name in stations)
-        if len(names) != network.n_locations or names == tuple(map(str, range(len(names)))):
-            names = ()  # columns without a header are numbered
+        names = location_names(card, network.n_locations)
         origin = card.get("origin")
         if network.coordinates is None or not isinstance(origin, Mapping):
             return cls(names)
@@ -33,6 +33,11 @@ class Places:
     def name(self, location: int) -> str:
         """The station's name, or the location's number in words."""
         return self.names[location] if self.names else f"Location {location}"
+
+    def device_name(self, m: int, location: int) -> str:
+        """The id of the m-th device: its location's name where that can stand in an address, else ``device_<m>``."""
+        usable = self.names and self.names.count(self.names[location]) == 1 and _ID.fullmatch(self.names[location])
+        return self.names[location] if usable else f"device_{m}"
 
     def degrees(self, network: SensorNetwork, location: int) -> list[float] | None:
         """Longitude and latitude of a location, as GeoJSON wants them [degrees, WGS 84]; None: not known."""

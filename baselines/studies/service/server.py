@@ -31,14 +31,14 @@ class Client:
         """The answer to a GET, or to a POST of a body, as JSON has it.
 
         Raises:
-            RuntimeError: a status of 400 or more.
+            RuntimeError: a status of 400 or more, but 409: readings that conflict are listed in the answer.
             OSError, http.client.HTTPException: no connection, or one that broke.
         """
         data = None if body is None else json.dumps(body).encode()
         self._connection.request(method or ("GET" if data is None else "POST"), path, data, self._headers)
         answer = self._connection.getresponse()
         content = answer.read()
-        if answer.status >= 400:
+        if answer.status >= 400 and answer.status != 409:
             raise RuntimeError(f"{path}: {answer.status} {content[:300]!r}")
         return json.loads(content) if answer.headers["Content-Type"] == "application/json" else content
 

@@ -15,8 +15,8 @@ from prometheus_client.registry import Collector
 
 from aq_gym.service.clock import SlotClock
 from aq_gym.service.confirm import Confirmation, confirm
-from aq_gym.service.control import PlanningState
 from aq_gym.service.drift import FORECAST, drifted
+from aq_gym.service.planning_state import PlanningState
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
 

@@ -40,7 +40,9 @@ def folder(tmp_path: Path) -> Path:
     names = [device.id for device in register_devices(store, settings)]
     levels = 80.0 + 30.0 * np.sin(np.arange(SLOTS) / 20.0) + np.cumsum(rng.normal(0.0, 1.0, SLOTS))
     plans = [
-        Plan(slot=k, cycle_slot=1, level=float(levels[k]), promised_error=5.0, state={}, decisions=[])
+        Plan(
+            slot=k, cycle_slot=1, level=float(levels[k]), level_deviation=5.0, promised_error=5.0, state={}, decisions=[]
+        )
         for k in range(SLOTS)
     ]
     values = levels * rng.normal(1.0, 0.08, SLOTS) * np.where(np.arange(SLOTS) % 3 == 0, 1.4, 1.0)

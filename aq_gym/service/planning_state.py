@@ -51,6 +51,6 @@ class PlanningState:
 def promised_errors(
     problem: Problem, state: PlanningState, due: NDArray[np.bool_], level: float
 ) -> NDArray[np.float64]:
-    """(N,) joint errors of a slot if all reports come that are due (M,), and find the level that is believed [µg/m³]."""
+    """(N,) joint errors if all reports come that are due (M,), and find the level that is believed [µg/m³]."""
     delay = np.where(due, 0, np.minimum(state.delay, problem.longest_delay))
     return np.asarray(problem.infer(delay, np.where(due, level, state.record), level).joint_error)

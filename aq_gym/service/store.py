@@ -101,7 +101,7 @@ class Store:
         """The level's standard deviation by slot, from a slot on [µg/m³]; without plans that knew nothing."""
         query = select(Plan.slot, Plan.level_deviation).where(Plan.slot >= since, Plan.level_deviation.is_not(None))
         with self.session() as session:
-            return {slot: deviation for slot, deviation in session.execute(query)}
+            return {slot: x for slot, x in session.execute(query) if x is not None}
 
     def readings_at(self, device: str | None, skip: int, limit: int, newest_first: bool) -> list[Reading]:
         """Readings in the order of slots, some skipped."""

@@ -47,7 +47,9 @@ def simulate(
             values[m] = truth[problem.devices[m]] * noise * (gain if m == 0 and slot >= BEGIN else 1.0)
             age[m] = 0
             reports.append(Report(names[m], slot, float(values[m])))
-        plans.append(Plan(slot=slot, cycle_slot=1, level=level, level_deviation=5.0, promised_error=5.0, state={}, decisions=[]))
+        plans.append(
+            Plan(slot=slot, cycle_slot=1, level=level, level_deviation=5.0, promised_error=5.0, state={}, decisions=[])
+        )
     store.add_readings(reports)
     with store.session.begin() as session:
         session.add_all(plans)

@@ -14,13 +14,12 @@ from aq_gym.estimation import mean_deviation
 from aq_gym.observation import OBSERVATIONS, ObservationLayout
 from aq_gym.policy import Policy
 from aq_gym.problem import Problem
-from aq_gym.service.app import build_services, create_app
-from aq_gym.service.control import most_lost
+from aq_gym.service.app import build_services
 from aq_gym.service.database import Plan
 from aq_gym.service.intake import Report
-from aq_gym.service.regret import RegretCollector, replay
 from aq_gym.service.services import Services
 from aq_gym.service.settings import Settings
+from aq_gym.service.versions import Served
 from baselines.evaluation import build_policy
 
 DEVICES, HORIZON = [0, 6, 12], 36
@@ -58,7 +57,7 @@ def policy_of(name: str, problem: Problem) -> Policy:
 
 
 def services_of(problem: Problem, policy: Policy, slot: int = 0) -> Services:
-    services = build_services(Settings(problem, "sqlite://", 1000.0, operator_token="t"), policy, 0.0)
+    services = build_services(Settings(problem, "sqlite://", 1000.0, operator_token="t"), Served(problem, policy), 0.0)
     clock = dataclasses.replace(services.clock, now=lambda: (slot + 0.5) * 1000.0)
     return dataclasses.replace(services, clock=clock)
 

@@ -1,12 +1,14 @@
 """Run the live system: readings in over HTTP, a policy that decides who wakes, and a page to look at.
 
     python -m scripts.serve --simulate                                # a made-up fleet, a slot every two seconds
+    python -m scripts.serve --simulate --env aq_gym/MultiDevice-Lossy-Week-v0 --policy adaptive-relay
+    AQ_GYM_OPERATOR_TOKEN=... python -m scripts.serve --network town.npz --devices 3 9 14 --policy greedy
     python -m scripts.serve --policy staggered --database postgresql+psycopg://user@host/air
-    AQ_GYM_OPERATOR_TOKEN=... python -m scripts.serve --network town.npz --devices 3 9 14
 
-Without --simulate a slot takes as long as the network's, and devices report by themselves (docs/service.md). The
-operator's token is read from AQ_GYM_OPERATOR_TOKEN; --simulate makes one up where there is none. What scripts.retrain
-promoted in --folder is served instead of --network and the pretrained policy. Ctrl-C or SIGTERM ends it.
+--env says which problem is served; --network, --devices, --horizon ... change it. Without --simulate a slot takes as
+long as the network's, and devices report by themselves (docs/service.md). The operator's token is read from
+AQ_GYM_OPERATOR_TOKEN; --simulate makes one up where there is none. What scripts.retrain promotes in --folder is served
+instead of --network and a trained policy, from the next slot on. Ctrl-C or SIGTERM ends it.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from pathlib import Path
 
 from waitress import create_server
 
+from aq_gym.network import SensorNetwork
 from aq_gym.network_files import read_card
 from aq_gym.service import logs
 from aq_gym.service.app import build_services, create_app
@@ -33,12 +36,12 @@ from aq_gym.service.outlook import load_forecaster
 from aq_gym.service.places import Places
 from aq_gym.service.security import new_token
 from aq_gym.service.settings import Settings
+from aq_gym.service.versions import Served, Versions
 from aq_gym.service.webhooks import Webhooks
 from aq_gym.tables import LARGEST_READING
-from baselines.evaluation import WORDS, build_policy
-from baselines.studies.retraining.stored import serving
 from scripts.arguments import at_least
 from scripts.command import FAILED, enter
+from scripts.served import add_served, policy_for, serving
 
 SIMULATED_SLOT = 2.0  # seconds
 REQUEST_THREADS = 8  # that pages which are sent events leave free
@@ -46,42 +49,47 @@ REQUEST_THREADS = 8  # that pages which are sent events leave free
 
 def main(args: argparse.Namespace) -> None:
     logs.configure("WARNING" if args.simulate and not args.verbose else "INFO")
-    options = args.network, args.policy, args.devices, args.horizon, args.energy_budget, args.max_sleep
     artefacts = Artefacts(args.folder / "models")
-    say(f"policy {args.policy}: loading or tuning, compiling; may take a minute at the first start")
-    problem, policy = serving(artefacts, *options)
-    card, network = read_card(args.network), problem.network
-    places, air_slot = Places.of(network, card), 60.0 * network.slot_minutes
+
+    def load() -> Served:
+        say(f"policy {args.policy}: loading or tuning it, and compiling; may take a minute at the first start")
+        problem, policy = serving(artefacts, args)
+        file = args.forecaster or artefacts.file(FORECASTER)
+        forecaster = None if file is None else load_forecaster(file, air_seconds_of(args, problem.network))
+        word = args.yardstick or ("relay" if problem.inference == "hidden" else "staggered")
+        return Served(problem, policy, policy_for(problem, word, "--yardstick"), forecaster, artefacts.current())
+
+    versions = Versions(artefacts, load)  # before the first version is read, so that none is missed
+    served = load()
+    network = served.problem.network
+    card, air_seconds = read_card(args.network or network.name), air_seconds_of(args, network)
+    places, network_seconds = Places.of(network, card), 60.0 * network.slot_minutes
+    if air_seconds != network_seconds:
+        say(f"warning: {network.name} has slots of {network_seconds:g} s of air, --slot-seconds says {air_seconds:g}")
+    slot_seconds = args.slot_seconds or (SIMULATED_SLOT if args.simulate else air_seconds)
+    token = os.environ.get("AQ_GYM_OPERATOR_TOKEN", "") or (new_token() if args.simulate else "")
+    hooks = {"webhooks": tuple(args.webhook), "webhook_hosts": tuple(args.webhook_host)}
     largest = args.largest or card.get("options", {}).get("largest", LARGEST_READING)
-    slot_seconds = args.slot_seconds or (SIMULATED_SLOT if args.simulate else air_slot)
-    air: Air = SyntheticAir(network, args.seed)
+    database = args.database or f"sqlite:///{args.folder.resolve() / 'service.sqlite3'}"
+    streams = max(0, args.threads - REQUEST_THREADS)
+    limits = {"operator_token": token, "largest": largest, "places": places, **hooks}
+    settings = Settings(served.problem, database, slot_seconds, air_seconds, streams, **limits)
+    air: Air | None = SyntheticAir(network, args.seed) if args.simulate else None
     if args.replay:
         air = recorded_air(args.replay, network, places.names, largest)
-    token = os.environ.get("AQ_GYM_OPERATOR_TOKEN", "") or (new_token() if args.simulate else "")
     args.folder.mkdir(parents=True, exist_ok=True)
-    database = args.database or f"sqlite:///{args.folder.resolve() / 'service.sqlite3'}"
-    air_seconds, streams = air_slot if args.simulate else slot_seconds, max(0, args.threads - REQUEST_THREADS)
-    if air_seconds != air_slot:
-        say(f"warning: {network.name} was fitted to slots of {air_slot:g} s, --slot-seconds says {air_seconds:g}")
-    more = {"webhooks": tuple(args.webhook), "webhook_hosts": tuple(args.webhook_host), "places": places}
-    settings = Settings(
-        problem, database, slot_seconds, air_seconds, streams, largest=largest, operator_token=token, **more
-    )
-    file = args.forecaster or artefacts.file(FORECASTER)
-    forecaster = None if file is None else load_forecaster(file, settings.air_seconds)
-    yardstick = build_policy(args.yardstick, problem)[0]
-    services = build_services(settings, policy, time.time(), yardstick, forecaster)
+    services = build_services(settings, served, time.time())
     app = create_app(services)
     try:
         server = create_server(app, host=args.host, port=args.port, threads=args.threads, connection_limit=1000)
     except OSError as error:
         raise OSError(f"--port {args.port}: {error.strerror}; choose another, or 0 for any free one") from None
     leadership = Leadership(services.store.engine)
-    threads: list[ControlLoop | Webhooks | Fleet] = [ControlLoop(services, leadership)]
+    threads: list[ControlLoop | Webhooks | Fleet] = [ControlLoop(services, leadership, versions)]
     threads += [Webhooks(services.store, hook, leadership) for hook in settings.webhooks]
     url = f"http://{args.host}:{server.effective_port}"
-    if args.simulate:
-        threads.append(Fleet(url, token, air, network, slot_seconds, args.seed))
+    if air is not None:
+        threads.append(Fleet(url, token, air, served.problem, slot_seconds, args.seed))
     dead: list[str] = []
 
     def give_up(died: threading.ExceptHookArgs) -> None:
@@ -112,6 +120,11 @@ def main(args: argparse.Namespace) -> None:
         sys.exit(FAILED)
 
 
+def air_seconds_of(args: argparse.Namespace, network: SensorNetwork) -> float:
+    """How much air's time a slot stands for [s]: the network's, however fast a simulation is; else as it takes."""
+    return 60.0 * network.slot_minutes if args.simulate or not args.slot_seconds else float(args.slot_seconds)
+
+
 def say(line: str) -> None:
     """What happens, to stderr."""
     print(line, file=sys.stderr, flush=True)
@@ -119,14 +132,8 @@ def say(line: str) -> None:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--network", default="pku2018", help="a bundled network or a file")
-    parser.add_argument("--devices", type=int, nargs="+", default=[0, 6, 12, 18, 24], help="their locations")
-    parser.add_argument("--horizon", type=int, default=60, help="slots until the energy is full again")
-    parser.add_argument("--energy-budget", type=int, default=10, help="sensings of a device in that time")
-    parser.add_argument("--max-sleep", type=int, default=12, help="longest sleep in slots")
-    words = sorted(WORDS)
-    parser.add_argument("--policy", default="pretrained", choices=words, help="who decides; default: pretrained")
-    parser.add_argument("--yardstick", default="staggered", choices=words, help="of the metric aq_regret_percent")
+    add_served(parser)
+    parser.add_argument("--yardstick", help="of the metric aq_regret_percent; default: staggered; hidden: relay")
     parser.add_argument("--forecaster", type=Path, help="of scripts.train_forecaster; default: the network's chain")
     parser.add_argument("--database", help="URL of SQLAlchemy; default: SQLite in --folder")
     parser.add_argument("--folder", type=Path, default=Path("runs/service"))

@@ -20,6 +20,7 @@ from aq_gym.estimation import deviation_covariance, mean_deviation
 from aq_gym.ingestion.loading import raw_readings
 from aq_gym.ingestion.screening import Rules, screen
 from aq_gym.network import SensorNetwork
+from aq_gym.problem import Problem
 from aq_gym.tables import LARGEST_READING
 
 CONFLICT, TOO_MANY = 409, 429  # statuses
@@ -87,16 +88,14 @@ class Fleet(threading.Thread):
         url: of the service.
         token: that may write for all devices.
         air: what is there.
-        network: for the sensors' noise, equation (1).
+        problem: the sensors' noise, equation (1), and how many reports get lost.
         slot_seconds: how often to ask.
-        seed: of the noise.
+        seed: of the noise and of the losses.
     """
 
-    def __init__(
-        self, url: str, token: str, air: Air, network: SensorNetwork, slot_seconds: float, seed: int = 0
-    ) -> None:
+    def __init__(self, url: str, token: str, air: Air, problem: Problem, slot_seconds: float, seed: int = 0) -> None:
         super().__init__(name="fleet", daemon=True)
-        self._url, self._token, self._air, self._network = url.rstrip("/"), token, air, network
+        self._url, self._token, self._air, self._problem = url.rstrip("/"), token, air, problem
         self._pause, self._rng = slot_seconds / 4.0, np.random.default_rng(seed)
         self._stop_asked = threading.Event()
 
@@ -124,14 +123,18 @@ class Fleet(threading.Thread):
             self._stop_asked.wait(self._pause)
 
     def report(self, schedule: dict[str, Any]) -> None:
-        """Send what the devices that are due measure."""
+        """Send what the devices measure that are due, or that are taken for dead; some reports get lost."""
         air = self._air(schedule["slot"])
         locations = {x["id"]: x["location"] for x in self._ask("/api/v1/devices")["devices"]}
         readings = []
         for decision in schedule["decisions"]:
             truth = air[locations[decision["device"]]]
-            if decision["sense"] and not np.isnan(truth):  # a gap of the file is a report that does not come
-                value = truth * (1.0 + self._network.measurement_variance**0.5 * self._rng.normal())
+            if np.isnan(truth):
+                continue  # a gap of the file is a report that does not come
+            if decision["sense"] or decision["stale"]:
+                value = truth * (1.0 + self._problem.network.measurement_variance**0.5 * self._rng.normal())
+                if schedule["cycle_slot"] > 0 and self._rng.random() < self._problem.loss:
+                    continue
                 readings.append(
                     {"device": decision["device"], "slot": schedule["slot"], "value": max(0.0, float(value))}
                 )

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from aq_gym import SensorNetwork
+from aq_gym.problem import Problem
 from aq_gym.service.fleet import Fleet, recorded_air
 from aq_gym.service.settings import Settings
 from baselines.studies.service.server import Server
@@ -81,17 +82,18 @@ class Asked(Fleet):
             return {}
         if path.endswith("devices"):
             return {"devices": [{"id": name, "location": n} for n, name in enumerate(NAMES)]}
-        return {"slot": 0, "decisions": [{"device": name, "sense": name != "west"} for name in NAMES]}
+        decisions = [{"device": name, "sense": name != "west", "stale": False} for name in NAMES]
+        return {"slot": 0, "cycle_slot": 0, "decisions": decisions}
 
 
-def test_a_gap_is_no_report(network: SensorNetwork) -> None:
-    fleet = Asked("http://nowhere", "", lambda slot: np.array([np.nan, 30.0, 40.0]), network, 0.1)
+def test_a_gap_is_no_report(problem: Problem) -> None:
+    fleet = Asked("http://nowhere", "", lambda slot: np.array([np.nan, 30.0, 40.0]), problem, 0.1)
     fleet.run()
     assert [x["device"] for x in fleet.sent] == ["south"] and json.dumps(fleet.sent)
 
 
-def test_a_refused_report_ends_the_fleet_with_the_reason(network: SensorNetwork) -> None:
-    fleet = Asked("http://nowhere", "", lambda slot: np.full(3, 30.0), network, 0.1)
+def test_a_refused_report_ends_the_fleet_with_the_reason(problem: Problem) -> None:
+    fleet = Asked("http://nowhere", "", lambda slot: np.full(3, 30.0), problem, 0.1)
     fleet.status = 422
     with pytest.raises(RuntimeError, match="422 the reason"):
         fleet.run()

@@ -41,7 +41,10 @@ class SinceQuery(BaseModel):
 
 @api.get("/schedule", summary="Who senses in the present slot, and why")
 def schedule() -> Response:
-    """One decision a device, with the energy left, what its reading would be worth, and how scarce its energy is."""
+    """One decision a device, with the energy left, what its reading would be worth, and how scarce its energy is.
+
+    Level and promised error are what the plan was made with when the slot began: null before the first reading.
+    """
     here = services()
     plan = here.store.last_plan()
     if plan is None:
@@ -53,7 +56,9 @@ def schedule() -> Response:
         for x, missed in zip(plan.decisions, plan.state["missed"], strict=False)
     ]
     next_slot = {"next_slot": plan.slot + 1, "next_time": here.clock.iso(plan.slot + 1)}
-    return jsonify(**about, **next_slot, level=plan.level, promised_error=plan.promised_error, decisions=decisions)
+    known = plan.level_deviation is not None  # else the plan was made before anybody had reported
+    level, error = (plan.level, plan.promised_error) if known else (None, None)
+    return jsonify(**about, **next_slot, level=level, promised_error=error, decisions=decisions)
 
 
 @api.get("/map", summary="The map of all locations")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from aq_gym.estimation import mean_deviation
 from aq_gym.network import SensorNetwork
+from aq_gym.problem import Problem
+from aq_gym.service.database import Device, Latest
 
 LEAST = 1.0  # µg/m³; a level of 0 would make every error 0
 
@@ -51,3 +54,18 @@ def estimate_level(network: SensorNetwork, devices: ArrayLike, values: ArrayLike
     precision = 1.0 / variance[known]
     mean = float((level[known] * precision).sum() / precision.sum())
     return LevelEstimate(mean, float(precision.sum() ** -0.5))
+
+
+def present_level(problem: Problem, devices: Sequence[Device], latest: Mapping[str, Latest], slot: int) -> float | None:
+    """The level with all readings that have come by now, those of the slot itself too [µg/m³]; None: there is none.
+
+    While no reading of the slot has come, it is the level of the slot's plan.
+    """
+    found = [(x.location, latest[x.id].value, max(0, slot - latest[x.id].slot)) for x in devices if x.id in latest]
+    if not found:
+        return None
+    if problem.inference == "hidden":
+        where, value, age = min(found, key=lambda x: x[2])
+        then = level_read(problem.network, where, value)
+        return float(problem.hidden_level.belief.moments(min(age, problem.longest_delay), then)[0])
+    return estimate_level(problem.network, *zip(*found, strict=True)).level

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from aq_gym.estimation import Estimate, LevelAware, Sources, paper_map
 from aq_gym.problem import Problem
 from aq_gym.service.clock import SlotClock
-from aq_gym.service.level import level_read
+from aq_gym.service.level import level_read, present_level
 from aq_gym.service.planning_state import PlanningState, promised_errors
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
@@ -45,18 +45,19 @@ def infer_map(problem: Problem, locations: ArrayLike, values: ArrayLike, age: Ar
 
 
 def current_map(settings: Settings, store: Store, clock: SlotClock) -> dict[str, Any] | None:
-    """The newest plan's map as JSON has it; None before the first plan or while nobody has reported."""
+    """The present slot's map as JSON has it, from all readings that have come; None while there is none, or no plan."""
     plan = store.last_plan()
     latest = store.latest()
     devices = [d for d in store.devices() if d.id in latest]
-    if plan is None or not devices:
-        return None
     problem, network = settings.problem, settings.problem.network
+    level = None if plan is None else present_level(problem, devices, latest, plan.slot)
+    if plan is None or level is None:
+        return None
     newest = [latest[d.id] for d in devices]
     age = [max(0, plan.slot - x.slot) for x in newest]
-    estimate = infer_map(problem, [x.location for x in devices], [x.value for x in newest], age, plan.level)
+    estimate = infer_map(problem, [x.location for x in devices], [x.value for x in newest], age, level)
     due = np.array([x["sense"] for x in plan.decisions] or [False] * problem.n_devices)
-    promised = promised_errors(problem, PlanningState.from_json(plan.state), due, plan.level)
+    promised = promised_errors(problem, PlanningState.from_json(plan.state), due, level)
     measured = {d.location for d, x in zip(devices, newest, strict=True) if x.slot >= plan.slot}
     coordinates = network.coordinates
     places = []
@@ -74,9 +75,9 @@ def current_map(settings: Settings, store: Store, clock: SlotClock) -> dict[str,
                 "source": "measured" if n in measured else "inferred",
             }
         )
-    about = {"slot": plan.slot, "time": clock.iso(plan.slot), "level": plan.level, "unit": "µg/m³"}
+    about = {"slot": plan.slot, "time": clock.iso(plan.slot), "level": level, "unit": "µg/m³"}
     about |= {"level_deviation": plan.level_deviation, "inference": problem.inference}
-    return {**about, "average_joint_error": plan.promised_error, "locations": places}
+    return {**about, "average_joint_error": float(promised.mean()), "locations": places}
 
 
 def geojson(settings: Settings, current: dict[str, Any]) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def hotspots(here: Services, first: int, last: int) -> list[dict[str, Any]]:
 def _report() -> dict[str, Any]:
     found = daily_report(services())
     if found is None:
-        abort(503, "no full hour is known yet")
+        abort(503, "no full hour is known yet, or slots are longer than hours")
     return found
 
 

@@ -196,9 +196,8 @@ def test_the_page_in_a_browser(running: Running, tmp_path: Path, width: int) -> 
     with Browser(tmp_path, width) as browser:
         browser.go(running.url + "/#operator")
         browser.wait("document.querySelectorAll('[data-device]').length === 3")
-        level = running.services.store.last_plan()
-        assert level is not None
-        assert f"{level.level:.1f}" in browser.value("document.querySelector('#view').innerText")
+        level = running.live.now(running.services)
+        assert f"{json.loads(level)['level']:.1f}" in browser.value("document.querySelector('#view').innerText")
         assert browser.value("document.querySelectorAll('#map .place-value').length") == 30
         browser.wait("document.querySelector('#connection').textContent === 'live'")
         time.sleep(0.5)

@@ -65,7 +65,13 @@ def present_level(problem: Problem, devices: Sequence[Device], latest: Mapping[s
     if not found:
         return None
     if problem.inference == "hidden":
-        where, value, age = min(found, key=lambda x: x[2])
-        then = level_read(problem.network, where, value)
-        return float(problem.hidden_level.belief.moments(min(age, problem.longest_delay), then)[0])
+        return float(problem.hidden_level.belief.moments(*freshest(problem, devices, latest, slot))[0])
     return estimate_level(problem.network, *zip(*found, strict=True)).level
+
+
+def freshest(problem: Problem, devices: Sequence[Device], latest: Mapping[str, Latest], slot: int) -> tuple[int, float]:
+    """Slots since the newest of all readings, and the level that it means [µg/m³]."""
+    newest = max((x for x in devices if x.id in latest), key=lambda x: latest[x.id].slot)
+    reading = latest[newest.id]
+    then = level_read(problem.network, newest.location, reading.value)
+    return min(max(0, slot - reading.slot), problem.longest_delay), float(then)

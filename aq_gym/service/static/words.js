@@ -107,8 +107,8 @@ export function why(device, now) {
   return `${gain}, and ${energy}: worth it.`;
 }
 
-/** The area's level; how far off it may be is said where the server believes it from reports alone. */
-export const level = (now) => number(now.level) + (now.inference === "hidden" && now.level_deviation !== null ? ` ± ${number(now.level_deviation)}` : "");
+/** How far off the area's level may be, where it is believed from reports alone. */
+export const doubt = (now) => (now.inference === "hidden" && now.level_deviation !== null ? `± ${number(now.level_deviation)} ` : "");
 
 /** Which model made a forecast, and what its intervals are worth. */
 export function source(outlook) {

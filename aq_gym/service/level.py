@@ -56,8 +56,10 @@ def estimate_level(network: SensorNetwork, devices: ArrayLike, values: ArrayLike
     return LevelEstimate(mean, float(precision.sum() ** -0.5))
 
 
-def present_level(problem: Problem, devices: Sequence[Device], latest: Mapping[str, Latest], slot: int) -> float | None:
-    """The level with all readings that have come by now, those of the slot itself too [µg/m³]; None: there is none.
+def present_level(
+    problem: Problem, devices: Sequence[Device], latest: Mapping[str, Latest], slot: int
+) -> LevelEstimate | None:
+    """The level with all readings that have come by now, those of the slot itself too; None: there is none.
 
     While no reading of the slot has come, it is the level of the slot's plan.
     """
@@ -65,8 +67,9 @@ def present_level(problem: Problem, devices: Sequence[Device], latest: Mapping[s
     if not found:
         return None
     if problem.inference == "hidden":
-        return float(problem.hidden_level.belief.moments(*freshest(problem, devices, latest, slot))[0])
-    return estimate_level(problem.network, *zip(*found, strict=True)).level
+        mean, variance = problem.hidden_level.belief.moments(*freshest(problem, devices, latest, slot))
+        return LevelEstimate(float(mean), float(variance) ** 0.5)
+    return estimate_level(problem.network, *zip(*found, strict=True))
 
 
 def freshest(problem: Problem, devices: Sequence[Device], latest: Mapping[str, Latest], slot: int) -> tuple[int, float]:

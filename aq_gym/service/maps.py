@@ -50,9 +50,10 @@ def current_map(settings: Settings, store: Store, clock: SlotClock) -> dict[str,
     latest = store.latest()
     devices = [d for d in store.devices() if d.id in latest]
     problem, network = settings.problem, settings.problem.network
-    level = None if plan is None else present_level(problem, devices, latest, plan.slot)
-    if plan is None or level is None:
+    known = None if plan is None else present_level(problem, devices, latest, plan.slot)
+    if plan is None or known is None:
         return None
+    level = known.level
     newest = [latest[d.id] for d in devices]
     age = [max(0, plan.slot - x.slot) for x in newest]
     estimate = infer_map(problem, [x.location for x in devices], [x.value for x in newest], age, level)
@@ -76,7 +77,7 @@ def current_map(settings: Settings, store: Store, clock: SlotClock) -> dict[str,
             }
         )
     about = {"slot": plan.slot, "time": clock.iso(plan.slot), "level": level, "unit": "µg/m³"}
-    about |= {"level_deviation": plan.level_deviation, "inference": problem.inference}
+    about |= {"level_deviation": known.deviation, "inference": problem.inference}
     return {**about, "average_joint_error": float(promised.mean()), "locations": places}
 
 

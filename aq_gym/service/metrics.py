@@ -99,8 +99,8 @@ class NetworkCollector(Collector):
         if self._confirmed[0] != plan.slot:
             self._confirmed = plan.slot, confirm(self._services.settings, self._store, plan.slot - 1)
         found, settings = self._confirmed[1], self._services.settings
-        level = present_level(settings.problem, self._store.devices(), self._store.latest(), plan.slot)
-        level = math.nan if level is None else level
+        known = present_level(settings.problem, self._store.devices(), self._store.latest(), plan.slot)
+        level = math.nan if known is None else known.level
         promised = math.nan if plan.level_deviation is None else plan.promised_error
         numbers = {
             "aq_level": (

@@ -94,9 +94,10 @@ class Outlook:
     def of(self, plan: Plan) -> dict[str, Any] | None:
         """The forecast from the present slot on, with the readings that have come; None before the first one."""
         devices, latest = self._store.devices(), self._store.latest()
-        level = present_level(self._settings.problem, devices, latest, plan.slot)
-        if level is None:
+        known = present_level(self._settings.problem, devices, latest, plan.slot)
+        if known is None:
             return None
+        level = known.level
         with self._lock:
             if self._made is None or self._made[0] != (plan.slot, level):
                 belief = freshest(self._settings.problem, devices, latest, plan.slot)

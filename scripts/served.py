@@ -12,6 +12,7 @@ import numpy as np
 from aq_gym.envs.infos import raw_state
 from aq_gym.episodes import Episodes
 from aq_gym.inference import INFERENCES
+from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
 from aq_gym.service.artefacts import NETWORK, POLICY, Artefacts
 from baselines.evaluation import WORDS, build_policy
@@ -65,6 +66,11 @@ def serving(artefacts: Artefacts, args: argparse.Namespace) -> tuple[Problem, An
         problem = Problem.create(str(promoted), problem.devices, *sizes, **problem.options)
     agent = artefacts.file(POLICY) if args.policy == "pretrained" or args.policy not in WORDS else None
     return problem, load_trained(agent) if agent else policy_for(problem, args.policy)
+
+
+def air_seconds_of(args: argparse.Namespace, network: SensorNetwork) -> float:
+    """How much air's time a slot stands for [s]: the network's, however fast a simulation is; else as it takes."""
+    return 60.0 * network.slot_minutes if args.simulate or not args.slot_seconds else float(args.slot_seconds)
 
 
 def policy_for(problem: Problem, name: str, option: str = "--policy") -> Any:

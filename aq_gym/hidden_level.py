@@ -73,10 +73,10 @@ class HiddenLevel:
     def course(self, slot: int, delay: NDArray[np.int64], record: NDArray[np.float64]) -> NDArray[np.float64]:
         """(slot + 1,) the level since slot 0, estimated from the devices' last reports (M,) [µg/m³].
 
-        In each slot it is the mean of the belief that the latest of these reports leads to; before all of them the
-        first counts.
+        In each slot it is the mean of the belief that the latest of these reports leads to; NaN before all of them.
         """
         reported, slots = slot - delay, np.arange(slot + 1)
         order = np.argsort(reported, kind="stable")
         latest = order[np.maximum(np.searchsorted(reported[order], slots, side="right") - 1, 0)]
-        return self.belief.moments(np.maximum(slots - reported[latest], 0), record[latest])[0]
+        means = self.belief.moments(np.maximum(slots - reported[latest], 0), record[latest])[0]
+        return np.where(slots < reported.min(), np.nan, means)

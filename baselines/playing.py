@@ -101,9 +101,8 @@ def native_batch(env_id: str, num_envs: int, **kwargs: Any) -> MultiDeviceVector
     if isinstance(native, MultiDeviceTraceVectorEnv):
         env.close()
         raise ValueError(
-            f"env_id: {env_id} has the weather of its readings, while players here draw it from the network's chain; "
-            "impose its windows instead: play_problem(..., levels=aq_gym.traces.level_windows(...)), or "
-            "scripts.backtest"
+            f"env_id: {env_id} plays recorded readings, while levels are drawn from the network's chain here; "
+            "compare policies on recorded readings by python -m scripts.backtest"
         )
     if not isinstance(native, MultiDeviceVectorEnv):
         env.close()

@@ -88,11 +88,12 @@ class MultiDeviceEnv(SensingEnv):
     ``level`` is what the server believes of it; ``hidden_level``, the level itself, is there with ``reveal=True``.
 
     ## Units
-    Concentrations and errors in µg/m³, time in slots of 10 minutes, energy in sensings.
+    Concentrations and errors in µg/m³, time in slots (10 minutes, an hour in ``tainan2017`` and ``taipei2017``), energy in sensings.
 
     ## Arguments
     - ``network="pku2018"``: a bundled name, a path, ``"synthetic-1000-0"`` or a `SensorNetwork`.
-    - ``devices=(0, 6, 12, 18, 24)``: the locations that hold a device, in the order in which they decide.
+    - ``devices=(0, 6, 12, 18, 24)``: the locations that hold a device, in the order in which they decide; a single
+      number is a single location, not a count.
     - ``horizon=60``: T, slots per episode.
     - ``energy_budget=10``: B, sensings per device.
     - ``max_sleep=12``: D, longest sleep in slots; B x D must reach T.

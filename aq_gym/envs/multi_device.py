@@ -88,7 +88,8 @@ class MultiDeviceEnv(SensingEnv):
     ``level`` is what the server believes of it; ``hidden_level``, the level itself, is there with ``reveal=True``.
 
     ## Units
-    Concentrations and errors in µg/m³, time in slots (10 minutes, an hour in ``tainan2017`` and ``taipei2017``), energy in sensings.
+    Concentrations and errors in µg/m³, time in slots of 10 minutes (an hour in ``tainan2017`` and
+    ``taipei2017``), energy in sensings.
 
     ## Arguments
     - ``network="pku2018"``: a bundled name, a path, ``"synthetic-1000-0"`` or a `SensorNetwork`.

@@ -9,7 +9,7 @@ import time
 from agents import Improvement, PairedDQN, fit_advantages
 from agents.dqn import torch_threads
 from agents.improvement import Pairs
-from baselines.learners.pairs import Collector
+from baselines.learners.pairs import PairCollector
 
 _VALUE_COST = 3  # an update of the values takes about as long as so many of the advantages
 _LEAST = 500  # pairs below which an improvement of more is not worth its fit
@@ -27,7 +27,7 @@ class Improver:
         cost: seconds that a whole improvement takes, estimated from the last one; NaN before the first.
     """
 
-    def __init__(self, agent: PairedDQN, collector: Collector) -> None:
+    def __init__(self, agent: PairedDQN, collector: PairCollector) -> None:
         self._agent, self._collector, self.cost = agent, collector, math.nan
 
     def improve(self, left: float) -> Improvement | None:

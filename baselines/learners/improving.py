@@ -61,5 +61,5 @@ class Improver:
         given = pairs.observations[:4096], pairs.deltas[:4096, 0]
         began = time.perf_counter()
         with torch_threads(config.threads):
-            fit_advantages(network, *given, updates=_TRIAL_UPDATES, batch_size=config.batch_size, value_anchor=0.0)
+            fit_advantages(network, *given, updates=_TRIAL_UPDATES, batch_size=config.batch_size)
         return (time.perf_counter() - began) / _TRIAL_UPDATES

@@ -205,7 +205,7 @@ class _Adaptation:
                 network.rescale_outputs(float(gain.std()) or 1.0)
             missed, number = gain - unit * score - level, number + 1
             with torch_threads(1):
-                fit_advantages(network, x, missed, scales=scale, updates=200, value_anchor=0.0, seed=self.seed + number)
+                fit_advantages(network, x, missed, scales=scale, updates=200, seed=self.seed + number)
             learned = pack(network)
             parts = matrices(learned.widths, learned.weights)
             tried = [current, *(added(base, unit, parts, share) for share in _SHARES)]

@@ -2,7 +2,7 @@
 
     python -m scripts.zero_shot --adapt 60               # and what baselines.adapt makes of it in a minute
     python -m scripts.zero_shot --train 600              # trains the missing agents, ten minutes each at most
-    python -m scripts.zero_shot --agent runs/generalist --instances MultiDevice-v0 --episodes 2000
+    python -m scripts.zero_shot --agent runs/generalist.safetensors --instances MultiDevice-v0 --episodes 2000
 
 All policies play the same episodes. Differences are paired, in per cent of the index policy, with 95 % intervals.
 Finished trainings in runs/zero_shot are used again.
@@ -55,7 +55,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = command_parser(__doc__)
-    parser.add_argument("--agent", type=Path, help="of scripts.tune_generalist or train_generalist (default: shipped)")
+    parser.add_argument("--agent", type=Path, help="of scripts.tune_generalist (default: shipped)")
     parser.add_argument("--adapt", type=at_least(0, float), default=0.0, help="seconds of baselines.adapt")
     parser.add_argument("--instances", nargs="+", choices=INSTANCES, default=list(INSTANCES), metavar="NAME")
     parser.add_argument("--episodes", type=at_least(1), default=10_000)

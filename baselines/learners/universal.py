@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aq_gym.problem import Problem
+from aq_gym.sampler import InstanceSampler
 from baselines.heuristics.index import AT, NAMES, Index, Simulator
 from baselines.heuristics.index_tuning import index_policy
 from baselines.heuristics.problems import entry_problem
@@ -123,6 +124,11 @@ def tune_for_all(
     return finalists[int(found.argmin())]
 
 
-def sampled(sampler: Any, count: int, decisions: int = 100_000) -> list[Problem]:
+def training_sampler(seed: int) -> InstanceSampler:
+    """What the generalist is tuned on: instances with the paper's inference, none too large to play quickly."""
+    return InstanceSampler(seed, inferences=("paper",), most_work=3e5)
+
+
+def sampled(sampler: InstanceSampler, count: int, decisions: int = 100_000) -> list[Problem]:
     """Instances in their own units."""
     return [in_own_unit(sampler.draw(), decisions) for _ in range(count)]

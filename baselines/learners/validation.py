@@ -48,28 +48,6 @@ class Valued(Protocol):
         ...
 
 
-class Watch(Protocol):
-    """How a training is watched; ``error`` is what it minimises."""
-
-    def limit(self, seconds: float) -> None:
-        """Make a validation cheap enough for a training of so many seconds."""
-
-    def error(self, policy: Any) -> float:
-        """How a policy does; less is better."""
-        ...
-
-    def scalars(self, error: float) -> dict[str, float]:
-        """What to log of a policy of that error, by TensorBoard tag."""
-        ...
-
-    def disagreement(self, policy: Any) -> dict[str, float]:
-        """What else to log of a policy, by TensorBoard tag."""
-        ...
-
-    def draw_yardsticks(self, folder: Path, last: int, seconds: float = math.inf) -> None:
-        """Constant lines from decision 0 to ``last`` beside a training's run, as many as ``seconds`` allow."""
-
-
 def validation_episodes(problem: Problem) -> int:
     """How many episodes a policy is validated on: 512, more of short ones and fewer of very long ones."""
     length = problem.horizon * problem.n_devices

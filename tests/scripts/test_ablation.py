@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from agents import DQNConfig
-from baselines.learners.dqn import Training
-from baselines.learners.recipes import recipe
 from baselines.learners.resumption import CHECKPOINT
 from baselines.learners.run import train
+from baselines.learners.task import recipe
+from baselines.learners.training import Training
 from baselines.studies import ablation as study
 from baselines.studies.training import FINISHED, train_once
 from scripts import ablation

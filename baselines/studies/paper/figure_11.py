@@ -14,11 +14,11 @@ from baselines.evaluation import mean_with_interval
 from baselines.heuristics.index import Simulator
 from baselines.heuristics.index_tuning import index_policy
 from baselines.heuristics.simple import Random, Staggered, Synchronised
-from baselines.learners.compiled import compiled_error
-from baselines.learners.dqn import Training
-from baselines.learners.progress import Step
+from baselines.learners.clock import Step
 from baselines.learners.run import train
 from baselines.learners.shipped import load_generalist, load_pretrained
+from baselines.learners.training import Training
+from baselines.packing import compiled_error
 from baselines.playing import play_problem, problem_of
 from baselines.studies.paper.figure import Claim, Context, Figure
 from baselines.studies.training import recipe_config

@@ -20,10 +20,10 @@ from aq_gym.service.outlook import FARTHEST
 from aq_gym.service.refit import refit
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
-from baselines.learners.dqn import Training
-from baselines.learners.recipes import recipe
 from baselines.learners.run import train
 from baselines.learners.shipped import load_trained
+from baselines.learners.task import recipe
+from baselines.learners.training import Training
 from baselines.studies.provenance import commit
 from baselines.studies.retraining.comparing import (
     DAY,

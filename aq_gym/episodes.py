@@ -42,7 +42,7 @@ class Episodes:
         self.n_uniforms = self._chance.n_uniforms  # random numbers that an episode is drawn from
         self.shape = (n_episodes, problem.n_devices) if joint else (n_episodes,)  # of actions and of what was forced
         self.mask_shape = n_episodes, problem.n_devices if joint else 2
-        self._view = getattr(batch, "joint" if joint else observation)
+        self._view = batch.VIEWS["joint" if joint else observation]
 
     @cached_property
     def _digest(self) -> str:

@@ -10,7 +10,7 @@ from aq_gym.kernels.network import decide, is_free, look, score
 
 
 @called
-def rejoins(e, device, i, opened):
+def same_state(e, device, i, opened):
     """Whether a branch has the original episode's state at the start of a slot, so that both continue alike."""
     if e.turn > 0:
         return False
@@ -33,7 +33,7 @@ def watch(points, cuts, n_devices, watched):
 
 @compiled
 def branch(
-    numbers, relation, prior, traits, episode, device, path, maps,
+    numbers, relation, prior, constants, episode, device, path, maps,
     other_episode, other_device, other_path, other_maps,
     network, points, cuts, alone, features, gains, tails, reached,
 ):  # fmt: skip
@@ -56,7 +56,7 @@ def branch(
     opened, totals = np.empty((p.horizon + 1, n_devices), device.dtype), np.empty(p.horizon + 1)
     done, watched = np.empty(n_decisions, np.int64), np.empty(n_decisions, np.bool_)
     seen = np.empty((n_decisions if n_cuts > 0 else 0, size), np.float32)
-    supposed, observation = np.empty((2, maps.shape[2])), np.empty((rows, size), np.float32)
+    decrease, observation = np.empty((2, maps.shape[2])), np.empty((rows, size), np.float32)
     actions, executed = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
     chosen, start, mover, cut = (
         np.empty(n, np.int64),
@@ -77,7 +77,7 @@ def branch(
                     opened[e.slot, m] = device[k, m]
             free = is_free(p, device[k, e.turn])
             if free or watched[decision]:
-                look(p, relation, prior, traits, episode, device, maps, row, supposed, network, observation)
+                look(p, relation, prior, constants, episode, device, maps, row, decrease, network, observation)
             actions[k] = 1 if free and score(network, observation[k], n_devices) > 0.0 else 0
             if watched[decision]:
                 seen[decision] = observation[k]
@@ -109,15 +109,15 @@ def branch(
             for i in playing:
                 o, sign = other_episode[i], 1.0 if chosen[i] == 1 else -1.0
                 over = o.slot > p.horizon
-                if over or rejoins(o, other_device, i, opened):
+                if over or same_state(o, other_device, i, opened):
                     rest = e.total_error if over else totals[o.slot]
                     gains[k, i, cut[i]] = sign * (o.total_error - rest - before[i])
                     continue
                 if cut[i] < n_cuts and o.turn == mover[i] and o.slot == start[i] + cuts[cut[i]]:
                     one = np.full(1, i)
                     look(
-                        p, relation, prior, traits, other_episode, other_device, other_maps,
-                        one, supposed, network, observation,
+                        p, relation, prior, constants, other_episode, other_device, other_maps,
+                        one, decrease, network, observation,
                     )  # fmt: skip
                     tails[k, i, cut[i], 1 - chosen[i]] = observation[i]
                     tails[k, i, cut[i], chosen[i]] = seen[points[k, i] + cuts[cut[i]] * n_devices]
@@ -135,8 +135,8 @@ def branch(
                 active[count] = i
                 count += 1
             look(
-                p, relation, prior, traits, other_episode, other_device, other_maps,
-                asked[:n_asked], supposed, network, observation,
+                p, relation, prior, constants, other_episode, other_device, other_maps,
+                asked[:n_asked], decrease, network, observation,
             )  # fmt: skip
             for i in asked[:n_asked]:
                 actions[i] = 1 if score(network, observation[i], n_devices) > 0.0 else 0

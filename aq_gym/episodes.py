@@ -209,9 +209,9 @@ class Episodes:
         features = np.zeros((*points.shape, self.layout.size), np.float32)
         tails = np.zeros((*points.shape, len(at), 2, self.layout.size), np.float32)
         gains, reached = np.empty((*points.shape, max(1, len(at)))), np.zeros((*points.shape, len(at)), np.bool_)
-        others = state_of(self.problem, points.shape[1])
-        branch(*self.arguments, *others, network, points, at, alone, features, gains, tails, reached)
-        return Counterfactuals(features, gains, tails, reached)
+        found = Counterfactuals(features, gains, tails, reached)
+        branch(self.parameters, self.state, state_of(self.problem, points.shape[1]), network, points, at, alone, found)
+        return found
 
     @property
     def slot(self) -> NDArray[np.int64]:

@@ -72,7 +72,7 @@ def score(network, observation, n_devices):
 
 
 @called
-def look(p, relation, prior, constants, episode, device, maps, rows, decrease, network, out):
+def observe(p, relation, prior, constants, episode, device, maps, rows, decrease, network, out):
     """What the network reads of the episodes in ``rows``."""
     for k in rows:
         if network.encoder_widths.shape[0] == 0:
@@ -128,7 +128,7 @@ def play(
                     count += 1
                 elif decision < scores.shape[1]:
                     scores[k, decision] = np.nan
-            look(p, relation, prior, constants, episode, device, maps, free[:count], decrease, network, observation)
+            observe(p, relation, prior, constants, episode, device, maps, free[:count], decrease, network, observation)
             for k in free[:count]:
                 advantage = score(network, observation[k], device.shape[1])
                 actions[k] = 1 if advantage > 0.0 else 0

@@ -42,7 +42,7 @@ class Episodes:
         self.n_uniforms = self._chance.n_uniforms  # random numbers that an episode is drawn from
         self.shape = (n_episodes, problem.n_devices) if joint else (n_episodes,)  # of actions and of what was forced
         self.mask_shape = n_episodes, problem.n_devices if joint else 2
-        self._view = getattr(batch, "joint" if joint else observation)
+        self._view = batch.VIEWS["joint" if joint else observation]
 
     @cached_property
     def _digest(self) -> str:
@@ -209,9 +209,9 @@ class Episodes:
         features = np.zeros((*points.shape, self.layout.size), np.float32)
         tails = np.zeros((*points.shape, len(at), 2, self.layout.size), np.float32)
         gains, reached = np.empty((*points.shape, max(1, len(at)))), np.zeros((*points.shape, len(at)), np.bool_)
-        others = state_of(self.problem, points.shape[1])
-        branch(*self.arguments, *others, network, points, at, alone, features, gains, tails, reached)
-        return Counterfactuals(features, gains, tails, reached)
+        found = Counterfactuals(features, gains, tails, reached)
+        branch(self.parameters, self.state, state_of(self.problem, points.shape[1]), network, points, at, alone, found)
+        return found
 
     @property
     def slot(self) -> NDArray[np.int64]:

@@ -1,6 +1,6 @@
 """The map under a hidden level: reports inform about the level and about the deviations from it.
 
-MODEL.md, "The level hidden from the server". The map is simple kriging with a level that is all but unknown
+docs/model.md, "The level hidden from the server". The map is simple kriging with a level that is all but unknown
 (variance `LEVEL_VARIANCE`); each device's report counts as a reading of the level that the server believes in now.
 """
 

@@ -62,7 +62,7 @@ class Problem:
         horizon: T, slots per episode.
         energy_budget: B, sensings per device.
         max_sleep: D, longest sleep in slots.
-        fuse_measured: whether a fresh own reading is fused with the others (MODEL: errors, step 5).
+        fuse_measured: whether a fresh own reading is fused with the others (docs/model.md: errors, step 5).
         inference: "paper", or "level-aware": the server uses the known level as a source and what was learned of how
             deviations from it last (`aq_gym.estimation.LevelAware`); every reading is fused then. Or "hidden": the
             server knows of the level only what devices report (`aq_gym.hidden_level.HiddenLevel`).

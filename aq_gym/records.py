@@ -69,7 +69,7 @@ class Parameters(NamedTuple):
     prior: (
         NDArray[np.float64] | None
     )  # rows: see `kernels.level_aware` and `kernels.hidden`; None with the paper's inference [1]
-    traits: NDArray[np.float64]  # (5 + M,) constants that observations show, see `observation.traits` [1]
+    constants: NDArray[np.float64]  # (5 + M,) constants that observations show, see `observation.constants` [1]
 
 
 class State(NamedTuple):

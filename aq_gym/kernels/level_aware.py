@@ -9,7 +9,7 @@ import numpy as np
 
 from aq_gym.hidden_level import LEVEL_VARIANCE
 from aq_gym.kernels.compiling import called
-from aq_gym.kernels.hidden import believe
+from aq_gym.kernels.hidden import reported_belief
 
 # Rows of ``relation`` with this inference: C of a device's location and any other, over e² [1]
 COVARIANCE = 0
@@ -31,7 +31,7 @@ def krige(p, relation, prior, episode, device, k, fresh, later, out, row):
         walked, noise = p.drift * delay[i], p.noise * (record[i] * record[i] + level * level)
         unknown[i] = walked * noise / (walked + noise) if walked > 0.0 and noise > 0.0 else 0.0
     if p.hidden:
-        level, wandered = believe(p, prior, delay, record, unknown)
+        level, wandered = reported_belief(p, prior, delay, record, unknown)
         unsure = LEVEL_VARIANCE
     for i in range(n_devices):  # Cholesky factor of the covariance of the readings, with 1/L on the diagonal
         here = device[k, i].location

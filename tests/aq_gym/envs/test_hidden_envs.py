@@ -1,4 +1,4 @@
-"""The hidden level in the environments: played by hand, MODEL.md's values by brute force, and nothing that leaks."""
+"""The hidden level in the environments: played by hand, docs/model.md's values by brute force; nothing leaks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from aq_gym.episodes import Episodes, Layers
 from aq_gym.hidden_level import HiddenLevel
 from aq_gym.problem import Problem
 
-GROWN = np.array([5.3, 0.9, 0.037, 1.47, 0.004, 70.0])  # of MODEL.md's reference values
+GROWN = np.array([5.3, 0.9, 0.037, 1.47, 0.004, 70.0])  # of docs/model.md's reference values
 PKU = dataclasses.replace(SensorNetwork.load("pku2018"), level_belief=GROWN)
 
 

@@ -5,10 +5,10 @@
     python -m scripts.retrain --database postgresql+psycopg://user@host/air --seconds 600
     python -m scripts.retrain --rollback                      # back to what ran before
 
-The options that say what is served (--network, --devices ...) are those of scripts.serve. The newest quarter of the
+The options that say what is served (--env, --devices ...) are those of scripts.serve. The newest quarter of the
 slots is held out; each part is compared there with the running one, and taken unless it may be more than 1 % worse.
-Versions lie in FOLDER/models (docs/retraining.md). A service reads the promoted one when it starts. Ctrl-C or SIGTERM
-leaves everything as it was.
+Versions lie in FOLDER/models (docs/retraining.md). A running service takes the promoted one over between two slots.
+Ctrl-C or SIGTERM leaves everything as it was.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from aq_gym.service.artefacts import Artefacts
 from aq_gym.service.database import make_engine
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
-from baselines.evaluation import WORDS
 from baselines.studies.retraining.fitting import retrain
-from baselines.studies.retraining.stored import agent_file, read, serving
+from baselines.studies.retraining.stored import agent_file, read
 from scripts.arguments import at_least, command_parser
 from scripts.command import enter
+from scripts.served import add_served, serving
 
 
 def main(args: argparse.Namespace) -> str | None:
@@ -44,13 +44,12 @@ def main(args: argparse.Namespace) -> str | None:
 
 def rollback(artefacts: Artefacts) -> str | None:
     version = artefacts.rollback()
-    print(f"{artefacts.folder}: {version or 'what scripts.serve is started with'} is served from its next start on")
+    print(f"{artefacts.folder}: {version or 'what scripts.serve is started with'} is served from the next slot on")
     return version
 
 
 def run(args: argparse.Namespace, artefacts: Artefacts) -> str | None:
-    options = args.network, args.policy, args.devices, args.horizon, args.energy_budget, args.max_sleep
-    problem, policy = serving(artefacts, *options)
+    problem, policy = serving(artefacts, args)
     store = open_store(args)
     stored = read(store, problem.horizon, args.slots)
     changed = drift.drifted(store, stored.last)
@@ -71,7 +70,7 @@ def run(args: argparse.Namespace, artefacts: Artefacts) -> str | None:
         return None
     if artefacts.manifest(version)["scores"]["network"]["taken"]:  # else the residuals are still what they were
         store.put_fact(drift.FACT, str(stored.last + 1))
-    print(f"{artefacts.folder / version} is served from the next start on; --rollback goes back")
+    print(f"{artefacts.folder / version} is served from the next slot on; --rollback goes back")
     return version
 
 
@@ -95,12 +94,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--slot-minutes", type=float, default=10.0, help="of air that a slot stands for; default: 10")
     parser.add_argument("--seconds", type=at_least(0, float), default=120.0, help="for the agent; default: 120")
     parser.add_argument("--forecaster", default="ridge", choices=storage.NAMES, help="to fit where none runs yet")
-    parser.add_argument("--network", default="pku2018")
-    parser.add_argument("--devices", type=int, nargs="+", default=[0, 6, 12, 18, 24])
-    parser.add_argument("--horizon", type=int, default=60)
-    parser.add_argument("--energy-budget", type=int, default=10)
-    parser.add_argument("--max-sleep", type=int, default=12)
-    parser.add_argument("--policy", default="pretrained", choices=sorted(WORDS))
+    add_served(parser)
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(arguments)
 

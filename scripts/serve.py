@@ -1,12 +1,14 @@
 """Run the live system: readings in over HTTP, a policy that decides who wakes, and a page to look at.
 
     python -m scripts.serve --simulate                                # a made-up fleet, a slot every two seconds
+    python -m scripts.serve --simulate --env aq_gym/MultiDevice-Lossy-Week-v0 --policy adaptive-relay
+    AQ_GYM_OPERATOR_TOKEN=... python -m scripts.serve --network town.npz --devices 3 9 14 --policy greedy
     python -m scripts.serve --policy staggered --database postgresql+psycopg://user@host/air
-    AQ_GYM_OPERATOR_TOKEN=... python -m scripts.serve --network town.npz --devices 3 9 14
 
-Without --simulate slots take ten minutes and devices report by themselves (docs/service.md). The operator's token is
-read from AQ_GYM_OPERATOR_TOKEN; --simulate makes one up where there is none. What scripts.retrain promoted in --folder
-is served instead of --network and the pretrained policy. Ctrl-C or SIGTERM ends it.
+--env says which problem is served; --network, --devices, --horizon ... change it. Without --simulate slots take ten
+minutes and devices report by themselves (docs/service.md). The operator's token is read from AQ_GYM_OPERATOR_TOKEN;
+--simulate makes one up where there is none. What scripts.retrain promotes in --folder is served instead of --network
+and a trained policy, from the next slot on. Ctrl-C or SIGTERM ends it.
 """
 
 from __future__ import annotations
@@ -24,16 +26,16 @@ from waitress import create_server
 from aq_gym.service import logs
 from aq_gym.service.app import build_services, create_app
 from aq_gym.service.artefacts import FORECASTER, Artefacts
-from aq_gym.service.fleet import Fleet, SyntheticAir, recorded_air
+from aq_gym.service.fleet import Fleet, air_over
 from aq_gym.service.leader import Leadership
 from aq_gym.service.loop import ControlLoop
 from aq_gym.service.outlook import load_forecaster
 from aq_gym.service.security import new_token
 from aq_gym.service.settings import Settings
+from aq_gym.service.versions import Served, Versions
 from aq_gym.service.webhooks import Webhooks
-from baselines.evaluation import WORDS, build_policy
-from baselines.studies.retraining.stored import serving
 from scripts.command import enter
+from scripts.served import add_served, policy_for, serving
 
 SIMULATED_SLOT = 2.0  # seconds
 AIR_SLOT = 600.0  # seconds of air that a simulated slot stands for
@@ -42,33 +44,38 @@ REQUEST_THREADS = 8  # that pages which are sent events leave free
 
 def main(args: argparse.Namespace) -> None:
     logs.configure("WARNING" if args.simulate and not args.verbose else "INFO")
-    options = args.network, args.policy, args.devices, args.horizon, args.energy_budget, args.max_sleep
     artefacts = Artefacts(args.folder / "models")
-    problem, policy = serving(artefacts, *options)
-    slot_seconds = args.slot_seconds or (SIMULATED_SLOT if args.simulate else 600.0)
+    slot_seconds = args.slot_seconds or (SIMULATED_SLOT if args.simulate else AIR_SLOT)
+    air_seconds = AIR_SLOT if args.simulate else slot_seconds
+
+    def load() -> Served:
+        problem, policy = serving(artefacts, args)
+        file = args.forecaster or artefacts.file(FORECASTER)
+        forecaster = None if file is None else load_forecaster(file, air_seconds)
+        word = args.yardstick or ("relay" if problem.inference == "hidden" else "staggered")
+        return Served(problem, policy, policy_for(problem, word, "--yardstick"), forecaster, artefacts.current())
+
+    versions = Versions(artefacts, load)  # before the first version is read, so that none is missed
+    served = load()
     token = os.environ.get("AQ_GYM_OPERATOR_TOKEN", "") or (new_token() if args.simulate else "")
-    args.folder.mkdir(parents=True, exist_ok=True)
-    database = args.database or f"sqlite:///{args.folder.resolve() / 'service.sqlite3'}"
-    air_seconds, streams = AIR_SLOT if args.simulate else slot_seconds, max(0, args.threads - REQUEST_THREADS)
     hooks = {"webhooks": tuple(args.webhook), "webhook_hosts": tuple(args.webhook_host)}
-    settings = Settings(problem, database, slot_seconds, air_seconds, streams, operator_token=token, **hooks)
-    file = args.forecaster or artefacts.file(FORECASTER)
-    forecaster = None if file is None else load_forecaster(file, settings.air_seconds)
-    yardstick = build_policy(args.yardstick, problem)[0]
-    services = build_services(settings, policy, time.time(), yardstick, forecaster)
+    database = args.database or f"sqlite:///{args.folder.resolve() / 'service.sqlite3'}"
+    streams = max(0, args.threads - REQUEST_THREADS)
+    settings = Settings(served.problem, database, slot_seconds, air_seconds, streams, operator_token=token, **hooks)
+    air = air_over(served.problem.network, args.replay, args.seed) if args.simulate else None
+    args.folder.mkdir(parents=True, exist_ok=True)
+    services = build_services(settings, served, time.time())
     app = create_app(services)
     try:
         server = create_server(app, host=args.host, port=args.port, threads=args.threads, connection_limit=1000)
     except OSError as error:
         raise OSError(f"--port {args.port}: {error.strerror}; choose another, or 0 for any free one") from None
     leadership = Leadership(services.store.engine)
-    threads: list[ControlLoop | Webhooks | Fleet] = [ControlLoop(services, leadership)]
+    threads: list[ControlLoop | Webhooks | Fleet] = [ControlLoop(services, leadership, versions)]
     threads += [Webhooks(services.store, hook, leadership) for hook in settings.webhooks]
     url = f"http://{args.host}:{server.effective_port}"
-    if args.simulate:
-        network, file = problem.network, args.replay
-        air = recorded_air(file, network.n_locations) if file else SyntheticAir(network, args.seed)
-        threads.append(Fleet(url, token, air, network, slot_seconds, args.seed))
+    if air is not None:
+        threads.append(Fleet(url, token, air, served.problem, slot_seconds, args.seed))
 
     def end(*_: object) -> None:
         app.extensions["aq_gym_live"].close()  # else the server waits for its streams
@@ -89,14 +96,8 @@ def main(args: argparse.Namespace) -> None:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--network", default="pku2018", help="a bundled network or a file")
-    parser.add_argument("--devices", type=int, nargs="+", default=[0, 6, 12, 18, 24], help="their locations")
-    parser.add_argument("--horizon", type=int, default=60, help="slots until the energy is full again")
-    parser.add_argument("--energy-budget", type=int, default=10, help="sensings of a device in that time")
-    parser.add_argument("--max-sleep", type=int, default=12, help="longest sleep in slots")
-    words = sorted(WORDS)
-    parser.add_argument("--policy", default="pretrained", choices=words, help="who decides; default: pretrained")
-    parser.add_argument("--yardstick", default="staggered", choices=words, help="of the metric aq_regret_percent")
+    add_served(parser)
+    parser.add_argument("--yardstick", help="of the metric aq_regret_percent; default: staggered; hidden: relay")
     parser.add_argument("--forecaster", type=Path, help="of scripts.train_forecaster; default: the network's chain")
     parser.add_argument("--database", help="URL of SQLAlchemy; default: SQLite in --folder")
     parser.add_argument("--folder", type=Path, default=Path("runs/service"))

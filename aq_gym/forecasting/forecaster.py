@@ -169,6 +169,13 @@ class Drift(PointForecaster):
         return self.damping * change / change_scale(series.level)[:, None]
 
 
+def mass_quantiles(
+    mass: NDArray[np.float64], edges: NDArray[np.floating[Any]], quantiles: Sequence[float]
+) -> NDArray[np.float64]:
+    """(Q,) quantiles of a distribution over bins (L,) that is even within each, between (L + 1,) edges."""
+    return np.asarray(np.interp(quantiles, np.concatenate([[0.0], np.cumsum(mass)]), edges))
+
+
 class Chain(Forecaster):
     """The level as the environments' Markov chain, equation (8): rows of P^h, a level spread evenly over its bin."""
 
@@ -202,8 +209,7 @@ class Chain(Forecaster):
         forecast = np.empty((len(chosen), len(self.horizons), len(self.quantiles)))
         for k, horizon in enumerate(self.horizons):
             power = np.linalg.matrix_power(transition, horizon)
-            mass = np.concatenate([np.zeros((len(power), 1)), np.cumsum(power, axis=1)], axis=1)
-            rows = np.stack([np.interp(self.quantiles, row, edges) for row in mass])
+            rows = np.stack([mass_quantiles(row, edges, self.quantiles) for row in power])
             forecast[:, k] = rows[bins]
         forecast[np.isnan(level)] = np.nan
         return ordered(forecast)

@@ -11,8 +11,6 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DataError, OperationalError, TimeoutError
 from werkzeug.exceptions import BadRequest, HTTPException, ServiceUnavailable
 
-from aq_gym.forecasting.forecaster import Forecaster
-from aq_gym.policy import Policy
 from aq_gym.service import (
     api_devices,
     api_forecast,
@@ -34,6 +32,7 @@ from aq_gym.service.security import RateLimit
 from aq_gym.service.services import Services
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
+from aq_gym.service.versions import Served
 
 SECURITY = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; object-src 'none'; frame-ancestors 'none'",
@@ -48,33 +47,24 @@ TROUBLES = {"locked": "the database is locked by another program", "full": "the 
 log = logging.getLogger("aq_gym.service")
 
 
-def build_services(
-    settings: Settings,
-    policy: Policy,
-    began: float,
-    yardstick: Policy | None = None,
-    forecaster: Forecaster | None = None,
-) -> Services:
+def build_services(settings: Settings, served: Served, began: float) -> Services:
     """The parts that requests and the control loop share; tables and devices are made where they are missing.
 
     Args:
         settings: what the operator chose.
-        policy: who decides.
+        served: who decides, and what else is served at first.
         began: when slot 0 begins [s since 1970]; a database that has a beginning keeps its own.
-        yardstick: a policy whose error the served one's is compared with in the metrics.
-        forecaster: of the area's level; without one the network's own chain is used.
     """
     store = Store(make_engine(settings.database))
     store.create_tables()
     register_devices(store, settings)
     clock = SlotClock(float(store.fact("began", repr(began))), settings.slot_seconds)
-    controller = Controller(settings, store, policy)
-    metrics = Metrics()
-    metrics.registry.register(NetworkCollector(settings, store, clock))
-    if yardstick is not None:
-        metrics.registry.register(RegretCollector(settings.problem, store, yardstick))
-    limit, outlook = RateLimit(settings.rate_per_second), Outlook(settings, store, forecaster)
-    return Services(settings, store, clock, controller, limit, metrics, outlook)
+    controller, outlook = Controller(settings, store, served.policy), Outlook(settings, store, served.forecaster)
+    parts = controller, RateLimit(settings.rate_per_second), Metrics(), outlook
+    built = Services(settings, store, clock, *parts, served.yardstick, served.version)
+    built.metrics.registry.register(NetworkCollector(built))
+    built.metrics.registry.register(RegretCollector(built))
+    return built
 
 
 def create_app(services: Services) -> OpenAPI:

@@ -50,6 +50,11 @@ class Artefacts:
             raise ValueError(f"{path}: expected one of {', '.join(self.versions())}, got {name!r}")
         return name or None
 
+    def stamp(self) -> str:
+        """Another text whenever another version is promoted; it may name one that does not exist."""
+        path = self.folder / CURRENT
+        return path.read_text("utf-8", "replace") if path.is_file() else ""
+
     def manifest(self, version: str) -> dict[str, Any]:
         """What is known of a version.
 
@@ -94,7 +99,7 @@ class Artefacts:
         return version
 
     def promote(self, version: str | None) -> None:
-        """Serve a version from the next start on; None: what the service is started with.
+        """Serve a version, by running services too; None: what the service is started with.
 
         Raises:
             ValueError: no such version, or a damaged one.

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from aq_gym.estimation import mean_deviation
 from aq_gym.network import SensorNetwork
+from aq_gym.problem import Problem
 from aq_gym.service.database import Reading
 from aq_gym.service.level import LEAST
+from aq_gym.service.maps import infer_map
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
 
@@ -19,7 +21,7 @@ WINDOW = 144  # slots whose readings count
 LEAST_READINGS = 20  # fewer say nothing
 TOLERANCE = 2.0  # times the promised error
 MOST_SLOTS = 1_000_000
-MOST_SOURCES = 20_000_000  # devices times readings that are checked: some seconds
+MOST_WORK = 20_000_000  # readings that are checked, times what a map of each takes: some seconds
 
 
 @dataclass(frozen=True)
@@ -72,12 +74,13 @@ def residuals(settings: Settings, store: Store, since: int, until: int) -> list[
     A reading is compared with the map that the other devices' readings give, with the level of its slot's plan, so it
     never confirms itself. In a very large fleet the newest readings are checked.
     """
-    network, first = settings.problem.network, max(0, since)
+    problem, network, first = settings.problem, settings.problem.network, max(0, since)
     levels = {slot: level for slot, level, _ in store.levels(first, MOST_SLOTS)}
     locations = {device.id: device.location for device in store.devices()}
+    work = len(locations) if problem.inference == "paper" else len(locations) ** 2 * network.n_locations
     most = (until - first + 1 + WINDOW) * max(1, len(locations))
     readings = store.readings(None, (-1, ""), until, max(1, most), max(0, first - WINDOW))
-    checked = MOST_SOURCES // max(1, len(locations))
+    checked = MOST_WORK // max(1, work)
     newest: dict[str, Reading] = {}
     found = []
     for k, reading in enumerate(readings):
@@ -85,12 +88,19 @@ def residuals(settings: Settings, store: Store, since: int, until: int) -> list[
         if others and reading.slot in levels and k >= len(readings) - checked:
             where, age = [locations[x.device] for x in others], [reading.slot - x.slot for x in others]
             given = where, [x.value for x in others], age, levels[reading.slot]
-            mean, deviation = infer_at(network, locations[reading.device], *given)
+            mean, deviation = _of_others(problem, locations[reading.device], given)
             own = network.measurement_variance * reading.value**2  # what the reading itself is off
             claim = float(np.hypot(deviation, own**0.5))
             found.append(Residual(reading.device, reading.slot, reading.value - mean, claim))
         newest[reading.device] = reading
     return found
+
+
+def _of_others(problem: Problem, location: int, given: tuple[Any, ...]) -> tuple[float, float]:
+    if problem.inference == "paper":
+        return infer_at(problem.network, location, *given)
+    found = infer_map(problem, *given)
+    return float(found.mean[location]), float(found.deviation[location])
 
 
 def confirm(settings: Settings, store: Store, until: int) -> Confirmation:

@@ -1,28 +1,44 @@
 """The control loop: slot by slot, who senses next. One writer; a restart in the middle of a slot changes nothing.
 
-The plan of a slot depends on the plan before and on the readings up to the slot before, and is stored in one
-transaction. Decisions are made on the environments' own state and observation, so an agent that was trained in
-`gymnasium.make` is served as it is.
+How a plan comes about, once a slot, in `Controller._plan`:
+
+1. The plan of the slot before is read from the database, and each device's newest reading from before this slot.
+2. `_after`: how old each device's last report is, and the level that it had (its record). A scheduled report that did
+   not come is lost: the energy is spent, age and record stay. After too many of them in a row the device is stale, an
+   alert says so, and plans do without it until it reports again.
+3. `_level`: what the server knows of the level. A hidden one: the belief that the freshest report leads to. Else an
+   estimate from all last readings.
+4. Every T + 1 slots a new cycle begins: all energy is there again, and every device is to report.
+5. `_decide`: else the environment's own episode is put into this state. Each device in turn is observed as in
+   `gymnasium.make`, and the policy acts. A report that is asked for is supposed to find the level that is believed, so
+   the devices that decide later in the slot count on it. In the environment they would know what it found.
+6. Plan and alerts are stored in one transaction. If another process was first, its plan counts.
+
+A plan depends on the plan before and the readings alone, so whoever computes it finds the same.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aq_gym.envs.infos import raw_state
 from aq_gym.episodes import Episodes
 from aq_gym.policy import Policy
+from aq_gym.problem import Problem
 from aq_gym.service.alerts import alerts_of
-from aq_gym.service.database import Alert, Device, Plan
-from aq_gym.service.level import estimate_level
+from aq_gym.service.database import Alert, Device, Latest, Plan, Reading
+from aq_gym.service.level import LevelEstimate, estimate_level, level_read
+from aq_gym.service.planning_state import FIRST_LEVEL, PlanningState, promised_errors
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
 
-FIRST_LEVEL = 50.0  # µg/m³, of a slot that nobody has reported for yet; it decides nothing
+CHANCE = 0.001  # that lost reports alone make a device stale
+LEAST_LOSS = 0.05  # probability of a loss that is always reckoned with where reports can get lost
 
 
 @dataclass(frozen=True)
@@ -37,30 +53,11 @@ class Decision:
     scarcity: float  # power deficiency: above 1 it has less energy than an even use would leave
 
 
-@dataclass
-class PlanningState:
-    """The environments' state of one episode, as plain lists in the database."""
-
-    energy: NDArray[np.int64]  # (M,) sensings left
-    delay: NDArray[np.int64]  # (M,) slots since the last report, at most D
-    record: NDArray[np.float64]  # (M,) level when it was made [µg/m³]
-    missed: NDArray[np.int64]  # (M,) slot of a scheduled report that did not come; -1: none
-
-    @property
-    def stale(self) -> NDArray[np.bool_]:
-        """(M,) devices that are not counted on until they report again."""
-        return self.missed >= 0
-
-    def to_json(self) -> dict[str, Any]:
-        """As lists."""
-        return {name: value.tolist() for name, value in vars(self).items()}
-
-    @classmethod
-    def from_json(cls, state: Mapping[str, Any]) -> PlanningState:
-        """From lists."""
-        record = np.array(state["record"], dtype=np.float64)
-        energy, delay, missed = (np.array(state[x], dtype=np.int64) for x in ("energy", "delay", "missed"))
-        return cls(energy, delay, record, missed)
+def most_lost(problem: Problem) -> int:
+    """Scheduled reports in a row whose loss makes a device stale: 1, or where reports can get lost what is unlikely."""
+    if problem.inference != "hidden":
+        return 1
+    return math.ceil(math.log(CHANCE) / math.log(max(problem.loss, LEAST_LOSS)))
 
 
 class Controller:
@@ -80,6 +77,7 @@ class Controller:
         self._episodes = [Episodes(self.problem, 1, observation=kind) for kind in kinds]
         why = next(x for x in self._episodes[-1].layout.segments if x.name == "decrease_if_on")
         self._decrease_if_on, self._error_bound = slice(why.start, why.start + why.size), why.scale
+        self._most_lost = most_lost(self.problem)
 
     def plan_until(self, slot: int) -> list[Plan]:
         """Plan every slot up to ``slot`` that is not planned yet.
@@ -100,100 +98,109 @@ class Controller:
         return plans
 
     def _plan(self, last: Plan | None, slot: int, missed: bool) -> tuple[Plan, list[Alert]]:
+        """See the module; ``missed``: the slot has gone by."""
         names = [device.id for device in self.store.devices()]
-        if last is None or last.cycle_slot == self.problem.horizon:
-            return self._begin_cycle(last, slot, names), []
-        level = self._level(last, slot, names)
-        state, alerts = self._after(last, level, names)
-        if missed:
-            decisions: list[Decision] = []
+        newest = self.store.newest_before(slot)
+        state, known, alerts = self._after(last, slot, names, newest)
+        level = known.level if known else last.level if last else FIRST_LEVEL
+        cycle_slot = 0 if last is None or last.cycle_slot == self.problem.horizon else last.cycle_slot + 1
+        decisions: list[Decision] = []
+        if cycle_slot == 0:
+            everybody = np.ones(len(names), np.bool_)
+            state.energy, state.missed, state.lost = np.array(self.problem.energies), everybody - 2, everybody * 0
+            decisions = [Decision(x, True, True, int(p), 0.0, 1.0) for x, p in zip(names, state.energy, strict=True)]
+            promised = float(promised_errors(self.problem, state, everybody, level).mean())
+        elif missed and last is not None:
             promised = last.promised_error
         else:
-            decisions, promised = self._decide(state, last.cycle_slot + 1, level, names)
-        plan = self._row(slot, last.cycle_slot + 1, level, promised, state, decisions)
-        return plan, [*alerts, *alerts_of(self.settings, self.store, last, plan)]
-
-    @staticmethod
-    def _row(
-        slot: int, cycle_slot: int, level: float, promised: float, state: PlanningState, decisions: list[Decision]
-    ) -> Plan:
-        return Plan(
+            decisions, promised = self._decide(state, cycle_slot, level, names)
+        plan = Plan(
             slot=slot,
             cycle_slot=cycle_slot,
             level=level,
+            level_deviation=known.deviation if known else None,
             promised_error=promised,
             state=state.to_json(),
             decisions=[asdict(x) for x in decisions],
         )
+        return plan, alerts if last is None else [*alerts, *alerts_of(self.settings, self.store, last, plan)]
 
-    def _begin_cycle(self, last: Plan | None, slot: int, names: list[str]) -> Plan:
-        """Slot 0: every device senses outside its budget, and the budgets are full again."""
-        m, budget = len(names), self.problem.energy_budget
-        level = FIRST_LEVEL if last is None else self._level(last, slot, names)
-        state = PlanningState(np.full(m, budget), np.zeros(m, np.int64), np.full(m, level), np.full(m, -1))
-        decisions = [Decision(name, True, True, budget, 0.0, 1.0) for name in names]
-        return self._row(slot, 0, level, self._error(state, level), state, decisions)
-
-    def _after(self, last: Plan, level: float, names: list[str]) -> tuple[PlanningState, list[Alert]]:
-        """The state when the next slot begins: reports that came count, a scheduled one that did not is missed.
-
-        What was reported in slot 0 is the first that is known of the level, so its records are the level of now.
-        """
-        state = PlanningState.from_json(last.state)
-        newest = {name: x.slot for name, x in self.store.latest().items()}
+    def _after(
+        self, last: Plan | None, slot: int, names: list[str], newest: Mapping[str, Latest | Reading]
+    ) -> tuple[PlanningState, LevelEstimate | None, list[Alert]]:
+        """The state when a slot begins, and what is known of the level: reports that came count, others are lost."""
+        if last is None:
+            return PlanningState.first(self.problem), None, []
+        state, hidden = PlanningState.from_json(last.state), self.problem.inference == "hidden"
+        known = None if hidden else self._level(state, slot, names, newest)
         scheduled = {x["device"] for x in last.decisions if x["sense"]}
         alerts = []
         for m, name in enumerate(names):
-            reported = newest.get(name, -1)
-            if reported >= last.slot or reported >= state.missed[m] >= 0:
-                reported = min(reported, last.slot)
-                plan = last if reported == last.slot else self.store.plan(reported)
-                state.missed[m] = -1
-                state.delay[m] = last.slot - reported
-                state.record[m] = level if plan is None or plan.cycle_slot == 0 else plan.level
-            elif name in scheduled:
-                state.missed[m] = last.slot
-                message = f"{name} was to report in slot {last.slot} and did not; plans do without it until it does"
-                alerts.append(Alert(slot=last.slot, kind="missed", subject=name, message=message))
-            state.delay[m] = min(state.delay[m] + 1, self.problem.max_sleep)
-        return state, alerts
+            reading = newest.get(name)
+            reported = -1 if reading is None else reading.slot
+            if reading is not None and reported > last.slot - state.delay[m]:  # it is new
+                state.record[m] = self._record(m, reading, last.level if known is None else known.level)
+                state.delay[m], state.lost[m] = last.slot - reported, 0
+                state.missed[m] = -1 if reported >= state.missed[m] else state.missed[m]
+            if name in scheduled and reported < last.slot:
+                state.lost[m] += 1
+                if state.lost[m] >= self._most_lost:
+                    state.missed[m] = last.slot
+                    alerts.append(_missed(name, last.slot, int(state.lost[m])))
+            state.delay[m] += 1
+        return state, self._level(state, slot, names, newest) if hidden else known, alerts
 
-    def _level(self, last: Plan, slot: int, names: list[str]) -> float:
-        """The level from the newest readings before the slot; the last plan's while nobody ever reported."""
-        latest = self.store.latest()
-        known = [latest.get(name) for name in names]
-        values = [np.nan if x is None or x.slot >= slot else x.value for x in known]
-        if np.isnan(values).all():
-            return last.level
-        age = [1 if x is None else max(1, slot - x.slot) for x in known]
-        return estimate_level(self.problem.network, self.problem.devices, values, age).level
+    def _record(self, m: int, reading: Latest | Reading, level: float) -> float:
+        """The level when a report was made: with a hidden one what it says, else what the server knew [µg/m³].
+
+        What was reported in slot 0 is the first that is known of a level, so its records are the level of now.
+        """
+        if self.problem.inference == "hidden":
+            return float(level_read(self.problem.network, self.problem.devices[m], reading.value))
+        plan = self.store.plan(reading.slot)
+        return level if plan is None or plan.cycle_slot == 0 else plan.level
+
+    def _level(
+        self, state: PlanningState, slot: int, names: list[str], newest: Mapping[str, Latest | Reading]
+    ) -> LevelEstimate | None:
+        """What is known of the level when a slot begins; None while nobody ever reported."""
+        if not newest:
+            return None
+        if self.problem.inference == "hidden":
+            fresh, delay = int(state.delay.argmin()), self._delay(state)
+            mean, variance = self.problem.hidden_level.belief.moments(delay[fresh], state.record[fresh])
+            return LevelEstimate(float(mean), float(variance) ** 0.5)
+        values = [newest[name].value if name in newest else np.nan for name in names]
+        age = [slot - newest[name].slot if name in newest else 1 for name in names]
+        return estimate_level(self.problem.network, self.problem.devices, values, age)
+
+    def _delay(self, state: PlanningState) -> NDArray[np.int64]:
+        """(M,) delays as an environment has them [slots]."""
+        return np.minimum(state.delay, self.problem.longest_delay)
 
     def _decide(
         self, state: PlanningState, cycle_slot: int, level: float, names: list[str]
     ) -> tuple[list[Decision], float]:
-        """The decisions of a slot as the environment takes them; changes the state. Also the promised error.
+        """The decisions of a slot as the environment takes them, and the promised error; changes the energy.
 
-        The environment is placed at the beginning of the slot and led through it. A stale device has no energy there,
-        so that nobody counts on it.
+        A stale device has no energy in the episode, so that nobody counts on it.
         """
         energy = np.where(state.stale, 0, state.energy)
         for episode in self._episodes:
-            episode.path[...] = level
-            episode.place([cycle_slot], [0], energy[None], state.delay[None], state.record[None], [level])
+            episode.path[...] = level  # what a report is supposed to find
+            episode.place([cycle_slot], [0], energy[None], self._delay(state)[None], state.record[None], [level])
         deciding, full = self._episodes[0], self._episodes[-1]
         decisions = []
         for m, name in enumerate(names):
             decrease = full.observe()[0, self._decrease_if_on].mean() * self._error_bound
-            info = self._info(cycle_slot, m, level)
+            info = raw_state(deciding, deciding.action_mask())
             wish = np.asarray(self.policy.act(deciding.observe(), info), dtype=np.int64).reshape(1)
             forced = np.zeros(1, np.bool_)
             for episode in self._episodes:
                 episode.decide(wish, np.empty(1), episode.blank(), forced=forced)
-            sense = bool(wish[0]) != bool(forced[0])
+            sense = bool(wish[0]) != bool(forced[0])  # forced: the environment did the opposite of the wish
             scarcity = self._scarcity(cycle_slot, int(energy[m]))
             state.energy[m] -= sense
-            if sense:
-                state.delay[m], state.record[m] = 0, level
             decisions.append(Decision(name, sense, bool(forced[0]), int(state.energy[m]), float(decrease), scarcity))
         return decisions, float(deciding.slot_error[0])
 
@@ -203,22 +210,11 @@ class Controller:
         left = horizon - cycle_slot + 1
         return min(left / energy / (horizon / budget), float(budget)) if energy else float(budget)
 
-    def _info(self, cycle_slot: int, m: int, level: float) -> dict[str, Any]:
-        """What the environments' infos say, a batch of one."""
-        episode = self._episodes[0]
-        return {
-            "slot": np.array([cycle_slot]),
-            "turn": np.array([m]),
-            "energy": episode.energy.copy(),
-            "delay": episode.delay.copy(),
-            "record": episode.record.copy(),
-            "level": np.array([level]),
-            "action_mask": episode.action_mask(),
-        }
 
-    def _error(self, state: PlanningState, level: float) -> float:
-        """The average joint error [µg/m³]."""
-        return float(self.problem.infer(state.delay, state.record, level).joint_error.mean())
+def _missed(name: str, slot: int, lost: int) -> Alert:
+    what = "did not" if lost == 1 else f"did not, the last {lost} times"
+    message = f"{name} was to report in slot {slot} and {what}; plans do without it until it does"
+    return Alert(slot=slot, kind="missed", subject=name, message=message)
 
 
 def register_devices(store: Store, settings: Settings) -> list[Device]:

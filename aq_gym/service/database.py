@@ -54,7 +54,9 @@ class Plan(Base):
     __tablename__ = "plan"
     slot: Mapped[int] = mapped_column(Integer, primary_key=True)  # since the service began
     cycle_slot: Mapped[int] = mapped_column(Integer)  # 0..T within the present budget
-    level: Mapped[float] = mapped_column(Float)  # estimated [µg/m³]
+    level: Mapped[float] = mapped_column(Float)  # estimated, of a hidden level the belief's mean [µg/m³]
+    # Standard deviation of the level [µg/m³]; None: nobody had reported yet, and `level` stands in for nothing known
+    level_deviation: Mapped[float | None] = mapped_column(Float)
     promised_error: Mapped[float] = mapped_column(Float)  # average joint error after the decisions [µg/m³]
     state: Mapped[dict[str, Any]] = mapped_column(JSON)  # energy, delay, record of each device, and who is stale
     decisions: Mapped[list[Any]] = mapped_column(JSON)  # one object a device, see `control.Decision`

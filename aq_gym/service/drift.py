@@ -12,9 +12,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from river.drift import ADWIN
 
+from aq_gym.belief import ChainBelief
+from aq_gym.estimation import deviation_covariance
 from aq_gym.network import SensorNetwork
+from aq_gym.problem import Problem
 from aq_gym.service.confirm import residuals
 from aq_gym.service.database import Alert, Plan
+from aq_gym.service.level import level_read
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
 
@@ -55,7 +59,7 @@ def change_of(values: ArrayLike) -> Change | None:
 def changes(settings: Settings, store: Store, until: int) -> dict[str, Change]:
     """Streams that have changed up to a slot.
 
-    Errors of forecasts come and go with the weather, so these count once they are larger than the chain claims.
+    Errors of forecasts come and go with the weather, so these count once they are larger than the model claims.
     """
     found = {name: change_of(values) for name, values in streams(settings, store, until).items()}
     known = {name: change for name, change in found.items() if change is not None}
@@ -64,14 +68,25 @@ def changes(settings: Settings, store: Store, until: int) -> dict[str, Change]:
 
 def forecast_errors(network: SensorNetwork, levels: NDArray[np.float64]) -> NDArray[np.float64]:
     """Sizes of the errors of the chain's forecasts of (T,) levels, equation (8), in deviations that it claims."""
-    rows = np.linalg.matrix_power(network.transition, AHEAD)
-    step = network.levels - network.levels[:, None]  # to a level from another
-    mean = (rows * step).sum(axis=1)
-    deviation = np.sqrt((rows * (step - mean[:, None]) ** 2).sum(axis=1))
+    belief = ChainBelief(network.levels, network.transition, AHEAD)
     made = levels[:-AHEAD:AHEAD]
-    nearest = np.abs(made[:, None] - network.levels).argmin(axis=1)
-    error = levels[AHEAD::AHEAD][: len(made)] - made - mean[nearest]
-    return np.asarray(np.abs(error) / np.maximum(deviation[nearest], LEAST_DEVIATION))
+    mean, variance = belief.moments(AHEAD, made)
+    error = levels[AHEAD::AHEAD][: len(made)] - made - (mean - belief.moments(0, made)[0])
+    return np.asarray(np.abs(error) / np.maximum(np.sqrt(variance), LEAST_DEVIATION))
+
+
+def belief_errors(problem: Problem, levels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sizes of the errors of the belief about a hidden level at each report, in deviations that it claims.
+
+    Args:
+        problem: with a hidden level.
+        levels: (T,) that were reported [µg/m³], NaN in slots without a report.
+    """
+    at = np.flatnonzero(~np.isnan(levels))
+    before, now = levels[at[:-1]], levels[at[1:]]
+    mean, variance = problem.hidden_level.belief.moments(np.minimum(np.diff(at), problem.longest_delay), before)
+    places = float(np.diag(deviation_covariance(problem.network)).mean())  # what a report's place deviates by, over e²
+    return np.asarray(np.abs(now - mean) / np.sqrt(variance + places * (np.square(before) + np.square(now))))
 
 
 def streams(settings: Settings, store: Store, until: int) -> dict[str, NDArray[np.float64]]:
@@ -80,9 +95,24 @@ def streams(settings: Settings, store: Store, until: int) -> dict[str, NDArray[n
     found: dict[str, list[float]] = {device.id: [] for device in store.devices()}
     for residual in residuals(settings, store, since, until):
         found[residual.device].append(residual.error / residual.claim)
-    levels = np.array([level for slot, level, _ in store.levels(since, WINDOW) if slot <= until])
-    errors = forecast_errors(settings.problem.network, levels) if len(levels) > AHEAD else np.empty(0)
+    problem = settings.problem
+    if problem.inference == "hidden":
+        errors = belief_errors(problem, _reported(problem, store, since, until))
+    else:
+        levels = np.array([level for slot, level, _ in store.levels(since, WINDOW) if slot <= until])
+        errors = forecast_errors(problem.network, levels) if len(levels) > AHEAD else np.empty(0)
     return {**{name: np.array(x) for name, x in found.items()}, FORECAST: errors}
+
+
+def _reported(problem: Problem, store: Store, since: int, until: int) -> NDArray[np.float64]:
+    """(until - since + 1,) mean level that the reports of each slot mean [µg/m³]; NaN without any."""
+    location = {device.id: device.location for device in store.devices()}
+    slots = max(0, until - since + 1)
+    total, count = np.zeros(slots), np.zeros(slots)
+    for x in store.readings(None, (-1, ""), until, max(1, slots * len(location)), since):
+        total[x.slot - since] += float(level_read(problem.network, location[x.device], x.value))
+        count[x.slot - since] += 1.0
+    return np.asarray(np.divide(total, count, out=np.full(slots, np.nan), where=count > 0))
 
 
 def first_slot(store: Store, until: int) -> int:

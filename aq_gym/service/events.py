@@ -127,9 +127,9 @@ def snapshot(here: Services) -> dict[str, Any] | None:
     for device in here.store.devices():
         m, last = device.position, latest.get(device.id)
         decision = decisions.get(device.id, {})
-        energy, delay = int(plan.state["energy"][m]), int(plan.state["delay"][m])
+        energy, delay = int(plan.state["energy"][m]), 0 if decision.get("sense") else int(plan.state["delay"][m])
         to_new_budget = problem.horizon - plan.cycle_slot + 1
-        wait = min(problem.max_sleep - delay, to_new_budget) if energy else to_new_budget
+        wait = min(max(problem.max_sleep - delay, 1), to_new_budget) if energy else to_new_budget
         devices.append(
             {
                 "device": device.id,
@@ -157,6 +157,8 @@ def snapshot(here: Services) -> dict[str, Any] | None:
         "energy_budget": problem.energy_budget,
         "alert_level": settings.alert_level,
         "level": plan.level,
+        "level_deviation": plan.level_deviation,
+        "inference": problem.inference,
         "promised_error": plan.promised_error,
         "devices": devices,
         "locations": [] if found is None else found["locations"],

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from aq_gym.datasets import load_readings
 from aq_gym.estimation import deviation_covariance, mean_deviation
 from aq_gym.network import SensorNetwork
+from aq_gym.problem import Problem
 
 Air = Callable[[int], NDArray[np.float64]]  # slot -> (N,) true concentrations [µg/m³]
 
@@ -43,15 +44,17 @@ class SyntheticAir:
         return np.asarray(np.maximum(self._level * (1.0 + mean_deviation(self._network) + self._deviation), 0.0))
 
 
-def recorded_air(path: Path, n_locations: int) -> Air:
-    """Readings of a file, a row a slot, again and again.
+def air_over(network: SensorNetwork, path: Path | None, seed: int) -> Air:
+    """Made-up air, or the readings of a file, a row a slot, again and again.
 
     Raises:
         ValueError: a malformed file, or another number of columns than locations.
     """
+    if path is None:
+        return SyntheticAir(network, seed)
     table = load_readings([path])[0]
-    if table.shape[1] != n_locations:
-        raise ValueError(f"{path}: expected {n_locations} columns, a location each, got {table.shape[1]}")
+    if table.shape[1] != network.n_locations:
+        raise ValueError(f"{path}: expected {network.n_locations} columns, a location each, got {table.shape[1]}")
     return lambda slot: table[slot % len(table)]
 
 
@@ -62,16 +65,14 @@ class Fleet(threading.Thread):
         url: of the service.
         token: that may write for all devices.
         air: what is there.
-        network: for the sensors' noise, equation (1).
+        problem: the sensors' noise, equation (1), and how many reports get lost.
         slot_seconds: how often to ask.
-        seed: of the noise.
+        seed: of the noise and of the losses.
     """
 
-    def __init__(
-        self, url: str, token: str, air: Air, network: SensorNetwork, slot_seconds: float, seed: int = 0
-    ) -> None:
+    def __init__(self, url: str, token: str, air: Air, problem: Problem, slot_seconds: float, seed: int = 0) -> None:
         super().__init__(name="fleet", daemon=True)
-        self._url, self._token, self._air, self._network = url.rstrip("/"), token, air, network
+        self._url, self._token, self._air, self._problem = url.rstrip("/"), token, air, problem
         self._pause, self._rng = slot_seconds / 4.0, np.random.default_rng(seed)
         self._stop_asked = threading.Event()
 
@@ -89,14 +90,16 @@ class Fleet(threading.Thread):
             self._stop_asked.wait(self._pause)
 
     def report(self, schedule: dict[str, Any]) -> None:
-        """Send what the devices that are due measure."""
+        """Send what the devices measure that are due, or that are taken for dead; some reports get lost."""
         air = self._air(schedule["slot"])
         locations = {x["id"]: x["location"] for x in self._ask("/api/v1/devices")["devices"]}
         readings = []
         for decision in schedule["decisions"]:
-            if decision["sense"]:
+            if decision["sense"] or decision["stale"]:
                 truth = air[locations[decision["device"]]]
-                value = truth * (1.0 + self._network.measurement_variance**0.5 * self._rng.normal())
+                value = truth * (1.0 + self._problem.network.measurement_variance**0.5 * self._rng.normal())
+                if schedule["cycle_slot"] > 0 and self._rng.random() < self._problem.loss:
+                    continue
                 readings.append(
                     {"device": decision["device"], "slot": schedule["slot"], "value": max(0.0, float(value))}
                 )

@@ -24,6 +24,7 @@ api = APIBlueprint("health", __name__, url_prefix="/api/v1", abp_tags=[Tag(name=
 EPA, HJ = "US EPA", "HJ 633"
 EDITIONS = {EPA: "2024 (breakpoints of May 2024)", HJ: "2026"}
 COMPLETE = 0.75  # of an hour's slots must be known
+SURE = 0.3  # of a hidden level: standard deviation over mean up to which it is known
 EPA_HOURS, HJ_HOURS = 18, 20  # of 24 that a daily mean needs
 BEYOND_EPA = 325.4  # µg/m³ where the index ends
 
@@ -169,8 +170,11 @@ def last_hours(here: Services, hours: int) -> tuple[int, list[float | None]]:
     if not rows:
         return -1, [None] * hours
     last = rows[-1][0]
-    read = here.store.slots_read(last - per_hour * hours + 1)
-    return last, hourly_means({slot: level for slot, level, _ in rows}, read, last, per_hour, hours)
+    levels, since = {slot: level for slot, level, _ in rows}, last - per_hour * hours + 1
+    read = here.store.slots_read(since)
+    if here.settings.problem.inference == "hidden":  # the belief says for how long a report counts
+        read |= {slot for slot, x in here.store.unsure(since).items() if x <= SURE * levels.get(slot, 0.0)}
+    return last, hourly_means(levels, read, last, per_hour, hours)
 
 
 @api.get("/health", summary="Index, class and advice: US EPA and HJ 633")

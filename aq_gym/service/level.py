@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from aq_gym.estimation import mean_deviation
 from aq_gym.network import SensorNetwork
@@ -20,11 +20,17 @@ class LevelEstimate(NamedTuple):
     deviation: float  # standard deviation [µg/m³]
 
 
-def estimate_level(network: SensorNetwork, devices: ArrayLike, values: ArrayLike, age: ArrayLike) -> LevelEstimate:
-    """Each device's last reading, divided by what its location usually reads over the level, weighted by precision.
+def level_read(network: SensorNetwork, locations: ArrayLike, values: ArrayLike) -> NDArray[np.float64]:
+    """(M,) the level that each reading means [µg/m³]: divided by what its location usually reads over the level."""
+    ratio = 1.0 + mean_deviation(network)[np.asarray(locations, dtype=np.intp)]
+    return np.maximum(np.asarray(values, dtype=np.float64) / ratio, LEAST)
 
-    A reading x at a location with mean deviation φ - 1 means a level of x/φ, with variance δ²x² (1), grown by σ² each
-    slot (2), plus the variance of the location's deviation.
+
+def estimate_level(network: SensorNetwork, devices: ArrayLike, values: ArrayLike, age: ArrayLike) -> LevelEstimate:
+    """The levels that the devices' last readings mean, weighted by precision.
+
+    A reading means a level of e, with variance δ²e² (1), grown by σ² each slot (2), plus the variance of the location's
+    deviation.
 
     Args:
         network: the fitted parameters.
@@ -39,8 +45,7 @@ def estimate_level(network: SensorNetwork, devices: ArrayLike, values: ArrayLike
     known = ~np.isnan(x)
     if not known.any():
         raise ValueError("values: expected at least one reading, got none")
-    ratio = 1.0 + mean_deviation(network)[rows]
-    level = np.maximum(x / ratio, LEAST)
+    level = level_read(network, rows, x)
     field = network.variance_relation[rows].mean(axis=1) * level**2
     variance = network.measurement_variance * level**2 + network.temporal_variance * np.asarray(age) + field
     precision = 1.0 / variance[known]

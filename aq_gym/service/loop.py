@@ -1,4 +1,4 @@
-"""The control loop as a thread: a plan at the beginning of each slot."""
+"""The control loop as a thread: a plan at the beginning of each slot; versions are changed between two plans."""
 
 from __future__ import annotations
 
@@ -9,23 +9,34 @@ from sqlalchemy.exc import OperationalError
 
 from aq_gym.service.leader import Leadership
 from aq_gym.service.services import Services
+from aq_gym.service.versions import Versions
 
 log = logging.getLogger("aq_gym.service")
 RETRY_SECONDS = 1.0
+LOOK_SECONDS = 1.0  # between two looks for another version
 
 
 class ControlLoop(threading.Thread):
-    """Plans until it is asked to stop; a database that does not answer is asked again."""
+    """Plans until it is asked to stop; a database that does not answer is asked again.
 
-    def __init__(self, services: Services, leadership: Leadership | None = None) -> None:
+    Args:
+        services: that it plans for.
+        leadership: of one among several processes.
+        versions: where another version may be promoted.
+    """
+
+    def __init__(
+        self, services: Services, leadership: Leadership | None = None, versions: Versions | None = None
+    ) -> None:
         super().__init__(name="control", daemon=True)
         self._leadership = leadership or Leadership(services.store.engine)
-        self._services, self._stop_asked = services, threading.Event()
+        self._services, self._stop_asked, self._versions = services, threading.Event(), versions
 
     def run(self) -> None:
         """Plan the present slot, wait for the next one."""
         clock = self._services.clock
         while not self._stop_asked.is_set():
+            self._change_version()
             slot = clock.slot()
             try:
                 if not self._leadership.held():
@@ -42,7 +53,20 @@ class ControlLoop(threading.Thread):
                 log.error("database", extra={"about": {"reason": str(error.orig)}})
                 self._stop_asked.wait(RETRY_SECONDS)
                 continue
-            self._stop_asked.wait(max(0.0, clock.begin(slot + 1) - clock.now()))
+            while (left := clock.begin(slot + 1) - clock.now()) > 0 and not self._stop_asked.is_set():
+                self._stop_asked.wait(min(left, LOOK_SECONDS))
+                self._change_version()
+
+    def _change_version(self) -> None:
+        """Serve another version if one was promoted; one that does not load is logged, and the running one stays."""
+        try:
+            found = None if self._versions is None else self._versions.look()
+            if found is not None:
+                self._services.adopt(found)
+                log.info("version", extra={"about": {"version": found.version}})
+        except Exception as error:  # whatever a file of another program holds, slots are planned
+            self._services.metrics.refused.inc()
+            log.error("version", extra={"about": {"reason": str(error), "serving": self._services.version}})
 
     def stop(self) -> None:
         """Ask the thread to end and wait for it."""

@@ -7,31 +7,36 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from aq_gym.estimation import Estimate, Sources, mean_deviation, paper_map
-from aq_gym.network import SensorNetwork
+from aq_gym.estimation import Estimate, LevelAware, Sources, paper_map
+from aq_gym.problem import Problem
 from aq_gym.service.clock import SlotClock
-from aq_gym.service.level import LEAST
+from aq_gym.service.level import level_read
+from aq_gym.service.planning_state import PlanningState, promised_errors
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
 
 
-def infer_map(
-    network: SensorNetwork, locations: ArrayLike, values: ArrayLike, age: ArrayLike, level: float
-) -> Estimate:
-    """The map from the devices' last readings, equations (1) to (6).
+def infer_map(problem: Problem, locations: ArrayLike, values: ArrayLike, age: ArrayLike, level: float) -> Estimate:
+    """The map from devices' last readings, by the problem's inference.
 
-    The level when a reading was taken, which its noise is proportional to, is read off the reading itself.
+    The level when a reading was taken, which its noise is proportional to, is read off the reading itself. With a
+    hidden level these readings alone say what the level is.
 
     Args:
-        network: the fitted parameters.
+        problem: the network, and how maps are inferred.
         locations: (M,) of the devices.
         values: (M,) last readings [µg/m³].
         age: (M,) slots since.
-        level: the area's level now [µg/m³].
+        level: the area's level now, not read where it is hidden [µg/m³].
     """
-    where, x = np.asarray(locations, dtype=np.int64), np.asarray(values, dtype=np.float64)
-    level_then = np.maximum(x / (1.0 + mean_deviation(network)[where]), LEAST)
-    return paper_map(network, Sources(where, x, np.asarray(age, dtype=np.int64), level_then), level)
+    network = problem.network
+    where, x, d = np.asarray(locations, np.int64), np.asarray(values, np.float64), np.asarray(age, np.int64)
+    then = level_read(network, where, x)
+    if problem.inference == "hidden":
+        return problem.hidden_level.estimate(where, np.minimum(d, problem.longest_delay), then)
+    if problem.inference == "level-aware":
+        return LevelAware.of(network).estimate(Sources(where, x, d, then), level, level_noise=problem.level_noise)
+    return paper_map(network, Sources(where, x, d, then), level)
 
 
 def current_map(settings: Settings, store: Store, clock: SlotClock) -> dict[str, Any] | None:
@@ -41,11 +46,12 @@ def current_map(settings: Settings, store: Store, clock: SlotClock) -> dict[str,
     devices = [d for d in store.devices() if d.id in latest]
     if plan is None or not devices:
         return None
-    network = settings.problem.network
+    problem, network = settings.problem, settings.problem.network
     newest = [latest[d.id] for d in devices]
     age = [max(0, plan.slot - x.slot) for x in newest]
-    estimate = infer_map(network, [x.location for x in devices], [x.value for x in newest], age, plan.level)
-    promised = settings.problem.infer(plan.state["delay"], plan.state["record"], plan.level)
+    estimate = infer_map(problem, [x.location for x in devices], [x.value for x in newest], age, plan.level)
+    due = np.array([x["sense"] for x in plan.decisions] or [False] * problem.n_devices)
+    promised = promised_errors(problem, PlanningState.from_json(plan.state), due, plan.level)
     measured = {d.location for d, x in zip(devices, newest, strict=True) if x.slot >= plan.slot}
     coordinates = network.coordinates
     places = []
@@ -58,11 +64,12 @@ def current_map(settings: Settings, store: Store, clock: SlotClock) -> dict[str,
                 "north": north,
                 "mean": round(float(estimate.mean[n]), 3),
                 "standard_deviation": round(float(estimate.deviation[n]), 3),
-                "joint_error": round(float(promised.joint_error[n]), 3),
+                "joint_error": round(float(promised[n]), 3),
                 "source": "measured" if n in measured else "inferred",
             }
         )
     about = {"slot": plan.slot, "time": clock.iso(plan.slot), "level": plan.level, "unit": "µg/m³"}
+    about |= {"level_deviation": plan.level_deviation, "inference": problem.inference}
     return {**about, "average_joint_error": plan.promised_error, "locations": places}
 
 

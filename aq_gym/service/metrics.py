@@ -13,15 +13,14 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, H
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from aq_gym.service.clock import SlotClock
 from aq_gym.service.confirm import Confirmation, confirm
-from aq_gym.service.control import PlanningState
 from aq_gym.service.drift import FORECAST, drifted
-from aq_gym.service.settings import Settings
-from aq_gym.service.store import Store
+from aq_gym.service.planning_state import PlanningState
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
+
+    from aq_gym.service.services import Services
 
 log = logging.getLogger("aq_gym.service")
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -39,6 +38,7 @@ class Metrics:
             "aq_http_request_seconds", "Answers to requests", labels, buckets=SECONDS, registry=to
         )
         self.planning = Histogram("aq_plan_seconds", "Planning of a slot", buckets=SECONDS, registry=to)
+        self.refused = Counter("aq_versions_refused", "Promoted versions that did not load", registry=to)
         self.errors = Counter("aq_control_errors", "Slots not planned at the first try", registry=to)
 
     def watch(self, app: Flask) -> None:
@@ -65,8 +65,8 @@ class Metrics:
 class NetworkCollector(Collector):
     """Numbers that are read from the database when Prometheus asks: ages, energy, level and errors."""
 
-    def __init__(self, settings: Settings, store: Store, clock: SlotClock) -> None:
-        self._settings, self._store, self._clock = settings, store, clock
+    def __init__(self, services: Services) -> None:
+        self._services, self._store, self._clock = services, services.store, services.clock
         self._confirmed = -1, Confirmation(math.nan, math.nan, 0)  # slot, and what was found up to the one before
 
     def describe(self) -> Iterable[Metric]:
@@ -96,13 +96,14 @@ class NetworkCollector(Collector):
             drift.add_metric([stream], float(stream in changed))
         yield drift
         if self._confirmed[0] != plan.slot:
-            self._confirmed = plan.slot, confirm(self._settings, self._store, plan.slot - 1)
+            self._confirmed = plan.slot, confirm(self._services.settings, self._store, plan.slot - 1)
         found = self._confirmed[1]
         numbers = {
             "aq_level": ("Estimated level of the area [µg/m³]", plan.level),
             "aq_joint_error_promised": ("Average joint error that the plan claims [µg/m³]", plan.promised_error),
             "aq_map_error_promised": ("Error that the map claimed where readings came [µg/m³]", found.promised),
             "aq_map_error_delivered": ("Error that the map had where readings came [µg/m³]", found.delivered),
+            "aq_version": ("The promoted version that is served; 0: none", float(self._services.version or 0)),
             "aq_plan_lag_slots": ("Slots since the last plan", float(self._clock.slot() - plan.slot)),
         }
         for name, (text, value) in numbers.items():

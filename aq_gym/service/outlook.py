@@ -1,8 +1,9 @@
-"""The level as it may become: by a calibrated forecaster where one is given, else by the network's own chain."""
+"""The level as it may become: by a forecaster where one is given, else by what the model says of it."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import NormalDist
 from threading import Lock
 from typing import Any
 
@@ -10,14 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aq_gym.estimation import deviation_covariance, mean_deviation
-from aq_gym.forecasting.forecaster import QUANTILES, Forecaster
+from aq_gym.forecasting.forecaster import QUANTILES, Forecaster, mass_quantiles
 from aq_gym.forecasting.series import Series
 from aq_gym.network import SensorNetwork
+from aq_gym.problem import Problem
 from aq_gym.service.database import Plan
+from aq_gym.service.planning_state import PlanningState
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
 
 FARTHEST = 18  # slots ahead
+Row = tuple[int, NDArray[np.float64], float]  # slots ahead, (Q,) quantiles [µg/m³], chance above the alert level
 HISTORY = 1200  # slots that a forecaster reads: a week for its calibration, and its own lags
 
 
@@ -40,41 +44,34 @@ def load_forecaster(path: Path, air_seconds: float) -> Forecaster:
     return forecaster
 
 
-def level_quantiles(network: SensorNetwork, level: float, farthest: int = FARTHEST) -> NDArray[np.float64]:
-    """Quantiles of the level by the network's own chain, equation (8): rows of P^h, each level spread over its bin.
+def chain_forecast(network: SensorNetwork, level: float, limit: float, farthest: int = FARTHEST) -> list[Row]:
+    """By the network's own chain, equation (8): rows of P^h, each level spread over its bin.
 
     A level between two of the network's levels begins in both, the more in the nearer one.
-
-    Returns:
-        (farthest, Q) for 1, 2, ... slots ahead [µg/m³].
     """
-    mass = start_mass(network.levels, level)
-    middles = (network.levels[1:] + network.levels[:-1]) / 2.0
-    first, last = 2 * network.levels[0] - middles[0], 2 * network.levels[-1] - middles[-1]
-    edges = np.array([max(0.0, first), *middles, last])
-    rows = np.empty((farthest, len(QUANTILES)))
-    for row in rows:
-        mass = mass @ network.transition
-        row[:] = np.interp(QUANTILES, np.concatenate([[0.0], np.cumsum(mass)]), edges)
-    return rows
-
-
-def start_mass(levels: NDArray[np.float64], level: float) -> NDArray[np.float64]:
-    """(L,) weights of the levels beside a level; their mean is the level."""
+    levels = network.levels
     above = int(np.clip(np.searchsorted(levels, level), 1, len(levels) - 1))
     share = float(np.clip((level - levels[above - 1]) / (levels[above] - levels[above - 1]), 0.0, 1.0))
     mass = np.zeros(len(levels))
     mass[above - 1 : above + 1] = 1.0 - share, share
-    return mass
-
-
-def chance_above(network: SensorNetwork, level: float, limit: float, farthest: int = FARTHEST) -> list[float]:
-    """The chance that the level is above a limit, 1, 2, ... slots ahead."""
-    mass, chances = start_mass(network.levels, level), []
-    for _ in range(farthest):
+    middles = (levels[1:] + levels[:-1]) / 2.0
+    edges = np.array([max(0.0, 2 * levels[0] - middles[0]), *middles, 2 * levels[-1] - middles[-1]])
+    rows = []
+    for h in range(1, farthest + 1):
         mass = mass @ network.transition
-        chances.append(round(float(mass[network.levels > limit].sum()), 4))
-    return chances
+        rows.append((h, mass_quantiles(mass, edges, QUANTILES), float(mass[levels > limit].sum())))
+    return rows
+
+
+def belief_forecast(problem: Problem, delay: int, record: float, limit: float, farthest: int = FARTHEST) -> list[Row]:
+    """By the belief about a hidden level, ``delay`` slots after it was ``record``: normal about its mean."""
+    rows = []
+    for h in range(1, farthest + 1):
+        mean, variance = problem.hidden_level.belief.moments(delay + h, record)
+        level = NormalDist(float(mean), float(variance) ** 0.5)
+        quantiles = np.maximum([level.inv_cdf(q) for q in QUANTILES], 0.0)
+        rows.append((h, quantiles, 1.0 - level.cdf(limit)))
+    return rows
 
 
 class Outlook:
@@ -104,21 +101,29 @@ class Outlook:
             return self._made[1]
 
     def _make(self, plan: Plan) -> dict[str, Any]:
-        network, limit = self._settings.problem.network, self._settings.alert_level
+        problem, limit = self._settings.problem, self._settings.alert_level
         rows = None if self._forecaster is None else self._by_forecaster(self._forecaster, plan)
-        model = "chain" if rows is None or self._forecaster is None else self._forecaster.name
-        if rows is None:
-            chances = chance_above(network, plan.level, limit)
-            rows = list(zip(range(1, FARTHEST + 1), level_quantiles(network, plan.level), chances, strict=True))
+        model = "chain" if self._forecaster is None else self._forecaster.name
+        if rows is None and problem.inference == "hidden":
+            state, model = PlanningState.from_json(plan.state), "belief"
+            fresh = int(state.delay.argmin())
+            rows = belief_forecast(problem, int(state.delay[fresh]), float(state.record[fresh]), limit)
+        elif rows is None:
+            rows, model = chain_forecast(problem.network, plan.level, limit), "chain"
         forecast = [
-            {"ahead": h, "slot": plan.slot + h, "values": [round(float(x), 2) for x in row], "exceedance": chance}
+            {
+                "ahead": h,
+                "slot": plan.slot + h,
+                "values": [round(float(x), 2) for x in row],
+                "exceedance": round(chance, 4),
+            }
             for h, row, chance in rows
         ]
         about = {"slot": plan.slot, "level": plan.level, "unit": "µg/m³", "model": model, "alert_level": limit}
         return {**about, "quantiles": list(QUANTILES), "forecast": forecast}
 
-    def _by_forecaster(self, forecaster: Forecaster, plan: Plan) -> list[tuple[int, NDArray[np.float64], float]] | None:
-        """(slots ahead, quantiles, chance above the alert level); None where the history is too short or has gaps."""
+    def _by_forecaster(self, forecaster: Forecaster, plan: Plan) -> list[Row] | None:
+        """None where the history is too short or has gaps."""
         level = np.full(HISTORY, np.nan)
         for slot, value, _ in self._store.levels(max(0, plan.slot - HISTORY + 1), HISTORY):
             level[slot - plan.slot - 1] = value
@@ -127,4 +132,4 @@ class Outlook:
             return None
         limit = self._settings.alert_level
         chances = [1.0 - float(np.interp(limit, row, QUANTILES, left=0.0, right=1.0)) for row in quantiles]
-        return [(h, row, round(x, 4)) for h, row, x in zip(forecaster.horizons, quantiles, chances, strict=True)]
+        return list(zip(forecaster.horizons, quantiles, chances, strict=True))

@@ -2,52 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from aq_gym.envs.infos import raw_state
 from aq_gym.episodes import Episodes
 from aq_gym.policy import Policy
 from aq_gym.problem import Problem
+from aq_gym.service.level import level_read
+from aq_gym.service.planning_state import PlanningState
 from aq_gym.service.store import Store
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
+    from aq_gym.service.services import Services
 
-def replay(problem: Problem, policy: Policy, levels: Sequence[float]) -> float:
-    """The average joint error of an episode on given levels [µg/m³].
+EPISODES = 32  # over which lost reports are averaged
+Slots = list[tuple[int, float, float]]  # slot, level and promised error [µg/m³] of the plans of a cycle
+
+
+def replay(problem: Problem, policy: Policy, levels: ArrayLike) -> float:
+    """The average joint error of an episode on given levels [µg/m³]; where reports get lost, the mean of several.
 
     Args:
         problem: the instance.
         policy: who decides.
         levels: (T + 1,) of slots 0 to T; they need not be levels of the network's chain [µg/m³].
     """
-    episode = Episodes(problem, 1, observation=getattr(policy, "observation", "full"))
-    path, ones = np.asarray(levels, dtype=np.float64), np.ones((1, problem.n_devices), np.int64)
-    episode.path[0] = path
-    observation = episode.place([1], [0], problem.energy_budget * ones, ones, path[0] * ones, [path[1]])
+    count = EPISODES if problem.loss else 1
+    episode = Episodes(problem, count, observation=getattr(policy, "observation", "full"))
+    episode.path[...] = levels
+    if problem.loss:
+        lost = episode.state.path[:, problem.horizon + 1 :]
+        lost[...] = np.random.default_rng(0).random(lost.shape) < problem.loss
+    energy, ones = np.tile(problem.energies, (count, 1)), np.ones((count, problem.n_devices), np.int64)
+    first, second = episode.path[:, 0].copy(), episode.path[:, 1].copy()
+    observation = episode.place(1, 0, energy, ones, first[:, None] * ones, second)
     while int(episode.slot[0]) <= problem.horizon:
-        info = {name: getattr(episode, name).copy() for name in ("slot", "turn", "energy", "delay", "record", "level")}
-        action = policy.act(observation, {**info, "action_mask": episode.action_mask()})
-        episode.decide(np.asarray(action, np.int64).reshape(1), np.empty(1), observation)
-    return float(episode.total_error[0]) / problem.horizon
+        action = policy.act(observation, raw_state(episode, episode.action_mask()))
+        episode.decide(np.asarray(action, np.int64).reshape(count), np.empty(count), observation)
+    return float(episode.total_error.mean()) / problem.horizon
+
+
+def reported(problem: Problem, store: Store, cycle: Slots) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A hidden level's course and the errors of the maps in a cycle, from the reports that came, each (T + 1,) [µg/m³].
+
+    In a slot without a report the level is what was believed.
+    """
+    first, last = cycle[0][0], cycle[-1][0]
+    plan = store.plan(first)
+    position = {device.id: device.position for device in store.devices()}
+    table = np.full((len(cycle), problem.n_devices), np.nan)
+    for x in store.readings(None, (-1, ""), last, table.size, first):
+        m = position[x.device]
+        table[x.slot - first, m] = level_read(problem.network, problem.devices[m], x.value)
+    state = PlanningState.first(problem) if plan is None else PlanningState.from_json(plan.state)
+    levels, errors = np.array([level for _, level, _ in cycle]), np.empty(len(cycle))
+    for t, row in enumerate(table):
+        came = ~np.isnan(row)
+        state.delay[came], state.record[came] = 0, row[came]
+        levels[t] = row[came].mean() if came.any() else levels[t]
+        delay = np.minimum(state.delay, problem.longest_delay)
+        errors[t] = problem.infer(delay, state.record, levels[t]).joint_error.mean()
+        state.delay += 1
+    return levels, errors
 
 
 class RegretCollector(Collector):
-    """Regret of the last whole cycle, computed once when Prometheus first asks after its end.
+    """Regret of the last whole cycle, computed once when Prometheus first asks after its end."""
 
-    Args:
-        problem: that is served.
-        store: where the plans are.
-        yardstick: the policy that the served one is compared with: the optimal one where it is known.
-    """
-
-    def __init__(self, problem: Problem, store: Store, yardstick: Policy) -> None:
-        self._problem, self._store, self._yardstick = problem, store, yardstick
+    def __init__(self, services: Services) -> None:
+        self._services = services
         self._known: tuple[int, float] = -1, 0.0  # the cycle's last slot, and its regret
 
     def describe(self) -> Iterable[Metric]:
@@ -55,13 +86,18 @@ class RegretCollector(Collector):
         return []
 
     def collect(self) -> Iterable[Metric]:
-        """Nothing before the first cycle has ended."""
-        cycle = self._store.last_cycle(self._problem.horizon)
-        if not cycle:
+        """Nothing before the first cycle has ended, and nothing without a yardstick."""
+        yardstick, problem = self._services.yardstick, self._services.settings.problem
+        cycle = [] if yardstick is None else self._services.store.last_cycle(problem.horizon)
+        if yardstick is None or not cycle:
             return
         if self._known[0] != cycle[-1][0]:
-            _, levels, errors = zip(*cycle, strict=True)
-            other = replay(self._problem, self._yardstick, [levels[1], *levels[1:]])
-            self._known = cycle[-1][0], 100.0 * (float(np.mean(errors[1:])) / other - 1.0)
+            if problem.inference == "hidden":
+                levels, errors = reported(problem, self._services.store, cycle)
+            else:
+                levels, errors = (np.array(x) for x in list(zip(*cycle, strict=True))[1:])
+                levels[0] = levels[1]  # the records of slot 0 are the level of slot 1
+            other = replay(problem, yardstick, levels)
+            self._known = cycle[-1][0], 100.0 * (float(errors[1:].mean()) / other - 1.0)
         text = "Average joint error of the last whole cycle above the yardstick's on the same levels [%]"
         yield GaugeMetricFamily("aq_regret_percent", text, value=self._known[1])

@@ -72,9 +72,9 @@ def hotspots(here: Services, first: int, last: int) -> list[dict[str, Any]]:
     devices = [x for x in here.store.devices() if x.id in ratios]
     if not devices:
         return []
-    network, level = here.settings.problem.network, float(np.mean(list(levels.values())))
+    level = float(np.mean(list(levels.values())))
     values = [level * np.mean(ratios[x.id]) for x in devices]
-    day = infer_map(network, [x.location for x in devices], values, [0] * len(devices), level)
+    day = infer_map(here.settings.problem, [x.location for x in devices], values, [0] * len(devices), level)
     device_at = {x.location: x.id for x in devices}
     return [
         {

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from flask import abort, current_app, request
 
+from aq_gym.policy import Policy
 from aq_gym.service.clock import SlotClock
 from aq_gym.service.control import Controller
 from aq_gym.service.database import Device
@@ -15,11 +16,12 @@ from aq_gym.service.outlook import Outlook
 from aq_gym.service.security import RateLimit, hash_of, same_token
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
+from aq_gym.service.versions import Served
 
 
-@dataclass(frozen=True)
+@dataclass
 class Services:
-    """One service."""
+    """One service. The control loop alone changes it, by `adopt`."""
 
     settings: Settings
     store: Store
@@ -28,6 +30,16 @@ class Services:
     limit: RateLimit
     metrics: Metrics
     outlook: Outlook
+    yardstick: Policy | None = None
+    version: str | None = None
+
+    def adopt(self, served: Served) -> None:
+        """Serve something else from now on; where it cannot be, an error is raised and nothing has changed."""
+        settings = replace(self.settings, problem=served.problem)
+        controller = Controller(settings, self.store, served.policy)
+        outlook = Outlook(settings, self.store, served.forecaster)
+        self.settings, self.controller, self.outlook = settings, controller, outlook
+        self.yardstick, self.version = served.yardstick, served.version
 
 
 def services() -> Services:

@@ -44,6 +44,17 @@ class Store:
         with self.session() as session:
             return {x.device: x for x in session.scalars(select(Latest))}
 
+    def newest_before(self, slot: int) -> dict[str, Latest | Reading]:
+        """The newest reading of each device that reported before a slot."""
+        found: dict[str, Latest | Reading] = {}
+        with self.session() as session:
+            for latest in session.scalars(select(Latest)):
+                query = select(Reading).where(Reading.device == latest.device, Reading.slot < slot)
+                newest = latest if latest.slot < slot else session.scalar(query.order_by(Reading.slot.desc()).limit(1))
+                if newest is not None:
+                    found[latest.device] = newest
+        return found
+
     def reading(self, device: str, slot: int) -> Reading | None:
         """The reading of a device in a slot."""
         with self.session() as session:
@@ -78,14 +89,19 @@ class Store:
     def levels(self, since: int, limit: int) -> list[tuple[int, float, float]]:
         """(slot, level, promised error) of the newest plans from a slot on, in order.
 
-        Plans begin with a level that stands for "nobody has reported yet"; those that still have it are left out.
+        Plans that were made before anybody reported are left out.
         """
-        earliest = select(Plan.level).order_by(Plan.slot).limit(1).scalar_subquery()
-        known = select(Plan.slot).where(Plan.level != earliest).order_by(Plan.slot).limit(1).scalar_subquery()
-        query = select(Plan.slot, Plan.level, Plan.promised_error).where(Plan.slot >= since, Plan.slot >= known)
+        query = select(Plan.slot, Plan.level, Plan.promised_error)
+        query = query.where(Plan.slot >= since, Plan.level_deviation.is_not(None))
         with self.session() as session:
             rows = session.execute(query.order_by(Plan.slot.desc()).limit(limit)).all()
         return [(slot, level, error) for slot, level, error in reversed(rows)]
+
+    def unsure(self, since: int) -> dict[int, float]:
+        """The level's standard deviation by slot, from a slot on [µg/m³]; without plans that knew nothing."""
+        query = select(Plan.slot, Plan.level_deviation).where(Plan.slot >= since, Plan.level_deviation.is_not(None))
+        with self.session() as session:
+            return {slot: x for slot, x in session.execute(query) if x is not None}
 
     def readings_at(self, device: str | None, skip: int, limit: int, newest_first: bool) -> list[Reading]:
         """Readings in the order of slots, some skipped."""

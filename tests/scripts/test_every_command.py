@@ -9,7 +9,9 @@ import pytest
 
 import scripts
 
-COMMANDS = sorted({module.name for module in pkgutil.iter_modules(scripts.__path__)} - {"arguments", "command"})
+COMMANDS = sorted(
+    {module.name for module in pkgutil.iter_modules(scripts.__path__)} - {"arguments", "command", "served"}
+)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

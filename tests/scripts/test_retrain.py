@@ -21,9 +21,9 @@ from aq_gym.service.settings import Settings
 from aq_gym.service.store import Report, Store
 from baselines.studies.retraining import fitting
 from baselines.studies.retraining.comparing import Comparison, compare
-from baselines.studies.retraining.stored import serving
 from scripts import retrain
 from scripts.command import _raise_interrupt
+from scripts.served import serving
 
 SLOTS = 400
 PROBLEM: list[Any] = [[0, 6, 12], 12, 3, 6]
@@ -39,10 +39,8 @@ def folder(tmp_path: Path) -> Path:
     store.create_tables()
     names = [device.id for device in register_devices(store, settings)]
     levels = 80.0 + 30.0 * np.sin(np.arange(SLOTS) / 20.0) + np.cumsum(rng.normal(0.0, 1.0, SLOTS))
-    plans = [
-        Plan(slot=k, cycle_slot=1, level=float(levels[k]), promised_error=5.0, state={}, decisions=[])
-        for k in range(SLOTS)
-    ]
+    known = {"level_deviation": 5.0, "promised_error": 5.0}
+    plans = [Plan(slot=k, cycle_slot=1, level=float(levels[k]), **known, state={}, decisions=[]) for k in range(SLOTS)]
     values = levels * rng.normal(1.0, 0.08, SLOTS) * np.where(np.arange(SLOTS) % 3 == 0, 1.4, 1.0)
     store.add_readings([Report(names[k % 3], k, float(max(values[k], 1.0))) for k in range(SLOTS)])
     with store.session.begin() as session:
@@ -66,10 +64,10 @@ def test_a_better_version_is_promoted_served_and_rolled_back(folder: Path, capsy
     assert len(manifest["data"]["sha256"]) == 64 and manifest["parent"] is None
     network = manifest["scores"]["network"]
     assert network["taken"] and network["low"] <= network["percent"] <= network["high"] < 0.0
-    problem, policy = serving(artefacts, "pku2018", "pretrained", *PROBLEM)
+    problem, policy = serving(artefacts, retrain.parse(OPTIONS))
     assert problem.network != Problem.create("pku2018", *PROBLEM).network and policy.observation == "compact"
     with pytest.raises(ValueError, match="was made for"):
-        serving(artefacts, "pku2018", "staggered", [0, 6, 13], *PROBLEM[1:])
+        serving(artefacts, retrain.parse([*OPTIONS, "--devices", "0", "6", "13"]))
     assert run(folder, "--if-drift") is None and "nothing to do" in capsys.readouterr().out
     store = Store(make_engine(f"sqlite:///{folder}/service.sqlite3"))
     assert store.fact(drift.FACT, "") == str(SLOTS)

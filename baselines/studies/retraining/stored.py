@@ -1,9 +1,8 @@
-"""What a service stored and what it runs on."""
+"""What a service stored."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,11 +13,11 @@ from aq_gym.estimation import deviation_covariance, mean_deviation
 from aq_gym.forecasting.series import Series
 from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
-from aq_gym.service.artefacts import NETWORK, POLICY, Artefacts
+from aq_gym.service.artefacts import POLICY, Artefacts
 from aq_gym.service.store import Store
-from baselines.evaluation import build_policy
+from baselines.evaluation import WORDS
 from baselines.heuristics.problems import entry_problem, same_problem
-from baselines.learners.shipped import PRETRAINED, load_trained, pretrained_ids
+from baselines.learners.shipped import PRETRAINED, pretrained_ids
 
 HELD_OUT = 0.25  # of the slots, the newest
 LEAST_EPISODES = 8  # whose slots must be stored
@@ -77,36 +76,16 @@ def read(store: Store, horizon: int, slots: int) -> Stored:
 
 
 def described(problem: Problem) -> dict[str, Any]:
-    """What a version depends on."""
-    names = ("horizon", "energy_budget", "max_sleep")
-    return {"devices": [int(x) for x in problem.devices], **{name: int(getattr(problem, name)) for name in names}}
-
-
-def serving(
-    artefacts: Artefacts, network: str, word: str, devices: Sequence[int], horizon: int, budget: int, max_sleep: int
-) -> tuple[Problem, Any]:
-    """The problem and the policy that a service runs: what was promoted, else what it is started with.
-
-    A promoted agent stands in for "pretrained" alone; another word is built for the promoted network.
-
-    Raises:
-        ValueError: options that the promoted version was not made for, or as `build_policy`.
-    """
-    promoted, version = artefacts.file(NETWORK), artefacts.current()
-    problem = Problem.create(str(promoted or network), devices, horizon, budget, max_sleep)
-    made = None if version is None else artefacts.manifest(version)["problem"]
-    if made not in (None, described(problem)):
-        raise ValueError(
-            f"{artefacts.folder}: version {version} was made for {made}, not for {described(problem)}; give the same "
-            "options, or another --folder"
-        )
-    agent = artefacts.file(POLICY) if word == "pretrained" else None
-    return problem, build_policy(word, problem)[0] if agent is None else load_trained(agent)
+    """What a version depends on, as JSON has it."""
+    sizes = {name: int(getattr(problem, name)) for name in ("horizon", "energy_budget", "max_sleep")}
+    options = {name: list(x) if isinstance(x, tuple) else x for name, x in problem.options.items()}
+    return {"devices": [int(x) for x in problem.devices], **sizes, **options}
 
 
 def agent_file(artefacts: Artefacts, word: str, problem: Problem) -> Path | None:
-    """The weights of the running agent: the promoted ones, or those that are shipped; None for another policy."""
-    if word != "pretrained":
+    """The weights of the running agent: the promoted ones, those that are shipped, its own; None for a heuristic."""
+    if word in WORDS and word != "pretrained":
         return None
-    shipped = (name for name in pretrained_ids() if same_problem(problem, entry_problem(name)))
-    return artefacts.file(POLICY) or next((PRETRAINED / f"{name}.safetensors" for name in shipped), None)
+    shipped = (PRETRAINED / f"{x}.safetensors" for x in pretrained_ids() if same_problem(problem, entry_problem(x)))
+    own = shipped if word == "pretrained" else (x for x in (Path(word), Path(word) / POLICY) if x.is_file())
+    return artefacts.file(POLICY) or next(own, None)

@@ -54,7 +54,8 @@ def large_fleet(folder: Path, n_readings: int, n_devices: int = FLEET) -> list[s
             FROM (SELECT id, position FROM device ORDER BY id) CROSS JOIN slots;
             CREATE INDEX reading_by_slot ON reading (slot, device);
             INSERT INTO latest SELECT device, max(slot), value, received FROM reading GROUP BY device;
-            INSERT INTO plan VALUES ({SLOTS_AHEAD - 1}, 60, 40.0, 5.0, '{{}}', '[]');
+            INSERT INTO plan (slot, cycle_slot, level, level_deviation, promised_error, state, decisions)
+            VALUES ({SLOTS_AHEAD - 1}, 60, 40.0, 5.0, 5.0, '{{}}', '[]');
             """
         )
     connection.close()

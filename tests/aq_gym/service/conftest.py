@@ -17,6 +17,7 @@ from aq_gym.problem import Problem
 from aq_gym.service.app import build_services
 from aq_gym.service.services import Services
 from aq_gym.service.settings import Settings
+from aq_gym.service.versions import Served
 from baselines.evaluation import build_policy
 from baselines.studies.service.server import Server
 
@@ -44,7 +45,7 @@ def make_services(problem: Problem, policy: Policy, tmp_path: Path) -> Callable[
             "slot_seconds": SLOT_SECONDS,
             "operator_token": OPERATOR,
         }
-        built = build_services(Settings(problem, **{**given, **settings}), policy, 0.0)  # type: ignore[arg-type]
+        built = build_services(Settings(problem, **{**given, **settings}), Served(problem, policy), 0.0)  # type: ignore[arg-type]
         clock = type(built.clock)(built.clock.began, SLOT_SECONDS, now=lambda: (slot + 0.5) * SLOT_SECONDS)
         return dataclasses.replace(built, clock=clock)
 

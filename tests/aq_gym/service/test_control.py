@@ -112,7 +112,7 @@ def test_the_served_decisions_are_the_environments(make_services: Make, air: Air
 def test_the_exported_regret_is_the_evaluated_one(make_services: Make, air: Air, problem: Problem) -> None:
     services = make_services()
     yardstick = build_policy("staggered", problem)[0]
-    services.metrics.registry.register(RegretCollector(problem, services.store, yardstick))
+    services.metrics.registry.register(RegretCollector(dataclasses.replace(services, yardstick=yardstick)))
     plans = run(services, air, range(problem.horizon))
     assert services.metrics.registry.get_sample_value("aq_regret_percent") is None, "the cycle has not ended"
     plans += run(services, air, range(problem.horizon, problem.horizon + 3))

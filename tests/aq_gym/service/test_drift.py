@@ -47,7 +47,9 @@ def simulate(
             values[m] = truth[problem.devices[m]] * noise * (gain if m == 0 and slot >= BEGIN else 1.0)
             age[m] = 0
             reports.append(Report(names[m], slot, float(values[m])))
-        plans.append(Plan(slot=slot, cycle_slot=1, level=level, promised_error=5.0, state={}, decisions=[]))
+        plans.append(
+            Plan(slot=slot, cycle_slot=1, level=level, level_deviation=5.0, promised_error=5.0, state={}, decisions=[])
+        )
     store.add_readings(reports)
     with store.session.begin() as session:
         session.add_all(plans)
@@ -132,5 +134,5 @@ def test_the_control_loop_raises_it_and_metrics_show_it(
 def test_a_place_is_inferred_as_the_map_infers_it() -> None:
     network = SensorNetwork.load("pku2018")
     given = [6, 12, 24], [40.0, 55.0, 61.0], [1, 0, 7], 52.0
-    whole = infer_map(network, *given)
+    whole = infer_map(Problem.create(network, [6, 12, 24], 60, 10, 12), *given)
     assert infer_at(network, 3, *given) == pytest.approx((whole.mean[3], whole.deviation[3]))

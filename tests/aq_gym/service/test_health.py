@@ -14,7 +14,7 @@ from aq_gym.forecasting.forecaster import QUANTILES
 from aq_gym.service import api_views, health, report
 from aq_gym.service.app import create_app
 from aq_gym.service.intake import Report
-from aq_gym.service.outlook import chance_above, level_quantiles, start_mass
+from aq_gym.service.outlook import chain_forecast
 from aq_gym.service.services import Services
 
 Make = Callable[..., Services]
@@ -140,14 +140,16 @@ def test_trend() -> None:
 def test_the_fan_is_the_chains() -> None:
     network = SensorNetwork.load("pku2018")
     level = float(network.levels[6])
-    fan = level_quantiles(network, level, 3)
+    fan = chain_forecast(network, level, 75.0, 3)
     power = np.linalg.matrix_power(network.transition, 3)[6]
     edges = 10.0 * np.arange(len(network.levels) + 1)
-    np.testing.assert_allclose(fan[2], np.interp(QUANTILES, np.concatenate([[0.0], np.cumsum(power)]), edges))
-    assert (np.diff(fan, axis=1) >= 0).all()
-    assert chance_above(network, level, 75.0, 3)[2] == pytest.approx(power[network.levels > 75.0].sum(), abs=1e-4)
-    assert start_mass(network.levels, 57.0) @ network.levels == pytest.approx(57.0)
-    assert start_mass(network.levels, 1e6)[-1] == start_mass(network.levels, 0.0)[0] == 1.0
+    want = np.interp(QUANTILES, np.concatenate([[0.0], np.cumsum(power)]), edges)
+    np.testing.assert_allclose(fan[2][1], want)
+    assert all((np.diff(row) >= 0).all() for _, row, _ in fan)
+    assert fan[2][2] == pytest.approx(power[network.levels > 75.0].sum())
+    between = chain_forecast(network, level + 2.5, 0.0, 1)[0][1]  # 3 parts of this level's row, 1 of the next one's
+    mass = 0.75 * network.transition[6] + 0.25 * network.transition[7]
+    np.testing.assert_allclose(between, np.interp(QUANTILES, np.concatenate([[0.0], np.cumsum(mass)]), edges))
 
 
 def test_parquet_holds_what_json_does(day: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,97 @@
+"""What a live system runs: which problem, which policy. The options that scripts.serve and scripts.retrain share."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aq_gym.envs.infos import raw_state
+from aq_gym.episodes import Episodes
+from aq_gym.inference import INFERENCES
+from aq_gym.problem import Problem
+from aq_gym.service.artefacts import NETWORK, POLICY, Artefacts
+from baselines.evaluation import WORDS, build_policy
+from baselines.evaluation.registry import check_word, load_agent, problem_made_for
+from baselines.learners.shipped import load_trained
+from baselines.playing import differences, problem_of
+from baselines.studies.retraining.stored import described
+
+CHANGES = ("network", "devices", "horizon", "energy_budget", "max_sleep", "inference", "loss")  # to the id's problem
+
+OLDER = {"fuse_measured": False, "inference": "paper", "level_noise": 0.0}  # of versions that do not say so
+
+
+def add_served(parser: argparse.ArgumentParser) -> None:
+    """The options that say what is served."""
+    add = parser.add_argument
+    add("--env", default="aq_gym/MultiDevice-v0", help="id whose problem is served (default %(default)s)")
+    add("--network", help="a bundled network or a file; this and what follows changes the id's problem")
+    add("--devices", type=int, nargs="+", help="their locations")
+    add("--horizon", type=int, help="slots until the energy is full again")
+    add("--energy-budget", type=int, help="sensings of a device in that time")
+    add("--max-sleep", type=int, help="longest sleep in slots")
+    add("--inference", choices=INFERENCES, help="hidden: the server knows of the level what devices report")
+    add("--loss", type=float, help="with a hidden level: share of the reports that get lost")
+    words = ", ".join(sorted(WORDS))
+    add("--policy", default="pretrained", help=f"who decides: {words}; or the folder of an agent (default: pretrained)")
+
+
+def serving(artefacts: Artefacts, args: argparse.Namespace) -> tuple[Problem, Any]:
+    """The problem and the policy that a service runs: what was promoted, else what it is started with.
+
+    A promoted agent stands in for a trained one; a heuristic is built for the promoted network.
+
+    Raises:
+        ValueError: options that are no problem, that the promoted version was not made for, or that the policy cannot
+            play.
+    """
+    problem = problem_of(args.env, **{x: getattr(args, x) for x in CHANGES if getattr(args, x) is not None})
+    if problem.harvest[0]:
+        raise ValueError(f"--env {args.env}: the service cannot know how much energy a device harvests")
+    version, promoted = artefacts.current(), artefacts.file(NETWORK)
+    if version is not None:
+        made = {**OLDER, **artefacts.manifest(version)["problem"]}
+        if made != described(problem):
+            raise ValueError(
+                f"{artefacts.folder}: version {version} was made for {made}, not for {described(problem)}; give the "
+                "same options, or another --folder"
+            )
+    if promoted is not None:
+        sizes = problem.horizon, problem.energy_budget, problem.max_sleep
+        problem = Problem.create(str(promoted), problem.devices, *sizes, **problem.options)
+    agent = artefacts.file(POLICY) if args.policy == "pretrained" or args.policy not in WORDS else None
+    return problem, load_trained(agent) if agent else policy_for(problem, args.policy)
+
+
+def policy_for(problem: Problem, name: str, option: str = "--policy") -> Any:
+    """The policy that a word or the folder of a trained agent means, tried on the problem's first decision.
+
+    Raises:
+        ValueError: an unknown word, or a policy that cannot play this problem.
+    """
+    path = Path(name)
+    try:
+        if name in WORDS or not path.exists():
+            check_word(name)
+            policy = build_policy(name, problem)[0]
+        else:
+            policy = load_agent("sb3" if (path / "model.zip").is_file() else "dqn", path)
+        _try(policy, problem)
+    except ValueError as error:
+        raise ValueError(f"{option} {name}: {error}") from None
+    other = [] if (made_for := problem_made_for(policy)) is None else differences(made_for, problem)
+    if other and name not in WORDS:
+        print(f"warning: {name} was made for another problem: {'; '.join(other)}", file=sys.stderr)
+    return policy
+
+
+def _try(policy: Any, problem: Problem) -> None:
+    episode = Episodes(problem, 1, observation=getattr(policy, "observation", None) or "full")
+    level = float(problem.network.levels.mean())
+    ones = np.ones((1, problem.n_devices), np.int64)
+    observation = episode.place([1], [0], problem.energies * ones, ones, level * ones, [level])
+    policy.act(observation, raw_state(episode, episode.action_mask()))

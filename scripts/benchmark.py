@@ -1,4 +1,4 @@
-"""Train our DQN and Stable-Baselines3 agents on three tasks, and compare them to every yardstick on the same episodes.
+"""Train our DQN and Stable-Baselines3 agents on four tasks, and compare them to every yardstick on the same episodes.
 
     python -m scripts.benchmark                     # at most ten minutes on two cores: `make benchmark`
     python -m scripts.benchmark --quick             # at most two: `make benchmark ARGS=--quick`

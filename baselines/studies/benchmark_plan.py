@@ -10,7 +10,7 @@ from typing import Any
 from baselines.playing import check_count, problem_of
 from baselines.studies.benchmark import Plan
 
-IDS = ("SingleDevice-v0", "TwoDevices-v0", "MultiDevice-v0")
+IDS = ("SingleDevice-v0", "TwoDevices-v0", "MultiDevice-v0", "SingleDevice-Hidden-v0")
 YARDSTICKS = ("staggered", "synchronised", "random", "greedy", "index", "pretrained", "generalist", "optimal")
 RUNS = Path("runs") / "benchmark"
 # seconds of each training, share of the settings' decisions, validations on the way, learners

@@ -14,7 +14,7 @@ IDS = ("SingleDevice-v0", "TwoDevices-v0", "MultiDevice-v0", "SingleDevice-Hidde
 YARDSTICKS = ("staggered", "synchronised", "random", "greedy", "index", "pretrained", "generalist", "optimal")
 RUNS = Path("runs") / "benchmark"
 # seconds of each training, share of the settings' decisions, validations on the way, learners
-FULL: dict[str, Any] = {"seconds": 100.0, "scale": 1.0, "validations": 20, "learners": ("dqn", "sb3-ppo", "sb3-dqn")}
+FULL: dict[str, Any] = {"seconds": 80.0, "scale": 1.0, "validations": 20, "learners": ("dqn", "sb3-ppo", "sb3-dqn")}
 QUICK: dict[str, Any] = {"seconds": 25.0, "scale": 0.35, "validations": 5, "learners": ("dqn", "sb3-ppo")}
 
 

@@ -118,7 +118,8 @@ class PointForecaster(Forecaster):
             error = np.concatenate([changes(x, horizon) - p[:, k] for x, p in zip(series, points, strict=True)])
             error = error[~np.isnan(error)]
             if not error.size:
-                raise ValueError(f"series: no stretch of {horizon + 1} slots without a gap to learn from")
+                need = max(self.horizons) + 1
+                raise ValueError(f"series: no stretch of {need} slots without a gap to learn from")
             self.errors[k] = np.quantile(error, self.quantiles)
         return self
 

@@ -33,6 +33,7 @@ from scripts.arguments import at_least, file_path
 from scripts.command import enter
 
 OPTIONS = ("bin_width", "min_level", "largest", "stuck_slots", "keep_near_zero", "least_share", "parameter", "within")
+FEW_SLOTS = 100
 
 
 def main(args: argparse.Namespace) -> SensorNetwork:
@@ -62,6 +63,8 @@ def main(args: argparse.Namespace) -> SensorNetwork:
     card = calibration.card(files, used, "python -m scripts.calibrate", commit())
     network.save(args.output, {**card, **screened.record(), "slots": times})
     print("slots: {slots:,}, the level is known in {known:,}; {begin} to {end}, time zone {zone}".format(**times))
+    if times["known"] < FEW_SLOTS:
+        print(f"fewer than {FEW_SLOTS} slots with a level say little: take the network for a trial, not for a town")
     if sensors is None:
         print("a reading's error is assumed to be that of pku2018's sensors; --calibration FILE measures your own")
     print(f"{args.output}\n{network.describe()}")

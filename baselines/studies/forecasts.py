@@ -24,6 +24,7 @@ from aq_gym.ingestion.loading import raw_readings
 
 TARGETS = ("area", "stations")
 YARDSTICK = "persistence"
+STEPS_A_DAY = 0.25  # of the adapted levels, all of a day's together
 
 
 @dataclass(frozen=True)
@@ -95,10 +96,11 @@ def file_split(path: str | Path, fit_slots: int, slot_minutes: float, target: st
 
 
 def build(name: str, split: Split, seed: int = 0, horizons: Sequence[int] = HORIZONS) -> Calibrated:
-    """An untrained forecaster, calibrated on the last week, four times a day."""
+    """An untrained forecaster, calibrated on the last two weeks, four times a day."""
     features = Features(clock=split.fit[0].clock is not None)
     base = storage.make_forecaster(name, features, seed, horizons=tuple(horizons))
-    return Calibrated(base, window=7 * split.day, every=max(1, split.day // 4))
+    day = split.day
+    return Calibrated(base, window=14 * day, every=max(1, day // 4), rate=STEPS_A_DAY / day)
 
 
 def counted(split: Split, forecaster: Forecaster) -> Forecasts:

@@ -113,7 +113,7 @@ def fit_forecaster(name: str, series: Series, running: Forecaster | None, seed: 
     if running is not None:
         return running.update([series])
     base = storage.make_forecaster(name, seed=seed, horizons=range(1, FARTHEST + 1))
-    return Calibrated(base, window=7 * DAY, every=DAY // 4).fit([series])
+    return Calibrated(base, window=14 * DAY, every=DAY // 4).fit([series])
 
 
 def fine_tune(

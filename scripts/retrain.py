@@ -51,14 +51,14 @@ def rollback(artefacts: Artefacts) -> str | None:
 def run(args: argparse.Namespace, artefacts: Artefacts) -> str | None:
     problem, policy = serving(artefacts, args)
     store = open_store(args)
-    stored = read(store, problem.horizon, args.slots)
+    weights = agent_file(artefacts, args.policy, problem)
+    stored = read(store, args.slots, None if weights is None else problem.horizon)
     changed = drift.drifted(store, stored.last)
     if args.if_drift and not changed:
         print("no residuals have changed since the last retraining: nothing to do")
         return None
     about = f"slots {stored.first} to {stored.last}, {stored.about()['readings']:,} readings"
     print(f"{about}; changed: {', '.join(sorted(changed)) or 'nothing'}", flush=True)
-    weights = agent_file(artefacts, args.policy, problem)
     how = {"forecaster": args.forecaster, "seconds": args.seconds, "seed": args.seed}
     version = retrain(
         Settings(problem, air_seconds=60.0 * args.slot_minutes), store, artefacts, stored, policy, weights, **how

@@ -25,7 +25,8 @@ from aq_gym.service import (
 from aq_gym.service.clock import SlotClock
 from aq_gym.service.control import Controller, register_devices
 from aq_gym.service.database import make_engine
-from aq_gym.service.metrics import Metrics, NetworkCollector
+from aq_gym.service.metrics import Metrics
+from aq_gym.service.network_metrics import NetworkCollector
 from aq_gym.service.outlook import Outlook
 from aq_gym.service.regret import RegretCollector
 from aq_gym.service.security import RateLimit

@@ -141,6 +141,7 @@ def snapshot(here: Services) -> dict[str, Any] | None:
                 "energy": energy,
                 "delay": delay,
                 "stale": plan.state["missed"][m] >= 0,
+                "lost": plan.state.get("lost", [0] * (m + 1))[m],  # scheduled reports in a row that did not come
                 "wake_by": plan.slot + wait,  # the slot in which it senses at the latest
                 "last_report": None if last is None else last.slot,
                 "last_value": None if last is None else last.value,

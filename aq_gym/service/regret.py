@@ -16,12 +16,11 @@ from aq_gym.policy import Policy
 from aq_gym.problem import Problem
 from aq_gym.service.level import level_read
 from aq_gym.service.planning_state import PlanningState
+from aq_gym.service.services import Services
 from aq_gym.service.store import Store
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
-
-    from aq_gym.service.services import Services
 
 EPISODES = 32  # over which lost reports are averaged
 Slots = list[tuple[int, float, float]]  # slot, level and promised error [µg/m³] of the plans of a cycle

@@ -2,6 +2,7 @@
 
 import { SCALE, classOf, el, number, source, span, svg } from "./words.js";
 
+const NORMAL = [-1.96, -1.2816, -0.6745, 0, 0.6745, 1.2816, 1.96]; // quantiles, as the outlook has them
 const LEFT = 44, RIGHT = 108, TOP = 14, BOTTOM = 28;
 
 export function drawChart(target, note, levels, outlook, now) {
@@ -22,10 +23,12 @@ export function drawChart(target, note, levels, outlook, now) {
   const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": summary(levels, ahead, now) });
   root.append(...classes(low, high, y, width, right), ...axes(low, high, first, last, end, x, y, width, height, right, now));
   const start = [last, levels.at(-1).level];
+  const unsure = outlook?.model === "belief" ? now.level_deviation ?? 0 : 0; // of a level that is only believed
+  const begin = NORMAL.map((z) => [last, Math.max(0, start[1] + z * unsure)]);
   for (const [name, a, b] of [["band95", 0, 6], ["band80", 1, 5], ["band50", 2, 4]]) {
     if (!ahead.length) break;
     const upper = ahead.map((f) => [f.slot, f.values[b]]), lower = ahead.map((f) => [f.slot, f.values[a]]).reverse();
-    root.append(svg("path", { class: name, d: path([start, ...upper, ...lower]) + "Z" }));
+    root.append(svg("path", { class: name, d: path([begin[a], begin[b], ...upper, ...lower]) + "Z" }));
   }
   if (ahead.length) root.append(svg("path", { class: "median", d: path([start, ...ahead.map((f) => [f.slot, f.values[3]])]) }));
   root.append(svg("path", { class: "level-line", d: path(levels.map((p) => [p.slot, p.level])) }));

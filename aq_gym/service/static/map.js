@@ -81,7 +81,8 @@ export function drawMap(target, legend, now, mode) {
     if (device) root.append(...deviceMark(device, ...clearSpot(left, top, size, taken), now));
   }
   target.replaceChildren(root);
-  legend.replaceChildren(...legendOf(mode, paint, now));
+  const unplaced = el("p", { class: "note" }, "This network has no coordinates: places stand in rows, by their numbers. How far apart they are is not known.");
+  legend.replaceChildren(...(known ? [] : [unplaced]), ...legendOf(mode, paint, now));
 }
 
 function tooltip(x, device, now) {

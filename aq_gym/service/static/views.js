@@ -1,7 +1,7 @@
 // The five views. Each draws itself into a section; `begin` is called when it is chosen.
 
 import { HistoryTable } from "./history.js";
-import { SCALE, classOf, el, inkOn, number, paint, shortName, source, span, svg, wakeUp, why } from "./words.js";
+import { SCALE, classOf, doubt, el, inkOn, number, paint, shortName, source, span, svg, wakeUp, why } from "./words.js";
 
 const card = (title, ...rest) => el("section", { class: "card" }, el("div", { class: "card-head" }, el("h2", {}, title)), ...rest);
 const fact = (name, value, small = "") => el("div", {}, el("dt", {}, name), el("dd", {}, value, " ", el("small", {}, small)));
@@ -26,7 +26,7 @@ const health = rarely("health", 1000), report = rarely("report", 3000);
 function levelFacts(now) {
   const energy = now.devices.reduce((sum, x) => sum + x.energy, 0) / (now.devices.length * now.energy_budget);
   return facts(
-    fact("Level of the area", number(now.level), "µg/m³ now"),
+    fact("Level of the area", number(now.level), `${doubt(now)}µg/m³ now`),
     fact("Map's error", number(now.promised_error), "µg/m³ expected"),
     fact("Sensing now", `${now.devices.filter((x) => x.sense).length} of ${now.devices.length}`, "devices"),
     fact("Energy left", `${Math.round(100 * energy)} %`, `${now.horizon - now.cycle_slot} slots to go`),

@@ -97,18 +97,23 @@ export function why(device, now) {
     ? `A reading now lowers the map's error by ${number(device.decrease, 2)} µg/m³`
     : "A reading now does not lower the map's error";
   const energy = `${thrift(device.scarcity)} (scarcity ${number(device.scarcity, 2)})`;
-  if (device.stale) return "It missed a scheduled report, so the plan does without it until it reports again.";
+  if (device.stale) return `It missed ${device.lost > 1 ? `${device.lost} scheduled reports in a row` : "a scheduled report"}, so the plan does without it until it reports again.`;
   if (device.forced && now.cycle_slot === 0) return "A new budget begins: every device reports once.";
   if (device.forced && device.sense) return "It has slept as long as it may, so it must report.";
   if (device.forced) return "It has no energy left in this budget.";
-  if (!device.sense) return `${gain}; ${energy}. It waits for a slot that is worth more.`;
+  const lost = device.lost ? "Its last report got lost. " : "";
+  if (!device.sense) return `${lost}${gain}; ${energy}. It waits for a slot that is worth more.`;
   if (device.scarcity < 0.9) return `${gain}; ${energy}, which is lost when the budget ends.`;
   return `${gain}, and ${energy}: worth it.`;
 }
 
+/** How far off the area's level may be, where it is believed from reports alone. */
+export const doubt = (now) => (now.inference === "hidden" && now.level_deviation !== null ? `± ${number(now.level_deviation)} ` : "");
+
 /** Which model made a forecast, and what its intervals are worth. */
 export function source(outlook) {
   if (!outlook) return "";
+  if (outlook.model === "belief") return "From the last report and its age, by the network's belief about the level; its intervals were fitted to readings.";
   if (outlook.model === "chain") return "From the present level by the network's Markov chain; the intervals are the model's own.";
   const worth = outlook.model === "calibrated" ? "intervals are calibrated on past errors" : "intervals are the model's own";
   return `From the past levels by a trained forecaster (${outlook.model}); ${worth}.`;

@@ -58,7 +58,7 @@ def retrain(
         artefacts: where versions are.
         stored: slots to learn from and to try on.
         policy: that runs.
-        weights: its file, to be tuned further; None: a new agent is trained.
+        weights: its file, to be tuned further; None: it is a heuristic, which the service builds for any network.
         forecaster: what to fit where none runs yet.
         seconds: for the agent.
         seed: of all training.
@@ -73,13 +73,12 @@ def retrain(
         scores["network"] = compare_networks(settings, store, stored, problem)
         problem = problem if scores["network"].taken else running
         problem.network.save(draft / NETWORK)
-        tuned = fine_tune(problem, draft / NETWORK, weights, seconds, seed, scratch)
-        if tuned is None:
-            return None
-        scores["agent"] = compare_agents(problem, stored, load_trained(tuned), policy)
-        chosen = tuned if scores["agent"].taken else weights
-        if chosen is not None:
-            shutil.copyfile(chosen, draft / POLICY)
+        if weights is not None:
+            tuned = fine_tune(problem, draft / NETWORK, weights, seconds, seed, scratch)
+            if tuned is None:
+                return None
+            scores["agent"] = compare_agents(problem, stored, load_trained(tuned), policy)
+            shutil.copyfile(tuned if scores["agent"].taken else weights, draft / POLICY)
         file, series = artefacts.file(FORECASTER), stored.series(problem.network)
         old = series[: stored.cut]
         before = fit_forecaster("chain", old, None, seed) if file is None else storage.load(file)
@@ -104,7 +103,12 @@ def manifest(problem: Problem, stored: Stored, scores: dict[str, Comparison], se
 
 def _fitted_network(problem: Problem, stored: Stored) -> Problem:
     cut = stored.cut
-    network = refit(problem.network, problem.devices, stored.readings[:cut], stored.levels[:cut])
+    old = problem.network
+    network = refit(old, problem.devices, stored.readings[:cut], stored.levels[:cut])
+    if (
+        problem.inference == "hidden"
+    ):  # a belief's course is smoother than the level's, so it does not say how that moves
+        network = dataclasses.replace(network, transition=old.transition, start=old.start)
     return dataclasses.replace(problem, network=rounded(network))
 
 
@@ -116,23 +120,21 @@ def fit_forecaster(name: str, series: Series, running: Forecaster | None, seed: 
     return Calibrated(base, window=14 * DAY, every=DAY // 4).fit([series])
 
 
-def fine_tune(
-    problem: Problem, network: Path, weights: Path | None, seconds: float, seed: int, folder: Path
-) -> Path | None:
-    """Steps of policy iteration from a policy's weights, or a new agent where there are none that can be tuned.
+def fine_tune(problem: Problem, network: Path, weights: Path, seconds: float, seed: int, folder: Path) -> Path | None:
+    """Steps of policy iteration from a policy's weights, or a new agent where the network is one that cannot be tuned.
 
     Returns:
         The policy's file; None if the user interrupted.
     """
-    start = None if weights is None else load_trained(weights).network
-    sizes = None if start is None else hidden_sizes(start)
+    start = load_trained(weights).network
+    sizes = hidden_sizes(start)
     settings = recipe(ENV, seconds)["settings"]
     if sizes is not None:
         settings = {**recipe(ENV)["settings"], "start": "random", "improve_from": "learned", "hidden": sizes}
     arguments = {"network": str(network), **described(problem)}
     training = Training(ENV, DQNConfig.named("default", **settings), seed, folder, **arguments)
     training.prepare(seconds)
-    if sizes is not None and start is not None:
+    if sizes is not None:
         agent = training.agent
         agent.adopt(start)
         agent.decisions = agent.config.total_decisions  # nothing is learned from returns: pairs alone improve it

@@ -20,7 +20,8 @@ from baselines.heuristics.problems import entry_problem, same_problem
 from baselines.learners.shipped import PRETRAINED, pretrained_ids
 
 HELD_OUT = 0.25  # of the slots, the newest
-LEAST_EPISODES = 8  # whose slots must be stored
+LEAST_EPISODES = 8  # whose slots must be stored, where an agent is tried on them
+LEAST_SLOTS = 288
 
 
 class Stored(NamedTuple):
@@ -53,8 +54,8 @@ class Stored(NamedTuple):
         return {"readings": count, "slots": [self.first, self.last], "sha256": digest}
 
 
-def read(store: Store, horizon: int, slots: int) -> Stored:
-    """The newest slots of a service's database.
+def read(store: Store, slots: int, horizon: int | None = None) -> Stored:
+    """The newest slots of a service's database; ``horizon``: of the agent that is tried on them, if any.
 
     Raises:
         ValueError: too few of them, or no reading in them.
@@ -62,9 +63,12 @@ def read(store: Store, horizon: int, slots: int) -> Stored:
     plan = store.last_plan()
     until = -1 if plan is None else plan.slot
     first = max(0, until - slots + 1)
-    levels, least = store.levels(first, slots), LEAST_EPISODES * (horizon + 1)
+    levels, least = store.levels(first, slots), LEAST_SLOTS if horizon is None else LEAST_EPISODES * (horizon + 1)
     if len(levels) < least:
-        raise ValueError(f"database: expected at least {least} planned slots to learn from, got {len(levels)}")
+        raise ValueError(
+            f"database: expected at least {least} planned slots to learn from, got {len(levels)} of at most {slots} "
+            "that are asked for"
+        )
     column = {device.id: device.position for device in store.devices()}
     n = until - first + 1
     found = Stored(first, np.full((n, len(column)), np.nan), np.full(n, np.nan))

@@ -14,9 +14,11 @@ from aq_gym.estimation import mean_deviation
 from aq_gym.observation import OBSERVATIONS, ObservationLayout
 from aq_gym.policy import Policy
 from aq_gym.problem import Problem
-from aq_gym.service.app import build_services
+from aq_gym.service.app import build_services, create_app
+from aq_gym.service.control import most_lost
 from aq_gym.service.database import Plan
 from aq_gym.service.intake import Report
+from aq_gym.service.regret import RegretCollector, replay
 from aq_gym.service.services import Services
 from aq_gym.service.settings import Settings
 from aq_gym.service.versions import Served
@@ -118,3 +120,72 @@ def test_the_served_decisions_are_the_environments(hidden: Problem, path: np.nda
         if not any(sensed):
             assert plan.promised_error == pytest.approx(info["joint_error"])
         believed = info["level"]  # when the next slot begins
+
+
+def test_map_level_and_forecast_are_the_beliefs(hidden: Problem, path: np.ndarray) -> None:
+    services = services_of(hidden, policy_of("relay", hidden), 12)
+    levels = hidden.network.levels[path]
+    plan = serve(services, levels.__getitem__, range(13))[-1]
+    client = create_app(services).test_client()
+    latest = services.store.latest()
+    age = np.array([plan.slot - latest[f"device_{m}"].slot for m in range(3)])
+    assert age.min() > 0, "somebody reported in the last slot, and the plan does not know it"
+    record = levels[plan.slot - age]
+    mean, variance = hidden.hidden_level.belief.moments(age.min(), record[age.argmin()])
+    found = client.get("/api/v1/map").get_json()
+    assert (found["level"], found["level_deviation"]) == pytest.approx((float(mean), float(variance) ** 0.5))
+    whole = hidden.infer(age, record, 0.0)
+    errors = whole.joint_error
+    for name, want in (("mean", whole.mean), ("standard_deviation", errors), ("joint_error", errors)):
+        assert [x[name] for x in found["locations"]] == pytest.approx(want.tolist(), abs=6e-4)
+    assert found["average_joint_error"] == pytest.approx(errors.mean())
+    outlook = client.get("/api/v1/forecast").get_json()
+    later, spread = hidden.hidden_level.belief.moments(age.min() + 3, record[age.argmin()])
+    assert outlook["model"] == "belief"
+    assert outlook["forecast"][2]["values"][3] == pytest.approx(float(later), abs=0.006)
+    assert outlook["forecast"][2]["values"][-1] == pytest.approx(float(later) + 1.96 * float(spread) ** 0.5, abs=0.01)
+    for name in ("schedule", "now", "health", "report", "levels", "devices", "map.geojson"):
+        assert client.get(f"/api/v1/{name}").status_code == 200, name
+    assert client.get("/metrics").status_code == client.get("/report").status_code == 200
+
+
+def test_regret_is_the_evaluated_one(hidden: Problem, path: np.ndarray) -> None:
+    safe = dataclasses.replace(hidden, loss=0.0)
+    policy, yardstick = policy_of("adaptive-relay", safe), policy_of("staggered", safe)
+    services = services_of(safe, policy)
+    services.yardstick = yardstick
+    services.metrics.registry.register(RegretCollector(services))
+    plans = serve(services, safe.network.levels[path].__getitem__, range(HORIZON + 1))
+    course = [plan.level for plan in plans]
+    for plan in plans:
+        course[plan.slot] = (
+            safe.network.levels[path][plan.slot] if any(x["sense"] for x in plan.decisions) else plan.level
+        )
+    want = 100.0 * (replay(safe, policy, course) / replay(safe, yardstick, course) - 1.0)
+    assert services.metrics.registry.get_sample_value("aq_regret_percent") == pytest.approx(want, rel=1e-6)
+    assert abs(want) > 0.1
+    assert replay(hidden, yardstick, course) > replay(safe, yardstick, course), "losses cost nothing"
+
+
+def test_a_dead_device_is_given_up_after_more_losses_than_chance_explains(hidden: Problem) -> None:
+    assert most_lost(hidden) == 5 and 0.2**5 < 0.001 <= 0.2**4
+    services = services_of(hidden, policy_of("staggered", hidden))
+    services.controller._most_lost = 2
+    lost: Lost = {(1, slot) for slot in range(1, 30)}
+    plans = serve(services, lambda slot: 60.0, range(20), lost)
+    asked = [plan.slot for plan in plans[1:] if plan.decisions[1]["sense"]]
+    assert len(asked) == 2 and [x.slot for x in services.store.alerts(0) if x.kind == "missed"] == [asked[1]]
+    assert plans[asked[1]].state["missed"][1] == -1 and plans[-1].state["missed"][1] == asked[1]
+    assert plans[-1].state["delay"][1] == 19, "its last report is that of slot 0"
+    services.store.add_readings([Report("device_1", 19, 60.0)])  # it was repaired, and reports unasked
+    assert services.controller.plan_until(20)[-1].state["missed"][1] == -1
+
+
+def test_before_any_report_nothing_is_known(hidden: Problem) -> None:
+    services = services_of(hidden, policy_of("staggered", hidden), 2)
+    plans = services.controller.plan_until(0) + services.controller.plan_until(1)
+    assert [plan.level_deviation for plan in plans] == [None, None] and services.store.levels(0, 10) == []
+    assert create_app(services).test_client().get("/api/v1/forecast").status_code == 503
+    services.store.add_readings([Report("device_2", 1, 50.0)])
+    plan = services.controller.plan_until(2)[-1]
+    assert plan.level_deviation is not None and [x[0] for x in services.store.levels(0, 10)] == [2]

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import text
 
 from aq_gym.problem import Problem
 from aq_gym.service.database import Alert, Base, make_engine
@@ -38,6 +39,20 @@ def test_migrations_make_the_tables_of_the_models(tmp_path: Path) -> None:
     for made in (engine, fresh):
         with made.connect() as connection:
             assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+
+
+def test_plans_of_an_older_database_say_what_was_known(tmp_path: Path) -> None:
+    store = Store(make_engine(f"sqlite:///{tmp_path}/a.sqlite3"))
+    store.create_tables()
+    rows = [(0, 50.0), (1, 50.0), (2, 61.0), (3, 50.0)]
+    with store.engine.begin() as connection:
+        connection.execute(text("alter table plan drop column level_deviation"))
+        connection.execute(text("update alembic_version set version_num = '0001'"))
+        for slot, level in rows:
+            connection.execute(text(f"insert into plan values ({slot}, {slot}, {level}, 5.0, '{{}}', '[]')"))
+    store.create_tables()
+    assert [(slot, level) for slot, level, _ in store.levels(0, 10)] == rows[2:], "the first level stood for nothing"
+    assert [store.plan(slot).level_deviation for slot in range(4)] == [None, None, 0.0, 0.0]  # type: ignore[union-attr]
 
 
 def test_a_log_line_is_one_json_object() -> None:

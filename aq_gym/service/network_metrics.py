@@ -1,0 +1,66 @@
+"""Metrics that are read from the database when Prometheus asks: ages, energy, level and errors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from aq_gym.service.confirm import Confirmation, confirm
+from aq_gym.service.drift import FORECAST, drifted
+from aq_gym.service.planning_state import PlanningState
+from aq_gym.service.services import Services
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
+
+
+class NetworkCollector(Collector):
+    """Of one service."""
+
+    def __init__(self, services: Services) -> None:
+        self._services, self._store, self._clock = services, services.store, services.clock
+        self._confirmed = -1, Confirmation(math.nan, math.nan, 0)  # slot, and what was found up to the one before
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing, so that registering asks no database."""
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        """The present values."""
+        age = GaugeMetricFamily("aq_reading_age_seconds", "Since a device last reported", labels=["device"])
+        energy = GaugeMetricFamily("aq_energy_left", "Sensings left to a device", labels=["device"])
+        stale = GaugeMetricFamily("aq_device_stale", "1: missed its scheduled report", labels=["device"])
+        now = self._clock.now()
+        for name, latest in self._store.latest().items():
+            age.add_metric([name], max(0.0, now - latest.received))
+        yield age
+        plan = self._store.last_plan()
+        if plan is None:
+            return
+        state = PlanningState.from_json(plan.state)
+        for m, device in enumerate(self._store.devices()):
+            energy.add_metric([device.id], float(state.energy[m]))
+            stale.add_metric([device.id], float(state.stale[m]))
+        yield from (energy, stale)
+        drift = GaugeMetricFamily("aq_drift", "1: its residuals have changed", labels=["stream"])
+        changed = drifted(self._store, plan.slot)
+        for stream in (*(device.id for device in self._store.devices()), FORECAST):
+            drift.add_metric([stream], float(stream in changed))
+        yield drift
+        if self._confirmed[0] != plan.slot:
+            self._confirmed = plan.slot, confirm(self._services.settings, self._store, plan.slot - 1)
+        found = self._confirmed[1]
+        numbers = {
+            "aq_level": ("Estimated level of the area [µg/m³]", plan.level),
+            "aq_joint_error_promised": ("Average joint error that the plan claims [µg/m³]", plan.promised_error),
+            "aq_map_error_promised": ("Error that the map claimed where readings came [µg/m³]", found.promised),
+            "aq_map_error_delivered": ("Error that the map had where readings came [µg/m³]", found.delivered),
+            "aq_version": ("The promoted version that is served; 0: none", float(self._services.version or 0)),
+            "aq_plan_lag_slots": ("Slots since the last plan", float(self._clock.slot() - plan.slot)),
+        }
+        for name, (text, value) in numbers.items():
+            yield GaugeMetricFamily(name, text, value=value)

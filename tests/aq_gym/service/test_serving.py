@@ -1,0 +1,96 @@
+"""What scripts.serve serves: the problem of an id, changed by options; policies that cannot play it are refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aq_gym.episodes import Episodes
+from aq_gym.problem import Problem
+from aq_gym.service.artefacts import NETWORK, Artefacts
+from aq_gym.service.fleet import Fleet
+from baselines.heuristics.problems import entry_problem, same_problem
+from baselines.heuristics.relay import Relay
+from baselines.learners.shipped import PRETRAINED
+from scripts import serve
+from scripts.served import serving
+
+SMALL = ["--devices", "0", "6", "12", "--horizon", "12", "--energy-budget", "3", "--max-sleep", "6"]
+
+
+def of(folder: Path, *arguments: str) -> tuple[Problem, Any]:
+    return serving(Artefacts(folder / "models"), serve.parse(list(arguments)))
+
+
+def test_an_id_is_served_and_options_change_it(tmp_path: Path) -> None:
+    problem, policy = of(tmp_path)
+    assert same_problem(problem, entry_problem("MultiDevice-v0")) and policy.observation == "compact"
+    problem, policy = of(tmp_path, "--env", "aq_gym/TwoDevices-Hidden-v0", "--policy", "relay")
+    assert same_problem(problem, entry_problem("TwoDevices-Hidden-v0")) and isinstance(policy, Relay)
+    problem, _ = of(tmp_path, *SMALL, "--inference", "hidden", "--loss", "0.2", "--policy", "adaptive-relay")
+    assert same_problem(problem, Problem.create("pku2018", [0, 6, 12], 12, 3, 6, inference="hidden", loss=0.2))
+    _, policy = of(tmp_path, "--policy", str(PRETRAINED / "MultiDevice-v0.safetensors"))
+    assert policy.card["env_id"] == "aq_gym/MultiDevice-v0"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--policy", "timetable"], "--policy timetable: .* need inference='hidden', got 'paper'"),
+        (["--env", "MultiDevice-Lossy-Week-v0", "--policy", "generalist"], "not with 'hidden'"),
+        ([*SMALL], "--policy pretrained: .*no agent was trained on this problem"),
+        (["--policy", "stagered"], "did you mean 'staggered'"),
+        (["--policy", "tests"], "has no policy.safetensors"),
+        (["--loss", "0.2"], "loss: reports get lost with inference='hidden' alone"),
+        (["--env", "aq_gym/Nowhere-v0"], "no registered id"),
+    ],
+)
+def test_what_is_impossible_is_refused_by_name(tmp_path: Path, arguments: list[str], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        of(tmp_path, *arguments)
+    assert not list(tmp_path.iterdir()), "something was started"
+
+
+def test_an_agent_of_another_problem_is_served_with_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = str(PRETRAINED / "MultiDevice-v0.safetensors")
+    of(tmp_path, *SMALL, "--policy", agent)
+    assert "was made for another problem: its devices are" in capsys.readouterr().err
+    monkeypatch.setattr("scripts.served.Episodes", lambda *given, **how: Episodes(*given, observation="full"))
+    with pytest.raises(ValueError, match=f"--policy {agent}: observation of shape"):
+        of(tmp_path, *SMALL, "--policy", agent)
+
+
+def test_a_version_is_served_where_it_was_made_for_the_problem(tmp_path: Path, problem: Problem) -> None:
+    artefacts = Artefacts(tmp_path / "models")
+    older = {"devices": [0, 6, 12], "horizon": 12, "energy_budget": 3, "max_sleep": 6}  # from before there were options
+    with artefacts.drafting() as draft:
+        problem.network.save(draft / NETWORK)
+        artefacts.promote(artefacts.add(draft, {"problem": older}))
+    assert of(tmp_path, *SMALL, "--policy", "staggered")[0].network == problem.network
+    with pytest.raises(ValueError, match=r"version 0001 was made for .*'inference': 'paper'.*, not for"):
+        of(tmp_path, *SMALL, "--policy", "staggered", "--inference", "hidden")
+
+
+def test_the_fleet_loses_reports_and_stale_devices_report_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    lossy = Problem.create("pku2018", [0, 6], 12, 3, 6, inference="hidden", loss=0.25)
+    fleet, sent = Fleet("http://nowhere", "t", lambda slot: np.full(30, 50.0), lossy, 1.0), []
+
+    def ask(path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        sent.extend([] if body is None else json.loads(json.dumps(body))["readings"])
+        return {"devices": [{"id": "device_0", "location": 0}, {"id": "device_1", "location": 6}]}
+
+    monkeypatch.setattr(fleet, "_ask", ask)
+    decisions = [{"device": f"device_{m}", "sense": m == 0, "stale": False} for m in range(2)]
+    for slot in range(400):
+        fleet.report({"slot": slot, "cycle_slot": min(slot, 1), "decisions": decisions})
+    assert {x["device"] for x in sent} == {"device_0"} and sent[0]["slot"] == 0
+    assert len(sent) / 400 == pytest.approx(0.75, abs=0.07)
+    decisions[1]["stale"] = True
+    fleet.report({"slot": 400, "cycle_slot": 0, "decisions": decisions})
+    assert {x["device"] for x in sent} == {"device_0", "device_1"}

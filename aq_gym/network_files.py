@@ -78,6 +78,34 @@ def write_network(path: Path, fields: Mapping[str, Any], card: Mapping[str, Any]
     return path
 
 
+def read_card(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The JSON card of a bundled network, or the one beside a file; {} where there is none.
+
+    Raises:
+        ValueError: a card that is no JSON object.
+    """
+    bundled = str(name_or_path) in bundled_names()
+    path = INSTANCES / f"{name_or_path}.json" if bundled else Path(name_or_path).with_suffix(".json")
+    if not path.is_file():
+        return {}
+    try:
+        card = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: expected the card of a network, a JSON object; {error}") from None
+    if not isinstance(card, dict):
+        raise ValueError(f"{path}: expected the card of a network, a JSON object, got {type(card).__name__}")
+    return card
+
+
+def location_names(card: Mapping[str, Any], n_locations: int) -> tuple[str, ...]:
+    """(N,) the stations that a card names in the order of the locations; empty where it names none, or others."""
+    about = card.get("data")
+    stations = card.get("stations") or (about.get("stations") if isinstance(about, Mapping) else None) or ()
+    names = tuple(str(name) for name in stations)
+    numbered = names == tuple(map(str, range(n_locations)))  # columns without a header
+    return names if len(names) == n_locations and not numbered else ()
+
+
 def _members(fields: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
     """What a file holds: no field that is None, no slots of the default length."""
     used = {name: value for name, value in fields.items() if value is not None}

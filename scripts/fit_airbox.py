@@ -63,6 +63,7 @@ def fitted(name: str, folder: Path) -> tuple[SensorNetwork, dict[str, Any]]:
     network = fit([readings[:HOURS, used]], **OPTIONS)
     network = dataclasses.replace(network, coordinates=metres([places[names[k]] for k in used]), name=name)
     card = {
+        "origin": dict(zip(("latitude", "longitude"), np.mean([places[names[k]] for k in used], axis=0), strict=True)),
         "data": {
             "readings": {x: f"sha256:{datasets.sha256_of(folder / x)}" for x in ("readings.csv", "stations.csv")},
             "source": "AirBox, March 2017: TaiwanAirBox032017 and locations032017 of the CRAN package SLBDD 0.0.4 "

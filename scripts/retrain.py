@@ -61,7 +61,13 @@ def run(args: argparse.Namespace, artefacts: Artefacts) -> str | None:
     print(f"{about}; changed: {', '.join(sorted(changed)) or 'nothing'}", flush=True)
     how = {"forecaster": args.forecaster, "seconds": args.seconds, "seed": args.seed}
     version = retrain(
-        Settings(problem, air_seconds=60.0 * args.slot_minutes), store, artefacts, stored, policy, weights, **how
+        Settings(problem, air_seconds=60.0 * (args.slot_minutes or problem.network.slot_minutes)),
+        store,
+        artefacts,
+        stored,
+        policy,
+        weights,
+        **how,
     )
     if version is None:
         raise KeyboardInterrupt
@@ -91,7 +97,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--if-drift", action="store_true", help="do nothing unless residuals have changed")
     parser.add_argument("--rollback", action="store_true", help="serve what ran before, and fit nothing")
     parser.add_argument("--slots", type=int, default=4032, help="newest slots to use; default: four weeks")
-    parser.add_argument("--slot-minutes", type=float, default=10.0, help="of air that a slot stands for; default: 10")
+    help_slot = "of air that a slot stands for; default: the network's"
+    parser.add_argument("--slot-minutes", type=at_least(0.01, float), help=help_slot)
     parser.add_argument("--seconds", type=at_least(0, float), default=120.0, help="for the agent; default: 120")
     parser.add_argument("--forecaster", default="ridge", choices=storage.NAMES, help="to fit where none runs yet")
     add_served(parser)

@@ -22,6 +22,7 @@ from rich.console import Console
 
 from aq_gym.calibration import fit_files
 from aq_gym.network import SensorNetwork, bundled_names
+from aq_gym.network_files import location_names, read_card
 from baselines.studies.placement import CHECKPOINT, METHODS, place
 from baselines.studies.provenance import commit
 from scripts.arguments import at_least, command_parser, parsed
@@ -49,7 +50,11 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     about = {"env_kwargs": {"network": name}, "command": args.command, "commit": commit()}
     with (Console(quiet=True) if args.quiet else console).status("") as line:
         content = place(network, args, args.folder, about=about, save_as=save_as, say=console.print, show=line.update)
-    console.print(f"devices={content['env_kwargs']['devices']}; written to {args.folder}")
+    devices = content["env_kwargs"]["devices"]
+    names = () if args.readings else location_names(read_card(args.network), network.n_locations)
+    if names:
+        console.print("  ".join(f"{n}: {names[n]}" for n in devices), markup=False)
+    console.print(f"devices={devices}; written to {args.folder}")
     return content
 
 

@@ -5,10 +5,10 @@
     AQ_GYM_OPERATOR_TOKEN=... python -m scripts.serve --network town.npz --devices 3 9 14 --policy greedy
     python -m scripts.serve --policy staggered --database postgresql+psycopg://user@host/air
 
---env says which problem is served; --network, --devices, --horizon ... change it. Without --simulate slots take ten
-minutes and devices report by themselves (docs/service.md). The operator's token is read from AQ_GYM_OPERATOR_TOKEN;
---simulate makes one up where there is none. What scripts.retrain promotes in --folder is served instead of --network
-and a trained policy, from the next slot on. Ctrl-C or SIGTERM ends it.
+--env says which problem is served; --network, --devices, --horizon ... change it. Without --simulate a slot takes as
+long as the network's, and devices report by themselves (docs/service.md). The operator's token is read from
+AQ_GYM_OPERATOR_TOKEN; --simulate makes one up where there is none. What scripts.retrain promotes in --folder is served
+instead of --network and a trained policy, from the next slot on. Ctrl-C or SIGTERM ends it.
 """
 
 from __future__ import annotations
@@ -17,52 +17,66 @@ import argparse
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from waitress import create_server
 
+from aq_gym.network import SensorNetwork
+from aq_gym.network_files import read_card
 from aq_gym.service import logs
 from aq_gym.service.app import build_services, create_app
 from aq_gym.service.artefacts import FORECASTER, Artefacts
-from aq_gym.service.fleet import Fleet, air_over
+from aq_gym.service.fleet import Air, Fleet, SyntheticAir, recorded_air
 from aq_gym.service.leader import Leadership
 from aq_gym.service.loop import ControlLoop
 from aq_gym.service.outlook import load_forecaster
+from aq_gym.service.places import Places
 from aq_gym.service.security import new_token
 from aq_gym.service.settings import Settings
 from aq_gym.service.versions import Served, Versions
 from aq_gym.service.webhooks import Webhooks
-from scripts.command import enter
+from aq_gym.tables import LARGEST_READING
+from scripts.arguments import at_least
+from scripts.command import FAILED, enter
 from scripts.served import add_served, policy_for, serving
 
 SIMULATED_SLOT = 2.0  # seconds
-AIR_SLOT = 600.0  # seconds of air that a simulated slot stands for
 REQUEST_THREADS = 8  # that pages which are sent events leave free
 
 
 def main(args: argparse.Namespace) -> None:
     logs.configure("WARNING" if args.simulate and not args.verbose else "INFO")
     artefacts = Artefacts(args.folder / "models")
-    slot_seconds = args.slot_seconds or (SIMULATED_SLOT if args.simulate else AIR_SLOT)
-    air_seconds = AIR_SLOT if args.simulate else slot_seconds
 
     def load() -> Served:
+        say(f"policy {args.policy}: loading or tuning it, and compiling; may take a minute at the first start")
         problem, policy = serving(artefacts, args)
         file = args.forecaster or artefacts.file(FORECASTER)
-        forecaster = None if file is None else load_forecaster(file, air_seconds)
+        forecaster = None if file is None else load_forecaster(file, air_seconds_of(args, problem.network))
         word = args.yardstick or ("relay" if problem.inference == "hidden" else "staggered")
         return Served(problem, policy, policy_for(problem, word, "--yardstick"), forecaster, artefacts.current())
 
     versions = Versions(artefacts, load)  # before the first version is read, so that none is missed
     served = load()
+    network = served.problem.network
+    card, air_seconds = read_card(args.network or network.name), air_seconds_of(args, network)
+    places, network_seconds = Places.of(network, card), 60.0 * network.slot_minutes
+    if air_seconds != network_seconds:
+        say(f"warning: {network.name} has slots of {network_seconds:g} s of air, --slot-seconds says {air_seconds:g}")
+    slot_seconds = args.slot_seconds or (SIMULATED_SLOT if args.simulate else air_seconds)
     token = os.environ.get("AQ_GYM_OPERATOR_TOKEN", "") or (new_token() if args.simulate else "")
     hooks = {"webhooks": tuple(args.webhook), "webhook_hosts": tuple(args.webhook_host)}
+    largest = args.largest or card.get("options", {}).get("largest", LARGEST_READING)
     database = args.database or f"sqlite:///{args.folder.resolve() / 'service.sqlite3'}"
     streams = max(0, args.threads - REQUEST_THREADS)
-    settings = Settings(served.problem, database, slot_seconds, air_seconds, streams, operator_token=token, **hooks)
-    air = air_over(served.problem.network, args.replay, args.seed) if args.simulate else None
+    limits = {"operator_token": token, "largest": largest, "places": places, **hooks}
+    settings = Settings(served.problem, database, slot_seconds, air_seconds, streams, **limits)
+    air: Air | None = SyntheticAir(network, args.seed) if args.simulate else None
+    if args.replay:
+        air = recorded_air(args.replay, network, places.names, largest)
     args.folder.mkdir(parents=True, exist_ok=True)
     services = build_services(settings, served, time.time())
     app = create_app(services)
@@ -76,10 +90,20 @@ def main(args: argparse.Namespace) -> None:
     url = f"http://{args.host}:{server.effective_port}"
     if air is not None:
         threads.append(Fleet(url, token, air, served.problem, slot_seconds, args.seed))
+    dead: list[str] = []
+
+    def give_up(died: threading.ExceptHookArgs) -> None:
+        """End all of it where a thread ends by an error: else the page would go on saying "live"."""
+        threading.__excepthook__(died)
+        dead.append(died.thread.name if died.thread else "?")
+        say(f"error: the thread {dead[0]!r} ended by {died.exc_type.__name__}: {died.exc_value}; so does the service")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.excepthook = give_up
 
     def end(*_: object) -> None:
         app.extensions["aq_gym_live"].close()  # else the server waits for its streams
-        sys.exit(0)
+        sys.exit(FAILED if dead else 0)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
@@ -92,6 +116,18 @@ def main(args: argparse.Namespace) -> None:
         for thread in reversed(threads):
             thread.stop()
         server.close()
+    if dead:  # the server ends without a status
+        sys.exit(FAILED)
+
+
+def air_seconds_of(args: argparse.Namespace, network: SensorNetwork) -> float:
+    """How much air's time a slot stands for [s]: the network's, however fast a simulation is; else as it takes."""
+    return 60.0 * network.slot_minutes if args.simulate or not args.slot_seconds else float(args.slot_seconds)
+
+
+def say(line: str) -> None:
+    """What happens, to stderr."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -101,7 +137,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--forecaster", type=Path, help="of scripts.train_forecaster; default: the network's chain")
     parser.add_argument("--database", help="URL of SQLAlchemy; default: SQLite in --folder")
     parser.add_argument("--folder", type=Path, default=Path("runs/service"))
-    parser.add_argument("--slot-seconds", type=float, help="default: 600, with --simulate 2")
+    help_slot = "how long a slot takes; default: the network's slot_minutes, with --simulate 2 seconds"
+    parser.add_argument("--slot-seconds", type=at_least(0.01, float), help=help_slot)
+    help_largest = "µg/m³; larger readings are refused, those of --replay left out (default: as of scripts.calibrate)"
+    parser.add_argument("--largest", type=at_least(1e-9, float), help=help_largest)
     parser.add_argument("--simulate", action="store_true", help="also run a made-up fleet")
     parser.add_argument("--replay", type=Path, help="with --simulate: recorded readings as the air")
     parser.add_argument("--host", default="127.0.0.1")
@@ -111,7 +150,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--webhook-host", action="append", default=[], help="a host that webhooks may name")
     parser.add_argument("--seed", type=int, default=0, help="of the made-up air")
     parser.add_argument("--verbose", action="store_true", help="with --simulate: log every plan and request too")
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    if args.replay and not args.simulate:
+        parser.error("--replay: needs --simulate; without it devices report by themselves")
+    return args
 
 
 if __name__ == "__main__":

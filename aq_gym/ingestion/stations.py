@@ -121,6 +121,20 @@ def on_a_plane(degrees: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray((turned - turned.mean(axis=0)) * scale)
 
 
+def plane_origin(degrees: NDArray[np.float64]) -> tuple[float, float]:
+    """Longitude and latitude of the point (0, 0) of `on_a_plane` [degrees]."""
+    longitude, latitude = _turned(degrees)[0].mean(axis=0).tolist()
+    return (longitude + 180.0) % 360.0 - 180.0, latitude
+
+
+def off_the_plane(metres: NDArray[np.float64], origin: tuple[float, float]) -> NDArray[np.float64]:
+    """(..., 2) longitudes and latitudes of metres east and north of an origin: `on_a_plane` backwards."""
+    parallel = math.cos(math.radians(origin[1]))
+    degrees = np.asarray(metres) / (_METRES_PER_DEGREE * np.array([parallel, 1.0])) + np.array(origin)
+    degrees[..., 0] = (degrees[..., 0] + 180.0) % 360.0 - 180.0
+    return np.asarray(degrees)
+
+
 def _turned(degrees: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The degrees without a jump at the date line, and metres per degree east and north."""
     turned = degrees.copy()

@@ -16,7 +16,8 @@ def alerts_of(settings: Settings, store: Store, last: Plan, plan: Plan) -> list[
 
 
 def _spike(settings: Settings, last: Plan, plan: Plan) -> list[Alert]:
-    if not last.level <= settings.alert_level < plan.level:
+    before = 0.0 if last.level_deviation is None else last.level  # of a plan without a reading it is assumed
+    if plan.level_deviation is None or not before <= settings.alert_level < plan.level:
         return []
     message = f"the area's level is {plan.level:.0f} µg/m³, above {settings.alert_level:g}"
     return [Alert(slot=plan.slot, kind="spike", subject="area", message=message)]

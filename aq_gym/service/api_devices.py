@@ -46,5 +46,5 @@ def _set_hash(name: str, token_hash: str | None) -> None:
     store = services().store
     found = next((x for x in store.devices() if x.id == name), None)
     if found is None:
-        abort(404, f"no device {name!r}")
+        abort(404, store.no_device(name))
     store.put_device(Device(id=found.id, position=found.position, location=found.location, token_hash=token_hash))

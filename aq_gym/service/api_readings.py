@@ -43,9 +43,16 @@ class ReadingsOut(BaseModel):
     conflicting: list[dict[str, Any]] = Field(description="sent before with another value, which stays")
 
 
-@api.post("/readings", summary="Store readings", security=[{"token": []}], responses={201: ReadingsOut})
+ANSWERS: dict[Any, Any] = {200: ReadingsOut, 201: ReadingsOut, 409: ReadingsOut}
+
+
+@api.post("/readings", summary="Store readings", security=[{"token": []}], responses=ANSWERS)
 def add_readings(body: ReadingsIn) -> tuple[Response, int]:
-    """All or none are taken. Repeating a request changes nothing, so a device repeats it until it is answered."""
+    """201: some were stored. 200: all were stored before. 409: none was stored, since other values were before.
+
+    A request that is refused for another reason stores nothing. Repeating one changes nothing, so a device repeats it
+    until it is answered.
+    """
     here, writer = services(), require_writer()
     if len(body.readings) > here.settings.most_batch:
         abort(413, f"expected at most {here.settings.most_batch} readings, got {len(body.readings)}")
@@ -59,13 +66,14 @@ def add_readings(body: ReadingsIn) -> tuple[Response, int]:
     for (device, result), count in Counter((r.device, RESULTS[r in refused]) for r in reports).items():
         here.metrics.readings.labels(device, result).inc(count)
     conflicting = [vars(report) for report in received.conflicting]
-    return jsonify(stored=received.stored, repeated=received.repeated, conflicting=conflicting), 201
+    status = 201 if received.stored else 409 if conflicting else 200
+    return jsonify(stored=received.stored, repeated=received.repeated, conflicting=conflicting), status
 
 
 def _report(k: int, reading: ReadingIn, present: int, known: set[str]) -> Report:
     where = f"readings[{k}]"
     if reading.device not in known:
-        abort(422, f"{where}.device: no device {reading.device!r}")
+        abort(422, f"{where}.device: {services().store.no_device(reading.device)}")
     if reading.unit not in UNITS:
         abort(422, f"{where}.unit: expected one of {', '.join(UNITS)}, got {reading.unit!r}")
     value = reading.value * UNITS[reading.unit]

@@ -10,6 +10,7 @@ from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, Field
 
 from aq_gym.service.database import Device
+from aq_gym.service.maps import UNPLACED
 from aq_gym.service.services import services
 
 api = APIBlueprint("sensorthings", __name__, url_prefix="/sta/v1.1", abp_tags=[Tag(name="SensorThings 1.1")])
@@ -78,10 +79,15 @@ def _thing(x: Device) -> dict[str, Any]:
 
 
 def _location(x: Device) -> dict[str, Any]:
-    known = services().settings.problem.network.coordinates
-    place = None if known is None else {"type": "Point", "coordinates": known[x.location].tolist()}
-    about = {"name": x.id, "description": "metres east and north", "encodingType": "application/geo+json"}
-    return _entity("Locations", x.position, **about, location=place)
+    here = services().settings
+    point = {"type": "Point", "coordinates": here.places.degrees(here.problem.network, x.location)}
+    about = {"name": here.places.name(x.location), "description": "WGS 84", "encodingType": "application/geo+json"}
+    return _entity("Locations", x.position, **about, location=point)
+
+
+def _placed() -> bool:
+    """Whether degrees are known; without them there are no Locations, whose points must be GeoJSON."""
+    return services().settings.places.origin is not None
 
 
 def _datastream(x: Device) -> dict[str, Any]:
@@ -104,7 +110,8 @@ def _devices(kind: str) -> Response:
 def _device(m: int) -> Device:
     found = next((x for x in services().store.devices() if x.position == m), None)
     if found is None:
-        abort(404, f"no entity {m}")
+        last = len(services().store.devices()) - 1
+        abort(404, f"no entity {m}; their ids are 0 to {last}")
     return found
 
 
@@ -117,7 +124,7 @@ def things() -> Response:
 @api.get("/Locations", summary="Where they stand")
 def locations() -> Response:
     """Page by page."""
-    return _devices("Locations")
+    return _devices("Locations") if _placed() else jsonify(value=[])
 
 
 @api.get("/Datastreams", summary="One series a device")
@@ -135,7 +142,10 @@ def thing(path: Position) -> Response:
 @api.get("/Locations(<int:m>)", summary="One location")
 def location(path: Position) -> Response:
     """By position."""
-    return jsonify(_location(_device(path.m)))
+    device = _device(path.m)
+    if not _placed():
+        abort(404, UNPLACED)
+    return jsonify(_location(device))
 
 
 @api.get("/Datastreams(<int:m>)", summary="One series")
@@ -147,7 +157,8 @@ def datastream(path: Position) -> Response:
 @api.get("/Things(<int:m>)/Locations", summary="Where a device stands")
 def thing_locations(path: Position) -> Response:
     """One."""
-    return jsonify(value=[_location(_device(path.m))])
+    device = _device(path.m)
+    return jsonify(value=[_location(device)] if _placed() else [])
 
 
 @api.get("/Things(<int:m>)/Datastreams", summary="A device's series")

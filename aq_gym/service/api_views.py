@@ -41,7 +41,10 @@ class SinceQuery(BaseModel):
 
 @api.get("/schedule", summary="Who senses in the present slot, and why")
 def schedule() -> Response:
-    """One decision a device, with the energy left, what its reading would be worth, and how scarce its energy is."""
+    """One decision a device, with the energy left, what its reading would be worth, and how scarce its energy is.
+
+    Level and promised error are what the plan was made with when the slot began: null before the first reading.
+    """
     here = services()
     plan = here.store.last_plan()
     if plan is None:
@@ -53,7 +56,9 @@ def schedule() -> Response:
         for x, missed in zip(plan.decisions, plan.state["missed"], strict=False)
     ]
     next_slot = {"next_slot": plan.slot + 1, "next_time": here.clock.iso(plan.slot + 1)}
-    return jsonify(**about, **next_slot, level=plan.level, promised_error=plan.promised_error, decisions=decisions)
+    known = plan.level_deviation is not None  # else the plan was made before anybody had reported
+    level, error = (plan.level, plan.promised_error) if known else (None, None)
+    return jsonify(**about, **next_slot, level=level, promised_error=error, decisions=decisions)
 
 
 @api.get("/map", summary="The map of all locations")
@@ -64,8 +69,11 @@ def show_map() -> Response:
 
 @api.get("/map.geojson", summary="The same as GeoJSON")
 def show_geojson() -> Response:
-    """Points in metres east and north."""
-    response = jsonify(geojson(_map()))
+    """Points in degrees, WGS 84 (RFC 7946); 404 where the network's place on Earth is not known."""
+    try:
+        response = jsonify(geojson(services().settings, _map()))
+    except ValueError as error:
+        abort(404, str(error))
     response.mimetype = "application/geo+json"
     return response
 
@@ -118,6 +126,8 @@ def _harmless(cell: str) -> str:
 
 def _page(query: HistoryQuery) -> tuple[list[dict[str, Any]], str | None]:
     here = services()
+    if query.device is not None and not here.store.known_devices({query.device}):
+        abort(404, here.store.no_device(query.device))
     after = -1, ""
     if query.cursor:
         slot, _, device = query.cursor.partition(":")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import Any
 
@@ -112,10 +113,27 @@ def _secure(response: Response) -> Response:
 def _invalid(error: ValidationError) -> Response:
     """The first thing that is wrong, where it is and what would be right."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    response = jsonify(error="Unprocessable Entity", reason=f"{where}: {first['msg']}")
-    response.status_code = 422
+    where, what = ".".join(str(part) for part in first["loc"]), first["msg"]
+    if first["type"] == "model_type":
+        what = "expected a JSON object"
+    name, code = "Unprocessable Entity", 422
+    if not where:
+        name, code, where, what = _bad_body(what)
+    response = jsonify(error=name, reason=f"{where}: {what}")
+    response.status_code = code
     return response
+
+
+def _bad_body(what: str) -> tuple[str, int, str, str]:
+    """Name, status, place and reason where the whole body is wrong."""
+    if not request.is_json:
+        given = request.headers.get("Content-Type") or "none"
+        return "Unsupported Media Type", 415, "Content-Type", f"expected application/json, got {given[:80]}"
+    try:
+        json.loads(request.get_data())
+    except (ValueError, RecursionError) as error:
+        return "Bad Request", 400, "the body", f"no JSON: {error}"
+    return "Unprocessable Entity", 422, "the body", what if "JSON" in what else "expected a JSON object"
 
 
 def _http_error(error: HTTPException) -> tuple[Response, int]:

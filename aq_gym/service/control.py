@@ -222,5 +222,6 @@ def register_devices(store: Store, settings: Settings) -> list[Device]:
     known = {device.position for device in store.devices()}
     for m, location in enumerate(settings.problem.devices):
         if m not in known:
-            store.put_device(Device(id=f"device_{m}", position=m, location=int(location), token_hash=None))
+            name = settings.places.device_name(m, int(location))
+            store.put_device(Device(id=name, position=m, location=int(location), token_hash=None))
     return store.devices()

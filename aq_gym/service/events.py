@@ -157,10 +157,11 @@ def snapshot(here: Services) -> dict[str, Any] | None:
         "horizon": problem.horizon,
         "energy_budget": problem.energy_budget,
         "alert_level": settings.alert_level,
-        "level": plan.level,
-        "level_deviation": plan.level_deviation,
+        "degrees": settings.places.origin is not None,  # whether there is a GeoJSON
+        "level": None if found is None else found["level"],  # null: no reading yet
+        "level_deviation": None if found is None else found["level_deviation"],
         "inference": problem.inference,
-        "promised_error": plan.promised_error,
+        "promised_error": None if found is None else found["average_joint_error"],
         "devices": devices,
         "locations": [] if found is None else found["locations"],
         "outlook": here.outlook.of(plan),

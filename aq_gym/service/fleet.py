@@ -6,20 +6,25 @@ import http.client
 import json
 import threading
 import time
+import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from aq_gym.datasets import load_readings
 from aq_gym.estimation import deviation_covariance, mean_deviation
+from aq_gym.ingestion.loading import raw_readings
+from aq_gym.ingestion.screening import Rules, screen
 from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
+from aq_gym.tables import LARGEST_READING
 
-Air = Callable[[int], NDArray[np.float64]]  # slot -> (N,) true concentrations [µg/m³]
+CONFLICT, TOO_MANY = 409, 429  # statuses
+Air = Callable[[int], NDArray[np.float64]]  # slot -> (N,) true concentrations, NaN: no report [µg/m³]
 
 
 class SyntheticAir:
@@ -44,18 +49,36 @@ class SyntheticAir:
         return np.asarray(np.maximum(self._level * (1.0 + mean_deviation(self._network) + self._deviation), 0.0))
 
 
-def air_over(network: SensorNetwork, path: Path | None, seed: int) -> Air:
-    """Made-up air, or the readings of a file, a row a slot, again and again.
+def recorded_air(path: Path, network: SensorNetwork, names: Sequence[str] = (), largest: float | None = None) -> Air:
+    """Readings of a file, a row a slot, again and again; what cannot be right is a gap, as in `scripts.calibrate`.
+
+    Args:
+        path: the file, with or without a header and times.
+        network: whose locations were read.
+        names: (N,) of its locations; a column of each name is looked for. Empty: the columns are the locations.
+        largest: larger readings are gaps [µg/m³]; None: above 2000.
 
     Raises:
-        ValueError: a malformed file, or another number of columns than locations.
+        ValueError: a malformed file, other columns than locations, or slots that are longer than the network's.
     """
-    if path is None:
-        return SyntheticAir(network, seed)
-    table = load_readings([path])[0]
+    table = pd.DataFrame(raw_readings([path], slot_minutes=network.slot_minutes)[0])
+    table.columns = table.columns.map(str)
+    if names and set(names) <= set(table.columns):
+        table = table[list(names)]
     if table.shape[1] != network.n_locations:
-        raise ValueError(f"{path}: expected {network.n_locations} columns, a location each, got {table.shape[1]}")
-    return lambda slot: table[slot % len(table)]
+        lost = [name for name in names if name not in table.columns]
+        missing = f", named as {network.name!r} has them ({', '.join(lost[:5])} missing)" if lost else ""
+        raise ValueError(
+            f"{path}: expected {network.n_locations} columns, a location each{missing}, got {table.shape[1]}"
+        )
+    rows = np.flatnonzero(table.notna().any(axis=1))
+    step = int(np.median(np.diff(rows))) if len(rows) > 1 else 1
+    if step > 1:
+        minutes = network.slot_minutes
+        raise ValueError(f"{path}: a row every {step * minutes:g} minutes, but the network's slots take {minutes:g}")
+    screened = screen([table], rules=Rules(LARGEST_READING if largest is None else largest))
+    values = screened.tables[0].reindex(columns=table.columns).to_numpy(dtype=np.float64)  # left out: no readings
+    return lambda slot: values[slot % len(values)]
 
 
 class Fleet(threading.Thread):
@@ -77,7 +100,11 @@ class Fleet(threading.Thread):
         self._stop_asked = threading.Event()
 
     def run(self) -> None:
-        """Ask and report until stopped; a service that does not answer is asked again."""
+        """Ask and report until stopped; a service that does not answer is asked again.
+
+        Raises:
+            RuntimeError: the service refuses a request.
+        """
         done = -1
         while not self._stop_asked.is_set():
             try:
@@ -85,6 +112,12 @@ class Fleet(threading.Thread):
                 if schedule["slot"] > done:
                     self.report(schedule)
                     done = schedule["slot"]
+            except urllib.error.HTTPError as error:
+                if error.code < 500 and error.code != TOO_MANY:
+                    raise RuntimeError(
+                        f"{error.url}: {error.code} {error.read(500).decode(errors='replace')}"
+                    ) from None
+                time.sleep(0.2)
             except (OSError, http.client.HTTPException):
                 time.sleep(0.2)  # the server is starting or restarting
             self._stop_asked.wait(self._pause)
@@ -95,8 +128,10 @@ class Fleet(threading.Thread):
         locations = {x["id"]: x["location"] for x in self._ask("/api/v1/devices")["devices"]}
         readings = []
         for decision in schedule["decisions"]:
+            truth = air[locations[decision["device"]]]
+            if np.isnan(truth):
+                continue  # a gap of the file is a report that does not come
             if decision["sense"] or decision["stale"]:
-                truth = air[locations[decision["device"]]]
                 value = truth * (1.0 + self._problem.network.measurement_variance**0.5 * self._rng.normal())
                 if schedule["cycle_slot"] > 0 and self._rng.random() < self._problem.loss:
                     continue
@@ -104,7 +139,11 @@ class Fleet(threading.Thread):
                     {"device": decision["device"], "slot": schedule["slot"], "value": max(0.0, float(value))}
                 )
         if readings:
-            self._ask("/api/v1/readings", {"readings": readings})
+            try:
+                self._ask("/api/v1/readings", {"readings": readings})
+            except urllib.error.HTTPError as error:
+                if error.code != CONFLICT:  # before a restart this slot was reported with other noise
+                    raise
 
     def _ask(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()

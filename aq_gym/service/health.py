@@ -26,6 +26,7 @@ EDITIONS = {EPA: "2024 (breakpoints of May 2024)", HJ: "2026"}
 COMPLETE = 0.75  # of an hour's slots must be known
 SURE = 0.3  # of a hidden level: standard deviation over mean up to which it is known
 EPA_HOURS, HJ_HOURS = 18, 20  # of 24 that a daily mean needs
+LONGEST_SLOT = 3600.0  # s of air; longer ones have no hourly means
 BEYOND_EPA = 325.4  # µg/m³ where the index ends
 
 CLASSES = {
@@ -164,8 +165,13 @@ def _verdict(standard: str, period: str, value: float | None, reason: str) -> di
 
 
 def last_hours(here: Services, hours: int) -> tuple[int, list[float | None]]:
-    """The newest slot, -1 before the first plan, and the area's hourly means up to it, newest first [µg/m³]."""
+    """The newest slot, and the area's hourly means up to it, newest first [µg/m³].
+
+    -1 before the first plan, or where slots are longer than hours.
+    """
     per_hour = here.settings.slots_per_hour
+    if here.settings.air_seconds > LONGEST_SLOT:
+        return -1, [None] * hours
     rows = here.store.levels(0, per_hour * hours)
     if not rows:
         return -1, [None] * hours
@@ -182,6 +188,9 @@ def health() -> Response:
     """Of PM2.5, from hourly means of the area's estimated level; where the history is too short, it says so."""
     if not available():
         abort(501, "the index needs the package aqi-hub: pip install 'aq-gym[service]'")
-    slot, hours = last_hours(services(), 24)
+    here = services()
+    if here.settings.air_seconds > LONGEST_SLOT:
+        abort(501, f"the index needs hourly means, and a slot is {here.settings.air_seconds / 3600:g} hours of air")
+    slot, hours = last_hours(here, 24)
     rounded = [None if x is None else round(x, 2) for x in hours]
     return jsonify(slot=slot, pollutant="PM2.5", unit="µg/m³", hours=rounded, standards=assess(hours))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from aq_gym.estimation import mean_deviation
 from aq_gym.network import SensorNetwork
+from aq_gym.problem import Problem
+from aq_gym.service.database import Device, Latest
 
 LEAST = 1.0  # µg/m³; a level of 0 would make every error 0
 
@@ -51,3 +54,27 @@ def estimate_level(network: SensorNetwork, devices: ArrayLike, values: ArrayLike
     precision = 1.0 / variance[known]
     mean = float((level[known] * precision).sum() / precision.sum())
     return LevelEstimate(mean, float(precision.sum() ** -0.5))
+
+
+def present_level(
+    problem: Problem, devices: Sequence[Device], latest: Mapping[str, Latest], slot: int
+) -> LevelEstimate | None:
+    """The level with all readings that have come by now, those of the slot itself too; None: there is none.
+
+    While no reading of the slot has come, it is the level of the slot's plan.
+    """
+    found = [(x.location, latest[x.id].value, max(0, slot - latest[x.id].slot)) for x in devices if x.id in latest]
+    if not found:
+        return None
+    if problem.inference == "hidden":
+        mean, variance = problem.hidden_level.belief.moments(*freshest(problem, devices, latest, slot))
+        return LevelEstimate(float(mean), float(variance) ** 0.5)
+    return estimate_level(problem.network, *zip(*found, strict=True))
+
+
+def freshest(problem: Problem, devices: Sequence[Device], latest: Mapping[str, Latest], slot: int) -> tuple[int, float]:
+    """Slots since the newest of all readings, and the level that it means [µg/m³]."""
+    newest = max((x for x in devices if x.id in latest), key=lambda x: latest[x.id].slot)
+    reading = latest[newest.id]
+    then = level_read(problem.network, newest.location, reading.value)
+    return min(max(0, slot - reading.slot), problem.longest_delay), float(then)

@@ -10,10 +10,15 @@ from numpy.typing import ArrayLike
 from aq_gym.estimation import Estimate, LevelAware, Sources, paper_map
 from aq_gym.problem import Problem
 from aq_gym.service.clock import SlotClock
-from aq_gym.service.level import level_read
+from aq_gym.service.level import level_read, present_level
 from aq_gym.service.planning_state import PlanningState, promised_errors
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
+
+UNPLACED = (
+    "GeoJSON needs degrees, and it is not known where on Earth this network is: fit it by scripts.calibrate with "
+    "--stations and keep its .json card beside it; /api/v1/map has metres"
+)
 
 
 def infer_map(problem: Problem, locations: ArrayLike, values: ArrayLike, age: ArrayLike, level: float) -> Estimate:
@@ -40,18 +45,20 @@ def infer_map(problem: Problem, locations: ArrayLike, values: ArrayLike, age: Ar
 
 
 def current_map(settings: Settings, store: Store, clock: SlotClock) -> dict[str, Any] | None:
-    """The newest plan's map as JSON has it; None before the first plan or while nobody has reported."""
+    """The present slot's map as JSON has it, from all readings that have come; None while there is none, or no plan."""
     plan = store.last_plan()
     latest = store.latest()
     devices = [d for d in store.devices() if d.id in latest]
-    if plan is None or not devices:
-        return None
     problem, network = settings.problem, settings.problem.network
+    known = None if plan is None else present_level(problem, devices, latest, plan.slot)
+    if plan is None or known is None:
+        return None
+    level = known.level
     newest = [latest[d.id] for d in devices]
     age = [max(0, plan.slot - x.slot) for x in newest]
-    estimate = infer_map(problem, [x.location for x in devices], [x.value for x in newest], age, plan.level)
+    estimate = infer_map(problem, [x.location for x in devices], [x.value for x in newest], age, level)
     due = np.array([x["sense"] for x in plan.decisions] or [False] * problem.n_devices)
-    promised = promised_errors(problem, PlanningState.from_json(plan.state), due, plan.level)
+    promised = promised_errors(problem, PlanningState.from_json(plan.state), due, level)
     measured = {d.location for d, x in zip(devices, newest, strict=True) if x.slot >= plan.slot}
     coordinates = network.coordinates
     places = []
@@ -60,6 +67,7 @@ def current_map(settings: Settings, store: Store, clock: SlotClock) -> dict[str,
         places.append(
             {
                 "location": n,
+                "name": settings.places.name(n),
                 "east": east,
                 "north": north,
                 "mean": round(float(estimate.mean[n]), 3),
@@ -68,17 +76,24 @@ def current_map(settings: Settings, store: Store, clock: SlotClock) -> dict[str,
                 "source": "measured" if n in measured else "inferred",
             }
         )
-    about = {"slot": plan.slot, "time": clock.iso(plan.slot), "level": plan.level, "unit": "µg/m³"}
-    about |= {"level_deviation": plan.level_deviation, "inference": problem.inference}
-    return {**about, "average_joint_error": plan.promised_error, "locations": places}
+    about = {"slot": plan.slot, "time": clock.iso(plan.slot), "level": level, "unit": "µg/m³"}
+    about |= {"level_deviation": known.deviation, "inference": problem.inference}
+    return {**about, "average_joint_error": float(promised.mean()), "locations": places}
 
 
-def geojson(current: dict[str, Any]) -> dict[str, Any]:
-    """A map as GeoJSON points; coordinates are metres east and north of the network's middle, as its card says."""
+def geojson(settings: Settings, current: dict[str, Any]) -> dict[str, Any]:
+    """A map as GeoJSON (RFC 7946): points in degrees of WGS 84, longitude first.
+
+    Raises:
+        ValueError: the network's place on Earth is not known.
+    """
+    places, network = settings.places, settings.problem.network
+    if places.origin is None:
+        raise ValueError(UNPLACED)
     features = []
     for place in current["locations"]:
         properties = {name: value for name, value in place.items() if name not in ("east", "north")}
-        point = None if place["east"] is None else {"type": "Point", "coordinates": [place["east"], place["north"]]}
+        point = {"type": "Point", "coordinates": places.degrees(network, place["location"])}
         features.append({"type": "Feature", "id": place["location"], "geometry": point, "properties": properties})
     about = {name: value for name, value in current.items() if name != "locations"}
     return {"type": "FeatureCollection", "features": features, "properties": about}

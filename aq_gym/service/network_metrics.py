@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from aq_gym.service.confirm import Confirmation, confirm
 from aq_gym.service.drift import FORECAST, drifted
+from aq_gym.service.level import present_level
 from aq_gym.service.planning_state import PlanningState
 from aq_gym.service.services import Services
 
@@ -53,10 +54,15 @@ class NetworkCollector(Collector):
         yield drift
         if self._confirmed[0] != plan.slot:
             self._confirmed = plan.slot, confirm(self._services.settings, self._store, plan.slot - 1)
-        found = self._confirmed[1]
+        found, settings = self._confirmed[1], self._services.settings
+        known = present_level(settings.problem, self._store.devices(), self._store.latest(), plan.slot)
+        promised = math.nan if plan.level_deviation is None else plan.promised_error
         numbers = {
-            "aq_level": ("Estimated level of the area [µg/m³]", plan.level),
-            "aq_joint_error_promised": ("Average joint error that the plan claims [µg/m³]", plan.promised_error),
+            "aq_level": (
+                "Estimated level of the area [µg/m³]; NaN: no reading yet",
+                math.nan if known is None else known.level,
+            ),
+            "aq_joint_error_promised": ("Average joint error that the plan claims [µg/m³]", promised),
             "aq_map_error_promised": ("Error that the map claimed where readings came [µg/m³]", found.promised),
             "aq_map_error_delivered": ("Error that the map had where readings came [µg/m³]", found.delivered),
             "aq_version": ("The promoted version that is served; 0: none", float(self._services.version or 0)),

@@ -16,7 +16,7 @@ from aq_gym.forecasting.series import Series
 from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
 from aq_gym.service.database import Plan
-from aq_gym.service.planning_state import PlanningState
+from aq_gym.service.level import freshest, present_level
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
 
@@ -75,7 +75,7 @@ def belief_forecast(problem: Problem, delay: int, record: float, limit: float, f
 
 
 class Outlook:
-    """Forecasts of the area's level, made once a slot.
+    """Forecasts of the area's level, made when it has changed.
 
     Args:
         settings: of the service.
@@ -89,27 +89,29 @@ class Outlook:
         variance = np.diag(deviation_covariance(network)) + np.square(mean_deviation(network))
         self._spread = float(np.sqrt(variance.mean()))  # of the locations about the level, as a share of it
         self._lock = Lock()
-        self._made: tuple[int, dict[str, Any]] | None = None
+        self._made: tuple[tuple[int, float], dict[str, Any]] | None = None
 
     def of(self, plan: Plan) -> dict[str, Any] | None:
-        """The forecast from a plan's level; None before the first reading."""
+        """The forecast from the present slot on, with the readings that have come; None before the first one."""
+        devices, latest = self._store.devices(), self._store.latest()
+        known = present_level(self._settings.problem, devices, latest, plan.slot)
+        if known is None:
+            return None
+        level = known.level
         with self._lock:
-            if self._made is None or self._made[0] != plan.slot:
-                if not self._store.levels(0, 1):
-                    return None
-                self._made = plan.slot, self._make(plan)
+            if self._made is None or self._made[0] != (plan.slot, level):
+                belief = freshest(self._settings.problem, devices, latest, plan.slot)
+                self._made = (plan.slot, level), self._make(plan, level, belief)
             return self._made[1]
 
-    def _make(self, plan: Plan) -> dict[str, Any]:
+    def _make(self, plan: Plan, level: float, belief: tuple[int, float]) -> dict[str, Any]:
         problem, limit = self._settings.problem, self._settings.alert_level
         rows = None if self._forecaster is None else self._by_forecaster(self._forecaster, plan)
         model = "chain" if self._forecaster is None else self._forecaster.name
         if rows is None and problem.inference == "hidden":
-            state, model = PlanningState.from_json(plan.state), "belief"
-            fresh = int(state.delay.argmin())
-            rows = belief_forecast(problem, int(state.delay[fresh]), float(state.record[fresh]), limit)
+            rows, model = belief_forecast(problem, *belief, limit), "belief"
         elif rows is None:
-            rows, model = chain_forecast(problem.network, plan.level, limit), "chain"
+            rows, model = chain_forecast(problem.network, level, limit), "chain"
         forecast = [
             {
                 "ahead": h,
@@ -119,11 +121,11 @@ class Outlook:
             }
             for h, row, chance in rows
         ]
-        about = {"slot": plan.slot, "level": plan.level, "unit": "µg/m³", "model": model, "alert_level": limit}
+        about = {"slot": plan.slot, "level": level, "unit": "µg/m³", "model": model, "alert_level": limit}
         return {**about, "quantiles": list(QUANTILES), "forecast": forecast}
 
     def _by_forecaster(self, forecaster: Forecaster, plan: Plan) -> list[Row] | None:
-        """None where the history is too short or has gaps."""
+        """From the levels that slots began with, as it was calibrated; None where they are too few or have gaps."""
         level = np.full(HISTORY, np.nan)
         for slot, value, _ in self._store.levels(max(0, plan.slot - HISTORY + 1), HISTORY):
             level[slot - plan.slot - 1] = value

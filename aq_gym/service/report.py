@@ -79,6 +79,7 @@ def hotspots(here: Services, first: int, last: int) -> list[dict[str, Any]]:
     return [
         {
             "location": int(n),
+            "name": here.settings.places.name(int(n)),
             "mean": round(float(day.mean[n]), 2),
             "standard_deviation": round(float(day.deviation[n]), 2),
             "over_area": round(float(day.mean[n]) - level, 2),
@@ -91,7 +92,7 @@ def hotspots(here: Services, first: int, last: int) -> list[dict[str, Any]]:
 def _report() -> dict[str, Any]:
     found = daily_report(services())
     if found is None:
-        abort(503, "no full hour is known yet")
+        abort(503, "no full hour is known yet, or slots are longer than hours")
     return found
 
 

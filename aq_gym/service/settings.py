@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from aq_gym.problem import Problem
+from aq_gym.service.places import Places
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Settings:
     webhooks: tuple[str, ...] = field(default=(), repr=False)  # URLs that alerts are sent to
     webhook_hosts: tuple[str, ...] = ()  # the only hosts that alerts are sent to
     alert_level: float = 75.0  # µg/m³
+    places: Places = field(default_factory=Places)  # names and degrees of the locations
 
     def __post_init__(self) -> None:
         for name in ("slot_seconds", "air_seconds", "largest", "rate_per_second", "alert_level"):

@@ -13,6 +13,8 @@ from aq_gym.service.database import Alert, Device, Fact, Latest, Plan, Reading
 from aq_gym.service.intake import Intake, Received, Report
 from aq_gym.service.migrations import upgrade
 
+MOST_NAMES = 20  # of devices, in a message
+
 
 class Newest(NamedTuple):
     """A version stamp that changes whenever the stored data do."""
@@ -135,6 +137,12 @@ class Store:
             with self.session() as session:
                 self._device_names |= set(session.scalars(select(Device.id).where(Device.id.in_(unknown))))
         return names & self._device_names
+
+    def no_device(self, name: str) -> str:
+        """What to say about a name that no device has."""
+        names = [device.id for device in self.devices()]
+        more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+        return f"no device {name!r}; there are {', '.join(names[:MOST_NAMES])}{more}"
 
     def put_device(self, device: Device) -> None:
         """Add a device or change it."""

@@ -46,6 +46,7 @@ def test_a_network_with_its_card(town: pd.DataFrame, tmp_path: Path, capsys: pyt
     card = json.loads(out.with_suffix(".json").read_text("utf-8"))
     read = int(town.drop(columns="c").notna().sum().sum())
     assert card["counts"] == {"used": read, "missing": 1200 - read, "implausible": 0, "stuck": 0}
+    assert card["origin"] == pytest.approx({"longitude": 120.02, "latitude": 23.0})
     assert list(card["stations"]) == ["a", "b", "d", "e"] and card["left_out"] == {"c": "as asked"}
     assert card["slots"]["slots"] == 300 and card["slots"]["zone"] == "UTC+08:00"
     assert set(card["data"]["locations"]) == {"stations.csv"} and card["options"]["slot_minutes"] == 60.0

@@ -28,7 +28,7 @@ async function refresh() {
     state.now = now;
     drawMap($("map"), $("legend"), now, state.mode);
     header(now);
-    if (newSlot) await history(now);
+    await history(now, newSlot);
     connection(true);
     await VIEWS[state.view].draw(state.sheet, state, ask);
   } catch (error) {
@@ -44,11 +44,13 @@ async function refresh() {
 }
 
 /** The levels up to now: the newest came with the present slot, others are asked for where one was missed. */
-async function history(now) {
+async function history(now, newSlot) {
   if (state.levels.at(-1)?.slot > now.slot) state.levels = []; // another service answers here now
   const last = state.levels.at(-1)?.slot ?? -1;
-  if (last >= 0 && now.slot === last + 1) state.levels.push({ slot: now.slot, level: now.level });
-  else state.levels.push(...(await ask(`levels?since=${last + 1}&limit=${HISTORY}`)).levels);
+  if (newSlot && now.slot > last + 1) state.levels.push(...(await ask(`levels?since=${last + 1}&limit=${HISTORY}`)).levels);
+  const newest = state.levels.at(-1);
+  if (now.level !== null && newest?.slot === now.slot) newest.level = now.level; // readings have come since
+  else if (now.level !== null) state.levels.push({ slot: now.slot, level: now.level });
   state.levels = state.levels.slice(-HISTORY);
   state.outlook = now.outlook;
   drawChart($("chart"), $("chart-note"), state.levels, state.outlook, now);
@@ -59,6 +61,7 @@ function header(now) {
   const faster = now.slot_seconds < now.air_seconds ? `, shown in ${now.slot_seconds} s` : "";
   $("subtitle").textContent = `${now.locations.length || "–"} places, ${now.devices.length} devices; a slot is ${slot}${faster}`;
   $("slot").textContent = `slot ${now.slot}`;
+  $("geojson").hidden = !now.degrees;
 }
 
 function connection(ok) {
@@ -121,7 +124,7 @@ for (const button of modes) {
 }
 arrows(document.querySelector("[role=tablist]"), "[role=tab]");
 arrows(document.querySelector("[role=radiogroup]"), "[role=radio]");
-addEventListener("hashchange", () => location.hash !== "#view" && show(location.hash.slice(1))); // #view: the skip link
+addEventListener("hashchange", () => location.hash !== "#main" && show(location.hash.slice(1))); // #main: the skip link
 addEventListener("resize", () => state.levels.length && drawChart($("chart"), $("chart-note"), state.levels, state.outlook, state.now));
 show(location.hash.slice(1));
 refresh().then(listen);

@@ -76,7 +76,7 @@ function axes(low, high, first, last, end, x, y, width, height, right, now) {
     const text = h === 0 ? "now" : `${h > 0 ? "+" : "−"}${Math.abs(h)} h`;
     const at = x(last + h * perHour);
     if (h !== 0 && Math.abs(at - x(last)) < 34) continue;
-    parts.push(svg("text", { class: "faint", x: at, y: height - 8, "text-anchor": "middle" }, text));
+    parts.push(svg("text", { class: "faint", x: at, y: height - 8, "text-anchor": at > width - 20 ? "end" : "middle" }, text));
   }
   parts.push(svg("line", { class: "now-line", x1: x(last), x2: x(last), y1: TOP, y2: height - BOTTOM }));
   return parts;

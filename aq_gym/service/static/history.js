@@ -71,6 +71,6 @@ export class HistoryTable {
     this.exports.replaceChildren(
       ...["csv", "parquet"].map((kind) => el("a", { class: "button", href: `/api/v1/history.${kind}?${all}`, download: `readings.${kind}` }, kind === "csv" ? "CSV" : "Parquet")),
       el("a", { class: "button", href: `/api/v1/history?${all}` }, "JSON"),
-      el("a", { class: "button", href: "/api/v1/map.geojson" }, "Map as GeoJSON"));
+      this.now.degrees ? el("a", { class: "button", href: "/api/v1/map.geojson" }, "Map as GeoJSON") : el("a", { class: "button", href: "/api/v1/map" }, "Map as JSON"));
   }
 }

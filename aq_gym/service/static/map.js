@@ -1,6 +1,6 @@
 // The map: every place at its coordinates, in metres; devices with their energy.
 
-import { SCALE, blend, classOf, el, inkOn, number, shortName, svg, wakeUp } from "./words.js";
+import { SCALE, STANDARD, blend, classOf, el, inkOn, number, shortName, svg, wakeUp } from "./words.js";
 
 const EDGE = 56;
 let WIDTH = 640, HEIGHT = 520; // of the drawing; smaller on a phone, so that its figures can be read
@@ -86,16 +86,17 @@ export function drawMap(target, legend, now, mode) {
 }
 
 function tooltip(x, device, now) {
-  const first = `Location ${x.location}: ${number(x.mean)} ± ${number(x.standard_deviation)} µg/m³, ${x.source}`;
+  const first = `${x.name}: ${number(x.mean)} ± ${number(x.standard_deviation)} µg/m³, ${x.source}`;
   const class_ = `${classOf(x.mean).name}; joint error ${number(x.joint_error)} µg/m³`;
   return device ? `${first}\n${class_}\n${device.device}: energy ${device.energy} of ${now.energy_budget}, wakes ${wakeUp(device, now)}` : `${first}\n${class_}`;
 }
 
 function deviceMark(device, left, top, now) {
-  const share = device.energy / now.energy_budget, width = 40;
+  const share = device.energy / now.energy_budget, name = shortName(device.device) + (device.stale ? " ✕" : device.sense ? " ●" : "");
+  const width = Math.max(40, 6.8 * name.length);
   return [
     svg("rect", { class: "device-box", x: left - width / 2 - 4, y: top, width: width + 8, height: 26, rx: 6 }),
-    svg("text", { class: "device-name", x: left, y: top + 13 }, shortName(device.device) + (device.stale ? " ✕" : device.sense ? " ●" : "")),
+    svg("text", { class: "device-name", x: left, y: top + 13 }, name),
     svg("rect", { class: "energy-back", x: left - width / 2, y: top + 17, width, height: 5, rx: 2.5 }),
     svg("rect", { class: share <= 0.2 ? "energy-fill low" : "energy-fill", x: left - width / 2, y: top + 17, width: width * share, height: 5, rx: 2.5 }),
   ];
@@ -141,6 +142,7 @@ function legendOf(mode, paint, now) {
     const present = new Set(now.locations.map((x) => classOf(x.mean)));
     colours = SCALE.filter((x) => present.has(x)).map((x) => entry(dot(x.colour), `${x.symbol} ${x.name}, ${x.upto === Infinity ? "above 225.4" : "up to " + x.upto}`));
   }
+  if (mode === "level") colours.unshift(el("span", {}, `Colours: ${STANDARD} classes`));
   const shape = (node) => svg("svg", { viewBox: "0 0 18 18" }, node);
   return [
     ...colours,

@@ -1,8 +1,9 @@
 // The five views. Each draws itself into a section; `begin` is called when it is chosen.
 
 import { HistoryTable } from "./history.js";
-import { SCALE, classOf, doubt, el, inkOn, number, paint, shortName, source, span, svg, wakeUp, why } from "./words.js";
+import { SCALE, STANDARD, classOf, doubt, el, inkOn, number, paint, shortName, source, span, svg, wakeUp, why } from "./words.js";
 
+const ALERTS = 6; // that are shown
 const card = (title, ...rest) => el("section", { class: "card" }, el("div", { class: "card-head" }, el("h2", {}, title)), ...rest);
 const fact = (name, value, small = "") => el("div", {}, el("dt", {}, name), el("dd", {}, value, " ", el("small", {}, small)));
 const facts = (...all) => el("dl", { class: "facts" }, ...all);
@@ -26,8 +27,8 @@ const health = rarely("health", 1000), report = rarely("report", 3000);
 function levelFacts(now) {
   const energy = now.devices.reduce((sum, x) => sum + x.energy, 0) / (now.devices.length * now.energy_budget);
   return facts(
-    fact("Level of the area", number(now.level), `${doubt(now)}µg/m³ now`),
-    fact("Map's error", number(now.promised_error), "µg/m³ expected"),
+    fact("Level of the area", number(now.level), now.level === null ? "no reading yet" : `${doubt(now)}µg/m³ now`),
+    fact("Map's error", number(now.promised_error), now.level === null ? "no reading yet" : "µg/m³ expected"),
     fact("Sensing now", `${now.devices.filter((x) => x.sense).length} of ${now.devices.length}`, "devices"),
     fact("Energy left", `${Math.round(100 * energy)} %`, `${now.horizon - now.cycle_slot} slots to go`),
   );
@@ -43,9 +44,10 @@ function badge(index, category, colour) {
 async function citizen(target, { now, outlook }, ask) {
   const found = await health(ask);
   const hero = el("section", { class: "card" });
-  if (found.problem) hero.append(el("p", { class: "note" }, found.problem));
+  if (now.level === null) hero.append(el("h2", {}, "No reading yet"), el("p", {}, "No device has reported so far, so nothing is known of the air."));
+  else if (found.problem) hero.append(el("p", { class: "note" }, found.problem));
   else {
-    const best = found.standards.find((x) => x.index !== null);
+    const best = found.standards.find((x) => x.index !== null && x.standard === STANDARD);
     if (best) {
       hero.append(el("div", { class: "hero" }, badge(best.index, `AQI ${SCALE[best.level - 1].symbol}`, SCALE[best.level - 1].colour), el("div", {},
         el("h2", {}, best.category),
@@ -54,21 +56,26 @@ async function citizen(target, { now, outlook }, ask) {
     } else {
       const c = classOf(now.level);
       hero.append(el("div", { class: "hero" }, badge(number(now.level, 0), "µg/m³ now", c.colour), el("div", {},
-        el("h2", {}, "No index yet"), el("p", {}, `The standards ask for averages over hours: ${found.standards[0].reason}.`))));
+        el("h2", {}, "No index yet"), el("p", {}, `An index is made of averages over hours; ${found.standards[0].reason}. The colour is the ${STANDARD} class of this one value.`))));
     }
   }
-  const rows = (found.standards ?? []).map((x) => {
-    if (x.index === null) return row(`${x.standard}`, x.average, "–", x.reason);
-    const { symbol, colour } = SCALE[x.level - 1]; // the standards' own colours differ a little, their order does not
+  const standards = [...new Set((found.standards ?? []).map((x) => x.standard))].map((name) => standardCard(name, found.standards.filter((x) => x.standard === name)));
+  paint(target, hero, levelFactsCard(now), ...around(now, outlook), ...standards);
+}
+
+/** The indices of one standard, in its own classes and colours. */
+function standardCard(name, all) {
+  const rows = all.map((x) => {
+    if (x.index === null) return row(x.average, "–", x.reason);
+    const ours = name === STANDARD, { symbol, colour } = SCALE[x.level - 1]; // its colours differ a little from the page's, their order does not
     const chip = el("span", { class: "chip" }, `${symbol} ${x.category}`);
-    chip.style.background = colour;
-    chip.style.color = inkOn(colour);
-    return row(x.standard, x.average, String(x.index), chip);
+    chip.style.background = ours ? colour : x.colour;
+    chip.style.color = inkOn(ours ? colour : x.colour);
+    return row(x.average, String(x.index), chip);
   });
-  const editions = [...new Set((found.standards ?? []).map((x) => `${x.standard}: ${x.edition}`))].join("; ");
-  paint(target, hero, levelFactsCard(now), ...around(now, outlook), card("By two standards",
-    table(head("Standard", "Average", "Index", "Class"), rows),
-    el("p", { class: "note" }, `${editions}. Computed from hourly means of the area's level, never from a single slot.`)));
+  const use = name === STANDARD ? "The headline, the map and the chart use its classes." : "Another scale: its classes and colours are not those of the map.";
+  return card(`By ${name} ${all[0].edition}`, table(head("Average", "Index", "Class"), rows),
+    el("p", { class: "note" }, `${use} Computed from hourly means of the area's level, never from a single slot.`));
 }
 
 /** What comes, and where the air is better, in words. */
@@ -77,7 +84,7 @@ function around(now, outlook) {
   const last = outlook.forecast.at(-1), sorted = [...now.locations].sort((a, b) => a.mean - b.mean);
   const likely = last.exceedance > 0.5 ? "likely" : last.exceedance > 0.2 ? "possible" : "unlikely";
   const list = (title, places) => el("div", {}, el("h3", {}, title), el("ol", {}, ...places.map((x) =>
-    el("li", {}, `Location ${x.location}: ${number(x.mean, 0)} ± ${number(x.standard_deviation, 0)}`))));
+    el("li", {}, `${x.name}: ${number(x.mean, 0)} ± ${number(x.standard_deviation, 0)}`))));
   return [card("Next, and nearby",
     el("p", { class: "say" }, `In ${span(last.ahead, now.air_seconds)} the level is probably between ${number(last.values[1], 0)} and ${number(last.values[5], 0)} µg/m³. `,
       `More than ${now.alert_level} is ${likely} (${Math.round(100 * last.exceedance)} %).`),
@@ -87,7 +94,7 @@ function around(now, outlook) {
 const levelFactsCard = (now) => card("Right now", levelFacts(now));
 
 async function planner(target, { now, outlook }) {
-  if (!outlook) return paint(target, card("Forecast", el("p", { class: "note" }, "No device has reported yet.")));
+  if (!outlook) return paint(target, card("Forecast", el("p", { class: "note" }, "No reading yet.")));
   const chosen = outlook.forecast.filter((x) => [1, 3, 6, 12, 18].includes(x.ahead));
   const last = outlook.forecast.at(-1);
   const difference = last.values[3] - outlook.level;
@@ -118,7 +125,7 @@ async function official(target, state, ask) {
   const found = await report(ask);
   if (found.problem) return paint(target, card("Daily report", el("p", { class: "note" }, found.problem)));
   const slope = found.trend.per_hour === null ? "" : `${found.trend.per_hour > 0 ? "+" : ""}${number(found.trend.per_hour, 2)} an hour`;
-  const rows = found.hotspots.map((x) => row(`Location ${x.location}`, `${number(x.mean)} ± ${number(x.standard_deviation)}`,
+  const rows = found.hotspots.map((x) => row(x.name, `${number(x.mean)} ± ${number(x.standard_deviation)}`,
     (x.over_area >= 0 ? "+" : "") + number(x.over_area), el("span", { class: "chip plain" }, x.device ? `measured, ${shortName(x.device)}` : "inferred")));
   paint(target,
     card("The last 24 hours",
@@ -148,10 +155,13 @@ function hourBars(found) {
   return root;
 }
 
+/** The newest ones, none cut in half; how many more there are. */
 function alerts(now) {
   if (!now.alerts.length) return el("p", { class: "note" }, "Nothing to report.");
-  return el("ul", { class: "alerts", tabindex: 0, "aria-label": "Alerts, newest first" }, ...now.alerts.map((x) =>
-    el("li", {}, el("span", { class: "chip plain" }, x.kind), ` ${x.message} `, el("span", { class: "muted" }, `${span(now.slot - x.slot, now.air_seconds)} ago`))));
+  const items = now.alerts.slice(0, ALERTS).map((x) =>
+    el("li", {}, el("span", { class: "chip plain" }, x.kind), ` ${x.message} `, el("span", { class: "muted" }, x.slot === now.slot ? "now" : `${span(now.slot - x.slot, now.air_seconds)} ago`)));
+  return el("div", {}, el("ul", { class: "alerts", "aria-label": "Alerts, newest first" }, ...items),
+    now.alerts.length > ALERTS && el("p", { class: "note" }, el("a", { href: "/api/v1/alerts" }, "All alerts")));
 }
 
 function energyBar(device, now) {

@@ -17,7 +17,7 @@ function fill(node, attributes, children) {
     if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
     else if (value !== null && value !== undefined && value !== false) node.setAttribute(key, value);
   }
-  node.append(...children.flat().filter((x) => x !== null && x !== undefined));
+  node.append(...children.flat().filter((x) => x !== null && x !== undefined && x !== false));
   return node;
 }
 
@@ -37,7 +37,9 @@ export function paint(target, ...nodes) {
 export const number = (x, digits = 1) =>
   x === null || x === undefined ? "–" : x.toFixed(digits).replace("-", "−");
 
-// Upper ends of the US EPA's classes for PM2.5 [µg/m³], 2024; only as a scale of colours: one slot is no index.
+// Upper ends of the US EPA's classes for PM2.5 [µg/m³], 2024: the one scale of map, chart and headline. For the values of
+// single slots it is a scale of colours alone: one slot is no index.
+export const STANDARD = "US EPA";
 export const SCALE = [
   { upto: 9, name: "Good", symbol: "○", colour: "#1fa35b" },
   { upto: 35.4, name: "Moderate", symbol: "◔", colour: "#f2cf1d" },
@@ -65,7 +67,10 @@ export function blend(colours, share) {
   return "#" + a.map((x, i) => Math.round(x + (b[i] - x) * (at - k)).toString(16).padStart(2, "0")).join("");
 }
 
-export const shortName = (device) => device.replace(/^device_/, "D");
+export const shortName = (device) => {
+  const name = device.replace(/^device_/, "D");
+  return name.length > 9 ? name.slice(0, 8) + "…" : name;
+};
 
 /** Air's time that some slots stand for. */
 export function span(slots, airSeconds) {

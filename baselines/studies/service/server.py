@@ -31,14 +31,14 @@ class Client:
         """The answer to a GET, or to a POST of a body, as JSON has it.
 
         Raises:
-            RuntimeError: a status of 400 or more.
+            RuntimeError: a status of 400 or more, but 409: readings that conflict are listed in the answer.
             OSError, http.client.HTTPException: no connection, or one that broke.
         """
         data = None if body is None else json.dumps(body).encode()
         self._connection.request(method or ("GET" if data is None else "POST"), path, data, self._headers)
         answer = self._connection.getresponse()
         content = answer.read()
-        if answer.status >= 400:
+        if answer.status >= 400 and answer.status != 409:
             raise RuntimeError(f"{path}: {answer.status} {content[:300]!r}")
         return json.loads(content) if answer.headers["Content-Type"] == "application/json" else content
 
@@ -86,7 +86,7 @@ class Server:
             finally:
                 client.close()
         self.kill()
-        raise RuntimeError(f"the service did not start; its log ends with\n{self._log.read_text('utf-8')[-2000:]}")
+        raise RuntimeError(f"the service did not start; its log ends with\n{self.log()[-2000:]}")
 
     def __exit__(self, *_: object) -> None:
         self.kill()
@@ -95,6 +95,10 @@ class Server:
     def url(self) -> str:
         """Its address."""
         return f"http://127.0.0.1:{self.port}"
+
+    def log(self) -> str:
+        """What it has written."""
+        return self._log.read_text("utf-8")
 
     def kill(self) -> None:
         """SIGKILL, and wait for the end."""

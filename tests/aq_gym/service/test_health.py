@@ -117,6 +117,17 @@ def test_nothing_is_known_before_the_first_reading(make_services: Make) -> None:
     assert all(x["index"] is None for x in client.get("/api/v1/health").get_json()["standards"])
 
 
+def test_slots_that_are_longer_than_hours_make_no_index(make_services: Make) -> None:
+    services = make_services(air_seconds=86400.0)
+    for slot in range(3):
+        services.controller.plan_until(slot)
+        services.store.add_readings([Report(f"device_{m}", slot, 40.0) for m in range(3)])
+    client = create_app(services).test_client()
+    answer = client.get("/api/v1/health")
+    assert answer.status_code == 501 and "a slot is 24 hours of air" in answer.get_json()["reason"]
+    assert client.get("/api/v1/report").status_code == 503
+
+
 def test_report(day: FlaskClient) -> None:
     found = day.get("/api/v1/report").get_json()
     hours = [x for x in found["hours"] if x is not None]

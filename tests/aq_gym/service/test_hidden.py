@@ -144,7 +144,7 @@ def test_map_level_and_forecast_are_the_beliefs(hidden: Problem, path: np.ndarra
     assert outlook["model"] == "belief"
     assert outlook["forecast"][2]["values"][3] == pytest.approx(float(later), abs=0.006)
     assert outlook["forecast"][2]["values"][-1] == pytest.approx(float(later) + 1.96 * float(spread) ** 0.5, abs=0.01)
-    for name in ("schedule", "now", "health", "report", "levels", "devices", "map.geojson"):
+    for name in ("schedule", "now", "health", "report", "levels", "devices"):
         assert client.get(f"/api/v1/{name}").status_code == 200, name
     assert client.get("/metrics").status_code == client.get("/report").status_code == 200
 

@@ -190,15 +190,25 @@ def test_the_colours_are_the_standards_classes() -> None:
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_page_in_a_browser(running: Running, tmp_path: Path, width: int) -> None:
-    for slot in range(4):
-        running.services.controller.plan_until(slot)
-        running.report(slot, 60.0 + slot)
     with Browser(tmp_path, width) as browser:
-        browser.go(running.url + "/#operator")
+        browser.go(running.url + "/#citizen")
+        browser.wait("document.querySelector('#view')?.innerText.includes('No reading yet')")
+        assert browser.value("document.querySelectorAll('#map .place-value, .badge').length") == 0
+        for slot in range(4):
+            running.services.controller.plan_until(slot)
+            running.report(slot, 60.0 + slot)
+        browser.wait("document.querySelectorAll('#map .place-value').length === 30")
+        assert "US EPA" in browser.value("document.querySelector('#legend').innerText")
+        boxes = "JSON.stringify([...document.querySelectorAll(%r)].map((x) => x.getBoundingClientRect()))"
+        tabs = json.loads(browser.value(boxes % "[role=tab]"))
+        assert len({x["top"] for x in tabs}) == 1 and max(x["right"] for x in tabs) <= width, "a tab is cut or wrapped"
+        (chart_map,) = json.loads(browser.value(boxes % ".map-card"))
+        first, second, *_ = json.loads(browser.value(boxes % ".sheet > .card"))
+        assert width > 600 or first["bottom"] < chart_map["top"] < chart_map["bottom"] < second["top"]
+        browser.value("location.hash = 'operator'")
         browser.wait("document.querySelectorAll('[data-device]').length === 3")
-        level = running.services.store.last_plan()
-        assert level is not None
-        assert f"{level.level:.1f}" in browser.value("document.querySelector('#view').innerText")
+        level = running.live.now(running.services)
+        browser.wait(f"document.querySelector('#view').innerText.includes('{json.loads(level)['level']:.1f}')")
         assert browser.value("document.querySelectorAll('#map .place-value').length") == 30
         browser.wait("document.querySelector('#connection').textContent === 'live'")
         time.sleep(0.5)

@@ -61,6 +61,40 @@ def test_metrics_can_be_read_and_count(make_services: Make) -> None:
         for sample in family.samples
     }
     assert sum(value for key, value in found.items() if key[0] == "aq_readings_total") == 1
-    assert found["aq_level",] == pytest.approx(services.store.last_plan().level)
+    assert found["aq_level",] == pytest.approx(client.get("/api/v1/now").json["level"])
     assert found["aq_http_request_seconds_count", "GET", "unknown", "404"] == 1
     assert found["aq_energy_left", "device_0"] == services.store.last_plan().state["energy"][0]
+
+
+def test_no_level_is_claimed_before_a_reading_and_then_the_present_one(make_services: Make) -> None:
+    services = make_services()
+    services.controller.plan_until(0)
+    client = create_app(services).test_client()
+
+    def levels() -> list[float | None]:
+        text = client.get("/metrics").get_data(as_text=True)
+        metric = next(float(x.split()[1]) for x in text.splitlines() if x.startswith("aq_level "))
+        now, plan = client.get("/api/v1/now").json, client.get("/api/v1/schedule").json
+        return [now["level"], now["promised_error"], plan["level"], plan["promised_error"], metric]
+
+    assert levels()[:4] == [None] * 4 and np.isnan(levels()[4])
+    services.store.add_readings([Report(f"device_{m}", 0, x) for m, x in enumerate((41.0, 33.0, 45.0))])
+    level, error, *planned, metric = levels()
+    assert planned == [None, None] and metric == level
+    assert 33.0 < level < 50.0 and 0.0 < error < 10.0
+    found = client.get("/api/v1/map").json
+    assert found["level"] == level and found["average_joint_error"] == error
+    services.controller.plan_until(1)
+    level, _, planned_level, planned_error, metric = levels()  # nobody has reported in this slot
+    assert level == metric == pytest.approx(planned_level) and planned_error > 0.0
+    services.store.add_readings([Report("device_0", 1, 90.0)])
+    assert levels()[0] > level + 5.0 and levels()[2] == planned_level
+
+
+def test_an_assumed_level_raises_and_hides_no_spike(make_services: Make) -> None:
+    services = make_services(alert_level=45.0)  # the level that is assumed at first is higher
+    run(services, lambda name, slot: 90.0, 3)
+    assert [(x.kind, x.slot) for x in services.store.alerts(0)] == [("spike", 1)]
+    quiet = make_services(alert_level=45.0, database="sqlite://")
+    quiet.controller.plan_until(3)
+    assert not [x for x in quiet.store.alerts(0) if x.kind == "spike"]

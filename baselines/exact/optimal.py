@@ -15,7 +15,7 @@ def optimal_policy(problem: Problem) -> Any:
     Raises:
         ValueError: the problem is too large.
     """
-    numbers = (problem.horizon, problem.energy_budget, problem.max_sleep)
-    if problem.n_devices == 1:
-        return solve(problem.network, problem.devices[0], *numbers, **problem.options)
-    return solve_joint(problem.network, problem.devices, *numbers, **problem.options)
+    if problem.n_devices > 1:
+        return solve_joint(**problem.arguments)
+    arguments = problem.arguments
+    return solve(device=arguments.pop("devices")[0], **arguments)

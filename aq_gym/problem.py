@@ -101,6 +101,12 @@ class Problem:
         return options
 
     @property
+    def arguments(self) -> dict[str, Any]:
+        """All of it, as keyword arguments of `create` and the environments."""
+        names = ("network", "devices", "horizon", "energy_budget", "max_sleep")
+        return {name: getattr(self, name) for name in names} | self.options
+
+    @property
     def energies(self) -> tuple[int, ...]:
         """(M,) sensings of each device at the beginning."""
         return self.energy_budgets or (self.energy_budget,) * self.n_devices

@@ -83,8 +83,7 @@ def moved(problem: Problem, devices: ArrayLike) -> Problem:
         ValueError: they are no locations of the network.
     """
     places = [int(x) for x in np.asarray(devices)]
-    shape = problem.horizon, problem.energy_budget, problem.max_sleep
-    return Problem.create(problem.network, places, *shape, **problem.options)
+    return Problem.create(**problem.arguments | {"devices": places})
 
 
 @dataclass(frozen=True)

@@ -197,12 +197,7 @@ def play_problem(
     for first in range(0, episodes, most):
         env = (JointDevicesVectorEnv if joint else MultiDeviceVectorEnv)(
             min(most, episodes - first),
-            problem.network,
-            problem.devices,
-            problem.horizon,
-            problem.energy_budget,
-            problem.max_sleep,
-            **problem.options,
+            **problem.arguments,
             observation=getattr(policy, "observation", None) or observation,
             autoreset_mode="Disabled",
         )

@@ -37,7 +37,7 @@ from baselines.studies.backtest.replaying import Windows
 from baselines.studies.backtest.tables import CONDITIONS, backtest, planned, with_gaussian_process
 from baselines.studies.files import pyplot, save_figure, write_results, write_text
 from baselines.studies.provenance import signature
-from scripts.arguments import add_results, at_least, command_parser, parsed
+from scripts.arguments import add_results, add_shape, at_least, command_parser, parsed
 from scripts.command import enter
 
 TRAIN, TEST = "pku2018-spring", "pku2018-summer"
@@ -95,9 +95,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         help="with either inference",
     )
     parser.add_argument("--devices", nargs="+", type=int, default=[0, 6, 12, 18, 24], metavar="LOCATION")
-    parser.add_argument("--horizon", type=at_least(1), default=60, help="T, slots")
-    parser.add_argument("--budget", type=at_least(0), default=10, help="B, sensings of a device")
-    parser.add_argument("--max-sleep", type=at_least(1), default=12, help="D, slots")
+    add_shape(parser, 60, 10, 12)
     parser.add_argument("--seed", type=at_least(0), default=0, help="of the faults and the intervals")
     parser.add_argument("--no-gaussian-process", action="store_true", help="leave out the slow yardstick")
     parser.add_argument("--network", type=Path, metavar="FILE", help="of scripts.calibrate, with --readings")

@@ -23,7 +23,7 @@ from baselines.learners.resumption import CHECKPOINT
 from baselines.learners.task import recipe
 from baselines.learners.training import Training
 from baselines.studies.provenance import commit
-from baselines.studies.training import follow
+from baselines.studies.stored_trainings import follow
 from scripts.arguments import add_env, at_least, check_arguments, command_parser, json_object, parsed
 from scripts.command import enter
 

@@ -20,7 +20,7 @@ from agents import GreedyPolicy
 from baselines.learners.own_unit import in_units_of
 from baselines.learners.shipped import GENERALIST, load_pretrained, load_trained, pretrained_ids
 from baselines.studies.files import write_results
-from baselines.studies.training import recipe_config, train_once
+from baselines.studies.stored_trainings import recipe_config, train_once
 from baselines.studies.zero_shot import COLUMNS, INSTANCES, measure, page, summary
 from scripts.arguments import add_results, at_least, command_parser, parsed
 from scripts.command import enter

@@ -44,7 +44,7 @@ def _index(problem: Problem) -> Any:
 
 
 def _optimal(problem: Problem) -> Any:
-    from baselines.exact.optimal import optimal_policy
+    from baselines.exact.several_devices import optimal_policy
 
     return optimal_policy(problem)
 

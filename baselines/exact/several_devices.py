@@ -14,6 +14,7 @@ from aq_gym.problem import Problem
 from baselines.exact.errors import cell_of, n_cells
 from baselines.exact.hidden_solution import HiddenSolution, solve_hidden
 from baselines.exact.joint_induction import Tables, induce, look_ahead, n_numbers
+from baselines.exact.one_device import solve
 from baselines.exact.states import (
     MAX_BYTES,
     FloatArray,
@@ -257,3 +258,15 @@ def solve_joint(
     values = _action_values(problem, tables, states).max(axis=1).reshape(n_levels, n_levels)
     expected = -float(problem.network.start @ (problem.network.transition * values).sum(axis=1)) / problem.horizon
     return JointSolution(problem, expected, view, tables)
+
+
+def optimal_policy(problem: Problem) -> Any:
+    """The exact solution.
+
+    Raises:
+        ValueError: the problem is too large.
+    """
+    if problem.n_devices > 1:
+        return solve_joint(**problem.arguments)
+    arguments = problem.arguments
+    return solve(device=arguments.pop("devices")[0], **arguments)

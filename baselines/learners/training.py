@@ -82,7 +82,7 @@ class Training:
         self.problem, self.env, self.observation, self._validation = (
             task.problem, task.env, task.observation, task.validation,
         )  # fmt: skip
-        config = task.config
+        self.validation_episodes, config = task.validation.episodes, task.config
         self._every = max(1, config.total_decisions // check_count("validations", validations, 1))
         self.clock, self._earlier = Clock(), ""
         self.interrupted = False  # by the user, before its end and its time limit

@@ -20,7 +20,7 @@ from aq_gym import reference_scores
 from aq_gym.envs.vector import MultiDeviceVectorEnv
 from aq_gym.problem import Problem
 from baselines.exact.evaluation import evaluate_exactly
-from baselines.exact.optimal import optimal_policy
+from baselines.exact.several_devices import optimal_policy
 from baselines.heuristics.index import Simulator
 from baselines.heuristics.index_tuning import thresholds
 from baselines.heuristics.simple import Random, Staggered, Synchronised
@@ -90,9 +90,7 @@ class Validation:
         """A policy's average joint error, on the episodes or exact [µg/m³]; random and joint ones are always played."""
         problem = self.problem
         if self.exact and not isinstance(policy, Random) and getattr(policy, "view", "sequential") == "sequential":
-            numbers = problem.horizon, problem.energy_budget, problem.max_sleep
-            about = problem.network, problem.devices, *numbers
-            return evaluate_exactly(policy, *about, **problem.options, negligible=_NEGLIGIBLE)
+            return evaluate_exactly(policy, **problem.arguments, negligible=_NEGLIGIBLE)
         if isinstance(policy, GreedyPolicy) and policy.observation != "full" and can_be_compiled(policy.network):
             simulator = self._simulator(policy.observation)
             return float(simulator.errors([pack(policy.network)], self.episodes, FIRST_TUNING_SEED).mean())
@@ -140,15 +138,8 @@ class Validation:
         """(n, size) observations of the free decisions of optimal play, and (n,) what sensing gains there."""
         if observation not in self._states:
             problem, oracle = self.problem, self._optimal
-            numbers = problem.horizon, problem.energy_budget, problem.max_sleep
             env = MultiDeviceVectorEnv(
-                _MET_EPISODES,
-                problem.network,
-                problem.devices,
-                *numbers,
-                **problem.options,
-                observation=observation,
-                autoreset_mode="Disabled",
+                _MET_EPISODES, **problem.arguments, observation=observation, autoreset_mode="Disabled"
             )
             seen, gaps, over = [], [], False
             observed, info = env.reset(seed=FIRST_TUNING_SEED)

@@ -21,7 +21,7 @@ from baselines.evaluation.registry import build_policy
 from baselines.learners.validation import Validation, solvable
 from baselines.playing import Record, play_problem, problem_of
 from baselines.studies.files import write_json
-from baselines.studies.training import FINISHED, read_marker, recipe_config
+from baselines.studies.stored_trainings import FINISHED, read_marker, recipe_config
 
 LEARNERS = ("dqn", *(f"sb3-{algorithm}" for algorithm in sb3.ALGORITHMS))
 SB3_SECONDS = 80  # that the settings of sb3_hyperparameters.json take on a quiet core

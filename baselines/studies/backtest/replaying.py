@@ -83,15 +83,7 @@ def replay(
     """Play a policy on imposed level paths, (K, T + 1) indices into the network's levels; ``wrap`` wraps the batch."""
     k, m = len(levels), problem.n_devices
     batch = MultiDeviceVectorEnv(
-        k,
-        problem.network,
-        problem.devices,
-        problem.horizon,
-        problem.energy_budget,
-        problem.max_sleep,
-        **problem.options,
-        observation=getattr(policy, "observation", "full"),
-        autoreset_mode="Disabled",
+        k, **problem.arguments, observation=getattr(policy, "observation", "full"), autoreset_mode="Disabled"
     )
     env = wrap(batch)
     if hasattr(policy, "reset"):

@@ -21,7 +21,7 @@ from baselines.learners.training import Training
 from baselines.packing import compiled_error
 from baselines.playing import play_problem, problem_of
 from baselines.studies.paper.figure import Claim, Context, Figure
-from baselines.studies.training import recipe_config
+from baselines.studies.stored_trainings import recipe_config
 
 ENV = "aq_gym/MultiDevice-v0"
 NESTED = (0, 12, 24, 6, 18, 3, 27, 9, 21, 15)  # the first M of them are the devices

@@ -1,4 +1,4 @@
-"""Trainings of our DQN beside a progress bar, and stored for a study, so that it can be resumed."""
+"""Trainings of our DQN beside a progress bar, stored in folders so that a study uses them again."""
 
 from __future__ import annotations
 

@@ -2,6 +2,18 @@
 
 docs/model.md, "The level hidden from the server". The map is simple kriging with a level that is all but unknown
 (variance `LEVEL_VARIANCE`); each device's report counts as a reading of the level that the server believes in now.
+
+What a hidden level changes, file by file:
+
+1. `aq_gym.problem`: delays are not capped at D (``longest_delay``); ``belief`` and ``loss`` may be chosen.
+2. `aq_gym.belief`: mean and variance of the level, given the last report; `kernels.hidden` is the same compiled.
+3. `kernels.maps`: an episode's ``level`` and ``deviation`` are those of the belief, renewed with every map.
+4. `kernels.level_aware`: kriging takes them for the level, with `LEVEL_VARIANCE`. This module is its reference.
+5. `dynamics.sense`: a report may be lost; `aq_gym.chance` draws which.
+6. `aq_gym.observation`, `kernels.full`: two more numbers, the belief's deviation and the mean error; the bounds cover
+   what may be believed. `kernels.compact`: one feature is the belief's deviation.
+7. `aq_gym.envs`: with ``reveal=True`` infos hold the level itself, ``hidden_level``.
+8. `baselines.exact.hidden_induction`, `hidden_devices`: exact values, which sum over the levels of a report.
 """
 
 from __future__ import annotations

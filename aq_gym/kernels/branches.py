@@ -102,7 +102,8 @@ def play_branches(parameters, state, network, scratch, play, points, cuts, alone
     """From each point the other action, then what the network does; side by side, one row of ``state`` each."""
     numbers, relation, prior, constants = parameters
     episode, device, path, maps = state
-    p, n, n_devices, observation, actions = numbers[0], points.shape[0], device.shape[1], *scratch[1:3]
+    p, n, n_devices = numbers[0], points.shape[0], device.shape[1]
+    observation, actions = scratch.observation, scratch.actions
     start, mover, cut, before = np.empty(n, np.int64), np.empty(n, np.int64), np.zeros(n, np.int64), np.zeros(n)
     active, asked, count = np.empty(n, np.int64), np.empty(n, np.int64), 0
     for i in range(n):

@@ -29,7 +29,7 @@ def replay(problem: Problem, policy: Policy, levels: Sequence[float]) -> float:
     episode = Episodes(problem, 1, observation=getattr(policy, "observation", "full"))
     path, ones = np.asarray(levels, dtype=np.float64), np.ones((1, problem.n_devices), np.int64)
     episode.path[0] = path
-    observation = episode.place([1], [0], problem.energy_budget * ones, ones, path[0] * ones, [path[1]])
+    observation = episode.observe_states([1], [0], problem.energy_budget * ones, ones, path[0] * ones, [path[1]])
     while int(episode.slot[0]) <= problem.horizon:
         info = {name: getattr(episode, name).copy() for name in ("slot", "turn", "energy", "delay", "record", "level")}
         action = policy.act(observation, {**info, "action_mask": episode.action_mask()})

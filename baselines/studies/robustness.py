@@ -105,7 +105,7 @@ def play_disturbed(
             energy[:, : disturbance.dead] = 0
         level, assumed = path[:, slot], known[:, slot]
         for turn in range(m):
-            observation = seen.place(np.full(k, slot), np.full(k, turn), energy, delay, believed, assumed)
+            observation = seen.observe_states(np.full(k, slot), np.full(k, turn), energy, delay, believed, assumed)
             mask = seen.action_mask()
             info = {"slot": np.full(k, slot), "turn": np.full(k, turn), "energy": energy.copy(), "delay": delay.copy()}
             info |= {"record": believed.copy(), "level": assumed.copy(), "action_mask": mask}

@@ -100,9 +100,9 @@ def paper_map(
     own = network.measurement_variance * np.square(sources.level_then)
     variance = (own + network.temporal_variance * sources.delay)[..., None]
     variance = variance + network.variance_relation[pairs] * np.square(e)
-    says = sources.reading[..., None] + network.mean_relation[pairs] * e
+    implied = sources.reading[..., None] + network.mean_relation[pairs] * e
     precision = (1.0 / variance).sum(axis=-2)
-    mean, deviation = (says / variance).sum(axis=-2) / precision, np.sqrt(1.0 / precision)
+    mean, deviation = (implied / variance).sum(axis=-2) / precision, np.sqrt(1.0 / precision)
     if not fuse_measured:
         for m, location in enumerate(sources.devices):
             measured = (sources.delay[..., m, None] == 0) & (where == location)
@@ -172,34 +172,34 @@ class LevelAware:
         """
         e = np.asarray(level, dtype=np.float64)[..., None]  # (..., 1)
         part = 1.0 + mean_deviation(self.network)
-        weights, share, deviation = self._weighed(sources, e, part, level_noise)
-        seen = sources.reading - part[sources.devices] * (e + share * (sources.level_then - e))
-        return Estimate(e * part + (weights * seen[..., None]).sum(axis=-2), deviation)
+        weights, share, deviation = self._kriging_weights(sources, e, part, level_noise)
+        innovation = sources.reading - part[sources.devices] * (e + share * (sources.level_then - e))
+        return Estimate(e * part + (weights * innovation[..., None]).sum(axis=-2), deviation)
 
     def deviation(self, sources: Sources, level: ArrayLike, *, level_noise: float = 0.0) -> NDArray[np.float64]:
         """(..., N) what `estimate` claims of its map; the readings themselves do not matter."""
         e = np.asarray(level, dtype=np.float64)[..., None]
-        return self._weighed(sources, e, 1.0 + mean_deviation(self.network), level_noise)[2]
+        return self._kriging_weights(sources, e, 1.0 + mean_deviation(self.network), level_noise)[2]
 
-    def _weighed(
+    def _kriging_weights(
         self, sources: Sources, e: NDArray[np.float64], part: NDArray[np.float64], level_noise: float
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """(..., M, N) weights of what is seen, (..., M) shares of the levels then, (..., N) deviations."""
+        """(..., M, N) weights of the innovations, (..., M) shares of the levels then, (..., N) deviations."""
         own, c = sources.devices, self.covariance()
         then, delay = sources.level_then, sources.delay
-        unsure = np.asarray(np.square(level_noise * e))  # (..., 1) variance of the level now
+        level_variance = np.asarray(np.square(level_noise * e))  # (..., 1) variance of the level now
         noise = np.square(level_noise) * (np.square(then) + np.square(e))  # of the difference of two known levels
-        walked, noise = np.broadcast_arrays(self.drift * delay, noise)
-        share = np.divide(walked, walked + noise, out=np.zeros_like(noise), where=walked + noise > 0)
+        change, noise = np.broadcast_arrays(self.drift * delay, noise)
+        share = np.divide(change, change + noise, out=np.zeros_like(noise), where=change + noise > 0)
         left: NDArray[np.float64] = np.asarray(share * noise)  # variance of the change of the level that stays unknown
-        between = np.minimum(left[..., :, None], left[..., None, :]) + unsure[..., None]
+        between = np.minimum(left[..., :, None], left[..., None, :]) + level_variance[..., None]
         between = between * np.outer(part[own], part[own]) + self.floor * np.eye(len(own))
         same = self.correlation(delay[..., :, None] - delay[..., None, :])
         between = between + c[np.ix_(own, own)] * same * then[..., :, None] * then[..., None, :]
         across = c[own] * (self.correlation(delay) * then)[..., None] * e[..., None]
-        across = across + unsure[..., None] * np.outer(part[own], part)  # (..., M, N)
+        across = across + level_variance[..., None] * np.outer(part[own], part)  # (..., M, N)
         weights = np.linalg.solve(between, across)
-        before = np.diag(c) * np.square(e) + unsure * np.square(part)
+        before = np.diag(c) * np.square(e) + level_variance * np.square(part)
         after = np.maximum(before - (weights * across).sum(axis=-2), 0.0)
         return weights, share, np.sqrt(after + self.floor)
 

@@ -66,7 +66,7 @@ class HiddenLevel:
         part, c = 1.0 + mean_deviation(self.model.network), self.model.covariance()
         mean, variance = self.belief.moments(d, u)  # (..., M)
         fresh = np.expand_dims(d.argmin(axis=-1), -1)
-        now, unsure = np.take_along_axis(mean, fresh, -1), np.take_along_axis(variance, fresh, -1)  # (..., 1)
+        now, uncertainty = np.take_along_axis(mean, fresh, -1), np.take_along_axis(variance, fresh, -1)  # (..., 1)
         later = d[..., None, :] < d[..., :, None]  # device k has reported after device m
         spread = np.maximum(variance, np.where(later, variance[..., None, :], 0.0).max(axis=-1))  # S
         same = self.model.correlation(d[..., :, None] - d[..., None, :]) * u[..., :, None] * u[..., None, :]
@@ -77,7 +77,7 @@ class HiddenLevel:
         across = (self.model.correlation(d) * u * now)[..., None] * c[own]
         across = across + np.outer(part[own], part) * LEVEL_VARIANCE  # k, (..., M, N)
         weights = np.linalg.solve(between, across)
-        before = np.square(part) * LEVEL_VARIANCE + np.diag(c) * (np.square(now) + unsure)
+        before = np.square(part) * LEVEL_VARIANCE + np.diag(c) * (np.square(now) + uncertainty)
         left = np.maximum(before - (weights * across).sum(axis=-2), 0.0) + self.model.floor
         innovation: NDArray[np.float64] = part[own] * (mean - now)
         return Estimate(part * now + (weights * innovation[..., None]).sum(axis=-2), np.sqrt(left))

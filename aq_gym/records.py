@@ -4,7 +4,7 @@ A new field of the state is one line in `EPISODE` or `DEVICE`; or in `State`, if
 copies and restores it. What else a field may need:
 
 - a value at the start: `dynamics.reset`; a change: `dynamics.decide`, `decide_together`, `end_slot`;
-- a place in infos: `envs.base.SensingEnv._raw_state` and `envs.infos.raw_state`; in observations: see `observation`;
+- a place in infos: `envs.base.SensingEnv._raw_state` and the names in `envs.infos`; in observations: `observation`;
 - if the future depends on it: `kernels.branches.same_state`, `Episodes.observe_states`, the exact solvers' states.
 """
 

@@ -3,6 +3,13 @@
 Three observations of the same state: ``full`` (docs/model.md), 2N + 6M + 4 numbers, is the default;
 ``compact`` holds 32 scale-free numbers on the deciding device and its fellows, the same for every N, M, T, B and D;
 ``per_device`` holds these and then a row of 18 scale-free numbers for each device, for networks that read sets.
+
+To add an observation:
+
+1. Here: its name in `OBSERVATIONS`, its numbers with their bounds in `ObservationLayout.of`.
+2. A file in `aq_gym.kernels`, like `kernels.per_device`, with the function that writes it for one episode.
+3. `aq_gym.kernels.batch`: an entry point that calls this function, and its line in `VIEWS`.
+4. In tests/aq_gym/test_observation.py: known values, and play within the bounds.
 """
 
 from __future__ import annotations

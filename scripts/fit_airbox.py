@@ -55,7 +55,7 @@ def fitted(name: str, folder: Path) -> tuple[SensorNetwork, dict[str, Any]]:
     coordinates = on_a_plane(places.loc[used, ["longitude", "latitude"]].to_numpy())
     network = dataclasses.replace(network, coordinates=coordinates, name=name)
     card = {
-        "origin": dict(zip(("latitude", "longitude"), np.mean([places[names[k]] for k in used], axis=0), strict=True)),
+        "origin": {x: float(np.mean(places.loc[used, x].to_numpy())) for x in ("latitude", "longitude")},
         "data": {
             "readings": {x: f"sha256:{datasets.sha256_of(folder / x)}" for x in ("readings.csv", "stations.csv")},
             "source": "AirBox, March 2017: TaiwanAirBox032017 and locations032017 of the CRAN package SLBDD 0.0.4 "

@@ -102,9 +102,10 @@ def play_branches(parameters, state, network, scratch, play, points, cuts, alone
     """From each point the other action, then what the network does; side by side, one row of ``state`` each."""
     numbers, relation, prior, constants = parameters
     episode, device, path, maps = state
-    p, n, n_devices, observation, actions = numbers[0], points.shape[0], device.shape[1], *scratch[1:3]
+    p, n, n_devices = numbers[0], points.shape[0], device.shape[1]
+    observation, actions = scratch.observation, scratch.actions
     start, mover, cut, before = np.empty(n, np.int64), np.empty(n, np.int64), np.zeros(n, np.int64), np.zeros(n)
-    active, asked, count = np.empty(n, np.int64), np.empty(n, np.int64), 0
+    active, free, count = np.empty(n, np.int64), np.empty(n, np.int64), 0
     for i in range(n):
         gains[i] = np.nan
         if play.chosen[i] >= 0:
@@ -113,7 +114,7 @@ def play_branches(parameters, state, network, scratch, play, points, cuts, alone
             active[count] = i
             count += 1
     while count > 0:
-        playing, count, n_asked = active[:count].copy(), 0, 0
+        playing, count, n_free = active[:count].copy(), 0, 0
         decide(p, relation, prior, episode, device, path, maps, playing, actions, scratch.executed)
         for i in playing:
             e, sign = episode[i], 1.0 if play.chosen[i] == 1 else -1.0
@@ -138,11 +139,11 @@ def play_branches(parameters, state, network, scratch, play, points, cuts, alone
             if alone and e.turn != mover[i]:
                 actions[i] = play.executed[e.slot * n_devices + e.turn - play.first]
             elif is_free(p, device[i, e.turn]):
-                asked[n_asked] = i
-                n_asked += 1
+                free[n_free] = i
+                n_free += 1
             active[count] = i
             count += 1
-        rows = asked[:n_asked]
+        rows = free[:n_free]
         observe(p, relation, prior, constants, episode, device, maps, rows, scratch.decrease, network, observation)
         for i in rows:
             actions[i] = 1 if score(network, observation[i], n_devices) > 0.0 else 0

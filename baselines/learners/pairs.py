@@ -112,7 +112,7 @@ class PairCollector:
         if not math.isinf(until):
             n, points = min(n, _PIECE[0]), min(points, _PIECE[1])
         episodes = Episodes(problem, n, observation=self.observation)
-        rows, unread = np.arange(n), episodes.blank()
+        rows, unread = np.arange(n), episodes.empty_observations()
         scores = np.empty((n, problem.horizon * problem.n_devices), np.float32)
         parts: list[Pairs] = []
         count = 0

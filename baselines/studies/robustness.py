@@ -120,7 +120,7 @@ def play_disturbed(
         level, said = path[:, slot], known[:, slot]
         for turn in range(m):
             assumed = _fresh_mean(problem.hidden_level, delay, believed) if hidden else said[:, 0]
-            observation = seen.place(np.full(k, slot), np.full(k, turn), energy, delay, believed, assumed)
+            observation = seen.observe_states(np.full(k, slot), np.full(k, turn), energy, delay, believed, assumed)
             mask = seen.action_mask()
             info = {"slot": np.full(k, slot), "turn": np.full(k, turn), "energy": energy.copy(), "delay": delay.copy()}
             info |= {"record": believed.copy(), "level": assumed.copy(), "action_mask": mask}

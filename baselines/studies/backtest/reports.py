@@ -91,7 +91,7 @@ class _Asker:
         level, _ = self._model.belief.moments(*(np.take_along_axis(x, fresh, 1)[:, 0] for x in (delay, record)))
         state = {"slot": np.full(k, t), "turn": np.full(k, device), "energy": energy.copy(), "delay": delay.copy()}
         state |= {"record": record.copy(), "level": level}
-        seen = None if self._episodes is None else self._episodes.place(*state.values())
+        seen = None if self._episodes is None else self._episodes.observe_states(*state.values())
         return np.asarray(self._policy.act(seen, state | {"action_mask": mask})) == 1
 
 

@@ -22,7 +22,7 @@ from baselines.heuristics.problems import tuned_fields
 from baselines.heuristics.simple import Staggered
 from baselines.learners.layered import LayeredPolicy, added, matrices, outputs, trunk_inputs
 from baselines.learners.pairs import PairCollector
-from baselines.learners.shipped import generalist_for
+from baselines.learners.shipped import load_generalist
 from baselines.packing import can_be_compiled, pack
 from baselines.playing import FIRST_TUNING_SEED, check_count, check_policy, play_problem
 
@@ -153,7 +153,7 @@ class _Adaptation:
         self.add("staggered", Staggered(problem))
         self.add("greedy", greedy)
         if problem.inference == "paper":
-            self.add("generalist", generalist_for(problem))
+            self.add("generalist", load_generalist(problem))
         if found := tuned_fields(TUNED, problem, "constant", "coefficients", "training_seconds"):
             self.add("index", Index(problem, found[0], found[1]))
         else:

@@ -56,9 +56,9 @@ def _pretrained(problem: Problem) -> Any:
 
 
 def _generalist(problem: Problem) -> Any:
-    from baselines.learners.shipped import generalist_for
+    from baselines.learners.shipped import load_generalist
 
-    return generalist_for(problem)
+    return load_generalist(problem)
 
 
 def _rollout(problem: Problem) -> Any:

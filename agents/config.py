@@ -14,10 +14,21 @@ CONFIGURATIONS = Path(__file__).parent / "configurations"
 
 _LARGEST = 10**12  # of an integer
 _AT_LEAST = {
-    1: "total_decisions n_environments n_steps replay_capacity batch_size threads pairs pairs_kept",
+    1: "total_decisions n_environments replay_capacity batch_size threads pairs pairs_kept",
     0: "start_decisions start_updates replay_ratio learning_rate_end improvements pair_updates pair_cut value_updates",
 }
-_SHARES = "epsilon_start epsilon_end epsilon_fraction discount trace_decay priority importance"
+_SHARES = "epsilon_start epsilon_end epsilon_fraction discount trace_decay"
+
+_RETIRED: dict[str, tuple[Any, ...]] = {  # settings of older files, with the values that change nothing
+    "max_episode_decisions": (None,),
+    "epsilon_schedule": ("linear",),
+    "n_steps": (5,),
+    "unread": ((), []),
+    "priority": (0.0,),
+    "importance": (1.0,),
+    "learning_rate_schedule": ("cosine",),
+    "huber_delta": (None,),
+}
 
 
 class WrongTypeError(TypeError, ValueError):
@@ -38,19 +49,16 @@ class DQNConfig:
     n_environments: int = 128  # episodes side by side, one round: hides torch's overhead and spares refits of returns
     start_decisions: int = 38_400  # played at random: one round of the default task; the first round always is
     start: Literal["random", "guide"] = "random"  # or epsilon_start-greedy around a policy handed in as `DQN.guide`
-    max_episode_decisions: int | None = None  # None: episodes end by themselves; longer ones are cut and bootstrapped
 
     # Exploration
     epsilon_start: float = 0.3  # the random start has already seen wild play; from there on it should resemble policies
     epsilon_end: float = 0.02  # every exploratory action disturbs the returns of the whole episode before it
-    epsilon_schedule: Literal["linear", "cosine"] = "linear"
-    epsilon_fraction: float = 0.5  # of the training after which epsilon_end is reached
+    epsilon_fraction: float = 0.5  # of the training after which epsilon_end is reached, on a straight line
     exploration_weights: tuple[float, ...] | None = None  # relative odds of each action when random; None: equal
 
     # Returns
     discount: float = 1.0  # episodes are finite, and their plain sum is what is asked for
-    returns: Literal["one_step", "n_step", "lambda"] = "lambda"  # one-step targets diverged on long noisy episodes
-    n_steps: int = 5  # only for "n_step"
+    returns: Literal["one_step", "lambda"] = "lambda"  # one-step targets diverged on long noisy episodes
     trace_decay: float = 0.95  # lambda of Peng's Q(lambda): short traces let the bootstrap's errors feed themselves
     double: bool = True  # one network chooses, the other values: the maximum over noise is biased upwards
 
@@ -60,23 +68,18 @@ class DQNConfig:
     hidden: tuple[int, ...] = (128, 128)  # the smallest that lost nothing; larger ones cost time
     set_context: int = 0  # only for "set": numbers of an observation before its items, which come in any order
     set_item: int = 0  # numbers of each item
-    set_encoder: tuple[int, ...] = (32,)  # sizes of the layers that encode an item; none: items count by their mean
-    unread: tuple[int, ...] = ()  # places of inputs that the network does not read
+    set_encoder: tuple[int, ...] = (32,)  # sizes of the layers that encode an item, whose mean counts
     duelling: bool = True  # actions differ far less than states: let them have their own head
     input_scaling: Literal["none", "standard", "robust"] = "robust"  # "robust" also compresses the tails
-    scale_outputs: bool = True  # learning rate, clipping and Huber's delta then mean the same for every task
+    scale_outputs: bool = True  # learning rate and clipping then mean the same for every task
 
     # Fitting
     replay_capacity: int = 300_000  # decisions; older ones come from policies too different from the present one
     batch_size: int = 2_048  # noise of returns dwarfs the gap between actions; also amortises torch's overhead
     replay_ratio: float = 4.0  # times that each decision is used, on average
-    priority: float = 0.0  # exponent of prioritised replay; 0: uniform, since most of an error here is noise
-    importance: float = 1.0  # of prioritised replay: how far weights undo it; 1: the mean of the returns is learned
     start_updates: int = 300  # minibatches of the first fit, on the random start alone
     learning_rate: float = 1e-3
-    learning_rate_end: float = 1e-4  # a small last step averages over more of the noise
-    learning_rate_schedule: Literal["linear", "cosine"] = "cosine"
-    huber_delta: float | None = None  # in output scales; None: squared error, since the mean of the returns is wanted
+    learning_rate_end: float = 1e-4  # along half a cosine: a small last step averages over more of the noise
     max_gradient_norm: float = 10.0  # against rare huge errors; inactive most of the time
     target_rate: float = 0.02  # share of the online weights that enters the target network at each update
     average_rate: float = 0.005  # the same for the averaged network that is evaluated and exported
@@ -87,7 +90,7 @@ class DQNConfig:
     pairs_kept: int = 4  # steps whose pairs are fitted together: older ones bias a little, more have less noise
     pair_updates: int = 2_000  # minibatches of batch_size in each regression
     improve_from: Literal["learned", "guide"] = "learned"  # what plays on in the first step
-    pair_cut: int = 0  # steps after which a pair is cut off (the generalist: parts of the horizon); 0: never
+    pair_cut: int = 0  # steps after which a pair is cut off; 0: never
     pair_step: float = 1.0  # weight of the pairs beside the gaps as they are: many deciders that all react overshoot
     pair_alone: bool = False  # only the decider that acted otherwise reacts: the others' noise is gone
     pair_alone_first: bool = False  # the same in the first step only
@@ -113,24 +116,19 @@ class DQNConfig:
             _require(0 <= getattr(self, name) <= 1, name, "between 0 and 1", getattr(self, name))
         for name in ("target_rate", "average_rate", "pair_step"):
             _require(0 < getattr(self, name) <= 1, name, "above 0 and at most 1", getattr(self, name))
-        cut, odds, in_sets = self.max_episode_decisions, self.exploration_weights or (), self.network == "set"
+        odds, in_sets = self.exploration_weights or (), self.network == "set"
         checks = {
             "threads": (self.threads <= 1_024, "at most 1,024"),
             "learning_rate": (0 < self.learning_rate < math.inf, "above 0 and finite"),
             "max_gradient_norm": (self.max_gradient_norm > 0, "above 0"),
-            "huber_delta": (self.huber_delta is None or self.huber_delta > 0, "above 0 or None"),
-            "max_episode_decisions": (cut is None or cut >= 1, "at least 1 or None"),
             "exploration_weights": (all(0 < x < math.inf for x in odds), "above 0 each"),
             "hidden": (all(x >= 1 for x in self.hidden), "a list of sizes of at least 1"),
-            "set_encoder": (all(x >= 1 for x in self.set_encoder), "sizes of at least 1"),
+            "set_encoder": (min(self.set_encoder, default=0) >= 1, "sizes of at least 1"),
             "set_context": (self.set_context >= 0 or not in_sets, "at least 0"),
             "set_item": (self.set_item >= 1 or not in_sets, "at least 1"),
-            "unread": (all(i >= 0 for i in self.unread), "places from 0"),
         }
         for name, (good, what) in checks.items():
             _require(good, name, what, getattr(self, name))
-        if self.unread and self.input_scaling == "none":
-            raise ValueError(f"DQNConfig: unread must be empty without input_scaling, got {self.unread!r}")
         if in_sets and not self.duelling:
             raise ValueError("DQNConfig: network='set' has duelling heads only; set duelling=True")
         if self.network in ("linear", "state_action") and self.duelling:
@@ -163,11 +161,15 @@ class DQNConfig:
         """Build from plain JSON values; settings left out keep their defaults.
 
         Raises:
-            ValueError: unknown setting, or a value outside its range.
+            ValueError: unknown or retired setting, or a value outside its range.
             TypeError: a value of the wrong type.
         """
         if not isinstance(settings, dict):
             raise WrongTypeError(f"DQNConfig must be made from names and values, got {settings!r:.80}")
+        for name in _RETIRED.keys() & settings:
+            if settings[name] not in _RETIRED[name]:
+                raise ValueError(f"DQNConfig.{name} was retired: leave it out, got {settings[name]!r:.80}")
+        settings = {name: value for name, value in settings.items() if name not in _RETIRED}
         known = [field.name for field in dataclasses.fields(cls)]
         unknown = [name for name in settings if name not in known]
         if unknown:

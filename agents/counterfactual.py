@@ -25,7 +25,6 @@ class AdvantageFit:
     """How well the fitted gaps describe pairs; mean squared errors in the pairs' own units (over their scales)."""
 
     updates: int
-    train_error: float  # over the last tenth of the updates
     validation_error: float  # on pairs held out; NaN without any
     validation_spread: float  # the error there of the constant that fits best: what there is to explain, with the noise
 
@@ -40,17 +39,14 @@ def fit_advantages(
     batch_size: int = 2_048,
     learning_rate: float = 1e-3,
     learning_rate_end: float = 1e-5,
-    value_anchor: float = 1.0,
     max_gradient_norm: float = 10.0,
     validation_share: float = 0.05,
     seed: int = 0,
 ) -> AdvantageFit:
     """Regress the network's gap Q(s, 1) - Q(s, 0) on sampled differences, in place.
 
-    The gap is all that a greedy policy over two actions looks at. A duelling network's gap comes from its advantage
-    head alone; ``value_anchor`` holds the mean of the two action values (there: the value head) where it was while the
-    shared trunk moves. Squared error, since it is the mean of the differences that counts. The input scaling is used as
-    it is.
+    The gap is all that a greedy policy over two actions looks at; the values drift as the shared trunk moves. Squared
+    error, since it is the mean of the differences that counts. The input scaling is used as it is.
 
     Args:
         network: of two actions.
@@ -58,7 +54,6 @@ def fit_advantages(
         deltas: (n,) return after action 1 minus return after action 0, all else equal.
         scales: (n,) relative size of each one's noise (weighted least squares); None: all alike.
         updates: minibatches; 0 only measures.
-        value_anchor: weight of the anchor; 0 lets the values drift.
         validation_share: of the pairs, held out to report on.
         seed: of the split and the minibatches.
 
@@ -78,25 +73,18 @@ def fit_advantages(
         raise ValueError(f"{len(used)} pairs to fit: too few")
 
     x, y = torch.from_numpy(rows), torch.from_numpy(given)
-    anchor = _means_and_gaps(network, x)[0] if value_anchor else None
     unit = float((given[used] / noise[used]).std()) or 1.0
     weight = torch.from_numpy(1.0 / (noise * unit))
 
-    def loss(step: int, batch: Tensor) -> tuple[Tensor, Tensor]:
-        mean, gap = _mean_and_gap(network, x[batch])
-        error = ((gap - y[batch]) * weight[batch]).square().mean()
-        if anchor is None:
-            return error, error
-        drift = ((mean - anchor[batch]) / network.output_scale).square().mean()
-        return error, error + value_anchor * drift
+    def loss(step: int, batch: Tensor) -> Tensor:
+        return ((_gap(network, x[batch]) - y[batch]) * weight[batch]).square().mean()
 
-    rates = learning_rate, learning_rate_end, max_gradient_norm
-    error = _minimise(network, loss, used, rng, updates, batch_size, *rates) * unit**2
+    _minimise(network, loss, used, rng, updates, batch_size, learning_rate, learning_rate_end, max_gradient_norm)
     if not n_held:
-        return AdvantageFit(updates, error, math.nan, math.nan)
-    misfit = _means_and_gaps(network, x[held])[1].numpy() - given[held]
+        return AdvantageFit(updates, math.nan, math.nan)
+    misfit = gaps(network, x[held]) - given[held]
     spread = given[held] - np.average(given[held], weights=noise[held] ** -2.0)
-    return AdvantageFit(updates, error, *(float(np.square(part / noise[held]).mean()) for part in (misfit, spread)))
+    return AdvantageFit(updates, *(float(np.square(part / noise[held]).mean()) for part in (misfit, spread)))
 
 
 def check_pairs(
@@ -167,19 +155,18 @@ def fit_values(
     weight = torch.from_numpy(1.0 / (noise * unit))
     steady = copy.deepcopy(network)
 
-    def loss(step: int, batch: Tensor) -> tuple[Tensor, Tensor]:
+    def loss(step: int, batch: Tensor) -> Tensor:
         if step % REFRESH == 0:
             steady.load_state_dict(network.state_dict())
         rest = torch.where(more[batch], value_difference(steady, x[batch, 1]), 0.0)
-        error = ((_difference(network, x[batch, 0]) - y[batch] - rest) * weight[batch]).square().mean()
-        return error, error
+        return ((_difference(network, x[batch, 0]) - y[batch] - rest) * weight[batch]).square().mean()
 
     return math.sqrt(_minimise(network, loss, used, np.random.default_rng(seed), updates, batch_size)) * unit
 
 
 def _minimise(
     network: QNetwork,
-    loss: Callable[[int, Tensor], tuple[Tensor, Tensor]],
+    loss: Callable[[int, Tensor], Tensor],
     rows: NDArray[np.int64],
     rng: np.random.Generator,
     updates: int,
@@ -188,17 +175,16 @@ def _minimise(
     learning_rate_end: float = 1e-5,
     max_gradient_norm: float = 10.0,
 ) -> float:
-    """Fit a network to random minibatches of rows; return the mean error of the last tenth of the updates.
+    """Fit a network to random minibatches of rows; return the mean loss of the last tenth of the updates.
 
-    ``loss`` makes the error to report and the loss to go down of the update's number and its (batch_size,) rows.
+    ``loss`` takes the update's number and its (batch_size,) rows.
     """
     optimizer = make_optimizer(network, learning_rate)
     errors: list[float] = []
     for step in range(updates):
         batch = torch.from_numpy(rows[rng.integers(len(rows), size=batch_size)])
-        error, total = loss(step, batch)
-        rate = cosine(learning_rate, learning_rate_end, step / updates)
-        descend(optimizer, total, rate, max_gradient_norm)
+        error = loss(step, batch)
+        descend(optimizer, error, cosine(learning_rate, learning_rate_end, step / updates), max_gradient_norm)
         errors.append(error.item())
     return float(np.mean(errors[-max(1, updates // 10) :])) if errors else math.nan
 
@@ -215,18 +201,12 @@ def value_difference(network: QNetwork, ends: Tensor) -> Tensor:
     return torch.cat([_difference(network, part) for part in torch.split(ends, CHUNK)])
 
 
-def _mean_and_gap(network: QNetwork, observations: Tensor) -> tuple[Tensor, Tensor]:
-    masks = torch.ones((len(observations), 2), dtype=torch.bool)
-    values = network(observations, masks)
-    return values.mean(1), values[:, 1] - values[:, 0]
+def _gap(network: QNetwork, observations: Tensor) -> Tensor:
+    values: Tensor = network(observations, torch.ones((len(observations), 2), dtype=torch.bool))
+    return values[:, 1] - values[:, 0]
 
 
 @torch.no_grad()
-def _means_and_gaps(network: QNetwork, observations: Tensor) -> tuple[Tensor, Tensor]:
-    parts = [_mean_and_gap(network, part) for part in torch.split(observations, CHUNK)]
-    return torch.cat([mean for mean, _ in parts]), torch.cat([gap for _, gap in parts])
-
-
-def gaps(network: QNetwork, observations: NDArray[np.float32]) -> NDArray[np.float32]:
+def gaps(network: QNetwork, observations: Tensor) -> NDArray[np.float32]:
     """Return the (n,) gaps Q(s, 1) - Q(s, 0) of (n, n_inputs) observations."""
-    return np.asarray(_means_and_gaps(network, torch.from_numpy(observations))[1].numpy())
+    return torch.cat([_gap(network, part) for part in torch.split(observations, CHUNK)]).numpy()

@@ -1,4 +1,4 @@
-"""Deep Q-learning with action masks: double, duelling, with one-step, n-step or Peng's Q(lambda) returns.
+"""Deep Q-learning with action masks: double, duelling, with one-step or Peng's Q(lambda) returns.
 
 A round plays one episode in every environment, appends them to the memory, recomputes the returns under the present
 networks and fits minibatches to them. Between rounds nothing is left in the environment, so that a checkpoint of the
@@ -21,7 +21,7 @@ import torch
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import huber_loss, mse_loss
+from torch.nn.functional import mse_loss
 
 from agents.config import DQNConfig
 from agents.environment import check_environment, describe_environment
@@ -29,7 +29,7 @@ from agents.exploration import epsilon_at, epsilon_greedy, learning_rate_at, ran
 from agents.fitting import descend, make_optimizer, move_towards, torch_threads
 from agents.networks import QNetwork, greedy_actions, make_network
 from agents.policy import GreedyPolicy
-from agents.replay import PrioritisedReplay, Replay
+from agents.replay import Replay
 from agents.rollout import Choose, Progress, play_episodes
 from agents.state import Resumable
 
@@ -74,8 +74,7 @@ class DQN(Resumable):
         self.best = copy.deepcopy(self.target)  # the average as it was when it did best, see `keep_best`
         self.best_error = math.inf
         self.optimizer = make_optimizer(self.online, config.learning_rate)
-        shape = config.replay_capacity, config.n_environments, n_inputs, n_actions
-        self.memory = PrioritisedReplay(*shape, config.priority) if config.priority else Replay(*shape)
+        self.memory = Replay(config.replay_capacity, config.n_environments, n_inputs, n_actions)
         self.returns = np.zeros(0, np.float32)  # one for each place of the memory, computed anew every round
         self.rounds = self.decisions = self.episodes = self.updates = 0
         self.updates_due = 0.0
@@ -107,14 +106,12 @@ class DQN(Resumable):
         """Return (B,) values to regress on, for the memory's decisions at flat ``indices``."""
         if self.config.returns == "lambda":
             return self.returns[indices]
-        n_steps = self.config.n_steps if self.config.returns == "n_step" else 1
-        rewards, factors, successors = self.memory.n_step(indices, n_steps, self.config.discount)
+        rewards, factors, successors = self.memory.one_step(indices, self.config.discount)
         return rewards + factors * self.state_values(successors)
 
     def loss(self, values: Tensor, targets: Tensor) -> Tensor:
         """Return the (B,) losses of (B,) values against (B,) targets, both in output scales."""
-        delta = self.config.huber_delta
-        return huber_loss(values, targets, "none", delta) if delta else mse_loss(values, targets, reduction="none")
+        return mse_loss(values, targets, reduction="none")
 
     def random_actions(self, masks: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Return (K,) random allowed actions, for the start and for exploration."""
@@ -169,7 +166,7 @@ class DQN(Resumable):
         epsilon, rate = epsilon_at(config, fraction, starting), learning_rate_at(config, fraction)
         choose = self.start_actions if starting else lambda observations, masks: self.act(observations, masks, epsilon)
         with torch_threads(config.threads):
-            returns, lengths = play_episodes(env, choose, self.memory, self.rng, config.max_episode_decisions)
+            returns, lengths = play_episodes(env, choose, self.memory, self.rng)
             played = int(lengths.sum())
             self.rounds, self.episodes, self.decisions = self.rounds + 1, self.episodes + len(lengths), before + played
             if not starting:
@@ -211,15 +208,13 @@ class DQN(Resumable):
             *self._batch(indices),
             torch.from_numpy(memory.flat("action").take(indices))[:, None],
             (targets - online.output_center) / online.output_scale,
-            torch.from_numpy(memory.weights(indices, config.importance)),
         )
-        for k, batch in enumerate(zip(*(torch.split(column, size) for column in columns), strict=True)):
-            observations, masks, actions, targets, weights = batch
+        for batch in zip(*(torch.split(column, size) for column in columns), strict=True):
+            observations, masks, actions, targets = batch
             values = self.q_values(online, observations, masks).gather(1, actions).squeeze(1)
             scaled = (values - online.output_center) / online.output_scale
-            loss = (weights * self.loss(scaled, targets)).mean()
+            loss = self.loss(scaled, targets).mean()
             descend(self.optimizer, loss, learning_rate, config.max_gradient_norm)
-            memory.prioritise(indices[k * size :][:size], (scaled.detach() - targets).abs().numpy())
             move_towards(target, learned, config.target_rate)
             move_towards(average, learned, config.average_rate)
             self.updates += 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,22 +20,17 @@ def cosine(start: float, end: float, fraction: float) -> float:
     return linear(start, end, 0.5 - 0.5 * math.cos(math.pi * min(max(fraction, 0.0), 1.0)))
 
 
-def schedule(kind: Literal["linear", "cosine"], start: float, end: float, fraction: float) -> float:
-    """Return the value at ``fraction`` of the way, along the schedule named ``kind``."""
-    return linear(start, end, fraction) if kind == "linear" else cosine(start, end, fraction)
-
-
 def epsilon_at(config: DQNConfig, fraction: float, starting: bool) -> float:
     """Return the share of random actions at a fraction of the training; the first rounds have their own."""
     if starting:
         return 1.0 if config.start == "random" else config.epsilon_start
     share = fraction / config.epsilon_fraction if config.epsilon_fraction else 1.0
-    return schedule(config.epsilon_schedule, config.epsilon_start, config.epsilon_end, share)
+    return linear(config.epsilon_start, config.epsilon_end, share)
 
 
 def learning_rate_at(config: DQNConfig, fraction: float) -> float:
     """Return the learning rate at a fraction of the training."""
-    return schedule(config.learning_rate_schedule, config.learning_rate, config.learning_rate_end, fraction)
+    return cosine(config.learning_rate, config.learning_rate_end, fraction)
 
 
 def random_actions(

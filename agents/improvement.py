@@ -66,7 +66,6 @@ class Improvement:
     pairs: int  # so far
     fit: AdvantageFit
     seconds: float  # of this step
-    collecting_seconds: float  # of it, spent on playing
     value_error: float  # what `fit_values` returned; NaN of whole pairs
 
 
@@ -97,7 +96,6 @@ class PairedDQN(DQN):
         config, began = self.config, time.perf_counter()
         guided = self.improvements == 0 and config.improve_from == "guide"
         batch = collect(None if guided else self.chosen, config.pairs, self.rng)
-        collected = time.perf_counter()
         if self.improvements == 0:
             self.online.load_state_dict(self.chosen.state_dict())
             self.online.rescale_outputs(float(np.std(batch.deltas)) or 1.0)
@@ -112,15 +110,13 @@ class PairedDQN(DQN):
                 scales=together.scales,
                 updates=config.pair_updates,
                 batch_size=config.batch_size,
-                value_anchor=0.0,
                 seed=int(self.rng.integers(2**31)),
             )
         self.adopt(self.online)
         self._batches = batches
         self.improvements += 1
         self.pairs += len(batch.deltas)
-        now = time.perf_counter()
-        return Improvement(self.improvements, self.pairs, fit, now - began, collected - began, value_error)
+        return Improvement(self.improvements, self.pairs, fit, time.perf_counter() - began, value_error)
 
     def _completed(self, batch: Pairs) -> tuple[Fitted, float]:
         """Estimate each pair's whole difference: its first stretch, and the values at its cut; and their error."""
@@ -132,10 +128,8 @@ class PairedDQN(DQN):
         if not batch.cut.any():
             return Fitted(batch.observations, batch.deltas[:, 0], batch.scales), math.nan
         if self._values is None:
-            n_inputs = self.value_inputs = batch.tails.shape[-1]
-            self._values = self._make_values(n_inputs)
-            if n_inputs != self.n_inputs:
-                self._values.set_input_scaling(batch.tails[batch.cut].reshape(-1, n_inputs))
+            self.value_inputs = self.n_inputs
+            self._values = self._make_values()
             self._values.rescale_outputs(float(np.std(batch.deltas[:, 1])) or 1.0)
         error = fit_values(
             self._values,
@@ -171,14 +165,11 @@ class PairedDQN(DQN):
             return Fitted(seen, guide_gaps(self.guide, pairs, seen), np.full(len(seen), usual, np.float32))
         precision = float(np.square(1.0 / pairs.scales).sum()) * (1.0 - step) / step  # of all anchors together
         scales = np.full(len(seen), np.sqrt(len(seen) / precision), np.float32)
-        return _joined(pairs, Fitted(seen, gaps(self.chosen, seen), scales))
+        return _joined(pairs, Fitted(seen, gaps(self.chosen, torch.from_numpy(seen)), scales))
 
-    def _make_values(self, n_inputs: int) -> QNetwork:
-        """Make a network of one value, of the online network's form and input scaling if it has as many inputs."""
-        generator = torch.Generator().manual_seed(self.seed)
-        if n_inputs != self.n_inputs:
-            return make_network(self.config.replace(network="mlp"), n_inputs, 1, generator)
-        network = make_network(self.config, n_inputs, 1, generator)
+    def _make_values(self) -> QNetwork:
+        """Make a network of one value, of the online network's form and input scaling."""
+        network = make_network(self.config, self.n_inputs, 1, torch.Generator().manual_seed(self.seed))
         network.input_center.copy_(self.online.input_center)
         network.input_scale.copy_(self.online.input_scale)
         return network
@@ -202,9 +193,9 @@ class PairedDQN(DQN):
             self._batches.append(batch)
         self._values, weights = None, below("values", tensors)
         if self.value_inputs:
-            if self.value_inputs not in (self.n_inputs, len(weights["input_center"])):
-                raise ValueError(f"value_inputs: expected {len(weights['input_center'])}, got {self.value_inputs}")
-            self._values = self._make_values(self.value_inputs)
+            if self.value_inputs != self.n_inputs:
+                raise ValueError(f"value_inputs: expected {self.n_inputs}, got {self.value_inputs}")
+            self._values = self._make_values()
             self._values.load_state_dict(weights)
 
 

@@ -31,7 +31,6 @@ class QNetwork(nn.Module):
     def __init__(self, n_inputs: int, n_actions: int) -> None:
         super().__init__()
         self.n_inputs, self.n_actions = n_inputs, n_actions
-        self.unread: tuple[int, ...] = ()  # places of inputs that count as constant, of any size
         self.register_buffer("input_center", torch.zeros(n_inputs))
         self.register_buffer("input_scale", torch.ones(n_inputs))
         self.register_buffer("output_center", torch.zeros(()))
@@ -68,7 +67,6 @@ class QNetwork(nn.Module):
         With ``compress``: median and mean absolute deviation, which outliers hardly move; else mean and deviation.
         """
         center, scale = self._scaling(observations)
-        scale[list(self.unread)] = 1e8  # what is left of them is below a float's precision
         self.input_center.copy_(torch.from_numpy(center))
         self.input_scale.copy_(torch.from_numpy(scale))
 
@@ -264,7 +262,6 @@ def make_network(config: DQNConfig, n_inputs: int, n_actions: int, generator: to
     else:
         network = DuellingQ(*sizes) if config.duelling else PlainQ(*sizes)
     network.compress = config.input_scaling == "robust"
-    network.unread = config.unread
     initialise(network, generator)
     return network
 

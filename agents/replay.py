@@ -90,27 +90,13 @@ class Replay:
         array: NDArray[Any] = getattr(self, name)
         return array.reshape(self.n_rows * self.n_streams, *array.shape[2:])
 
-    def n_step(
-        self, indices: NDArray[np.int64], n_steps: int, discount: float
+    def one_step(
+        self, indices: NDArray[np.int64], discount: float
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
-        """Add up to ``n_steps`` rewards after each decision, stopping at its trajectory's end.
-
-        Returns:
-            The (B,) discounted sums, the (B,) factors of the bootstrap (0 after a true end) and the (B,) flat
-            indices of the successors to bootstrap from.
-        """
-        reward, last, terminated = self.flat("reward"), self.flat("last"), self.flat("terminated")
-        at = indices.copy()
-        total = reward[at].astype(np.float64)
-        factor = np.full(len(indices), discount)
-        going = ~last[at]
-        for _ in range(n_steps - 1):
-            at = np.where(going, self._successor(at), at)
-            total += np.where(going, factor * reward[at], 0.0)
-            factor *= np.where(going, discount, 1.0)
-            going &= ~last[at]
-        factor[terminated[at]] = 0.0
-        return total.astype(np.float32), factor.astype(np.float32), self._successor(at)
+        """Return (B,) rewards, factors of the bootstrap (0 after a true end) and flat indices of the successors."""
+        factors = np.where(self.flat("terminated")[indices], np.float32(0.0), np.float32(discount))
+        successors = (indices + self.n_streams) % (self.n_rows * self.n_streams)
+        return self.flat("reward")[indices], factors, successors
 
     def lambda_returns(self, values: NDArray[np.float32], discount: float, trace_decay: float) -> NDArray[np.float32]:
         """Return Peng's Q(lambda) return of every decision, one backward pass over all streams at once.
@@ -174,67 +160,3 @@ class Replay:
             getattr(self, name)[:filled] = state[name]
             getattr(self, name)[filled : self.filled] = 0
         self.position, self.filled, self._decisions = position, filled, None
-
-    def weights(self, indices: NDArray[np.int64], exponent: float) -> NDArray[np.float32]:
-        """Return (B,) weights that undo how often each is sampled; here all are sampled alike."""
-        del exponent
-        return np.ones(len(indices), np.float32)
-
-    def prioritise(self, indices: NDArray[np.int64], errors: NDArray[np.float32]) -> None:
-        """Take the (B,) absolute errors of decisions that were just fitted; uniform replay does not use them."""
-
-    def _successor(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
-        return (indices + self.n_streams) % (self.n_rows * self.n_streams)
-
-
-class PrioritisedReplay(Replay):
-    """A `Replay` that samples decisions in proportion to (error + SMALLEST)^exponent (Schaul et al. 2016).
-
-    New decisions have the largest priority of those in the memory. Each minibatch sums over the whole memory.
-
-    Args:
-        exponent: alpha of that paper; 0 would be uniform.
-    """
-
-    STORED: tuple[str, ...] = (*Replay.STORED, "priority")
-    SMALLEST = 1e-3  # of the errors, in output scales: nothing is forgotten
-
-    def __init__(self, capacity: int, n_streams: int, n_inputs: int, n_actions: int, exponent: float) -> None:
-        super().__init__(capacity, n_streams, n_inputs, n_actions)
-        self.exponent = exponent
-        self.priority = np.zeros((self.n_rows, n_streams))  # 0 where there is no decision
-
-    def append(self, *row: NDArray[Any]) -> None:
-        """Write one row as `Replay.append` does."""
-        at = self.position
-        super().append(*row)
-        self.priority[at] = np.where(self.valid[at], self.priority.max() or 1.0, 0.0)
-
-    def sample(self, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Draw (size,) flat indices with replacement, in proportion to their priorities.
-
-        Raises:
-            ValueError: the memory holds no decision.
-        """
-        decisions = self.decisions()
-        if not len(decisions):
-            raise ValueError("replay memory: holds no decision to sample")
-        sums = self.flat("priority").take(decisions).cumsum()
-        found: NDArray[np.int64] = sums.searchsorted(rng.random(size) * sums[-1], side="right")
-        return decisions.take(found.clip(max=len(decisions) - 1))  # rounding may reach the sum of all
-
-    def weights(self, indices: NDArray[np.int64], exponent: float) -> NDArray[np.float32]:
-        """Return (B,) weights (n P)^-exponent over their largest, P how likely each is among the n decisions."""
-        share = self.flat("priority")[indices] / self.priority.sum() * len(self.decisions())
-        weights = share**-exponent
-        return np.asarray(weights / weights.max(), dtype=np.float32)
-
-    def prioritise(self, indices: NDArray[np.int64], errors: NDArray[np.float32]) -> None:
-        """Set the priorities of decisions from their (B,) absolute errors."""
-        self.flat("priority")[indices] = (errors.astype(np.float64) + self.SMALLEST) ** self.exponent
-
-    def restore(self, state: dict[str, NDArray[Any]]) -> None:
-        """Take back a copy of what `state` returned."""
-        super().restore(state)
-        if not np.array_equal(self.priority > 0, self.valid) or not np.isfinite(self.priority).all():
-            raise ValueError("replay array 'priority': expected numbers above 0 for decisions, and 0 elsewhere")

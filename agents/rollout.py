@@ -41,16 +41,12 @@ def play_episodes(
     choose: Choose,
     memory: Replay,
     rng: np.random.Generator,
-    max_decisions: int | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Play one episode in each of the K environments and append it to the memory.
 
     Every call resets with fresh seeds from ``rng``, so nothing of the environment's state outlives it. An environment
     that ends before the others idles: it is stepped on, but not recorded. Hence the three autoreset modes give the same
     memory, and the step in which NEXT_STEP resets is never learned from.
-
-    Args:
-        max_decisions: longer episodes are cut there, to be bootstrapped.
 
     Returns:
         Returns and lengths of the K episodes.
@@ -75,7 +71,7 @@ def play_episodes(
         returns += np.where(playing, reward, 0.0)
         lengths += playing
         over = terminated | truncated
-        last = playing & (over | (lengths == max_decisions))
+        last = playing & over
         memory.append(observed, observed_mask, action, reward, terminated & playing, last, playing)
         playing = playing & ~last
 

@@ -1,4 +1,4 @@
-"""What the server believes of a hidden level, from the last report and its age (MODEL.md, last section).
+"""What the server believes of a hidden level, from the last report and its age (docs/model.md, last part).
 
 Two beliefs, each with `moments`: the mean [µg/m³] and the variance [(µg/m³)²] of the level ``delay`` slots after it
 was ``record``. Both arguments broadcast; at delay 0 the level is known.

@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from aq_gym import datasets
 from aq_gym.belief import GrownBelief
-from aq_gym.estimation import LevelAware, suffice
+from aq_gym.distances import scalar_products
+from aq_gym.level_model import enough_readings, fit_level_model
 from aq_gym.network import SIGNIFICANT_DIGITS, SensorNetwork, round_significant
 from aq_gym.network_checks import as_number
 from aq_gym.periods import checked_periods
@@ -64,7 +65,7 @@ def fit(
 
     Returns:
         The network, named "custom", without coordinates (add them by `dataclasses.replace`). It has a level model and a
-        level belief where the readings suffice to learn them (`estimation.suffice`, `belief.GrownBelief.fit`).
+        level belief where the readings suffice to learn them (`level_model.enough_readings`, `belief.GrownBelief.fit`).
 
     Raises:
         ValueError: a table, the calibration or an option is unusable; the message names it, and the row and the
@@ -89,9 +90,9 @@ def fit(
     )
     if (belief := GrownBelief.fit(means)) is not None:
         network = dataclasses.replace(network, level_belief=np.array(belief))
-    if not suffice(means, network.n_locations, floor):
+    if not enough_readings(means, network.n_locations, floor):
         return network
-    learned = LevelAware.fit(network, tables, min_level=floor)
+    learned = fit_level_model(network, tables, min_level=floor)
     return dataclasses.replace(network, level_model=np.array(learned.parameters))
 
 
@@ -224,8 +225,7 @@ def _relations(
 
 def _variogram(b: NDArray[np.float64]) -> NDArray[np.float64]:
     """The b of the nearest covariance of deviations: pairs that were read at different times may fit none."""
-    centred = b - b.mean(axis=0) - b.mean(axis=1)[:, None] + b.mean()
-    values, vectors = np.linalg.eigh(-centred / 2.0)  # of the covariance of the deviations from their mean
+    values, vectors = np.linalg.eigh(scalar_products(b))  # of the covariance of the deviations from their mean
     if values[0] >= -1e-12 * values[-1]:
         return b
     covariance = (vectors * np.maximum(values, 0.0)) @ vectors.T

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from aq_gym.files import write_atomically
 from aq_gym.ingestion.loading import load_calibration, load_locations, load_readings
-from aq_gym.network_files import INSTANCES
 
 __all__ = [
     "FILES",
@@ -32,7 +31,6 @@ __all__ = [
     "load_locations",
     "load_pku2018",
     "load_readings",
-    "pku2018_locations",
     "sha256_of",
     "verify",
 ]
@@ -115,11 +113,6 @@ def load_pku2018(
     for file in (*PERIODS[name], CALIBRATION):
         verify(source / file, FILES[file])
     return load_readings([source / file for file in PERIODS[name]]), load_calibration(source / CALIBRATION)
-
-
-def pku2018_locations() -> NDArray[np.float64]:
-    """Positions of the 30 PKU devices in column order, (30, 2) metres east and north of their mean."""
-    return load_locations(INSTANCES / "pku2018-locations.csv")
 
 
 # ------------------------------------------------------------------------------------------- helpers

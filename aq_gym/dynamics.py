@@ -2,7 +2,17 @@
 
 Plain functions over named arrays, compiled by Numba; with ``NUMBA_DISABLE_JIT=1`` the same functions run as plain
 Python and return the same bytes. Every view (single, sequential, joint, vector, PettingZoo) is a batch of K episodes
-that `aq_gym.kernels.batch` leads through them. MODEL.md holds the equations.
+that `aq_gym.kernels.batch` leads through them. docs/model.md holds the equations.
+
+When a device senses, `decide` does this:
+
+1. `execute`: the action asked for, or the one that is forced.
+2. `apply_decision`: the precision sums change by the decision.
+3. `sense`: one unit of energy is spent; unless the report is lost, the delay becomes 0 and the record the level.
+4. `update_map`: the joint error of every location, and their mean.
+5. The reward: minus the mean error after the first device's decision, then what each further decision lowers it by.
+6. After the last device `end_slot`: the slot's error counts, delays grow, energy is harvested, the next slot begins.
+7. `prepare_decision`: the level is read unless it is hidden, a new slot's map inferred, the next decision prepared.
 
 Everywhere p is a problem's `PARAMETERS`, k the number of an episode, e its `EPISODE`, and d a device's `DEVICE`;
 `aq_gym.records` names their fields.
@@ -10,8 +20,8 @@ Everywhere p is a problem's `PARAMETERS`, k the number of an episode, e its `EPI
 
 from __future__ import annotations
 
-from aq_gym.kernels import maps as inference
 from aq_gym.kernels.compiling import called, inlined
+from aq_gym.kernels.maps import apply_decision, infer_map, prepare_change, read_level, update_map
 
 
 @called
@@ -37,8 +47,8 @@ def sense(d, level, lost):
 
 
 @inlined
-def happens(p, path, k, first, m, slot):
-    """Whether a loss or a harvest happens to a device in a slot; ``first``: its first column in ``path``, 0: never."""
+def event_occurs(p, path, k, first, m, slot):
+    """Whether a report is lost, or energy harvested, in a slot; ``first``: its first column in ``path``, 0: never."""
     return first > 0 and path[k, first + m * (p.horizon + 1) + slot] > 0.0
 
 
@@ -53,14 +63,13 @@ def reset(episode, device, path, k):
 
 
 @inlined
-def begin_slot(p, relation, prior, episode, device, path, maps, k):
-    """After every decision: read the level unless it is hidden; in a new slot infer the map; prepare the next turn."""
+def prepare_decision(p, relation, prior, episode, device, path, maps, k):
+    """After every decision: read the level, in a new slot infer the map, prepare the next decision."""
     e = episode[k]
-    if not p.hidden:
-        e.level = path[k, min(e.slot, p.horizon)]
+    read_level(p, episode, path, k)
     if e.turn == 0 and e.slot <= p.horizon:
-        inference.begin(p, relation, prior, episode, device, maps, k)
-    inference.prepare(p, relation, prior, episode, device, maps, k)
+        infer_map(p, relation, prior, episode, device, maps, k)
+    prepare_change(p, relation, prior, episode, device, maps, k)
 
 
 @inlined
@@ -68,15 +77,15 @@ def decide(p, relation, prior, episode, device, path, maps, k, action):
     """The device whose turn it is acts (V-B); what was done and the reward."""
     e, d, before = episode[k], device[k, episode[k].turn], episode[k].mean_error
     executed, d.lost = execute(p, d, action), 0
-    inference.apply_decision(prior, episode, device, maps, k, executed)
+    apply_decision(prior, episode, device, maps, k, executed)
     if executed == 1:
-        sense(d, path[k, e.slot], happens(p, path, k, p.losses, e.turn, e.slot))
-        inference.update(p, relation, prior, episode, device, maps, k)
+        sense(d, path[k, e.slot], event_occurs(p, path, k, p.losses, e.turn, e.slot))
+        update_map(p, relation, prior, episode, device, maps, k)
     reward = -e.mean_error if e.turn == 0 else before - e.mean_error
     e.turn += 1
     if e.turn == device.shape[1]:
         end_slot(p, episode, device, path, k)
-    begin_slot(p, relation, prior, episode, device, path, maps, k)
+    prepare_decision(p, relation, prior, episode, device, path, maps, k)
     return executed, reward
 
 
@@ -86,15 +95,15 @@ def decide_together(p, relation, prior, episode, device, path, maps, k, actions,
     e = episode[k]
     for m in range(device.shape[1]):
         e.turn = m
-        inference.prepare(p, relation, prior, episode, device, maps, k)
+        prepare_change(p, relation, prior, episode, device, maps, k)
         executed[k, m], device[k, m].lost = execute(p, device[k, m], actions[k, m]), 0
-        inference.apply_decision(prior, episode, device, maps, k, executed[k, m])
+        apply_decision(prior, episode, device, maps, k, executed[k, m])
         if executed[k, m] == 1:
-            sense(device[k, m], path[k, e.slot], happens(p, path, k, p.losses, m, e.slot))
-    inference.update(p, relation, prior, episode, device, maps, k)
+            sense(device[k, m], path[k, e.slot], event_occurs(p, path, k, p.losses, m, e.slot))
+    update_map(p, relation, prior, episode, device, maps, k)
     reward = -e.mean_error
     end_slot(p, episode, device, path, k)
-    begin_slot(p, relation, prior, episode, device, path, maps, k)
+    prepare_decision(p, relation, prior, episode, device, path, maps, k)
     return reward
 
 
@@ -110,7 +119,7 @@ def end_slot(p, episode, device, path, k):
             e.capped += 1
         else:
             d.delay += 1
-        if d.energy < p.harvest_cap and happens(p, path, k, p.harvests, m, e.slot):
+        if d.energy < p.harvest_cap and event_occurs(p, path, k, p.harvests, m, e.slot):
             d.energy += 1
     e.turn = 0
     e.slot += 1

@@ -9,11 +9,11 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from aq_gym.actions import checked_actions
 from aq_gym.chance import Chance
 from aq_gym.episode_state import EpisodeState
 from aq_gym.kernels import batch
 from aq_gym.kernels.branches import branch
-from aq_gym.kernels.chain import cumulative
 from aq_gym.kernels.network import play
 from aq_gym.kernels.parameters import parameters_of, state_of
 from aq_gym.layers import Counterfactuals, Layers, small_network
@@ -21,7 +21,7 @@ from aq_gym.observation import ObservationLayout
 from aq_gym.problem import Problem
 from aq_gym.records import State
 
-__all__ = ["Counterfactuals", "EpisodeState", "Episodes", "Layers", "cumulative"]
+__all__ = ["Counterfactuals", "EpisodeState", "Episodes", "Layers"]
 
 
 class Episodes:
@@ -37,12 +37,11 @@ class Episodes:
         self.observation_shape = n_episodes, self.layout.size
         self.parameters, self.state = parameters_of(problem), state_of(problem, n_episodes)
         self.arguments = *self.parameters, *self.state  # what the functions of `kernels.batch` take first
-        self._all = np.arange(n_episodes)
-        self._chance = Chance(problem)
+        self._all, self._chance = np.arange(n_episodes), Chance(problem)
         self.n_uniforms = self._chance.n_uniforms  # random numbers that an episode is drawn from
         self.shape = (n_episodes, problem.n_devices) if joint else (n_episodes,)  # of actions and of what was forced
         self.mask_shape = n_episodes, problem.n_devices if joint else 2
-        self._view = getattr(batch, "joint" if joint else observation)
+        self._view = batch.VIEWS["joint" if joint else observation]
 
     @cached_property
     def _digest(self) -> str:
@@ -68,14 +67,8 @@ class Episodes:
         self.state.path[rows] = self._chance.values(path)
         return self._run(batch.BEGIN, rows, observation)
 
-    def place(
-        self,
-        slot: ArrayLike,
-        turn: ArrayLike,
-        energy: ArrayLike,
-        delay: ArrayLike,
-        record: ArrayLike,
-        level: ArrayLike,
+    def observe_states(
+        self, slot: ArrayLike, turn: ArrayLike, energy: ArrayLike, delay: ArrayLike, record: ArrayLike, level: ArrayLike
     ) -> NDArray[np.float32]:
         """Put every episode into a state and observe it; the rest of its level path is left undefined.
 
@@ -93,7 +86,7 @@ class Episodes:
         self.slot[...], self.turn[...], self.energy[...] = slot, 0 if self.joint else turn, energy
         self.delay[...], self.record[...] = delay, record
         self.path[self._all, self.slot] = level
-        self._run(batch.INFER, self._all, self.blank())
+        self._run(batch.INFER, self._all, self.empty_observations())
         return self.observe()
 
     def redraw_future(self, row: int, generator: np.random.Generator) -> None:
@@ -105,13 +98,13 @@ class Episodes:
         if self.slot[row] < self.problem.horizon + hidden:
             self._chance.redraw(self.state.path[row], known, level, generator)
 
-    def blank(self) -> NDArray[np.float32]:
+    def empty_observations(self) -> NDArray[np.float32]:
         """(K, size) a fresh array for observations."""
         return np.empty(self.observation_shape, np.float32)
 
     def observe(self) -> NDArray[np.float32]:
         """(K, size) the observation of every episode, in a fresh array."""
-        observation = self.blank()
+        observation = self.empty_observations()
         self._run(batch.LOOK, self._all, observation)
         return observation
 
@@ -122,10 +115,6 @@ class Episodes:
         self._view(*self.arguments, task, rows, np.zeros(self.shape, np.int64), *outcome, mask, observation)
         return mask
 
-    def step(self, *arrays: ArrayLike) -> int:
-        """`decide` with actions, rewards, ended, forced, mask, observation; the largest of ended, -1: refused."""
-        return int(self._view(*self.arguments, batch.STEP, self._all, *arrays))
-
     def decide(
         self,
         actions: NDArray[np.int64],
@@ -134,7 +123,7 @@ class Episodes:
         ended: NDArray[np.int8] | None = None,
         forced: NDArray[np.bool_] | None = None,
         mask: NDArray[np.int8] | None = None,
-    ) -> None:
+    ) -> int:
         """One decision (joint view: one slot) in every episode that is not over; of the others nothing is written.
 
         Args:
@@ -145,14 +134,24 @@ class Episodes:
             forced: like ``actions``: receives True where the action was replaced.
             mask: (K, 2), or (K, M) in the joint view, receives what is allowed next, see `action_mask`.
 
+        Returns:
+            The largest of ``ended``.
+
         Raises:
             ValueError: an action of a running episode is neither 0 nor 1; nothing is done then.
         """
         ended = np.empty(len(self), np.int8) if ended is None else ended
         forced = np.empty(self.shape, np.bool_) if forced is None else forced
         mask = np.empty(self.mask_shape, np.int8) if mask is None else mask
-        if self.step(actions, rewards, ended, forced, mask, observation) < 0:
-            raise ValueError(f"actions: expected 0 (off) or 1 (on) for every running episode, got {actions}")
+        outcome = ended, forced, mask, observation
+        most = int(self._view(*self.arguments, batch.STEP, self._all, actions, rewards, *outcome))
+        if most < 0:
+            self._refuse(actions)
+        return most
+
+    def _refuse(self, actions: NDArray[np.int64]) -> None:
+        """Raise with the first action of a running episode that is none."""
+        checked_actions(np.where(self.slot <= self.problem.horizon, actions, 0), self.shape, self.n_actions)
 
     def play(self, layers: Layers, scores: NDArray[np.float32] | None = None) -> NDArray[np.float64]:
         """Play every episode to its end with a small network's policy.
@@ -173,7 +172,7 @@ class Episodes:
         scores = np.empty((len(self), 0), np.float32) if scores is None else scores
         if scores.ndim != 2 or len(scores) != len(self) or scores.dtype != np.float32:
             raise ValueError(f"scores: expected ({len(self)}, n) float32, got {scores.shape} {scores.dtype}")
-        play(*self.arguments, network, scores, self.blank())
+        play(*self.arguments, network, scores, self.empty_observations())
         return self.total_error / self.problem.horizon
 
     def branch(
@@ -209,9 +208,9 @@ class Episodes:
         features = np.zeros((*points.shape, self.layout.size), np.float32)
         tails = np.zeros((*points.shape, len(at), 2, self.layout.size), np.float32)
         gains, reached = np.empty((*points.shape, max(1, len(at)))), np.zeros((*points.shape, len(at)), np.bool_)
-        others = state_of(self.problem, points.shape[1])
-        branch(*self.arguments, *others, network, points, at, alone, features, gains, tails, reached)
-        return Counterfactuals(features, gains, tails, reached)
+        found = Counterfactuals(features, gains, tails, reached)
+        branch(self.parameters, self.state, state_of(self.problem, points.shape[1]), network, points, at, alone, found)
+        return found
 
     @property
     def slot(self) -> NDArray[np.int64]:

@@ -164,7 +164,7 @@ def check_inference(
     if inference != "paper" and network.level_model is None:
         raise ValueError(
             f"inference: {network.name!r} has no level_model, which {inference!r} needs; "
-            "scripts.fit_network learns it, or aq_gym.estimation.LevelAware.fit"
+            "scripts.fit_network learns it, or aq_gym.level_model.fit_level_model"
         )
     if inference == "hidden":
         belief_of(network, belief, 0)  # raises where the network has none

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from aq_gym import inference as equations
 from aq_gym import network_checks as checks
 from aq_gym.files import write_atomically
+from aq_gym.inference import joint_error
 from aq_gym.network_files import (
     DEFAULT_SLOT_MINUTES,
     INSTANCES,
@@ -157,7 +157,7 @@ class SensorNetwork:
 
     @classmethod
     def load(cls, name_or_path: str | os.PathLike[str]) -> SensorNetwork:
-        """Read a network: a bundled name ("pku2018", "pku2018-spring", "pku2018-summer") or a path to an .npz file.
+        """Read a network: a bundled name ("pku2018", ...; `bundled_names` lists them) or a path to an .npz file.
 
         "synthetic-1000-0" stands for `synthetic(1000, seed=0)`: the name under which such a network appears in specs.
 
@@ -273,7 +273,7 @@ class SensorNetwork:
             inference, level_noise: as in `aq_gym.inference.infer`.
         """
         options: dict[str, Any] = {"fuse_measured": fuse_measured, "inference": inference, "level_noise": level_noise}
-        return equations.joint_error(self, devices, delay, record, level, **options)
+        return joint_error(self, devices, delay, record, level, **options)
 
 
 @lru_cache(maxsize=16)

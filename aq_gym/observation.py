@@ -1,8 +1,15 @@
 """What each number of an observation is: names, order, units, bounds.
 
-Three observations of the same state: ``full`` (MODEL: the observation), 2N + 6M + 4 numbers, is the default;
+Three observations of the same state: ``full`` (docs/model.md), 2N + 6M + 4 numbers, is the default;
 ``compact`` holds 32 scale-free numbers on the deciding device and its fellows, the same for every N, M, T, B and D;
 ``per_device`` holds these and then a row of 18 scale-free numbers for each device, for networks that read sets.
+
+To add an observation:
+
+1. Here: its name in `OBSERVATIONS`, its numbers with their bounds in `ObservationLayout.of`.
+2. A file in `aq_gym.kernels`, like `kernels.per_device`, with the function that writes it for one episode.
+3. `aq_gym.kernels.batch`: an entry point that calls this function, and its line in `VIEWS`.
+4. In tests/aq_gym/test_observation.py: known values, and play within the bounds.
 """
 
 from __future__ import annotations
@@ -201,7 +208,7 @@ class ObservationLayout:
         return cls(kind, tuple(segments))
 
 
-def traits(problem: Problem) -> NDArray[np.float64]:
+def constants(problem: Problem) -> NDArray[np.float64]:
     """(5 + M,) the constants among `DEVICE_FEATURES`: "devices" ... "volatility", then each device's "quality"."""
     network = problem.network
     levels, chain = np.asarray(network.levels), np.asarray(network.transition)
@@ -209,13 +216,17 @@ def traits(problem: Problem) -> NDArray[np.float64]:
     squares = (chain * (levels[None, :] - levels[:, None]) ** 2).sum(axis=1)
     sizes = [problem.n_devices, problem.horizon, problem.horizon / problem.energy_budget, problem.max_sleep]
     volatility = min(1.0, math.sqrt(float(share @ squares)) / float(share @ levels))
-    tells = _told(problem)
+    informativeness = _informativeness(problem)
     return np.concatenate(
-        [np.clip(np.log(sizes) / 8.0, -1.0, 1.0), [volatility], np.clip(np.log(tells.mean(axis=1)) / 8.0, -1.0, 1.0)]
+        [
+            np.clip(np.log(sizes) / 8.0, -1.0, 1.0),
+            [volatility],
+            np.clip(np.log(informativeness.mean(axis=1)) / 8.0, -1.0, 1.0),
+        ]
     )
 
 
-def _told(problem: Problem) -> NDArray[np.float64]:
+def _informativeness(problem: Problem) -> NDArray[np.float64]:
     """(M, N) informativeness of one fresh reading: precision at level 1, or share of the variance explained."""
     network, rows = problem.network, list(problem.devices)
     if problem.inference == "paper":

@@ -13,8 +13,15 @@ from numpy.typing import NDArray
 class Policy(Protocol):
     """Chooses actions, for one episode or for a batch.
 
-    Two optional attributes: ``observation`` names the observation it reads (``"full"``, the default, or
-    ``"compact"``), and ``reset(seed)`` is called before an evaluation begins, by policies that draw random numbers.
+    What else a policy may have:
+
+    - ``reset(seed)``: called before an evaluation begins, for policies that draw random numbers;
+    - ``observation``: which one it reads, ``"full"`` (the default), ``"compact"`` or ``"per_device"``;
+    - ``needs_observation``: False if it reads the info alone, so that observations need not be computed;
+    - ``view``: ``"sequential"`` (the default), ``"joint"`` if it decides for all devices at once, or ``"timer"``;
+    - ``problem``, or ``card`` (a mapping, of what it was trained on): what it was made for, so that another problem is
+      refused;
+    - ``training_seconds``: how long its training took.
     """
 
     def act(self, observation: NDArray[np.float32], info: Mapping[str, Any]) -> NDArray[np.int64] | int:

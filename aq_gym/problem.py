@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from aq_gym import inference as equations
 from aq_gym.estimation import LevelAware
 from aq_gym.hidden_level import HiddenLevel
+from aq_gym.inference import Map, check_inference, infer, infer_hidden
 from aq_gym.network import SensorNetwork
 
 
@@ -62,7 +62,7 @@ class Problem:
         horizon: T, slots per episode.
         energy_budget: B, sensings per device.
         max_sleep: D, longest sleep in slots.
-        fuse_measured: whether a fresh own reading is fused with the others (MODEL: errors, step 5).
+        fuse_measured: whether a fresh own reading is fused with the others (docs/model.md: errors, step 5).
         inference: "paper", or "level-aware": the server uses the known level as a source and what was learned of how
             deviations from it last (`aq_gym.estimation.LevelAware`); every reading is fused then. Or "hidden": the
             server knows of the level only what devices report (`aq_gym.hidden_level.HiddenLevel`).
@@ -99,6 +99,12 @@ class Problem:
         if self.harvest[0] > 0.0:
             options["harvest"] = self.harvest
         return options
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """All of it, as keyword arguments of `create` and the environments."""
+        names = ("network", "devices", "horizon", "energy_budget", "max_sleep")
+        return {name: getattr(self, name) for name in names} | self.options
 
     @property
     def energies(self) -> tuple[int, ...]:
@@ -156,7 +162,7 @@ class Problem:
         max_sleep = check_integer("max_sleep", max_sleep, 1)
         if not isinstance(fuse_measured, bool):
             raise ValueError(f"fuse_measured: expected True or False, got {fuse_measured!r}")
-        equations.check_inference(resolved, inference, level_noise, belief)
+        check_inference(resolved, inference, level_noise, belief)
         name = "device" if isinstance(devices, Integral) else "devices"
         locations = _locations(name, devices, resolved.n_locations)
         budgets = _budgets(energy_budgets, len(locations), energy_budget)
@@ -175,15 +181,15 @@ class Problem:
         numbers = horizon, energy_budget, max_sleep, fuse_measured, inference, float(level_noise), belief
         return cls(resolved, locations, *numbers, _loss(loss, inference), budgets, _harvest(harvest))
 
-    def infer(self, delay: ArrayLike, record: ArrayLike, level: ArrayLike) -> equations.Map:
+    def infer(self, delay: ArrayLike, record: ArrayLike, level: ArrayLike) -> Map:
         """The map of (..., M) delays [slots] and records [µg/m³] at (...) levels [µg/m³]; see `inference.infer`.
 
         A hidden level is not read.
         """
         if self.inference == "hidden":
-            return equations.infer_hidden(self.hidden_level, self.devices, delay, record)
+            return infer_hidden(self.hidden_level, self.devices, delay, record)
         how = {"fuse_measured": self.options["fuse_measured"], "level_noise": self.level_noise}
-        return equations.infer(self.network, self.devices, delay, record, level, inference=self.inference, **how)
+        return infer(self.network, self.devices, delay, record, level, inference=self.inference, **how)
 
     @cached_property
     def hidden_level(self) -> HiddenLevel:

@@ -1,6 +1,11 @@
 """The named arrays that `aq_gym.dynamics` and the kernels read: of a problem, of an episode, of a device.
 
-A new field of the state is one line in `EPISODE` or `DEVICE`; or in `State`, if its shape is another.
+A new field of the state is one line in `EPISODE` or `DEVICE`; or in `State`, if its shape is another. That stores,
+copies and restores it. What else a field may need:
+
+- a value at the start: `dynamics.reset`; a change: `dynamics.decide`, `decide_together`, `end_slot`;
+- a place in infos: `envs.base.SensingEnv._raw_state` and the names in `envs.infos`; in observations: `observation`;
+- if the future depends on it: `kernels.branches.same_state`, `Episodes.observe_states`, the exact solvers' states.
 """
 
 from __future__ import annotations
@@ -69,7 +74,7 @@ class Parameters(NamedTuple):
     prior: (
         NDArray[np.float64] | None
     )  # rows: see `kernels.level_aware` and `kernels.hidden`; None with the paper's inference [1]
-    traits: NDArray[np.float64]  # (5 + M,) constants that observations show, see `observation.traits` [1]
+    constants: NDArray[np.float64]  # (5 + M,) constants that observations show, see `observation.constants` [1]
 
 
 class State(NamedTuple):

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aq_gym.belief import GrownBelief
+from aq_gym.inference import INFERENCES
 from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
 from aq_gym.synthetic import synthetic_fields
@@ -26,18 +28,8 @@ LEVEL_SPREAD = (0.2, 1.1)  # standard deviation of the level over its mean [1]
 UNLIKENESS = (0.003, 0.3)  # 1 - correlation of the level's logarithm from slot to slot [1]
 TEMPORAL_SHARE = (0.02, 0.35)  # σ over the mean level [1]
 PRECISION = (0.25, 4.0)  # measurement variance, over that of pku2018
+_BELIEF_SLOTS = 3_000  # of the path that a belief is fitted to
 _MOST_WORK = 2e6  # slots x devices x locations of an episode: a few milliseconds
-
-
-def extent(network: SensorNetwork) -> dict[str, float]:
-    """Where a network lies, by the names of `RANGES`."""
-    pku = SensorNetwork.load("pku2018")
-    return {
-        "locations": float(network.n_locations),
-        "levels": float(network.n_levels),
-        "spatial_variance": _mean_b(network) / _mean_b(pku),
-        "temporal_variance": network.temporal_variance / pku.temporal_variance,
-    }
 
 
 def _mean_b(network: SensorNetwork) -> float:
@@ -99,6 +91,18 @@ def _chain(rng: np.random.Generator, n: int, mean: float) -> tuple[Any, Any, Any
     return np.asarray(levels), transition, binned(np.array([center]), np.array([spread]))[0]
 
 
+def with_belief(network: SensorNetwork, rng: np.random.Generator) -> SensorNetwork:
+    """The same network with a belief about a hidden level, fitted to a path of its own chain."""
+    chances = np.cumsum(np.vstack([network.start, network.transition]), axis=1)
+    row, path = 0, []
+    for uniform in rng.random(_BELIEF_SLOTS):
+        level = min(int(np.searchsorted(chances[row], uniform)), network.n_levels - 1)
+        row = level + 1
+        path.append(level)
+    belief = GrownBelief.fit([network.levels[path]])
+    return dataclasses.replace(network, level_belief=np.array(belief))
+
+
 def _log_uniform(rng: np.random.Generator, ends: tuple[float, float]) -> float:
     return math.exp(rng.uniform(*np.log(ends)))
 
@@ -117,7 +121,8 @@ class InstanceSampler:
         n_devices: the possible M; M is drawn with a probability proportional to 1 / M.
         horizon: least and greatest T [slots].
         period: least and greatest T / B [slots].
-        inferences: how maps are inferred, equally likely; level-aware with a noise of 0 to 30 %.
+        inferences: how maps are inferred, equally likely; level-aware with a noise of 0 to 30 %, hidden with as many
+            reports lost.
         most_work: T x M x N of an instance at most; larger ones are drawn anew.
 
     Raises:
@@ -131,7 +136,7 @@ class InstanceSampler:
         n_devices: Sequence[int] = tuple(sorted({*range(1, 51)} - {5, 10, 20})),
         horizon: tuple[int, int] = (20, 300),
         period: tuple[float, float] = (2.5, 13.0),
-        inferences: Sequence[str] = ("paper", "level-aware"),
+        inferences: Sequence[str] = INFERENCES,
         most_work: float = _MOST_WORK,
     ) -> None:
         if not n_devices or min(n_devices) < 1 or max(n_devices) > 50:
@@ -139,14 +144,13 @@ class InstanceSampler:
         for name, (low, high), least in (("horizon", horizon, 2.0), ("period", period, 1.0)):
             if not least <= low <= high:
                 raise ValueError(f"{name}: expected two numbers of at least {least:g}, in order, got {(low, high)!r}")
-        if not inferences or set(inferences) - {"paper", "level-aware"}:
-            raise ValueError(f"inferences: expected some of paper, level-aware, got {inferences!r}")
+        if not inferences or set(inferences) - set(INFERENCES):
+            raise ValueError(f"inferences: expected some of {', '.join(INFERENCES)}, got {inferences!r}")
         if not most_work >= 1000 * horizon[0] * min(n_devices):
             raise ValueError(
                 f"most_work: expected at least 1000 x shortest horizon x fewest devices, got {most_work!r}"
             )
         self._rng = np.random.default_rng(seed)
-        self.max_devices = int(max(n_devices))
         self._n_devices, self._horizon, self._period = np.array(n_devices), horizon, period
         self._inferences, self._most_work = tuple(inferences), most_work
 
@@ -170,7 +174,10 @@ class InstanceSampler:
         budget = round(horizon / period)
         sleep = math.ceil(rng.uniform(1.2, 4.2) * horizon / budget)
         inference, noise = str(rng.choice(self._inferences)), float(rng.uniform(0.0, 0.3))
-        options: dict[str, Any] = {} if inference == "paper" else {"inference": inference, "level_noise": noise}
+        share = {"paper": {}, "level-aware": {"level_noise": noise}, "hidden": {"loss": noise}}
+        options: dict[str, Any] = {"inference": inference, **share[inference]}
+        if inference == "hidden" and network.level_belief is None:
+            network = with_belief(network, rng)
         return Problem.create(network, devices, horizon, budget, sleep, **options)
 
     def _fitted(self) -> SensorNetwork:

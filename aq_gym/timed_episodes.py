@@ -35,12 +35,25 @@ class TimedEpisodes(Episodes):
         """(K, M) the slot in which each device senses next; 0: it has no timer."""
         return self.state.device["timer"]
 
-    def step(self, *arrays: ArrayLike) -> int:
-        """`decide` with actions, rewards, ended, forced, mask, observation; the largest of ended, -1: refused."""
-        actions, rewards, ended, forced, mask, observation = (np.asarray(x) for x in arrays)
+    def decide(
+        self,
+        actions: NDArray[np.int64],
+        rewards: NDArray[np.float64],
+        observation: NDArray[np.float32],
+        ended: NDArray[np.int8] | None = None,
+        forced: NDArray[np.bool_] | None = None,
+        mask: NDArray[np.int8] | None = None,
+    ) -> int:
+        """As `Episodes.decide`, up to the next choice; ``mask`` is (K, D).
+
+        Raises:
+            ValueError: an action of a running episode is not from 0 to D - 1; nothing is done then.
+        """
+        ended = np.zeros(len(self), np.int8) if ended is None else ended
+        forced = np.empty(len(self), np.bool_) if forced is None else forced
         running = np.flatnonzero(self.slot <= self.problem.horizon)
         if ((actions[running] < 0) | (actions[running] >= self.n_actions)).any():
-            return -1
+            self._refuse(actions)
         asked, longest = actions[running], self._longest()[running]
         forced[running] = asked > longest
         self.timer[running, self.turn[running]] = self.slot[running] + np.minimum(asked, longest)
@@ -57,18 +70,19 @@ class TimedEpisodes(Episodes):
             turn = self.turn[running]
             chooses = (self.timer[running, turn] == 0) & (self.energy[running, turn] > 0)
             running = running[(outcome[running] < 2) & ~chooses]
-        mask[...] = self.action_mask()
-        self._show(observation)
+        if mask is not None:
+            mask[...] = self.action_mask()
+        self._write_timers(observation)
         return int(ended.max(initial=0))
 
     def action_mask(self) -> NDArray[np.int8]:
         """(K, D) allowed timers of the device that chooses; 0 alone where nothing is decided."""
         return (np.arange(self.n_actions) <= self._longest()[:, None]).astype(np.int8)
 
-    def place(self, *state: ArrayLike, **named: ArrayLike) -> NDArray[np.float32]:
-        """As `Episodes.place`; no device has a timer."""
+    def observe_states(self, *state: ArrayLike, **named: ArrayLike) -> NDArray[np.float32]:
+        """As `Episodes.observe_states`; no device has a timer."""
         self.timer[...] = 0
-        return super().place(*state, **named)
+        return super().observe_states(*state, **named)
 
     def _longest(self) -> NDArray[np.int64]:
         """(K,) the longest timer that the device may set."""
@@ -82,10 +96,10 @@ class TimedEpisodes(Episodes):
         either, actions = np.empty((len(self), 2), np.int8), np.zeros(self.shape, np.int64)
         self._view(*self.arguments, task, rows, actions, *outcome, either, observation)
         if task != batch.MASK:
-            self._show(observation)
+            self._write_timers(observation)
         return self.action_mask()
 
-    def _show(self, observation: NDArray[np.float32]) -> None:
+    def _write_timers(self, observation: NDArray[np.float32]) -> None:
         """The timers, after what the kernels observe."""
         left = np.where(self.timer > 0, self.timer - self.slot[:, None] + 1, 0)
         observation[:, -self.problem.n_devices :] = left / self.problem.max_sleep

@@ -17,12 +17,12 @@ from agents.networks import make_network
 from aq_gym.episodes import Layers
 from aq_gym.problem import Problem
 from baselines.heuristics.index import WIDTHS, Index, Simulator
-from baselines.heuristics.index_tuning import TUNED, Budget, best_threshold, shifted, tune
-from baselines.heuristics.problems import committed, entry_problem, tuned_fields
+from baselines.heuristics.index_tuning import QUICK, TUNED, Budget, best_threshold, quick_tuning, tune
+from baselines.heuristics.problems import tuned_fields
 from baselines.heuristics.simple import Staggered
 from baselines.learners.layered import LayeredPolicy, added, matrices, outputs, trunk_inputs
 from baselines.learners.pairs import PairCollector
-from baselines.learners.shipped import generalist_for
+from baselines.learners.shipped import load_generalist
 from baselines.packing import can_be_compiled, pack
 from baselines.playing import FIRST_TUNING_SEED, check_count, check_policy, play_problem
 
@@ -153,7 +153,7 @@ class _Adaptation:
         self.add("staggered", Staggered(problem))
         self.add("greedy", greedy)
         if problem.inference == "paper":
-            self.add("generalist", generalist_for(problem))
+            self.add("generalist", load_generalist(problem))
         if found := tuned_fields(TUNED, problem, "constant", "coefficients", "training_seconds"):
             self.add("index", Index(problem, found[0], found[1]))
         else:
@@ -167,16 +167,10 @@ class _Adaptation:
 
     def _tune(self) -> None:
         """The index policy from the committed coefficients, with as many generations as fit."""
-        tuned = committed(TUNED)
-        alike = [name for name in tuned if entry_problem(name).inference == self.problem.inference]
-        starts = [start for name in alike for start in shifted(self.problem, tuned[name])]
         decisions = UNTIMED_TUNING if math.isinf(self.seconds) else min(_TUNING * self.seconds, self.left) * self.speed
-        shape = {"generations": 10, "population": 32}
-        plays = shape["generations"] * shape["population"] + len(starts) + 30 + 7 * 8
-        episodes = int(decisions / self.length / plays)
+        starts, episodes = quick_tuning(self.problem, decisions)
         if episodes >= 2:
-            budget = Budget(episodes=min(episodes, 512), step=0.25, **shape)
-            self.add("index", tune(self.problem, budget, starts=starts)[0])
+            self.add("index", tune(self.problem, Budget(episodes=episodes, **QUICK), starts=starts)[0])
             return
         few = self.simulators["compact"].errors(starts, 2, FIRST_TUNING_SEED).mean(axis=1)
         self.add("index", starts[int(few.argmin())])
@@ -205,7 +199,7 @@ class _Adaptation:
                 network.rescale_outputs(float(gain.std()) or 1.0)
             missed, number = gain - unit * score - level, number + 1
             with torch_threads(1):
-                fit_advantages(network, x, missed, scales=scale, updates=200, value_anchor=0.0, seed=self.seed + number)
+                fit_advantages(network, x, missed, scales=scale, updates=200, seed=self.seed + number)
             learned = pack(network)
             parts = matrices(learned.widths, learned.weights)
             tried = [current, *(added(base, unit, parts, share) for share in _SHARES)]

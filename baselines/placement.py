@@ -18,7 +18,7 @@ from aq_gym.placement import greedy_search
 from aq_gym.problem import Problem
 from baselines.heuristics.index import Index, Simulator
 from baselines.heuristics.index_tuning import best_threshold, index_policy
-from baselines.learners.shipped import generalist_for
+from baselines.learners.shipped import load_generalist
 from baselines.packing import available_cores, pack
 from baselines.playing import FIRST_TUNING_SEED, check_count
 
@@ -26,7 +26,7 @@ Player = Index | GreedyPolicy
 PLAYERS: dict[str, Callable[[Problem], Player]] = {
     "greedy": best_threshold,
     "index": index_policy,
-    "generalist": generalist_for,
+    "generalist": load_generalist,
 }
 """From a problem to the policy that is tuned to it: greedy is the best of thirty thresholds, tuned in a second or two;
 the generalist needs no tuning."""
@@ -83,8 +83,7 @@ def moved(problem: Problem, devices: ArrayLike) -> Problem:
         ValueError: they are no locations of the network.
     """
     places = [int(x) for x in np.asarray(devices)]
-    shape = problem.horizon, problem.energy_budget, problem.max_sleep
-    return Problem.create(problem.network, places, *shape, **problem.options)
+    return Problem.create(**problem.arguments | {"devices": places})
 
 
 @dataclass(frozen=True)

@@ -101,9 +101,8 @@ def native_batch(env_id: str, num_envs: int, **kwargs: Any) -> MultiDeviceVector
     if isinstance(native, MultiDeviceTraceVectorEnv):
         env.close()
         raise ValueError(
-            f"env_id: {env_id} has the weather of its readings, while players here draw it from the network's chain; "
-            "impose its windows instead: play_problem(..., levels=aq_gym.traces.level_windows(...)), or "
-            "scripts.backtest"
+            f"env_id: {env_id} plays recorded readings, while levels are drawn from the network's chain here; "
+            "compare policies on recorded readings by python -m scripts.backtest"
         )
     if not isinstance(native, MultiDeviceVectorEnv):
         env.close()
@@ -205,12 +204,7 @@ def play_problem(
     for first in range(0, episodes, most):
         env = (JointDevicesVectorEnv if joint else MultiDeviceVectorEnv)(
             min(most, episodes - first),
-            problem.network,
-            problem.devices,
-            problem.horizon,
-            problem.energy_budget,
-            problem.max_sleep,
-            **problem.options,
+            **problem.arguments,
             observation=getattr(policy, "observation", None) or observation,
             autoreset_mode="Disabled",
         )

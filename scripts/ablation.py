@@ -22,7 +22,7 @@ from baselines.learners.shipped import load_trained
 from baselines.playing import problem_of
 from baselines.studies.ablation import compare, page, summary
 from baselines.studies.files import write_results
-from baselines.studies.training import recipe_config, train_once
+from baselines.studies.stored_trainings import recipe_config, train_once
 from scripts.arguments import add_env, add_results, at_least, command_parser, json_object, parsed
 from scripts.command import enter
 

@@ -46,6 +46,13 @@ def add_env(parser: ArgumentParser) -> None:
     parser.add_argument("--env-kwargs", type=json_object, default={}, help="""its arguments: '{"horizon": 30}'""")
 
 
+def add_shape(parser: Any, horizon: int, budget: int, max_sleep: int) -> None:
+    """The sizes of a problem."""
+    parser.add_argument("--horizon", type=at_least(1), default=horizon, help="T, slots")
+    parser.add_argument("--budget", type=at_least(0), default=budget, help="B, sensings of a device")
+    parser.add_argument("--max-sleep", type=at_least(1), default=max_sleep, help="D, slots")
+
+
 def add_results(parser: ArgumentParser, name: str) -> None:
     """The arguments on what a study writes."""
     default = Path("results") / f"{name}.csv"

@@ -26,7 +26,7 @@ from baselines.studies.backtest.replaying import Windows
 from baselines.studies.backtest.reports import HOUR, STRIDE, backtest_reports, hourly_lines
 from baselines.studies.backtest.reports_page import page, summary
 from baselines.studies.files import write_results
-from scripts.arguments import add_results, at_least, command_parser, parsed
+from scripts.arguments import add_results, add_shape, at_least, command_parser, parsed
 from scripts.command import enter
 
 SEASONS = ("pku2018-spring", "pku2018-summer")
@@ -66,9 +66,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--losses", nargs="+", type=float, default=[0.0, 0.2], help="shares of lost reports")
     parser.add_argument("--devices", nargs="+", type=int, default=[0, 6, 12, 18, 24], metavar="LOCATION")
-    parser.add_argument("--horizon", type=at_least(1), default=1008, help="T, slots (default 1008: a week)")
-    parser.add_argument("--budget", type=at_least(0), default=34, help="B, sensings of a device (default 34)")
-    parser.add_argument("--max-sleep", type=at_least(1), default=144, help="D, slots (default 144)")
+    add_shape(parser, 1008, 34, 144)
     parser.add_argument("--stride", type=at_least(1), default=STRIDE, help=f"slots between windows (default {STRIDE})")
     parser.add_argument("--seed", type=at_least(0), default=0, help="of the lost reports and the intervals")
     add_results(parser, "backtest_hidden")

@@ -1,9 +1,9 @@
-"""Train our DQN and Stable-Baselines3 agents on three tasks, and compare them to every yardstick on the same episodes.
+"""Train our DQN and Stable-Baselines3 agents on four tasks, and compare them to every yardstick on the same episodes.
 
     python -m scripts.benchmark                     # at most ten minutes on two cores: `make benchmark`
     python -m scripts.benchmark --quick             # at most two: `make benchmark ARGS=--quick`
     python -m scripts.benchmark --resume            # go on with the latest one; finished trainings are kept
-    python -m scripts.benchmark --training-seeds 5 --episodes 10000     # three quarters of an hour
+    python -m scripts.benchmark --training-seeds 5 --episodes 10000     # about an hour
     python -m scripts.benchmark --ids SingleDevice-v0 --learners dqn sb3-maskable_ppo --seconds 300 --scale 3
 
 Trainings run side by side, one a process, each as long as its settings say but no longer than --seconds. The folder
@@ -62,7 +62,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--ids", nargs="+", default=IDS, help=f"default {' '.join(IDS)}")
     parser.add_argument("--learners", nargs="+", choices=LEARNERS, help="default dqn sb3-ppo, and sb3-dqn if not quick")
     parser.add_argument("--yardsticks", nargs="+", choices=WORDS, default=YARDSTICKS, help="compared to the first")
-    parser.add_argument("--seconds", type=positive, help="most of each training (default 100; 25 if quick)")
+    parser.add_argument("--seconds", type=positive, help="most of each training (default 80; 25 if quick)")
     parser.add_argument("--scale", type=positive, help="of the settings' decisions (default 1; 0.35 if quick)")
     parser.add_argument("--validations", type=int, help="on the way of a training (default 20; 5 if quick)")
     parser.add_argument("--episodes", type=int, default=2000, help="of the evaluation")

@@ -24,15 +24,16 @@ import pandas as pd
 from aq_gym import calibration, datasets
 from aq_gym.ingestion.loading import raw_readings
 from aq_gym.ingestion.screening import Rules, screen
-from aq_gym.ingestion.stations import on_a_plane, plane_origin, read_stations
+from aq_gym.ingestion.stations import on_a_plane, read_stations
 from aq_gym.network import INSTANCES, SensorNetwork, bundled_names
 from aq_gym.slot_levels import slot_levels
 from aq_gym.tables import LARGEST_READING
 from baselines.studies.provenance import commit
-from scripts.arguments import at_least, file_path
+from scripts.arguments import at_least, command_parser, file_path
 from scripts.command import enter
 
 OPTIONS = ("bin_width", "min_level", "largest", "stuck_slots", "keep_near_zero", "least_share", "parameter", "within")
+FEW_SLOTS = 100
 
 
 def main(args: argparse.Namespace) -> SensorNetwork:
@@ -60,10 +61,10 @@ def main(args: argparse.Namespace) -> SensorNetwork:
     used = {name: getattr(args, name) for name in OPTIONS} | {"slot_minutes": network.slot_minutes}
     files = {"readings": args.readings, "calibration": [args.calibration], "locations": args.stations or []}
     card = calibration.card(files, used, "python -m scripts.calibrate", commit())
-    if screened.degrees is not None:
-        card["origin"] = dict(zip(("longitude", "latitude"), plane_origin(screened.degrees), strict=True))
     network.save(args.output, {**card, **screened.record(), "slots": times})
     print("slots: {slots:,}, the level is known in {known:,}; {begin} to {end}, time zone {zone}".format(**times))
+    if times["known"] < FEW_SLOTS:
+        print(f"fewer than {FEW_SLOTS} slots with a level say little: take the network for a trial, not for a town")
     if sensors is None:
         print("a reading's error is assumed to be that of pku2018's sensors; --calibration FILE measures your own")
     print(f"{args.output}\n{network.describe()}")
@@ -92,26 +93,26 @@ def check_output(path: Path) -> None:
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The arguments, checked one by one."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     positive, share = at_least(1e-9, float), at_least(0.0, float)
     parser.add_argument("readings", type=Path, nargs="+", metavar="FILE", help="readings: text, gzipped or Parquet")
     parser.add_argument("-o", "--output", type=file_path, required=True, help="the network, a file ending in .npz")
     parser.add_argument("--stations", type=Path, nargs="+", help="tables of names, latitudes and longitudes")
     parser.add_argument("--calibration", type=Path, help="readings of sensors side by side, a row a sensor")
     parser.add_argument("--slot-minutes", type=positive, help="average in slots of this length (default: as the times)")
-    parser.add_argument("--parameter", default="pm25", help="which rows of long files (default pm25)")
+    parser.add_argument("--parameter", default="pm25", help="which rows of long files")
     edges = ("SOUTH", "WEST", "NORTH", "EAST")
     parser.add_argument("--within", type=float, nargs=4, metavar=edges, help="leave out stations outside this box")
     parser.add_argument("--leave-out", nargs="+", default=[], metavar="STATION", help="leave out these stations")
-    help_share = "leave out stations with fewer usable readings than this share of the slots (default 0)"
+    help_share = "leave out stations with fewer usable readings than this share of the slots"
     parser.add_argument("--least-share", type=share, default=Rules.least_share, help=help_share)
     help_stuck = "so many equal readings in a row are not used; 0: all are (default 36, at least six hours)"
     parser.add_argument("--stuck-slots", type=at_least(0), default=Rules.stuck_slots, help=help_stuck)
     help_zero = "use readings below 1 µg/m³ where the stations' median is above 10 µg/m³"
     parser.add_argument("--keep-near-zero", action="store_true", help=help_zero)
-    parser.add_argument("--largest", type=positive, default=LARGEST_READING, help="largest plausible reading (2000)")
-    parser.add_argument("--bin-width", type=positive, default=10.0, help="of the levels [µg/m³] (default 10)")
-    parser.add_argument("--min-level", type=share, default=30.0, help="least level used for a and b (default 30)")
+    parser.add_argument("--largest", type=positive, default=LARGEST_READING, help="plausible reading")
+    parser.add_argument("--bin-width", type=positive, default=10.0, help="of the levels [µg/m³]")
+    parser.add_argument("--min-level", type=share, default=30.0, help="least level used for a and b")
     return parser.parse_args(arguments)
 
 

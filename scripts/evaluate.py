@@ -6,12 +6,14 @@
     python -m scripts.evaluate --policies staggered --sb3 runs/sb3/ppo-MultiDevice-v0-seed0
 
 The first policy is the one that the others are compared to; intervals are 95 %, paired in the column of differences. An
-agent is named after its folder, with as much of its path as makes it unique.
+agent is named after its folder, with as much of its path as makes it unique. A word that has no policy for this
+problem, such as "optimal" where it is too large, is left out with a warning; the first must have one.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import warnings
 from collections.abc import Sequence
@@ -34,12 +36,14 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
             policies[name] = load_agent(kind, folder)
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always", UserWarning)
-        table = evaluate(policies, args.env, args.episodes, args.seed, **args.env_kwargs)
-    for warning in found:
-        print(f"warning: {warning.message}", file=sys.stderr)
+        left_out = list[str]()
+        table = evaluate(policies, args.env, args.episodes, args.seed, unavailable=left_out.append, **args.env_kwargs)
+    for message in [*left_out, *(warning.message for warning in found)]:
+        print(f"warning: {message}", file=sys.stderr)
     if args.csv is not None:
         write_table(args.csv, table)
-    print(f"{args.env}: {args.episodes:,} episodes from seed {args.seed}")
+    options = f" {json.dumps(args.env_kwargs)}" if args.env_kwargs else ""
+    print(f"{args.env}{options}: {args.episodes:,} episodes from seed {args.seed}")
     print(comparison(table, table.policy.iloc[0], digits=3))
     if args.csv is not None:
         print(f"written to {args.csv}")
@@ -54,7 +58,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     agents: dict[str, Any] = {"type": Path, "action": "append", "default": [], "metavar": "FOLDER"}
     parser.add_argument("--dqn", help="of scripts.train_dqn; may be repeated", **agents)
     parser.add_argument("--sb3", help="of scripts.train_sb3; may be repeated", **agents)
-    parser.add_argument("--episodes", type=int, default=2000)
+    parser.add_argument("--episodes", type=int, default=2000, help="default: 2000")
     parser.add_argument("--seed", type=int, default=0, help="of the first episode")
     parser.add_argument("--csv", type=Path, help="also write the table there")
     return parser.parse_args(arguments)

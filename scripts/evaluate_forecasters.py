@@ -4,6 +4,7 @@
     python -m scripts.evaluate_forecasters --phases 6 --forecasters ridge    # skill by the origin's slot modulo six
     python -m scripts.evaluate_forecasters --readings airbox2017/readings.csv --fit-slots 500 --slot-minutes 60
     python -m scripts.evaluate_forecasters --in-the-loop                     # what policies lose that see forecasts
+    python -m scripts.evaluate_forecasters --forecasters ridge --peers       # beside darts: pip install 'aq-gym[peers]'
 
 Prints a table and writes it as CSV, pictures of skill, coverage and one fan, and TensorBoard scalars into --folder.
 Skill is 1 minus the ratio of the mean absolute error to persistence's; in brackets 95 % intervals by blocks of a day.
@@ -86,6 +87,7 @@ def write_scalars(folder: Path, table: pd.DataFrame) -> None:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--forecasters", nargs="+", default=FORECASTERS, choices=storage.NAMES, metavar="NAME")
+    parser.add_argument("--peers", action="store_true", help="also forecasters of darts, the extra peers")
     forecasts.add_reading_arguments(parser)
     parser.add_argument("--threshold", type=float, default=75.0, help="of the exceedance that is forecast [µg/m³]")
     parser.add_argument("--phases", type=int, default=0, help="also skill by the origin's slot modulo so many")
@@ -95,6 +97,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--markdown", type=Path, help="also write the tables there")
     parser.add_argument("--quiet", action="store_true")
     args = parser.parse_args(arguments)
+    args.forecasters = [*args.forecasters, *(forecasts.PEERS if args.peers else ())]
     args.command = list(sys.argv[1:] if arguments is None else arguments)
     return args
 

@@ -11,20 +11,21 @@ data sets TaiwanAirBox032017 and locations032017 of the CRAN package SLBDD. The 
 from __future__ import annotations
 
 import argparse
-import csv
 import dataclasses
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
 
 from aq_gym import datasets
 from aq_gym.calibration import DEFAULT_MEASUREMENT_VARIANCE, fit, rounded
+from aq_gym.ingestion.stations import on_a_plane
 from aq_gym.network import INSTANCES, SIGNIFICANT_DIGITS, SensorNetwork
+from baselines.studies.files import is_stored
 from baselines.studies.provenance import commit
+from scripts.arguments import command_parser
 from scripts.command import enter
 
 BOXES = {"tainan2017": (22.8, 23.2, 120.1, 120.4), "taipei2017": (24.9, 25.2, 121.3, 121.7)}  # south north west east
@@ -33,46 +34,40 @@ NEAR_ZERO, MOST_NEAR_ZERO = 1.0, 0.1  # [µg/m³]; share of hours below it from 
 OPTIONS = {"bin_width": 10.0, "min_level": 30.0, "slot_minutes": 60.0}
 
 
-def read(folder: Path) -> tuple[list[str], NDArray[np.float64], dict[str, list[float]]]:
-    """The stations' names, their (hours, stations) readings [µg/m³], and latitude and longitude by name [degrees]."""
-    with (folder / "readings.csv").open(encoding="utf-8", newline="") as file:
-        head, *rows = csv.reader(file)
-    with (folder / "stations.csv").open(encoding="utf-8", newline="") as file:
-        places = {name: [float(latitude), float(longitude)] for name, latitude, longitude in list(csv.reader(file))[1:]}
-    if head[:1] != ["hour"] or set(head[1:]) - set(places) or len(rows) < HOURS:
+def read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Readings [µg/m³], a row an hour and a column a station, and latitude and longitude [degrees], a row a station."""
+    readings = pd.read_csv(folder / "readings.csv", index_col=0)
+    stations = pd.read_csv(folder / "stations.csv", index_col=0)
+    if readings.index.name != "hour" or set(readings) - set(stations.index) or len(readings) < HOURS:
         raise ValueError(f"{folder}: expected readings.csv of {HOURS} hours or more, its stations in stations.csv")
-    return head[1:], np.array(rows, dtype=np.float64)[:, 1:], places
-
-
-def metres(places: Sequence[Sequence[float]]) -> NDArray[np.float64]:
-    """(N, 2) metres east and north of the mean, as `datasets.load_locations` makes them."""
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "locations.csv"
-        path.write_text("latitude,longitude\n" + "".join(f"{a},{b}\n" for a, b in places), encoding="utf-8")
-        return datasets.load_locations(path)
+    return readings, stations.loc[list(readings)]
 
 
 def fitted(name: str, folder: Path) -> tuple[SensorNetwork, dict[str, Any]]:
     """The network of one city, and its card."""
-    names, readings, places = read(folder)
+    readings, places = read(folder)
     south, north, west, east = BOXES[name]
-    inside = [k for k, x in enumerate(names) if south <= places[x][0] <= north and west <= places[x][1] <= east]
-    near_zero = (readings[:HOURS] < NEAR_ZERO).mean(axis=0)
-    used = [k for k in inside if near_zero[k] <= MOST_NEAR_ZERO]
-    out = {names[k]: f"below {NEAR_ZERO:g} µg/m³ in {100 * near_zero[k]:.0f} % of the hours" for k in inside}
-    network = fit([readings[:HOURS, used]], **OPTIONS)
-    network = dataclasses.replace(network, coordinates=metres([places[names[k]] for k in used]), name=name)
+    latitude, longitude = places.latitude, places.longitude
+    inside = places.index[(south <= latitude) & (latitude <= north) & (west <= longitude) & (longitude <= east)]
+    near_zero = (readings[:HOURS] < NEAR_ZERO).mean()[inside]
+    used = inside[near_zero <= MOST_NEAR_ZERO]
+    network = fit([readings[:HOURS][used].to_numpy(np.float64)], **OPTIONS)
+    coordinates = on_a_plane(places.loc[used, ["longitude", "latitude"]].to_numpy())
+    network = dataclasses.replace(network, coordinates=coordinates, name=name)
     card = {
-        "origin": dict(zip(("latitude", "longitude"), np.mean([places[names[k]] for k in used], axis=0), strict=True)),
+        "origin": {x: float(np.mean(places.loc[used, x].to_numpy())) for x in ("latitude", "longitude")},
         "data": {
             "readings": {x: f"sha256:{datasets.sha256_of(folder / x)}" for x in ("readings.csv", "stations.csv")},
             "source": "AirBox, March 2017: TaiwanAirBox032017 and locations032017 of the CRAN package SLBDD 0.0.4 "
             "(GPL-3), from the AirBox project (Chen et al. 2017, IEEE Access 5, 14441-14454)",
             "hours": [0, HOURS],
             "box": {"latitude": [south, north], "longitude": [west, east]},
-            "stations": [names[k] for k in used],
-            "left_out": {names[k]: out[names[k]] for k in inside if k not in used},
-            "not_inside": f"{len(names) - len(inside)} devices elsewhere, b001 in Singapore among them",
+            "stations": list(used),
+            "left_out": {
+                x: f"below {NEAR_ZERO:g} µg/m³ in {100 * near_zero[x]:.0f} % of the hours"
+                for x in inside.difference(used)
+            },
+            "not_inside": f"{readings.shape[1] - len(inside)} devices elsewhere, b001 in Singapore among them",
         },
         "assumed": f"measurement_variance {DEFAULT_MEASUREMENT_VARIANCE}: that of the PKU sensors, another make, since "
         "there is no calibration of AirBox devices here; lasting differences between devices count as space",
@@ -84,7 +79,7 @@ def fitted(name: str, folder: Path) -> tuple[SensorNetwork, dict[str, Any]]:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the two files")
     parser.add_argument("--output", type=Path, default=Path("data") / "processed")
     parser.add_argument("--check", action="store_true", help="compare with the bundled files, write nothing")
@@ -98,8 +93,7 @@ def main(args: argparse.Namespace) -> None:
         if not args.check:
             print(f"{network.save(args.output / f'{name}.npz', card)}\n{network.describe()}")
             continue
-        with tempfile.TemporaryDirectory() as scratch:
-            same = network.save(Path(scratch) / "made.npz").read_bytes() == (INSTANCES / f"{name}.npz").read_bytes()
+        same = is_stored(network, INSTANCES / f"{name}.npz")
         print(f"{INSTANCES / name}.npz  {'the same bytes' if same else 'DIFFERENT'}")
         different |= not same
     if different:

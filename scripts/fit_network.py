@@ -14,7 +14,6 @@ the package, for whoever maintains it.
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,9 @@ from aq_gym import calibration, datasets
 from aq_gym.calibration import card, fit_files
 from aq_gym.network import INSTANCES, SensorNetwork, bundled_names
 from aq_gym.tables import LARGEST_READING
+from baselines.studies.files import is_stored
 from baselines.studies.provenance import commit
+from scripts.arguments import command_parser
 from scripts.command import enter
 
 OPTIONS = {"bin_width": 10.0, "min_level": 30.0, "slot_minutes": 10.0, "largest": LARGEST_READING}
@@ -32,15 +33,15 @@ OUTPUT = Path("data") / "processed"
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--readings", type=Path, nargs="+", help="fit these files instead of the PKU data set")
     parser.add_argument("--calibration", type=Path, help="with --readings: sensors side by side, a row a sensor")
     parser.add_argument("--locations", type=Path, help="with --readings: longitude and latitude, a row a device")
     parser.add_argument("--name", help="with --readings: name of the network and its file (default: custom)")
-    parser.add_argument("--slot-minutes", type=float, default=10.0, help="minutes between two rows (default: 10)")
-    parser.add_argument("--bin-width", type=float, default=10.0, help="width of a level's bin in µg/m³ (default: 10)")
-    parser.add_argument("--min-level", type=float, default=30.0, help="smallest average used for a and b (default: 30)")
-    parser.add_argument("--largest", type=float, default=LARGEST_READING, help="largest plausible reading (2000)")
+    parser.add_argument("--slot-minutes", type=float, default=10.0, help="between two rows")
+    parser.add_argument("--bin-width", type=float, default=10.0, help="of a level [µg/m³]")
+    parser.add_argument("--min-level", type=float, default=30.0, help="least average used for a and b")
+    parser.add_argument("--largest", type=float, default=LARGEST_READING, help="plausible reading")
     parser.add_argument("--output", type=Path, help=f"folder to write into (default: {OUTPUT})")
     parser.add_argument("--bundled", action="store_true", help="write the PKU networks into the package")
     parser.add_argument("--check", action="store_true", help="compare with the bundled files, or those in --output")
@@ -85,9 +86,7 @@ def main(args: argparse.Namespace) -> None:
     for name, network in networks.items():
         path = output / f"{name}.npz"
         if args.check:
-            with tempfile.TemporaryDirectory() as scratch:
-                made = network.save(Path(scratch) / path.name).read_bytes()
-            equal = path.is_file() and made == path.read_bytes()
+            equal = is_stored(network, path)
             lines.append(f"{path}  {'the same bytes' if equal else 'DIFFERENT'}")
             same &= equal
         else:

@@ -17,7 +17,6 @@ import numpy as np
 
 from agents import export
 from baselines.evaluation import WORDS, build_policy
-from baselines.learners.files import written
 from baselines.learners.imitation import imitate
 from baselines.learners.resumption import POLICY
 from baselines.playing import problem_of
@@ -51,8 +50,7 @@ def main(args: argparse.Namespace) -> None:
         "policy_is": f"imitation of {args.expert}",
     }
     folder.mkdir(parents=True, exist_ok=True)
-    with written(folder / POLICY):
-        export(folder / POLICY, found.agent, observation="compact", card=card)
+    export(folder / POLICY, found.agent, observation="compact", card=card)
     ours, experts, difference = found.errors, found.expert_errors, found.errors - found.expert_errors
     interval = 1.96 * difference.std(ddof=1) / np.sqrt(len(difference))
     print(

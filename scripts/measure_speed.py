@@ -1,6 +1,6 @@
 """How fast, beside others doing the same: environments, exact solvers, placement search and training.
 
-    python -m scripts.measure_speed                      # 15 minutes; results/speed.csv, growth.csv, growth.png
+    python -m scripts.measure_speed                      # 15 minutes; results/speed.csv
     python -m scripts.measure_speed --sections environments start
     python -m scripts.measure_speed --against ../old     # beside another commit's checkout (git worktree add ../old C)
     pip install 'aq-gym[peers]'                          # quantecon, EnvPool, pymoo; else their rows are left out
@@ -17,9 +17,6 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-import pandas as pd
-
-from aq_gym.network import write_atomically
 from baselines.studies.files import write_table, write_text
 from baselines.studies.provenance import provenance, signature
 from baselines.studies.speed import against, report
@@ -41,11 +38,6 @@ def main(args: argparse.Namespace) -> None:
     if found.frames:
         write_table(args.output, report.floats(found.frames).assign(**made))
         print(f"written to {args.output}")
-    if found.curves is not None:
-        growth = args.output.with_name("growth.csv")
-        write_table(growth, pd.DataFrame(found.curves).assign(**made))
-        write_atomically(growth.with_suffix(".png"), found.picture)
-        print(f"written to {growth} and {growth.with_suffix('.png')}")
     if args.markdown is not None:
         tables = [report.markdown(rows) for rows in found.tables]
         write_text(

@@ -6,7 +6,8 @@
 Scores are average joint errors [µg/m³]. Sampled ones are means over episodes 0, 1, ... (seeds that no tuning and no
 training uses) with 95 % intervals. `optimum` is the exact expectation by dynamic programming, where the id allows it.
 `best_known` is the optimum where it is known, else the least of the sampled scores. City-v0 is large, so it gets about
-200 episodes. Ids that are not named keep their scores.
+200 episodes. Ids that are not named keep their scores, and so do policies
+that are not named where the episodes are the same.
 """
 
 from __future__ import annotations

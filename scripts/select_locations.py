@@ -25,7 +25,7 @@ from aq_gym.network import SensorNetwork, bundled_names
 from aq_gym.network_files import location_names, read_card
 from baselines.studies.placement import CHECKPOINT, METHODS, place
 from baselines.studies.provenance import commit
-from scripts.arguments import at_least, command_parser, parsed
+from scripts.arguments import add_shape, at_least, command_parser, parsed
 from scripts.command import enter
 
 __all__ = ["CHECKPOINT", "METHODS", "main", "parse"]
@@ -76,9 +76,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=at_least(0), default=300, help="at most")
     parser.add_argument("--policy", choices=("greedy", "index", "generalist"), help="then place together with a policy")
     parser.add_argument("--alternations", type=at_least(0), default=4, help="of placement and policy, at most")
-    parser.add_argument("--horizon", type=int, default=60, help="T of --policy")
-    parser.add_argument("--budget", type=int, default=10, help="B of --policy")
-    parser.add_argument("--max-sleep", type=int, default=12, help="D of --policy")
+    add_shape(parser.add_argument_group("of --policy"), 60, 10, 12)
     parser.add_argument("--seed", type=at_least(0), default=0, help="of the level path and the searches")
     parser.add_argument("--folder", type=Path, help="default runs/placement/NETWORK-MDEVICES-seedSEED")
     parser.add_argument("--resume", action="store_true", help="continue the genetic search of the folder")

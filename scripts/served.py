@@ -101,5 +101,5 @@ def _try(policy: Any, problem: Problem) -> None:
     episode = Episodes(problem, 1, observation=getattr(policy, "observation", None) or "full")
     level = float(problem.network.levels.mean())
     ones = np.ones((1, problem.n_devices), np.int64)
-    observation = episode.place([1], [0], problem.energies * ones, ones, level * ones, [level])
+    observation = episode.observe_states([1], [0], problem.energies * ones, ones, level * ones, [level])
     policy.act(observation, raw_state(episode, episode.action_mask()))

@@ -19,12 +19,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agents import DQNConfig, GreedyPolicy
-from baselines.learners.dqn import Training
-from baselines.learners.recipes import recipe
 from baselines.learners.resumption import CHECKPOINT
-from baselines.learners.training import TaskTraining
+from baselines.learners.task import recipe
+from baselines.learners.training import Training
 from baselines.studies.provenance import commit
-from baselines.studies.training import follow
+from baselines.studies.stored_trainings import follow
 from scripts.arguments import add_env, at_least, check_arguments, command_parser, json_object, parsed
 from scripts.command import enter
 
@@ -47,7 +46,7 @@ def check_unused(folder: Path) -> None:
         raise ValueError(f"{folder} holds a checkpoint: --resume continues it, --folder names another place")
 
 
-def report(training: TaskTraining, unit: str) -> str:
+def report(training: Training, unit: str) -> str:
     """What came of a training, and what its seconds were spent on."""
     agent = training.agent
     guide = (

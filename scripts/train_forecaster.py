@@ -5,7 +5,7 @@
     python -m scripts.train_forecaster --readings town.csv --slot-minutes 60  # a first column `hour` or `time` is read
 
 The readings are cleaned first; what was left out is printed and noted on the forecaster's card. Intervals are
-calibrated on the last week of what is forecast. `aq_gym.forecasting.storage.load` reads the file.
+calibrated on the last two weeks of what is forecast. `aq_gym.forecasting.storage.load` reads the file.
 """
 
 from __future__ import annotations

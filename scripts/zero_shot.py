@@ -2,7 +2,7 @@
 
     python -m scripts.zero_shot --adapt 60               # and what baselines.adapt makes of it in a minute
     python -m scripts.zero_shot --train 600              # trains the missing agents, ten minutes each at most
-    python -m scripts.zero_shot --agent runs/generalist --instances MultiDevice-v0 --episodes 2000
+    python -m scripts.zero_shot --agent runs/generalist.safetensors --instances MultiDevice-v0 --episodes 2000
 
 All policies play the same episodes. Differences are paired, in per cent of the index policy, with 95 % intervals.
 Finished trainings in runs/zero_shot are used again.
@@ -20,7 +20,7 @@ from agents import GreedyPolicy
 from baselines.learners.own_unit import in_units_of
 from baselines.learners.shipped import GENERALIST, load_pretrained, load_trained, pretrained_ids
 from baselines.studies.files import write_results
-from baselines.studies.training import recipe_config, train_once
+from baselines.studies.stored_trainings import recipe_config, train_once
 from baselines.studies.zero_shot import COLUMNS, INSTANCES, measure, page, summary
 from scripts.arguments import add_results, at_least, command_parser, parsed
 from scripts.command import enter
@@ -55,7 +55,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = command_parser(__doc__)
-    parser.add_argument("--agent", type=Path, help="of scripts.tune_generalist or train_generalist (default: shipped)")
+    parser.add_argument("--agent", type=Path, help="of scripts.tune_generalist (default: shipped)")
     parser.add_argument("--adapt", type=at_least(0, float), default=0.0, help="seconds of baselines.adapt")
     parser.add_argument("--instances", nargs="+", choices=INSTANCES, default=list(INSTANCES), metavar="NAME")
     parser.add_argument("--episodes", type=at_least(1), default=10_000)

@@ -25,14 +25,14 @@ SHORTER = {"--seconds": "1", "--devices": "2"}  # the page's own numbers would t
 TUNED = {"greedy", "index"}  # policies that are tuned for many seconds
 
 
-def town(readings: Path, n: int, times: pd.Index, places: Path | None = None) -> None:
+def town(readings: Path, n: int, times: pd.Index, places: Path | None = None, gaps: float = 0.02) -> None:
     """Readings with gaps of n stations, and where they stand: around Taipei, the second one in Singapore."""
     rng = np.random.default_rng(n)
     level = 50.0 + 25.0 * np.sin(np.arange(len(times)) / 12.0)[:, None]
     table = level * rng.uniform(0.8, 1.2, n) * rng.normal(1.0, 0.1, (len(times), n))
     frame = pd.DataFrame(table.round(1), index=times, columns=[f"s{k}" for k in range(n)])
     readings.parent.mkdir(exist_ok=True)
-    frame.mask(rng.random(frame.shape) < 0.02).to_csv(readings)
+    frame.mask(rng.random(frame.shape) < gaps).to_csv(readings)
     if places is not None:
         where = pd.DataFrame({"latitude": rng.uniform(24.95, 25.15, n), "longitude": rng.uniform(121.4, 121.6, n)})
         where.index = pd.Index(frame.columns, name="station")
@@ -66,6 +66,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     hours = pd.date_range("2024-01-01", periods=160, freq="h", name="time")
     town(tmp_path / "readings.csv", 10, hours, tmp_path / "stations.csv")
     town(tmp_path / "beijing2017" / "pm25.csv", 12, hours)
+    town(tmp_path / "2023.csv", 10, hours)
+    town(tmp_path / "2024.csv", 10, hours + pd.Timedelta(days=7), gaps=0.001)
     counted = pd.Index(range(160), name="hour")
     town(tmp_path / "airbox2017" / "readings.csv", 64, counted, tmp_path / "airbox2017" / "stations.csv")
     return tmp_path
@@ -86,12 +88,19 @@ def test_commands_run(number: int, folder: Path, capsys: pytest.CaptureFixture[s
         for k, argument in enumerate(arguments[:-1]):
             arguments[k + 1] = SHORTER.get(argument, arguments[k + 1])
         arguments = [word for word in arguments if word not in TUNED]
-        extra = {"scripts.evaluate": ["--episodes", "20"], "scripts.train_dqn": ["--decisions", "2000", "--quiet"]}
+        extra = {
+            "scripts.evaluate": ["--episodes", "20"],
+            "scripts.train_dqn": ["--decisions", "2000", "--quiet"],
+            "scripts.backtest": ["--policies", "staggered", "generalist", "--planned", "--quiet"],
+        }
         command = import_module(module)
         command.main(command.parse([*arguments, *extra.get(module, [])]))
         ran.append(module.rpartition(".")[2])
-    assert ran == ["calibrate", "select_locations", "train_dqn", "evaluate", *(["serve"] if number == 0 else [])]
     (path,) = folder.glob("*.npz")
+    if path.stem == "town-2023":
+        assert ran == ["calibrate", "backtest"] and Path("results/backtest.csv").exists()
+        return
+    assert ran == ["calibrate", "select_locations", "train_dqn", "evaluate", *(["serve"] if number == 0 else [])]
     network = SensorNetwork.load(path)
     assert network.slot_minutes == 60.0 and network.n_locations in (9, 12, 63)  # Singapore is left out
     out = capsys.readouterr().out
@@ -107,5 +116,5 @@ def test_python_runs(folder: Path) -> None:
 
 def test_there_are_commands_for_both_cities() -> None:
     assert (
-        len(BLOCKS) == 3 and "beijing2017/pm25.csv" in BLOCKS[1] and "airbox2017/stations.csv" in BLOCKS[2] and PYTHON
+        len(BLOCKS) == 4 and "beijing2017/pm25.csv" in BLOCKS[2] and "airbox2017/stations.csv" in BLOCKS[3] and PYTHON
     )

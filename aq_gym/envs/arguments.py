@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
@@ -41,14 +42,23 @@ def check_reveal(reveal: bool, problem: Problem) -> bool:
     return reveal
 
 
+def action_space_of(episodes: Episodes) -> gym.spaces.Discrete | gym.spaces.MultiBinary:
+    """The actions of one episode; joint view: one of each device."""
+    return (
+        gym.spaces.MultiBinary(episodes.problem.n_devices)
+        if episodes.joint
+        else gym.spaces.Discrete(episodes.n_actions)
+    )
+
+
 def episodes_of(problem: Problem, n_episodes: int, observation: str, joint: bool, decide: str = "slot") -> Episodes:
     """Episodes in which a device decides in every slot, or when it sets its timer.
 
     Raises:
-        ValueError: neither "slot" nor "timer", or an unknown observation.
+        ValueError: neither "slot" nor "timer", timers in the joint view, or an unknown observation.
     """
-    if decide not in ("slot", "timer"):
-        raise ValueError(f"decide: expected 'slot' or 'timer', got {decide!r}")
+    if decide not in (("slot",) if joint else ("slot", "timer")):
+        raise ValueError(f"decide: expected 'slot'{'' if joint else ' or ' + repr('timer')}, got {decide!r}")
     if decide == "timer":
         return TimedEpisodes(problem, n_episodes, observation=observation)
     return Episodes(problem, n_episodes, joint=joint, observation=observation)

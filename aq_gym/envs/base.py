@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any, SupportsFloat
 
 import gymnasium as gym
@@ -12,53 +13,57 @@ from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
 from aq_gym import inference
-from aq_gym.envs.arguments import check_mode, check_reveal, episodes_of, impose, imposed_levels
+from aq_gym.envs.arguments import action_space_of, check_mode, check_reveal, episodes_of, impose, imposed_levels
 from aq_gym.envs.infos import hidden_level, lost_reports
 from aq_gym.episodes import Episodes, EpisodeState
 from aq_gym.network import SensorNetwork
 from aq_gym.observation import Number
 from aq_gym.problem import Problem
+from aq_gym.records import EPISODE
 from aq_gym.rendering import RENDER_MODES, Scene, render
+
+_OF_INFO = itemgetter(*(list(EPISODE.names or ()).index(x) for x in ("slot", "turn", "level", "capped")))
 
 
 class SensingEnv(gym.Env[NDArray[np.float32], Any]):
-    """One episode of a sensing problem; the action is left to the views."""
+    """One episode of a sensing problem: the arguments of all views; how they step is left to them."""
 
     metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 6}  # noqa: RUF012
     _joint = False
 
     def __init__(
         self,
-        network: SensorNetwork | str | os.PathLike[str],
-        devices: Sequence[int] | int,
-        horizon: int,
-        energy_budget: int,
-        max_sleep: int,
-        n_levels: int | None,
-        fuse_measured: bool,
-        observation: str,
-        render_mode: str | None,
-        inference: str,
-        level_noise: float,
-        belief: str,
-        loss: float,
-        energy_budgets: Sequence[int] | None,
-        harvest: Sequence[float] | None,
-        reveal: bool,
+        network: SensorNetwork | str | os.PathLike[str] = "pku2018",
+        devices: Sequence[int] | int = (0, 6, 12, 18, 24),
+        horizon: int = 60,
+        energy_budget: int = 10,
+        max_sleep: int = 12,
+        n_levels: int | None = None,
+        fuse_measured: bool = False,
+        observation: str = "full",
+        render_mode: str | None = None,
+        inference: str = "paper",
+        level_noise: float = 0.0,
+        belief: str = "grown",
+        loss: float = 0.0,
+        energy_budgets: Sequence[int] | None = None,
+        harvest: Sequence[float] | None = None,
+        reveal: bool = False,
         decide: str = "slot",
     ) -> None:
-        options: dict[str, Any] = {"n_levels": n_levels, "fuse_measured": fuse_measured, "inference": inference}
-        options |= {"level_noise": level_noise, "belief": belief, "loss": loss}
-        options |= {"energy_budgets": energy_budgets, "harvest": harvest}
-        self.problem = Problem.create(network, devices, horizon, energy_budget, max_sleep, **options)
+        special: dict[str, Any] = {"level_noise": level_noise, "belief": belief, "loss": loss}
+        special |= {"energy_budgets": energy_budgets, "harvest": harvest}
+        how: dict[str, Any] = {"n_levels": n_levels, "fuse_measured": fuse_measured, "inference": inference, **special}
+        self.problem = Problem.create(network, devices, horizon, energy_budget, max_sleep, **how)
         self._reveal, self._lossy = check_reveal(reveal, self.problem), self.problem.loss > 0.0
         self.render_mode = check_mode(render_mode)
         self._episodes = episodes_of(self.problem, 1, observation, self._joint, decide)
         self._rows = np.zeros(1, np.int64)
         layout = self._episodes.layout
         self.observation_space = gym.spaces.Box(layout.low, layout.high, dtype=np.float32)
+        self.action_space = action_space_of(self._episodes)
+        self._actions, self._forced = np.zeros(self._episodes.shape, np.int64), np.zeros(self._episodes.shape, np.bool_)
         self._rewards, self._ended = np.zeros(1), np.zeros(1, np.int8)
-        self._forced = np.zeros(self._episodes.shape, np.bool_)
         self._begun = self._over = False
 
     def reset(
@@ -79,7 +84,7 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
         imposed = imposed_levels(options, self.problem, 1)
         super().reset(seed=seed)
         path = impose(imposed, self._draw_path(self.np_random.random((1, self._episodes.n_uniforms))))
-        observation = self._episodes.blank()
+        observation = self._episodes.empty_observations()
         mask = self._episodes.begin(self._rows, path, observation)
         self._begun, self._over = True, False
         return observation[0], self._raw_state(mask[0])
@@ -94,8 +99,8 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
         """One step with actions that were checked, of a batch of one."""
         episodes, rewards, forced = self._episodes, self._rewards, self._forced
         turn = episodes.turn.copy() if self._lossy else None
-        observation, mask = episodes.blank(), np.empty(episodes.mask_shape, np.int8)
-        end = episodes.step(actions, rewards, self._ended, forced, mask, observation)
+        observation, mask = episodes.empty_observations(), np.empty(episodes.mask_shape, np.int8)
+        end = episodes.decide(actions, rewards, observation, self._ended, forced, mask)
         info = self._raw_state(mask[0])
         info["forced"] = forced[0].copy() if self._joint else forced.item()
         if turn is not None:
@@ -119,7 +124,7 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
     def _raw_state(self, mask: NDArray[np.int8]) -> dict[str, Any]:
         state = self._episodes.state
         device = state.device[0]
-        slot, turn, capped, level, *_ = state.episode.item()
+        slot, turn, level, capped = _OF_INFO(state.episode.item())
         info = {
             "action_mask": mask,
             "slot": slot,

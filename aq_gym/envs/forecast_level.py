@@ -51,9 +51,9 @@ class _Forecasts:
     """What an environment of K episodes would show if the level of the slot were its forecast."""
 
     def __init__(self, env: SensingEnv | MultiDeviceVectorEnv, forecaster: Forecaster | LevelForecast) -> None:
-        shown = env._episodes
         self._env, self._reported = env, np.empty((0, 0))
-        self._episodes = Episodes(env.problem, len(shown), joint=shown.joint, observation=shown.layout.kind)
+        true = env._episodes
+        self._episodes = Episodes(env.problem, len(true), joint=true.joint, observation=true.layout.kind)
         self._forecast = next_slot(forecaster) if isinstance(forecaster, Forecaster) else forecaster
         self._range = float(env.problem.network.levels[0]), float(env.problem.network.levels[-1])
 
@@ -69,7 +69,7 @@ class _Forecasts:
             self._reported = true.path[:, :slot].copy()
             self._level = np.clip(self._forecast(self._reported.copy()), *self._range)
         record = np.where(true.delay == 0, self._level[:, None], true.record)
-        found = self._episodes.place(slot, true.turn, true.energy, true.delay, record, self._level)
+        found = self._episodes.observe_states(slot, true.turn, true.energy, true.delay, record, self._level)
         one = np.ndim(info["level"]) == 0
         info["level"] = float(self._level[0]) if one else self._level.copy()
         info["record"] = record[0] if one else record

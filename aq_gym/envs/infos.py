@@ -8,7 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aq_gym.episodes import Episodes
+from aq_gym.records import DEVICE
 from aq_gym.timed_episodes import TimedEpisodes
+
+_NAMES = ("slot", "turn", "energy", "delay", "record", "level", "capped")
+_FIELDS = [(name, f"_{name}", name in (DEVICE.names or ())) for name in _NAMES]  # of `records.EPISODE` or `DEVICE`
 
 
 def hidden_level(episodes: Episodes) -> NDArray[np.float64]:
@@ -32,29 +36,13 @@ def raw_state(
 ) -> dict[str, Any]:
     """The raw state of all episodes, or of those in ``rows`` (K,) and zero elsewhere; the hidden level if asked."""
     episode, device = episodes.state.episode, episodes.state.device
-    known = np.empty((8, len(mask)), np.bool_)
+    known = np.empty((1 + len(_FIELDS), len(mask)), np.bool_)
     known[:] = True if rows is None else rows
-    of_mask, of_slot, of_turn, of_energy, of_delay, of_record, of_level, of_capped = known
-    infos: dict[str, Any] = {
-        "action_mask": mask,
-        "_action_mask": of_mask,
-        "slot": episode["slot"].copy(),
-        "_slot": of_slot,
-        "turn": episode["turn"].copy(),
-        "_turn": of_turn,
-        "energy": device["energy"].copy(),
-        "_energy": of_energy,
-        "delay": device["delay"].copy(),
-        "_delay": of_delay,
-        "record": device["record"].copy(),
-        "_record": of_record,
-        "level": episode["level"].copy(),
-        "_level": of_level,
-        "capped": episode["capped"].copy(),
-        "_capped": of_capped,
-    }
+    infos: dict[str, Any] = {"action_mask": mask, "_action_mask": known[0]}
+    for (name, flag, of_device), there in zip(_FIELDS, known[1:], strict=True):
+        infos[name], infos[flag] = (device if of_device else episode)[name].copy(), there
     if reveal:
-        infos["hidden_level"], infos["_hidden_level"] = hidden_level(episodes), of_level.copy()
+        infos["hidden_level"], infos["_hidden_level"] = hidden_level(episodes), known[0].copy()
     if rows is not None:
         for name in [name for name in infos if name[0] != "_"]:
             infos[name][~rows] = 0
@@ -70,17 +58,15 @@ def add_outcome(
     lost: NDArray[np.bool_] | None = None,
 ) -> None:
     """Add what came of the decisions: where one was made, where a slot ended, and where an episode did."""
-    closed, terminated = ended > 0, ended == 2
-    if decided.any():
-        infos["forced"] = forced & (decided[:, None] if episodes.joint else decided)
-        infos["_forced"] = decided.copy()
-        if lost is not None:
-            infos["lost"] = lost & (decided[:, None] if episodes.joint else decided)
-            infos["_lost"] = decided.copy()
-    if closed.any():
-        infos["joint_error"] = np.where(closed, episodes.slot_error, 0.0)
-        infos["_joint_error"] = closed.copy()
-    if terminated.any():
-        average = episodes.total_error / episodes.problem.horizon
-        infos["average_joint_error"] = np.where(terminated, average, 0.0)
-        infos["_average_joint_error"] = terminated.copy()
+    _add(infos, "forced", forced, decided)
+    if lost is not None:
+        _add(infos, "lost", lost, decided)
+    _add(infos, "joint_error", episodes.slot_error, ended > 0)
+    _add(infos, "average_joint_error", episodes.total_error / episodes.problem.horizon, ended == 2)
+
+
+def _add(infos: dict[str, Any], name: str, values: NDArray[Any], where: NDArray[np.bool_]) -> None:
+    """Values (K,) or (K, M) of some episodes, zero elsewhere; nothing if there are none."""
+    if where.any():
+        infos[name] = np.where(where[:, None] if values.ndim == 2 else where, values, np.zeros((), values.dtype))
+        infos[f"_{name}"] = where.copy()

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
 from typing import Any, SupportsFloat
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from aq_gym.actions import checked_actions
 from aq_gym.envs.base import SensingEnv
-from aq_gym.network import SensorNetwork
 
 
 class JointDevicesEnv(SensingEnv):
@@ -51,8 +49,8 @@ class JointDevicesEnv(SensingEnv):
     - ``network="pku2018"``, ``devices=(0, 6, 12, 18, 24)``, ``horizon=60``, ``energy_budget=10``, ``max_sleep=12``,
       ``n_levels=None``, ``fuse_measured=False``, ``observation="full"``, ``render_mode=None``,
       ``inference="paper"``, ``level_noise=0.0``, ``belief="grown"``, ``loss=0.0``, ``energy_budgets=None``,
-      ``harvest=None``, ``reveal=False``: as in `MultiDeviceEnv`; the other observations, of the device that decides,
-      are not available here.
+      ``harvest=None``, ``reveal=False``, ``decide="slot"``: as in `MultiDeviceEnv`; observations of the device that
+      decides, and timers, are not available here.
 
     ## Version History
     - v0: first release.
@@ -63,30 +61,6 @@ class JointDevicesEnv(SensingEnv):
 
     action_space: gym.spaces.MultiBinary
     _joint = True
-
-    def __init__(
-        self,
-        network: SensorNetwork | str | os.PathLike[str] = "pku2018",
-        devices: Sequence[int] | int = (0, 6, 12, 18, 24),
-        horizon: int = 60,
-        energy_budget: int = 10,
-        max_sleep: int = 12,
-        n_levels: int | None = None,
-        fuse_measured: bool = False,
-        observation: str = "full",
-        render_mode: str | None = None,
-        inference: str = "paper",
-        level_noise: float = 0.0,
-        belief: str = "grown",
-        loss: float = 0.0,
-        energy_budgets: Sequence[int] | None = None,
-        harvest: Sequence[float] | None = None,
-        reveal: bool = False,
-    ) -> None:
-        how: tuple[Any, ...] = fuse_measured, observation, render_mode, inference, level_noise
-        how += belief, loss, energy_budgets, harvest, reveal
-        super().__init__(network, devices, horizon, energy_budget, max_sleep, n_levels, *how)
-        self.action_space = gym.spaces.MultiBinary(self.problem.n_devices)
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], SupportsFloat, bool, bool, dict[str, Any]]:
         """All devices decide.
@@ -113,24 +87,3 @@ class JointDevicesEnv(SensingEnv):
 def joint_action_masks(mask: NDArray[np.int8]) -> NDArray[np.bool_]:
     """(K, M) of 0 off, 1 on, 2 free -> (K, 2M): off and on of each device."""
     return np.stack([mask != 1, mask != 0], axis=-1).reshape(len(mask), -1)
-
-
-def checked_actions(actions: Any, shape: tuple[int, ...], n_actions: int = 2) -> NDArray[np.int64]:
-    """A fresh integer array of that shape, each from 0 to below ``n_actions``; 0.0 and False are taken for 0.
-
-    Raises:
-        ValueError: another shape, type or value, with the place.
-    """
-    right = "0 (off) or 1 (on)" if n_actions == 2 else f"integers from 0 to {n_actions - 1}, slots to sleep"
-    expected = f"actions: expected {right}, of shape {shape}"
-    try:
-        array = np.asarray(actions)
-    except ValueError as error:
-        raise ValueError(f"{expected}, got a ragged list") from error
-    if array.shape != shape or array.dtype.kind not in "biuf":
-        raise ValueError(f"{expected}, got {array.dtype} of shape {array.shape}")
-    wrong = np.argwhere(~np.isin(array, np.arange(n_actions)))
-    if len(wrong):
-        where = tuple(wrong[0])
-        raise ValueError(f"actions{list(map(int, where))}: expected {right}, got {array[where]}")
-    return array.astype(np.int64, order="C")

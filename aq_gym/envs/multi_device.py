@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
 from typing import Any, SupportsFloat
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from aq_gym.actions import checked_action
 from aq_gym.envs.base import SensingEnv
-from aq_gym.network import SensorNetwork
-
-
-def checked_action(action: Any, n_actions: int = 2) -> int:
-    """An action of ``Discrete(n_actions)``.
-
-    Raises:
-        ValueError: anything else, with what was given.
-    """
-    kind = getattr(getattr(action, "dtype", None), "kind", "")  # torch's data types have no kind
-    if (
-        (isinstance(action, int) and not isinstance(action, bool))
-        or (kind in ("i", "u") and getattr(action, "shape", None) == ())
-    ) and 0 <= action < n_actions:
-        return int(action)
-    expected = "0 (off) or 1 (on)" if n_actions == 2 else f"an integer from 0 to {n_actions - 1}, slots to sleep"
-    raise ValueError(f"action: expected {expected}, got {type(action).__name__} {action!r}")
 
 
 class MultiDeviceEnv(SensingEnv):
@@ -88,11 +70,13 @@ class MultiDeviceEnv(SensingEnv):
     ``level`` is what the server believes of it; ``hidden_level``, the level itself, is there with ``reveal=True``.
 
     ## Units
-    Concentrations and errors in µg/m³, time in slots of 10 minutes, energy in sensings.
+    Concentrations and errors in µg/m³, time in slots of 10 minutes (an hour in ``tainan2017`` and
+    ``taipei2017``), energy in sensings.
 
     ## Arguments
     - ``network="pku2018"``: a bundled name, a path, ``"synthetic-1000-0"`` or a `SensorNetwork`.
-    - ``devices=(0, 6, 12, 18, 24)``: the locations that hold a device, in the order in which they decide.
+    - ``devices=(0, 6, 12, 18, 24)``: the locations that hold a device, in the order in which they decide; a single
+      number is a single location, not a count.
     - ``horizon=60``: T, slots per episode.
     - ``energy_budget=10``: B, sensings per device.
     - ``max_sleep=12``: D, longest sleep in slots; B x D must reach T.
@@ -123,32 +107,6 @@ class MultiDeviceEnv(SensingEnv):
     """
 
     action_space: gym.spaces.Discrete
-
-    def __init__(
-        self,
-        network: SensorNetwork | str | os.PathLike[str] = "pku2018",
-        devices: Sequence[int] | int = (0, 6, 12, 18, 24),
-        horizon: int = 60,
-        energy_budget: int = 10,
-        max_sleep: int = 12,
-        n_levels: int | None = None,
-        fuse_measured: bool = False,
-        observation: str = "full",
-        render_mode: str | None = None,
-        inference: str = "paper",
-        level_noise: float = 0.0,
-        belief: str = "grown",
-        loss: float = 0.0,
-        energy_budgets: Sequence[int] | None = None,
-        harvest: Sequence[float] | None = None,
-        reveal: bool = False,
-        decide: str = "slot",
-    ) -> None:
-        how: tuple[Any, ...] = fuse_measured, observation, render_mode, inference, level_noise
-        how += belief, loss, energy_budgets, harvest, reveal, decide
-        super().__init__(network, devices, horizon, energy_budget, max_sleep, n_levels, *how)
-        self.action_space = gym.spaces.Discrete(self._episodes.n_actions)
-        self._actions = np.zeros(1, np.int64)
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], SupportsFloat, bool, bool, dict[str, Any]]:
         """The device whose turn it is decides.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 from aq_gym.envs.multi_device import MultiDeviceEnv
@@ -74,9 +75,9 @@ class SingleDeviceEnv(MultiDeviceEnv):
         reveal: bool = False,
         decide: str = "slot",
     ) -> None:
-        how: tuple[Any, ...] = fuse_measured, observation, render_mode, inference, level_noise
-        how += belief, loss, energy_budgets, harvest, reveal, decide
-        super().__init__(network, single_location(device), horizon, energy_budget, max_sleep, n_levels, *how)
+        how: tuple[Any, ...] = horizon, energy_budget, max_sleep, n_levels, fuse_measured, observation, render_mode
+        how += inference, level_noise, belief, loss, energy_budgets, harvest, reveal, decide
+        super().__init__(network, single_location(device), *how)  # in the order of `SensingEnv`
 
 
 def single_location(device: object) -> int:
@@ -85,8 +86,6 @@ def single_location(device: object) -> int:
     Raises:
         ValueError: not an integer.
     """
-    from numbers import Integral
-
     if isinstance(device, bool) or not isinstance(device, Integral):
         raise ValueError(f"device: expected one integer location, got {type(device).__name__} {device!r}")
     return int(device)

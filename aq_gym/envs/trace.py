@@ -70,11 +70,6 @@ class _OnWindows:
         """Slots of the period whose level was clipped to the network's range."""
         return self._windows.outside
 
-    @property
-    def n_windows(self) -> int:
-        """How many windows episodes are drawn from."""
-        return len(self._windows)
-
     def _draw_path(self, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
         path: NDArray[np.int64] = super()._draw_path(uniforms)  # type: ignore[misc]
         return impose(self._windows.draw(uniforms), path)

@@ -18,10 +18,11 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from aq_gym import inference
+from aq_gym.actions import checked_actions
 from aq_gym.envs import arguments
 from aq_gym.envs.base import infer_map, scene_of
 from aq_gym.envs.infos import add_outcome, lost_reports, raw_state
-from aq_gym.envs.joint_devices import checked_actions, joint_action_masks
+from aq_gym.envs.joint_devices import joint_action_masks
 from aq_gym.envs.single_device import single_location
 from aq_gym.episodes import EpisodeState
 from aq_gym.network import SensorNetwork
@@ -70,10 +71,10 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         decide: str = "slot",
     ) -> None:
         num_envs = check_integer("num_envs", num_envs, 1)
-        options: dict[str, Any] = {"n_levels": n_levels, "fuse_measured": fuse_measured, "inference": inference}
-        options |= {"level_noise": level_noise, "belief": belief, "loss": loss}
-        options |= {"energy_budgets": energy_budgets, "harvest": harvest}
-        self.problem = Problem.create(network, devices, horizon, energy_budget, max_sleep, **options)
+        special: dict[str, Any] = {"level_noise": level_noise, "belief": belief, "loss": loss}
+        special |= {"energy_budgets": energy_budgets, "harvest": harvest}
+        how: dict[str, Any] = {"n_levels": n_levels, "fuse_measured": fuse_measured, "inference": inference, **special}
+        self.problem = Problem.create(network, devices, horizon, energy_budget, max_sleep, **how)
         self._reveal = arguments.check_reveal(reveal, self.problem)
         self.num_envs, self.render_mode = num_envs, arguments.check_mode(render_mode)
         self.autoreset_mode = arguments.autoreset_mode_of(autoreset_mode)
@@ -81,9 +82,8 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         self._episodes = arguments.episodes_of(self.problem, num_envs, observation, self._joint, decide)
         layout = self._episodes.layout
         self.single_observation_space = gym.spaces.Box(layout.low, layout.high, dtype=np.float32)
-        self.observation_space, m = batch_space(self.single_observation_space, num_envs), self.problem.n_devices
-        one = gym.spaces.Discrete(self._episodes.n_actions)
-        self.single_action_space = gym.spaces.MultiBinary(m) if self._joint else one
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.single_action_space = arguments.action_space_of(self._episodes)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._action_shape = self._episodes.shape
         self._generators: list[np.random.Generator] = []
@@ -141,7 +141,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
                 f"reset_mask leaves episode {int(np.argmax(waiting))} out, which was never reset: reset all first"
             )
         self._seed(seeds, rows)
-        observation = self._episodes.observe() if len(rows) < k else self._episodes.blank()
+        observation = self._episodes.observe() if len(rows) < k else self._episodes.empty_observations()
         self._begin(rows, observation, imposed)
         self._begun[rows], self._over[rows] = True, False
         self._ready, self._waiting = True, bool(self._over.any())
@@ -174,13 +174,11 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         usual = type(actions) is np.ndarray and actions.dtype == np.int64 and actions.shape == self._action_shape
         if not usual or waiting or not self._ready or self._joint or not actions.flags.carray:
             actions = self.check_step(actions)
-        observation, mask = episodes.blank(), np.empty(episodes.mask_shape, np.int8)
+        observation, mask = episodes.empty_observations(), np.empty(episodes.mask_shape, np.int8)
         rewards, ended, forced = np.zeros(k), np.zeros(k, np.int8), np.zeros(episodes.shape, np.bool_)
         turn = episodes.turn.copy() if self.problem.loss else None
-        most = episodes.step(actions, rewards, ended, forced, mask, observation)
+        most = episodes.decide(actions, rewards, observation, ended, forced, mask)
         lost = None if turn is None else lost_reports(episodes, turn)
-        if most < 0:
-            self.check_step(actions)  # says which action is refused
         if most == 0 and not waiting and lost is None:  # nothing ended and nothing begins
             infos = self._raw_state(mask) | {"forced": forced, "_forced": ended == 0}
             return observation, rewards, np.zeros(k, np.bool_), np.zeros(k, np.bool_), infos

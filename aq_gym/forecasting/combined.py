@@ -9,7 +9,7 @@ import numpy as np
 from crepes import ConformalPredictiveSystem
 from numpy.typing import NDArray
 
-from aq_gym.forecasting.features import change_scale
+from aq_gym.forecasting.features import change_scale, lagged
 from aq_gym.forecasting.forecaster import Files, Forecaster, numbers, ordered, origins_of
 from aq_gym.forecasting.series import Series
 
@@ -20,6 +20,25 @@ LEAST_WIDTH = 0.01  # of `change_scale`: what an interval's width is taken for a
 
 def _subfiles(prefix: str, files: Files) -> dict[str, bytes]:
     return {name.removeprefix(prefix): x for name, x in files.items() if name.startswith(prefix)}
+
+
+def for_few_errors(levels: NDArray[np.float64], median: int, count: float) -> NDArray[np.float64]:
+    """Levels (Q,) of quantiles that cover what they claim when taken from a sample, at most 0 or 1.
+
+    The finite-sample correction of conformal prediction: of n errors the quantile at (1 + 1/n) times the level (Romano,
+    Patterson and Candès 2019, section 3). Levels below the median are mirrored; the median stays.
+
+    Args:
+        levels: ascending.
+        median: index of the median among them.
+        count: n. Forecasts over h slots that overlap make errors that are alike, so of n errors only n / h count.
+    """
+    farther = 1.0 + 1.0 / max(1.0, count)
+    corrected = np.where(
+        levels > 0.5, np.minimum(farther * levels, 1.0), np.maximum(1.0 - farther * (1.0 - levels), 0.0)
+    )
+    corrected[median] = levels[median]
+    return np.asarray(corrected)
 
 
 class Ensemble(Forecaster):
@@ -77,14 +96,17 @@ class Calibrated(Forecaster):
     over h slots is known h slots later, not before. Before a series has enough errors of its own, those of the held-out
     end of the training series stand in.
 
-    Where the air changes, the last errors cover less than they claim. So the quantiles' levels are adapted: adaptive
-    conformal inference, Gibbs and Candès (2021), equation (2), a step for each error once it is known.
+    Two things keep the last errors from covering what they claim:
+
+    - They are few. See `for_few_errors`.
+    - The air changes. So the quantiles' levels are adapted: adaptive conformal inference, Gibbs and Candès (2021),
+      equation (2), a step for each error once it is known.
 
     Args:
         base: what is calibrated.
         window: errors that count, at most.
         every: slots between two calibrations.
-        rate: size of the steps; 0: levels stay.
+        rate: size of the steps; 0: levels stay. Every slot makes one, so fewer slots a day need larger ones.
 
     Raises:
         ValueError: no positive numbers of slots, or a negative rate.
@@ -92,7 +114,7 @@ class Calibrated(Forecaster):
 
     name = "calibrated"
 
-    def __init__(self, base: Forecaster, window: int = 1008, every: int = 36, rate: float = 0.002) -> None:
+    def __init__(self, base: Forecaster, window: int = 2016, every: int = 36, rate: float = 0.0017) -> None:
         super().__init__(base.horizons, base.quantiles)
         if window < 1 or every < 1:
             raise ValueError(f"window, every: expected positive numbers of slots, got {window} and {every}")
@@ -126,10 +148,7 @@ class Calibrated(Forecaster):
         median = quantiles[:, :, self.median]
         least = LEAST_WIDTH * change_scale(series.level[origins])[:, None]
         width = np.maximum(quantiles[:, :, -2] - quantiles[:, :, 1], least)
-        truth = np.full_like(median, np.nan)
-        for k, h in enumerate(self.horizons):
-            known = origins + h < len(series)
-            truth[known, k] = series.level[origins[known] + h]
+        truth = np.stack([lagged(series.level, -h)[origins] for h in self.horizons], axis=1)
         return median, width, (truth - median) / width
 
     def predict(self, series: Series, origins: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
@@ -152,7 +171,7 @@ class Calibrated(Forecaster):
     def _calibrations(
         self, errors: NDArray[np.float64], held_out: NDArray[np.float64], horizon: int
     ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-        """For each block of slots the errors that are known when it begins, and the adapted levels (Q,)."""
+        """For each block of slots the errors that are known when it begins, and the levels (Q,) to take of them."""
         claimed = np.array(self.quantiles)
         farthest = FARTHEST_LEVEL * np.minimum(claimed, 1.0 - claimed)
         levels, counted = claimed, 0
@@ -165,10 +184,11 @@ class Calibrated(Forecaster):
             levels = np.clip(levels + self.rate * missed[whole].sum(axis=0), claimed - farthest, claimed + farthest)
             own = errors[max(0, last - self.window) : last]
             known = np.concatenate([held_out, own[~np.isnan(own)]])[-self.window :]
+            taken = for_few_errors(levels, self.median, len(known) / horizon)
             if known.size:
-                said[begin : begin + self.every] = np.quantile(known, levels)
+                said[begin : begin + self.every] = np.quantile(known, taken)
             counted = last
-            yield known, levels
+            yield known, taken
 
     def _move(
         self,

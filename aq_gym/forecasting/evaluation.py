@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import bootstrap
 
+from aq_gym.forecasting.features import lagged
 from aq_gym.forecasting.forecaster import Forecaster
 from aq_gym.forecasting.series import Series
 
@@ -22,10 +23,7 @@ class Forecasts(NamedTuple):
 
 def roll(forecaster: Forecaster, series: list[Series]) -> Forecasts:
     """Forecast from every slot of every series, each of the same length, as a service would have: rolling origin."""
-    truth = np.full((len(series), len(series[0]), len(forecaster.horizons)), np.nan)
-    for s, x in enumerate(series):
-        for k, h in enumerate(forecaster.horizons):
-            truth[s, : len(x) - h, k] = x.level[h:]
+    truth = np.stack([np.stack([lagged(x.level, -h) for h in forecaster.horizons], axis=1) for x in series])
     quantiles = np.stack([forecaster.predict(x, np.arange(len(x))) for x in series])
     return Forecasts(quantiles, truth)
 

@@ -58,8 +58,8 @@ class Features:
             raise ValueError("clock: the forecaster was made for series with a clock, and this one has none")
         level = series.level
         columns = [level, series.area - level, series.spread]
-        columns += [_lagged(level, k) - level for k in self.lags]
-        columns += [level - _lagged(level, k) - (_lagged(level, k) - _lagged(level, 2 * k)) for k in self._changes]
+        columns += [lagged(level, k) - level for k in self.lags]
+        columns += [level - lagged(level, k) - (lagged(level, k) - lagged(level, 2 * k)) for k in self._changes]
         for w in self.windows:
             mean, deviation = _rolling(level, w)
             columns += [mean - level, deviation]
@@ -74,9 +74,12 @@ def change_scale(level: NDArray[np.float64]) -> NDArray[np.float64]:
     return level + SCALE_AT_ZERO
 
 
-def _lagged(values: NDArray[np.float64], k: int) -> NDArray[np.float64]:
+def lagged(values: NDArray[np.float64], k: int) -> NDArray[np.float64]:
+    """(T,) the value k slots before each slot, or after it where k is negative; NaN beyond the ends."""
+    slots = np.arange(len(values)) - k
+    known = (slots >= 0) & (slots < len(values))
     shifted = np.full_like(values, np.nan)
-    shifted[k:] = values[: len(values) - k]
+    shifted[known] = values[slots[known]]
     return shifted
 
 

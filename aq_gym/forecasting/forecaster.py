@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from aq_gym.forecasting.features import change_scale
+from aq_gym.forecasting.features import change_scale, lagged
 from aq_gym.forecasting.series import Series
 
 HORIZONS = (1, 3, 6, 18)  # slots
@@ -100,9 +100,7 @@ def ordered(quantiles: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def changes(series: Series, horizon: int) -> NDArray[np.float64]:
     """(T,) change of the level over a horizon, in units of `change_scale`; NaN where either end is missing."""
-    change = np.full(len(series), np.nan)
-    change[: len(series) - horizon] = series.level[horizon:] - series.level[: len(series) - horizon]
-    return change / change_scale(series.level)
+    return (lagged(series.level, -horizon) - series.level) / change_scale(series.level)
 
 
 class PointForecaster(Forecaster):
@@ -120,7 +118,8 @@ class PointForecaster(Forecaster):
             error = np.concatenate([changes(x, horizon) - p[:, k] for x, p in zip(series, points, strict=True)])
             error = error[~np.isnan(error)]
             if not error.size:
-                raise ValueError(f"series: no stretch of {horizon + 1} slots without a gap to learn from")
+                need = max(self.horizons) + 1
+                raise ValueError(f"series: no stretch of {need} slots without a gap to learn from")
             self.errors[k] = np.quantile(error, self.quantiles)
         return self
 
@@ -163,9 +162,7 @@ class Drift(PointForecaster):
 
     def points(self, series: Series) -> NDArray[np.float64]:
         """A share of the last change."""
-        change = np.full((len(series), len(self.horizons)), np.nan)
-        for k, h in enumerate(self.horizons):
-            change[h:, k] = series.level[h:] - series.level[: len(series) - h]
+        change = np.stack([series.level - lagged(series.level, h) for h in self.horizons], axis=1)
         return self.damping * change / change_scale(series.level)[:, None]
 
 

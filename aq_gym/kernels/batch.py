@@ -3,18 +3,22 @@
 The arguments are `records.Parameters` and `records.State` one by one, since Numba looks at a tuple of arrays longer
 than at the arrays; then what is to be done in which episodes, ``chosen``; then arrays of the caller: actions, and what
 is written. Each returns the largest of ``ended``, or -1 if an action is neither 0 nor 1; then nothing is done.
+
+A fourth kind is one more function here, and one more line in `VIEWS`; `aq_gym.observation` says what else.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 
 from aq_gym import dynamics
 from aq_gym.compiling import compiled
-from aq_gym.kernels import maps as inference
 from aq_gym.kernels.compact import observe_compact
 from aq_gym.kernels.compiling import called, inlined
 from aq_gym.kernels.full import observe_full, observe_joint
+from aq_gym.kernels.maps import infer_map, prepare_change
 from aq_gym.kernels.per_device import observe_per_device
 
 # What is done in the chosen episodes before their masks and observations are written: one step where an episode is not
@@ -38,97 +42,92 @@ def start(p, relation, prior, episode, device, path, maps, task, k):
         dynamics.reset(episode, device, path, k)
     if task in (BEGIN, INFER):
         episode[k].level = path[k, episode[k].slot]
-        inference.begin(p, relation, prior, episode, device, maps, k)
-        inference.prepare(p, relation, prior, episode, device, maps, k)
+        infer_map(p, relation, prior, episode, device, maps, k)
+        prepare_change(p, relation, prior, episode, device, maps, k)
+
+
+@inlined
+def advance(p, relation, prior, episode, device, path, maps, task, k, actions, rewards, ended, forced, mask):
+    """A task in one episode, and its mask: ``ended``; -1 where there is nothing to observe."""
+    e, outcome = episode[k], 0
+    if task != STEP:
+        start(p, relation, prior, episode, device, path, maps, task, k)
+    elif e.slot > p.horizon:
+        return -1
+    else:
+        executed, rewards[k] = dynamics.decide(p, relation, prior, episode, device, path, maps, k, actions[k])
+        forced[k] = executed != actions[k]
+        outcome = ended[k] = 2 if e.slot > p.horizon else 1 if e.turn == 0 else 0
+    dynamics.write_mask(p, episode, device, k, mask)
+    return -1 if task == MASK else outcome
 
 
 @compiled
 def full(
-    numbers, relation, prior, traits, episode, device, path, maps, task, chosen,
+    numbers, relation, prior, constants, episode, device, path, maps, task, chosen,
     actions, rewards, ended, forced, mask, observation,
 ):  # fmt: skip
     """The ``full`` observation: actions, rewards, ``ended`` and ``forced`` (K,), masks (K, 2)."""
-    p, most, supposed = numbers[0], 0, np.empty((2, maps.shape[2]))
+    p, most, decrease = numbers[0], 0, np.empty((2, maps.shape[2]))
     if task == STEP and not acceptable(p, episode, actions):
         return -1
-    for i in range(chosen.shape[0]):
-        k, e = chosen[i], episode[chosen[i]]
-        if task == STEP:
-            if e.slot > p.horizon:
-                continue
-            executed, rewards[k] = dynamics.decide(p, relation, prior, episode, device, path, maps, k, actions[k])
-            forced[k] = executed != actions[k]
-            ended[k] = 2 if e.slot > p.horizon else 1 if e.turn == 0 else 0
-            most = max(most, ended[k])
-        else:
-            start(p, relation, prior, episode, device, path, maps, task, k)
-        dynamics.write_mask(p, episode, device, k, mask)
-        if task != MASK:
-            observe_full(p, relation, prior, traits, episode, device, maps, k, supposed, observation)
+    for k in chosen:
+        outcome = advance(
+            p, relation, prior, episode, device, path, maps, task, k, actions, rewards, ended, forced, mask
+        )
+        if outcome >= 0:
+            observe_full(p, relation, prior, constants, episode, device, maps, k, decrease, observation)
+        most = max(most, outcome)
     return most
 
 
 @compiled
 def compact(
-    numbers, relation, prior, traits, episode, device, path, maps, task, chosen,
+    numbers, relation, prior, constants, episode, device, path, maps, task, chosen,
     actions, rewards, ended, forced, mask, observation,
 ):  # fmt: skip
     """The ``compact`` observation: actions, rewards, ``ended`` and ``forced`` (K,), masks (K, 2)."""
-    p, most, supposed = numbers[0], 0, np.empty((2, maps.shape[2]))
+    p, most, decrease = numbers[0], 0, np.empty((2, maps.shape[2]))
     if task == STEP and not acceptable(p, episode, actions):
         return -1
-    for i in range(chosen.shape[0]):
-        k, e = chosen[i], episode[chosen[i]]
-        if task == STEP:
-            if e.slot > p.horizon:
-                continue
-            executed, rewards[k] = dynamics.decide(p, relation, prior, episode, device, path, maps, k, actions[k])
-            forced[k] = executed != actions[k]
-            ended[k] = 2 if e.slot > p.horizon else 1 if e.turn == 0 else 0
-            most = max(most, ended[k])
-        else:
-            start(p, relation, prior, episode, device, path, maps, task, k)
-        dynamics.write_mask(p, episode, device, k, mask)
-        if task != MASK:
-            observe_compact(p, relation, prior, traits, episode, device, maps, k, supposed, observation)
+    for k in chosen:
+        outcome = advance(
+            p, relation, prior, episode, device, path, maps, task, k, actions, rewards, ended, forced, mask
+        )
+        if outcome >= 0:
+            observe_compact(p, relation, prior, constants, episode, device, maps, k, decrease, observation)
+        most = max(most, outcome)
     return most
 
 
 @compiled
 def per_device(
-    numbers, relation, prior, traits, episode, device, path, maps, task, chosen,
+    numbers, relation, prior, constants, episode, device, path, maps, task, chosen,
     actions, rewards, ended, forced, mask, observation,
 ):  # fmt: skip
     """The ``per_device`` observation: actions, rewards, ``ended`` and ``forced`` (K,), masks (K, 2)."""
-    p, most, supposed = numbers[0], 0, np.empty((2, maps.shape[2]))
+    p, most, decrease = numbers[0], 0, np.empty((2, maps.shape[2]))
     if task == STEP and not acceptable(p, episode, actions):
         return -1
-    for i in range(chosen.shape[0]):
-        k, e = chosen[i], episode[chosen[i]]
-        if task == STEP:
-            if e.slot > p.horizon:
-                continue
-            executed, rewards[k] = dynamics.decide(p, relation, prior, episode, device, path, maps, k, actions[k])
-            forced[k] = executed != actions[k]
-            ended[k] = 2 if e.slot > p.horizon else 1 if e.turn == 0 else 0
-            most = max(most, ended[k])
-        else:
-            start(p, relation, prior, episode, device, path, maps, task, k)
-        dynamics.write_mask(p, episode, device, k, mask)
-        if task != MASK:
-            observe_per_device(p, relation, prior, traits, episode, device, maps, k, supposed, observation)
+    for k in chosen:
+        outcome = advance(
+            p, relation, prior, episode, device, path, maps, task, k, actions, rewards, ended, forced, mask
+        )
+        if outcome >= 0:
+            observe_per_device(p, relation, prior, constants, episode, device, maps, k, decrease, observation)
+        most = max(most, outcome)
     return most
 
 
 @compiled
 def joint(
-    numbers, relation, prior, traits, episode, device, path, maps, task, chosen,
+    numbers, relation, prior, constants, episode, device, path, maps, task, chosen,
     actions, rewards, ended, forced, mask, observation,
 ):  # fmt: skip
     """The joint view's: actions, ``forced`` and masks are (K, M), and a slot ends in every step."""
-    p, most, supposed, executed = numbers[0], 0, np.empty((2, maps.shape[2])), np.empty_like(actions)
-    for i in range(chosen.shape[0]):
-        k, e = chosen[i], episode[chosen[i]]
+    p, most, decrease, executed = numbers[0], 0, np.empty((2, maps.shape[2])), np.empty_like(actions)
+    for k in chosen:
+        e = episode[k]
         if task == STEP:
             if e.slot > p.horizon:
                 continue
@@ -141,5 +140,8 @@ def joint(
             start(p, relation, prior, episode, device, path, maps, task, k)
         dynamics.write_joint_mask(p, episode, device, k, mask)
         if task != MASK:
-            observe_joint(p, relation, prior, traits, episode, device, maps, k, supposed, observation)
+            observe_joint(p, relation, prior, constants, episode, device, maps, k, decrease, observation)
     return most
+
+
+VIEWS: dict[str, Callable[..., int]] = {"full": full, "compact": compact, "per_device": per_device, "joint": joint}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import log
 
 from aq_gym.kernels.compiling import called, inlined
-from aq_gym.kernels.maps import IF_OFF, IF_ON, mean, suppose
+from aq_gym.kernels.maps import IF_OFF, IF_ON, decreases, mean
 
 N_COMPACT = 32
 
@@ -29,9 +29,9 @@ def signed_log(x):
 
 
 @inlined
-def observe_compact(p, relation, prior, traits, episode, device, maps, k, supposed, out):
+def observe_compact(p, relation, prior, constants, episode, device, maps, k, decrease, out):
     """Of the deciding device."""
-    suppose(p, relation, prior, episode, device, maps, k, supposed)
+    decreases(p, relation, prior, episode, device, maps, k, decrease)
     e, n_devices = episode[k], device.shape[1]
     turn, level = e.turn, e.level
     left = p.horizon - e.slot + 1
@@ -52,9 +52,9 @@ def observe_compact(p, relation, prior, traits, episode, device, maps, k, suppos
         ratios += log(d.record / level)
 
     own, fresh, error = device[k, turn], device[k, freshest], e.mean_error
-    gain = mean(supposed[IF_ON], p.n_locations)
-    gain_own = supposed[IF_ON, own.location]
-    gain_later = mean(supposed[IF_OFF], p.n_locations)
+    gain = mean(decrease[IF_ON], p.n_locations)
+    gain_own = decrease[IF_ON, own.location]
+    gain_later = mean(decrease[IF_OFF], p.n_locations)
     need, n_later = left * p.energy_budget / p.horizon, n_devices - 1 - turn
     delay = min(own.delay, p.max_sleep)
     forced = max(0, (left - 1 + delay) // p.max_sleep)

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 from aq_gym.kernels.compiling import inlined
-from aq_gym.kernels.maps import IF_OFF, IF_ON, suppose, suppose_all
+from aq_gym.kernels.maps import IF_OFF, IF_ON, decreases, joint_decreases
 
 
 @inlined
-def observe_full(p, relation, prior, traits, episode, device, maps, k, supposed, out):
+def observe_full(p, relation, prior, constants, episode, device, maps, k, decrease, out):
     """Of the deciding device; no decreases where nothing is decided any more."""
-    suppose(p, relation, prior, episode, device, maps, k, supposed)
-    write_full(p, episode, device, k, supposed, out)
+    decreases(p, relation, prior, episode, device, maps, k, decrease)
+    write_full(p, episode, device, k, decrease, out)
     out[k, episode[k].turn] = 1.0
 
 
 @inlined
-def observe_joint(p, relation, prior, traits, episode, device, maps, k, supposed, out):
+def observe_joint(p, relation, prior, constants, episode, device, maps, k, decrease, out):
     """Of all devices: no one-hot; in the third segment all with energy sense; nothing in the fourth."""
-    suppose_all(p, relation, prior, episode, device, maps, k, supposed)
-    write_full(p, episode, device, k, supposed, out)
+    joint_decreases(p, relation, prior, episode, device, maps, k, decrease)
+    write_full(p, episode, device, k, decrease, out)
     fourth, size = 3 * device.shape[1] + p.n_locations + 1, p.n_locations + device.shape[1] + 1
     for j in range(size):
         out[k, fourth + j] = 0.0
 
 
 @inlined
-def write_full(p, episode, device, k, supposed, out):
+def write_full(p, episode, device, k, decrease, out):
     """Everything but the one-hot's 1.
 
     Two segments hold what J falls by at each location, then each device's power deficiency (37) times its own, then 1.
@@ -38,11 +38,11 @@ def write_full(p, episode, device, k, supposed, out):
     row, off = out[k], 3 * n_devices + n + 1
     if_on, if_off = row[2 * n_devices :], row[off:]
     # Whole padded rows where they fit, since vectors divide them evenly; what goes too far is written over below.
-    width = min(supposed.shape[1], out.shape[1] - off)
+    width = min(decrease.shape[1], out.shape[1] - off)
     for j in range(width):
-        if_on[j] = supposed[IF_ON, j] * scale
+        if_on[j] = decrease[IF_ON, j] * scale
     for j in range(width):
-        if_off[j] = supposed[IF_OFF, j] * scale
+        if_off[j] = decrease[IF_OFF, j] * scale
     energy, own_on, own_off, remaining = row[n_devices:], if_on[n:], if_off[n:], if_off[n + n_devices + 1 :]
     delay, record = remaining[1:], remaining[1 + n_devices :]
     for m in range(n_devices):
@@ -50,8 +50,8 @@ def write_full(p, episode, device, k, supposed, out):
         deficiency = share / d.energy if d.energy > 0 else 1.0  # over B
         row[m] = 0.0
         energy[m] = d.energy * by_budget
-        own_on[m] = deficiency * (supposed[IF_ON, d.location] * scale)
-        own_off[m] = deficiency * (supposed[IF_OFF, d.location] * scale)
+        own_on[m] = deficiency * (decrease[IF_ON, d.location] * scale)
+        own_off[m] = deficiency * (decrease[IF_OFF, d.location] * scale)
         delay[m] = d.delay * by_sleep
         record[m] = d.record * by_level
     own_on[n_devices] = own_off[n_devices] = 1.0 if share > 0.0 else 0.0

@@ -31,7 +31,7 @@ def moments(p, prior, delay, record):
 
 
 @called
-def believe(p, prior, delay, record, unknown):
+def reported_belief(p, prior, delay, record, unknown):
     """Mean and variance of the level, from the freshest report; ``unknown`` (M,) receives the variance of each report.
 
     That is its own variance, or a larger one of a fresher report.
@@ -49,7 +49,7 @@ def believe(p, prior, delay, record, unknown):
 
 
 @called
-def learn(p, prior, episode, device, k):
+def update_belief(p, prior, episode, device, k):
     """Update the server's belief from the freshest report."""
     freshest = 0
     for m in range(1, device.shape[1]):

@@ -1,35 +1,37 @@
-"""Maps of an episode, current and hypothetical. Dispatches between the paper's inference and kriging.
+"""Maps of an episode, current and hypothetical, by the paper's inference or by kriging.
 
-``prior`` is None with the paper's inference. The compiler sees that, and compiles the one that is used.
+``prior`` is None with the paper's inference; the compiler sees that, and compiles the one that is used. Kriging knows
+the level, or believes something of a hidden one (``p.hidden``): `level_aware.krige` then takes that belief, and the
+observations hold it.
 """
 
 from __future__ import annotations
 
 from aq_gym.kernels import precision
 from aq_gym.kernels.compiling import called, inlined
-from aq_gym.kernels.hidden import learn
+from aq_gym.kernels.hidden import update_belief
 from aq_gym.kernels.level_aware import krige
 from aq_gym.kernels.precision import ERROR
 
-# Rows of ``supposed`` (2, P), scratch: what J falls by if the deciding device senses (joint view: if all with energy
+# Rows of ``decrease`` (2, P), scratch: what J falls by if the deciding device senses (joint view: if all with energy
 # do), and if it sleeps and the later ones with energy sense [µg/m³]
 IF_ON, IF_OFF = range(2)
 
 
 @called
-def begin(p, relation, prior, episode, device, maps, k):
+def infer_map(p, relation, prior, episode, device, maps, k):
     """The maps from the raw state alone."""
     if prior is None:
         precision.sum_up(p, relation, episode, device, maps, k)
-    update(p, relation, prior, episode, device, maps, k)
+    update_map(p, relation, prior, episode, device, maps, k)
 
 
 @called
-def update(p, relation, prior, episode, device, maps, k):
+def update_map(p, relation, prior, episode, device, maps, k):
     """The joint errors as things are, and their mean."""
     if prior is not None:
         if p.hidden:
-            learn(p, prior, episode, device, k)
+            update_belief(p, prior, episode, device, k)
         krige(p, relation, prior, episode, device, k, -1, device.shape[1], maps[k], ERROR)
     else:
         precision.errors(p, episode, device, maps, k)
@@ -37,10 +39,17 @@ def update(p, relation, prior, episode, device, maps, k):
 
 
 @inlined
-def prepare(p, relation, prior, episode, device, maps, k):
+def read_level(p, episode, path, k):
+    """The level of the slot, or after the end of the last one; a hidden one stays what the server believes."""
+    if not p.hidden:
+        episode[k].level = path[k, min(episode[k].slot, p.horizon)]
+
+
+@inlined
+def prepare_change(p, relation, prior, episode, device, maps, k):
     """Before a device decides: what a fresh reading of it would change."""
     if prior is None:
-        precision.exchange(p, relation, episode, device, maps, k)
+        precision.sensing_change(p, relation, episode, device, maps, k)
 
 
 @inlined
@@ -51,43 +60,43 @@ def apply_decision(prior, episode, device, maps, k, executed):
 
 
 @inlined
-def suppose(p, relation, prior, episode, device, maps, k, supposed):
+def decreases(p, relation, prior, episode, device, maps, k, decrease):
     """Decrease of J if the deciding device senses, and if it sleeps and the later ones sense."""
     if prior is None:
-        precision.decreases(p, episode, device, maps, k, supposed, IF_ON, IF_OFF)
+        precision.decreases(p, episode, device, maps, k, decrease, IF_ON, IF_OFF)
     else:
         turn = episode[k].turn
-        krige(p, relation, prior, episode, device, k, turn, device.shape[1], supposed, IF_ON)
-        krige(p, relation, prior, episode, device, k, -1, turn + 1, supposed, IF_OFF)
-        subtract(maps, k, supposed, IF_ON)
-        subtract(maps, k, supposed, IF_OFF)
-    clear_if_over(p, episode, k, supposed)
+        krige(p, relation, prior, episode, device, k, turn, device.shape[1], decrease, IF_ON)
+        krige(p, relation, prior, episode, device, k, -1, turn + 1, decrease, IF_OFF)
+        subtract(maps, k, decrease, IF_ON)
+        subtract(maps, k, decrease, IF_OFF)
+    clear_if_over(p, episode, k, decrease)
 
 
 @inlined
-def suppose_all(p, relation, prior, episode, device, maps, k, supposed):
+def joint_decreases(p, relation, prior, episode, device, maps, k, decrease):
     """Of the joint view, at the beginning of a slot: what the map falls by if all devices with energy sense."""
     if prior is None:
-        precision.decreases_of_all(p, episode, device, maps, k, supposed, IF_ON)
+        precision.joint_decreases(p, episode, device, maps, k, decrease, IF_ON)
     else:
-        krige(p, relation, prior, episode, device, k, -1, 0, supposed, IF_ON)
-        subtract(maps, k, supposed, IF_ON)
-    clear_if_over(p, episode, k, supposed)
+        krige(p, relation, prior, episode, device, k, -1, 0, decrease, IF_ON)
+        subtract(maps, k, decrease, IF_ON)
+    clear_if_over(p, episode, k, decrease)
 
 
 @inlined
-def subtract(maps, k, supposed, row):
+def subtract(maps, k, decrease, row):
     """Replace hypothetical errors J by their decreases."""
     for j in range(maps.shape[2]):
-        supposed[row, j] = maps[k, ERROR, j] - supposed[row, j]
+        decrease[row, j] = maps[k, ERROR, j] - decrease[row, j]
 
 
 @inlined
-def clear_if_over(p, episode, k, supposed):
+def clear_if_over(p, episode, k, decrease):
     """After the end of an episode nothing changes its map."""
     if episode[k].slot > p.horizon:
-        for j in range(supposed.shape[1]):
-            supposed[IF_ON, j] = supposed[IF_OFF, j] = 0.0
+        for j in range(decrease.shape[1]):
+            decrease[IF_ON, j] = decrease[IF_OFF, j] = 0.0
 
 
 @inlined

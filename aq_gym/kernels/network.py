@@ -72,13 +72,13 @@ def score(network, observation, n_devices):
 
 
 @called
-def look(p, relation, prior, traits, episode, device, maps, rows, supposed, network, out):
+def observe(p, relation, prior, constants, episode, device, maps, rows, decrease, network, out):
     """What the network reads of the episodes in ``rows``."""
     for k in rows:
         if network.encoder_widths.shape[0] == 0:
-            observe_compact(p, relation, prior, traits, episode, device, maps, k, supposed, out)
+            observe_compact(p, relation, prior, constants, episode, device, maps, k, decrease, out)
         else:
-            observe_per_device(p, relation, prior, traits, episode, device, maps, k, supposed, out)
+            observe_per_device(p, relation, prior, constants, episode, device, maps, k, decrease, out)
 
 
 @called
@@ -107,14 +107,14 @@ def running(p, episode, rows):
 
 @compiled
 def play(
-    numbers, relation, prior, traits, episode, device, path, maps,
+    numbers, relation, prior, constants, episode, device, path, maps,
     network, scores, observation,
 ):  # fmt: skip
     """Play every episode from where it stands to its end with a network's policy.
 
     scores (K, n) receives the advantage of sensing at the first n decisions, NaN where the action was forced.
     """
-    p, n_episodes, supposed = numbers[0], episode.shape[0], np.empty((2, maps.shape[2]))
+    p, n_episodes, decrease = numbers[0], episode.shape[0], np.empty((2, maps.shape[2]))
     actions, executed = np.zeros(n_episodes, np.int64), np.zeros(n_episodes, np.int64)
     for first in range(0, n_episodes, SIDE_BY_SIDE):
         rows, decision = running(p, episode, np.arange(first, min(first + SIDE_BY_SIDE, n_episodes))), 0
@@ -128,7 +128,7 @@ def play(
                     count += 1
                 elif decision < scores.shape[1]:
                     scores[k, decision] = np.nan
-            look(p, relation, prior, traits, episode, device, maps, free[:count], supposed, network, observation)
+            observe(p, relation, prior, constants, episode, device, maps, free[:count], decrease, network, observation)
             for k in free[:count]:
                 advantage = score(network, observation[k], device.shape[1])
                 actions[k] = 1 if advantage > 0.0 else 0

@@ -12,8 +12,8 @@ from aq_gym.belief import GrownBelief
 from aq_gym.chance import columns_of
 from aq_gym.estimation import LevelAware, mean_deviation
 from aq_gym.kernels.level_aware import CORRELATION, COVARIANCE, PART, PRIOR_VARIANCE
-from aq_gym.kernels.precision import FRESH, MEAN, MORE1, S0, VARIANCE
-from aq_gym.observation import deviation_bound, error_bound, level_bound, traits
+from aq_gym.kernels.precision import CHANGE1, FRESH, MEAN, S0, VARIANCE
+from aq_gym.observation import constants, deviation_bound, error_bound, level_bound
 from aq_gym.problem import Problem
 from aq_gym.records import DEVICE, EPISODE, PARAMETERS, Parameters, State
 
@@ -53,7 +53,7 @@ def parameters_of(problem: Problem) -> Parameters:
     for name, value in about.items():
         numbers[name] = value
     relation, prior = (_level_aware if aware else _paper)(problem)
-    return Parameters(numbers, relation, prior, traits(problem))
+    return Parameters(numbers, relation, prior, constants(problem))
 
 
 def _paper(problem: Problem) -> tuple[NDArray[np.float64], None]:
@@ -107,7 +107,7 @@ def state_of(problem: Problem, n_episodes: int) -> State:
     device = _records((n_episodes, problem.n_devices), DEVICE)
     device["location"], device["budget"] = problem.devices, problem.energies
     path = np.zeros((n_episodes, columns))
-    maps = np.zeros((n_episodes, MORE1 + 1, _padded(problem.n_locations)))
+    maps = np.zeros((n_episodes, CHANGE1 + 1, _padded(problem.n_locations)))
     maps[:, S0:] = 1.0  # so that nothing is divided by zero before an episode begins
     return State(_records((n_episodes,), EPISODE), device, path, maps)
 

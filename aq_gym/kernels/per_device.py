@@ -10,20 +10,20 @@ from aq_gym.kernels.compiling import inlined
 from aq_gym.kernels.maps import IF_ON
 from aq_gym.kernels.precision import ERROR
 
-N_DEVICE, N_TRAITS = 18, 5
+N_DEVICE, N_CONSTANTS = 18, 5
 
 
 @inlined
-def observe_per_device(p, relation, prior, traits, episode, device, maps, k, supposed, out):
+def observe_per_device(p, relation, prior, constants, episode, device, maps, k, decrease, out):
     """Of the deciding device and all others."""
-    observe_compact(p, relation, prior, traits, episode, device, maps, k, supposed, out)
+    observe_compact(p, relation, prior, constants, episode, device, maps, k, decrease, out)
     e = episode[k]
     level, left = e.level, p.horizon - e.slot + 1
     need, error = left * p.energy_budget / p.horizon, e.mean_error
     for m in range(device.shape[1]):
         d, at = device[k, m], N_COMPACT + m * N_DEVICE
         now = maps[k, ERROR, d.location]
-        gain = supposed[IF_ON, d.location]
+        gain = decrease[IF_ON, d.location]
         out[k, at] = 1.0
         out[k, at + 1] = 1.0 if m == e.turn and left > 0 else 0.0
         out[k, at + 2] = 1.0 if m > e.turn and left > 0 else 0.0
@@ -36,6 +36,6 @@ def observe_per_device(p, relation, prior, traits, episode, device, maps, k, sup
         out[k, at + 9] = scaled_log(1.0 + abs(d.record - level))
         out[k, at + 10] = min(1.0, now / level)
         out[k, at + 11] = clip(gain / error)
-        out[k, at + 12] = traits[N_TRAITS + m]
-        for t in range(N_TRAITS):
-            out[k, at + 13 + t] = traits[t]
+        out[k, at + 12] = constants[N_CONSTANTS + m]
+        for t in range(N_CONSTANTS):
+            out[k, at + 13 + t] = constants[t]

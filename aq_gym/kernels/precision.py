@@ -20,7 +20,7 @@ from aq_gym.kernels.compiling import called, inlined
 # Rows of ``relation`` (3, M, P), constants: a, b, and the precision 1/(δ² + b) of a fresh reading [1]
 MEAN, VARIANCE, FRESH = range(3)
 # Rows of ``maps`` (K, 7, P): J now [µg/m³]; S0, S1 now; ahead; and what they grow by if the deciding device senses [1]
-ERROR, S0, S1, AHEAD0, AHEAD1, MORE0, MORE1 = range(7)
+ERROR, S0, S1, AHEAD0, AHEAD1, CHANGE0, CHANGE1 = range(7)
 
 
 @called
@@ -71,14 +71,14 @@ def sum_up(p, relation, episode, device, maps, k):
 
 
 @inlined
-def exchange(p, relation, episode, device, maps, k):
+def sensing_change(p, relation, episode, device, maps, k):
     """Change of the sums if a fresh reading replaces the deciding device's last one."""
     m = episode[k].turn
     c, s = source(p, episode[k], device[k, m])
     for j in range(maps.shape[2]):
         weight, fresh = 1.0 / (c + relation[VARIANCE, m, j]), relation[FRESH, m, j]
-        maps[k, MORE0, j] = fresh - weight
-        maps[k, MORE1, j] = fresh * relation[MEAN, m, j] - weight * (s + relation[MEAN, m, j])
+        maps[k, CHANGE0, j] = fresh - weight
+        maps[k, CHANGE1, j] = fresh * relation[MEAN, m, j] - weight * (s + relation[MEAN, m, j])
 
 
 @inlined
@@ -86,12 +86,12 @@ def apply_decision(episode, device, maps, k, executed):
     """Change the sums by the decision of the device that was exchanged, before it is carried out."""
     if executed == 1:
         for j in range(maps.shape[2]):
-            maps[k, S0, j] += maps[k, MORE0, j]
-            maps[k, S1, j] += maps[k, MORE1, j]
+            maps[k, S0, j] += maps[k, CHANGE0, j]
+            maps[k, S1, j] += maps[k, CHANGE1, j]
     elif device[k, episode[k].turn].energy > 0:  # it will not sense in this slot
         for j in range(maps.shape[2]):
-            maps[k, AHEAD0, j] -= maps[k, MORE0, j]
-            maps[k, AHEAD1, j] -= maps[k, MORE1, j]
+            maps[k, AHEAD0, j] -= maps[k, CHANGE0, j]
+            maps[k, AHEAD1, j] -= maps[k, CHANGE1, j]
 
 
 @inlined
@@ -107,40 +107,40 @@ def errors(p, episode, device, maps, k):
 
 
 @inlined
-def decreases(p, episode, device, maps, k, supposed, if_on, if_off):
+def decreases(p, episode, device, maps, k, decrease, if_on, if_off):
     """What J falls by if the deciding device senses, and if it sleeps and the later ones with energy sense."""
     turn, level = episode[k].turn, episode[k].level
     for j in range(maps.shape[2]):
-        zeroth, first = maps[k, S0, j] + maps[k, MORE0, j], maps[k, S1, j] + maps[k, MORE1, j]
-        supposed[if_on, j] = maps[k, ERROR, j] - level * relative_error(zeroth, first)
+        zeroth, first = maps[k, S0, j] + maps[k, CHANGE0, j], maps[k, S1, j] + maps[k, CHANGE1, j]
+        decrease[if_on, j] = maps[k, ERROR, j] - level * relative_error(zeroth, first)
     if any_energy(device, k, turn + 1):
         counted = 1.0 if device[k, turn].energy > 0 else 0.0
         for j in range(maps.shape[2]):
-            zeroth = maps[k, AHEAD0, j] - counted * maps[k, MORE0, j]
-            first = maps[k, AHEAD1, j] - counted * maps[k, MORE1, j]
-            supposed[if_off, j] = maps[k, ERROR, j] - level * relative_error(zeroth, first)
+            zeroth = maps[k, AHEAD0, j] - counted * maps[k, CHANGE0, j]
+            first = maps[k, AHEAD1, j] - counted * maps[k, CHANGE1, j]
+            decrease[if_off, j] = maps[k, ERROR, j] - level * relative_error(zeroth, first)
     else:
         for j in range(maps.shape[2]):
-            supposed[if_off, j] = 0.0
+            decrease[if_off, j] = 0.0
     if p.keep_measured:
         for m in range(device.shape[1]):
             d = device[k, m]
             less = maps[k, ERROR, d.location] - p.fresh_error * level
             if m == turn or (m < turn and d.delay == 0):
-                supposed[if_on, d.location] = less
+                decrease[if_on, d.location] = less
             if (m < turn and d.delay == 0) or (m > turn and d.energy > 0):
-                supposed[if_off, d.location] = less
+                decrease[if_off, d.location] = less
 
 
 @inlined
-def decreases_of_all(p, episode, device, maps, k, supposed, if_on):
+def joint_decreases(p, episode, device, maps, k, decrease, if_on):
     """Of the joint view, at the beginning of a slot: what J falls by if all devices with energy sense."""
     level, ahead = episode[k].level, any_energy(device, k, 0)
     for j in range(maps.shape[2]):
         error = level * relative_error(maps[k, AHEAD0, j], maps[k, AHEAD1, j]) if ahead else maps[k, ERROR, j]
-        supposed[if_on, j] = maps[k, ERROR, j] - error
+        decrease[if_on, j] = maps[k, ERROR, j] - error
     if p.keep_measured:
         for m in range(device.shape[1]):
             d = device[k, m]
             if d.energy > 0:
-                supposed[if_on, d.location] = maps[k, ERROR, d.location] - p.fresh_error * level
+                decrease[if_on, d.location] = maps[k, ERROR, d.location] - p.fresh_error * level

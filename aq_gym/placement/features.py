@@ -8,18 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from aq_gym.distances import scalar_products, squared_differences
 from aq_gym.network import SensorNetwork
 
 _SEEDS = 2**32  # scikit-learn takes no larger one
 
 
 def difference_matrix(network: SensorNetwork) -> NDArray[np.float64]:
-    """(N, N) differences D_ij = sqrt(a_ij² + b_ij) of the locations (40)(41) [1].
-
-    Symmetric for fitted networks, whose a is antisymmetric and whose b is symmetric; otherwise the mean of both ways.
-    """
-    squares = np.square(network.mean_relation) + network.variance_relation
-    return np.asarray(np.sqrt((squares + squares.T) / 2.0))
+    """(N, N) differences D_ij = sqrt(a_ij² + b_ij) of the locations (40)(41) [1]."""
+    return np.asarray(np.sqrt(squared_differences(network)))
 
 
 def repair_triangles(differences: ArrayLike) -> NDArray[np.float64]:
@@ -50,8 +47,7 @@ def embed(differences: ArrayLike) -> NDArray[np.float64]:
     d = _checked(differences)
     if len(d) < 2:
         raise ValueError("differences: expected at least two locations, got one")
-    centering = np.eye(len(d)) - 1.0 / len(d)
-    spread, directions = np.linalg.eigh(-0.5 * centering @ np.square(d) @ centering)
+    spread, directions = np.linalg.eigh(scalar_products(np.square(d)))
     largest = np.argsort(-spread)[: len(d) - 1]
     return np.asarray(directions[:, largest] * np.sqrt(np.maximum(spread[largest], 0.0)))
 

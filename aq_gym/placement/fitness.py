@@ -17,6 +17,7 @@ from math import comb
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from aq_gym.kernels.chain import cumulative, draw_paths
 from aq_gym.network import SensorNetwork
 from aq_gym.placement._kernel import GROUP, Sets, Slots, average_errors
 
@@ -33,16 +34,10 @@ def level_path(network: SensorNetwork, n_slots: int, seed: int) -> NDArray[np.fl
     """
     if n_slots < 1:
         raise ValueError(f"n_slots: expected at least 1, got {n_slots}")
-    uniform = np.random.default_rng(seed).random(n_slots + 1)
-    cumulated = np.cumsum(network.transition, axis=1)
-    state = int(np.searchsorted(np.cumsum(network.start), uniform[0], side="right"))
-    path = np.empty(n_slots + 1)
-    for t in range(n_slots + 1):
-        if t:
-            state = int(np.searchsorted(cumulated[state], uniform[t], side="right"))
-        state = min(state, network.n_levels - 1)  # sums a rounding below 1
-        path[t] = network.levels[state]
-    return path
+    path = np.empty((1, n_slots + 1), np.int64)
+    chain = cumulative(np.vstack([network.transition, network.start]))
+    draw_paths(np.random.default_rng(seed).random((1, n_slots + 1)), network.n_levels, chain, path)
+    return np.asarray(network.levels[path[0]])
 
 
 class Fitness:

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib import colormaps
 from numpy.typing import ArrayLike, NDArray
 
+from aq_gym.distances import scalar_products, squared_differences
 from aq_gym.network import SensorNetwork
 from aq_gym.palette import ERROR_COLOURMAP, ERROR_COLOURMAP_RANGE
 from aq_gym.problem import Problem
@@ -68,11 +69,9 @@ def places_of(network: SensorNetwork) -> NDArray[np.float64]:
     if network.coordinates is not None:
         return network.coordinates
     n = network.n_locations
-    squared = network.mean_relation**2 + network.variance_relation  # D_ij² (40)
-    squared = (squared + squared.T) / 2
+    squared = squared_differences(network)
     if n <= 1500 and squared.any():
-        centred = squared - squared.mean(axis=0) - squared.mean(axis=1)[:, None] + squared.mean()
-        values, vectors = np.linalg.eigh(-centred / 2)
+        values, vectors = np.linalg.eigh(scalar_products(squared))
         flat: NDArray[np.float64] = vectors[:, [-1, -2]] * np.sqrt(np.maximum(values[[-1, -2]], 0.0))
         flat *= np.where(flat[np.abs(flat).argmax(axis=0), [0, 1]] < 0, -1.0, 1.0)  # a sign that is always the same
         return flat

@@ -23,7 +23,7 @@ class Scene:
     energy: NDArray[np.int64]  # (M,) sensings left
     delay: NDArray[np.int64]  # (M,) slots since last sensed
     record: NDArray[np.float64]  # (M,) level when last sensed [µg/m³]
-    levels: NDArray[np.float64]  # (slots so far + 1,) hidden ones estimated from the last reports [µg/m³]
+    levels: NDArray[np.float64]  # (slots so far + 1,) [µg/m³]; hidden ones as the last reports say, NaN before these
     map: Map
     past_error: float | None = None  # average joint error of the slots that have ended [µg/m³]; None before the first
 
@@ -31,6 +31,11 @@ class Scene:
     def over(self) -> bool:
         """Whether the episode has ended."""
         return self.slot > self.problem.horizon
+
+    @property
+    def believed(self) -> bool:
+        """Whether the levels are what the server believes, not what they were."""
+        return self.problem.inference == "hidden"
 
     @property
     def deciding(self) -> int | None:

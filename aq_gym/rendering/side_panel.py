@@ -17,7 +17,7 @@ def draw_numbers(brush: Brush, scene: Scene) -> None:
     past = "–" if scene.past_error is None else f"{scene.past_error:.2f}"
     tiles = (
         ("slot", str(min(scene.slot, horizon)), f"of {horizon}"),
-        ("level", f"{level:.0f}" if level >= 100 else f"{level:.3g}", "µg/m³"),
+        ("believed level" if scene.believed else "level", f"{level:.0f}" if level >= 100 else f"{level:.3g}", "µg/m³"),
         ("error now", f"{scene.map.joint_error.mean():.2f}", "µg/m³, whole map"),
         ("episode average" if scene.over else "average so far", past, "µg/m³, ended slots"),
     )
@@ -31,14 +31,15 @@ def draw_trace(brush: Brush, scene: Scene, layout: Layout, bottom: float) -> Non
     """The levels so far, with the devices' last sensings on them; `bottom` is where the level would be 0."""
     horizon, levels = scene.problem.horizon, scene.levels
     left, right, top = RIGHT + 28.0, RIGHT_END - 6.0, 130.0
-    ceiling = nice_top(max(layout.usual_level, float(levels.max())))
+    ceiling = nice_top(max(layout.usual_level, float(np.nanmax(levels))))
 
     def at(slot: ArrayLike, level: ArrayLike) -> NDArray[np.float64]:
         x = left + (right - left) * np.asarray(slot, float) / horizon
         y = bottom - (bottom - top) * np.asarray(level, float) / ceiling
         return np.stack(np.broadcast_arrays(x, y), axis=-1)
 
-    brush.text(RIGHT, 112, "Level by slot, µg/m³", 12, bold=True)
+    heading = "Believed level by slot, µg/m³" if scene.believed else "Level by slot, µg/m³"
+    brush.text(RIGHT, 112, heading, 12, bold=True)
     name = brush.text(RIGHT_END, 112, "last sensing of a device", 10.5, MUTED, 1.0)
     brush.discs((name - 10, 108), 3.4, PAPER, SENSED, 1.6)
     parts = 3 if f"{ceiling:e}"[0] == "3" else 4 if f"{ceiling:e}"[0] == "2" else 5
@@ -52,8 +53,9 @@ def draw_trace(brush: Brush, scene: Scene, layout: Layout, bottom: float) -> Non
         brush.text(at(slot, 0)[0], bottom + 16, str(slot), 10, MUTED, 0.5)
 
     points = at(np.arange(len(levels)), levels)
-    brush.polygons([np.concatenate([points, [(points[-1, 0], bottom), (left, bottom)]])], INK, opacity=0.08)
-    brush.lines([points], INK, 1.8)
+    line = points[~np.isnan(levels)]
+    brush.polygons([np.concatenate([line, [(line[-1, 0], bottom), (line[0, 0], bottom)]])], INK, opacity=0.08)
+    brush.lines([line], INK, 1.8)
     # Without energy the delay stops growing, so the last sensing may lie further back than it says.
     known = (scene.delay > 0) & ((scene.energy > 0) | (scene.delay < scene.problem.max_sleep))
     past = np.unique(scene.slot - scene.delay[known])

@@ -19,7 +19,7 @@ def write(scene: Scene) -> str:
     slot = min(scene.slot, problem.horizon)
     head = f"{title(problem, 30)}   slot {slot}/{problem.horizon}   {status(scene)}"
     head += "   " + _bar((scene.slot - 1) / problem.horizon, max(_WIDTH - len(head) - 3, 0))
-    recent = scene.levels[-40:]
+    recent = scene.levels[~np.isnan(scene.levels)][-40:]
     trace = f"level {scene.levels[-1]:7.1f} µg/m³   {_sparkline(recent)}"
     if len(recent) > 1:
         trace += f"  {recent.min():.0f}–{recent.max():.0f}"

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from aq_gym.estimation import mean_deviation
+from aq_gym.estimation import Sources, mean_deviation, paper_map
 from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
 from aq_gym.service.database import Reading
@@ -62,10 +62,8 @@ def infer_at(
     """
     where, x = np.asarray(sources, dtype=np.int64), np.asarray(values, dtype=np.float64)
     level_then = np.maximum(x / (1.0 + mean_deviation(network)[where]), LEAST)
-    variance = network.measurement_variance * level_then**2 + network.temporal_variance * np.asarray(age)
-    precision = 1.0 / (variance + network.variance_relation[where, location] * level**2)
-    says = x + network.mean_relation[where, location] * level
-    return float((says * precision).sum() / precision.sum()), float(precision.sum() ** -0.5)
+    found = paper_map(network, Sources(where, x, np.asarray(age, np.int64), level_then), level, wanted=[location])
+    return float(found.mean[0]), float(found.deviation[0])
 
 
 def residuals(settings: Settings, store: Store, since: int, until: int) -> list[Residual]:

@@ -188,7 +188,9 @@ class Controller:
         energy = np.where(state.stale, 0, state.energy)
         for episode in self._episodes:
             episode.path[...] = level  # what a report is supposed to find
-            episode.place([cycle_slot], [0], energy[None], self._delay(state)[None], state.record[None], [level])
+            episode.observe_states(
+                [cycle_slot], [0], energy[None], self._delay(state)[None], state.record[None], [level]
+            )
         deciding, full = self._episodes[0], self._episodes[-1]
         decisions = []
         for m, name in enumerate(names):
@@ -197,7 +199,7 @@ class Controller:
             wish = np.asarray(self.policy.act(deciding.observe(), info), dtype=np.int64).reshape(1)
             forced = np.zeros(1, np.bool_)
             for episode in self._episodes:
-                episode.decide(wish, np.empty(1), episode.blank(), forced=forced)
+                episode.decide(wish, np.empty(1), episode.empty_observations(), forced=forced)
             sense = bool(wish[0]) != bool(forced[0])  # forced: the environment did the opposite of the wish
             scarcity = self._scarcity(cycle_slot, int(energy[m]))
             state.energy[m] -= sense

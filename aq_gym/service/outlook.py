@@ -22,7 +22,7 @@ from aq_gym.service.store import Store
 
 FARTHEST = 18  # slots ahead
 Row = tuple[int, NDArray[np.float64], float]  # slots ahead, (Q,) quantiles [µg/m³], chance above the alert level
-HISTORY = 1200  # slots that a forecaster reads: a week for its calibration, and its own lags
+HISTORY = 2100  # slots that a forecaster reads: two weeks for its calibration, and its own lags
 
 
 def load_forecaster(path: Path, air_seconds: float) -> Forecaster:

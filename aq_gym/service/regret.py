@@ -42,7 +42,7 @@ def replay(problem: Problem, policy: Policy, levels: ArrayLike) -> float:
         lost[...] = np.random.default_rng(0).random(lost.shape) < problem.loss
     energy, ones = np.tile(problem.energies, (count, 1)), np.ones((count, problem.n_devices), np.int64)
     first, second = episode.path[:, 0].copy(), episode.path[:, 1].copy()
-    observation = episode.place(1, 0, energy, ones, first[:, None] * ones, second)
+    observation = episode.observe_states(1, 0, energy, ones, first[:, None] * ones, second)
     while int(episode.slot[0]) <= problem.horizon:
         action = policy.act(observation, raw_state(episode, episode.action_mask()))
         episode.decide(np.asarray(action, np.int64).reshape(count), np.empty(count), observation)

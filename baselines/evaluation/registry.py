@@ -44,7 +44,7 @@ def _index(problem: Problem) -> Any:
 
 
 def _optimal(problem: Problem) -> Any:
-    from baselines.exact.optimal import optimal_policy
+    from baselines.exact.several_devices import optimal_policy
 
     return optimal_policy(problem)
 
@@ -56,9 +56,9 @@ def _pretrained(problem: Problem) -> Any:
 
 
 def _generalist(problem: Problem) -> Any:
-    from baselines.learners.shipped import generalist_for
+    from baselines.learners.shipped import load_generalist
 
-    return generalist_for(problem)
+    return load_generalist(problem)
 
 
 def _rollout(problem: Problem) -> Any:
@@ -147,7 +147,15 @@ def play(policy: Any, env_id: str, episodes: int, seed: int, **env_kwargs: Any) 
     return play_problem(player, problem, episodes, seed, observation=observation, name=name).joint_error
 
 
-def evaluate(policies: Mapping[str, Any], env_id: str, episodes: int, seed: int, **env_kwargs: Any) -> pd.DataFrame:
+def evaluate(
+    policies: Mapping[str, Any],
+    env_id: str | Problem,
+    episodes: int,
+    seed: int = 0,
+    *,
+    unavailable: Callable[[str], None] | None = None,
+    **env_kwargs: Any,
+) -> pd.DataFrame:
     """Play every policy on the same episodes (common random numbers: episode k has the weather of seed + k).
 
     Joint ids are played through the sequential view of the same problem, since the same decisions earn the same return
@@ -157,9 +165,11 @@ def evaluate(policies: Mapping[str, Any], env_id: str, episodes: int, seed: int,
     Args:
         policies: a name for each, and the policy (`aq_gym.policy.Policy`) or one of `WORDS`, which are built or loaded
             for this very instance. The first is the one that the others are compared to.
-        env_id: a registered id, with or without the ``aq_gym/``.
+        env_id: a registered id, with or without the ``aq_gym/``; or a problem, without further arguments.
         episodes: how many, at least 1. Intervals need two.
         seed: of the first episode, at least 0. Tuning uses seeds from 2**29 on, training from 2**30 on.
+        unavailable: called with the reason where a word after the first has no policy for this problem, which is then
+            left out; None: that is an error.
         env_kwargs: as for `gymnasium.make`. ``observation`` is what a policy reads that does not say so itself.
 
     Returns:
@@ -180,19 +190,24 @@ def evaluate(policies: Mapping[str, Any], env_id: str, episodes: int, seed: int,
     for name, policy in policies.items():
         with _naming(name):
             check_word(policy) if isinstance(policy, str) else check_policy(policy, f"policies[{name!r}]")
-    problem = problem_of(env_id, **env_kwargs)
+    problem = env_id if isinstance(env_id, Problem) and not env_kwargs else problem_of(env_id, **env_kwargs)
     built: dict[str, Any] = {}
     seconds: dict[str, float] = {}
     for name, policy in policies.items():
         if isinstance(policy, str):
-            with _naming(name):
-                built[name], seconds[name] = build_policy(policy, problem)
+            try:
+                with _naming(name):
+                    built[name], seconds[name] = build_policy(policy, problem)
+            except ValueError as error:
+                if unavailable is None or not built:
+                    raise
+                unavailable(str(error))
             continue
         built[name], seconds[name] = policy, float(getattr(policy, "training_seconds", float("nan")))
         other = [] if (made_for := problem_made_for(policy)) is None else differences(made_for, problem)
         if other:
             warnings.warn(
-                f"{name} was made for another problem than {env_id} as it is played here: {'; '.join(other)}",
+                f"{name} was made for another problem than is played here: {'; '.join(other)}",
                 stacklevel=2,
             )
     table = compare(built, problem, episodes, seed, observation=observation)

@@ -180,7 +180,7 @@ class _Observer:
         for begin in range(0, info["slot"].size, n):
             rows = np.minimum(np.arange(begin, begin + n), info["slot"].size - 1)  # the last batch is filled up
             state = [info[name][rows] for name in ("slot", "turn", "energy", "delay", "record", "level")]
-            parts.append(self._episodes.place(*state))
+            parts.append(self._episodes.observe_states(*state))
         return np.concatenate(parts)[: info["slot"].size]
 
 

@@ -1,4 +1,4 @@
-"""One device of a hidden level, backwards in time (MODEL.md, "The level hidden from the server").
+"""One device of a hidden level, backwards in time (docs/model.md, "The level hidden from the server").
 
 The device knows the time t, its energy p, and its last report's age d and record u, so a slot costs c(d, u):
 

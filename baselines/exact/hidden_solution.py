@@ -18,7 +18,7 @@ from baselines.exact.hidden_devices import (
     induce,
     joint_costs,
 )
-from baselines.exact.states import FloatArray, Info, level_index, read_info, whole
+from baselines.exact.states import FloatArray, Info, level_index, read_info, whole, written
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +129,7 @@ def solve_hidden(
     if needed > max_bytes:
         raise ValueError(
             f"solve: {problem.n_devices} devices, {problem.horizon} slots and {problem.network.n_levels} levels would "
-            f"take {needed:,} bytes of memory, more than max_bytes={max_bytes:,}. Take fewer devices or levels "
+            f"take {written(needed)} bytes of memory, more than max_bytes={max_bytes:,}. Take fewer devices or levels "
             "(network.coarsen), or a shorter horizon, or raise max_bytes"
         )
     tables = induce(problem, view == "joint")

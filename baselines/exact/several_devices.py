@@ -14,7 +14,18 @@ from aq_gym.problem import Problem
 from baselines.exact.errors import cell_of, n_cells
 from baselines.exact.hidden_solution import HiddenSolution, solve_hidden
 from baselines.exact.joint_induction import Tables, induce, look_ahead, n_numbers
-from baselines.exact.states import MAX_BYTES, FloatArray, Info, IntArray, check_plain, level_index, read_info, whole
+from baselines.exact.one_device import solve
+from baselines.exact.states import (
+    MAX_BYTES,
+    FloatArray,
+    Info,
+    IntArray,
+    check_plain,
+    level_index,
+    read_info,
+    whole,
+    written,
+)
 
 if TYPE_CHECKING:
     from aq_gym.network import SensorNetwork
@@ -194,9 +205,9 @@ def check_bytes(problem: Problem, numbers: int, max_bytes: int, what: str) -> No
     if needed > max_bytes:
         states = (energies * n_cells(problem)) ** problem.n_devices * n_levels
         raise ValueError(
-            f"{what}: {states:,} states a slot ({problem.n_devices} devices with {energies} energies, "
-            f"{problem.max_sleep} delays and {n_levels} levels) would take {needed:,} bytes of memory, more than "
-            f"max_bytes={max_bytes:,}. Take fewer devices or levels (network.coarsen), a smaller energy_budget or "
+            f"{what}: {written(states)} states a slot ({problem.n_devices} devices with {energies} energies, "
+            f"{problem.max_sleep} delays and {n_levels} levels) would take {written(needed)} bytes of memory, more "
+            f"than max_bytes={max_bytes:,}. Take fewer devices or levels (network.coarsen), a smaller energy_budget or "
             f"max_sleep, or raise max_bytes"
         )
 
@@ -238,6 +249,7 @@ def solve_joint(
     if problem.inference == "hidden":
         return solve_hidden(problem, view, False, max_bytes)
     check_plain(problem)
+    check_bytes(problem, 0, max_bytes, "solve_joint")  # of many devices the layout alone is too large to be made
     check_bytes(problem, n_numbers(problem), max_bytes, "solve_joint")
     tables, n_levels, count = induce(problem), problem.network.n_levels, problem.n_devices
     record, level = (x.ravel() for x in np.indices((n_levels, n_levels)))  # all sense in slot 0
@@ -246,3 +258,15 @@ def solve_joint(
     values = _action_values(problem, tables, states).max(axis=1).reshape(n_levels, n_levels)
     expected = -float(problem.network.start @ (problem.network.transition * values).sum(axis=1)) / problem.horizon
     return JointSolution(problem, expected, view, tables)
+
+
+def optimal_policy(problem: Problem) -> Any:
+    """The exact solution.
+
+    Raises:
+        ValueError: the problem is too large.
+    """
+    if problem.n_devices > 1:
+        return solve_joint(**problem.arguments)
+    arguments = problem.arguments
+    return solve(device=arguments.pop("devices")[0], **arguments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,13 @@ IntArray = NDArray[np.int64]
 Info = Mapping[str, Any]
 
 MAX_BYTES = 2 << 30  # what a solution or an exact evaluation may take unless asked for more
+MOST_DIGITS = 15  # of a count in a message; a larger one is rounded
 _LEVEL_TOLERANCE = 1e-6  # relative: a level that was stored as float32 still matches
+
+
+def written(count: int) -> str:
+    """A count for a message: 1,234, or 1.2e+34 where nobody would read the digits."""
+    return f"{count:,}" if count < 10**MOST_DIGITS else f"{Decimal(count):.1e}"
 
 
 def level_index(levels: FloatArray, values: ArrayLike, name: str) -> IntArray:

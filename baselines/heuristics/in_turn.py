@@ -56,7 +56,7 @@ class InTurn:
         episodes, chosen = self._episodes, np.zeros((k, m), np.int64)
         for turn in range(m):
             turns = np.full(k, turn)
-            seen = episodes.place(slot, turns, energy, delay, record, level)
+            seen = episodes.observe_states(slot, turns, energy, delay, record, level)
             mask = episodes.action_mask()
             state = {"slot": slot, "turn": turns, "energy": energy.copy(), "delay": delay.copy()}
             state |= {"record": record.copy(), "level": level, "action_mask": mask}

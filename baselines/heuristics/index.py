@@ -124,7 +124,7 @@ class Simulator:
         for at in range(0, n_episodes, self._most):
             size = min(self._most, n_episodes - at)
             episodes, path = self._levels(size, seed + at)
-            rows, unread = np.arange(size), episodes.blank()
+            rows, unread = np.arange(size), episodes.empty_observations()
             for row, layers in enumerate(packed):
                 episodes.begin(rows, path, unread)
                 errors[row, at : at + size] = episodes.play(layers)
@@ -134,7 +134,7 @@ class Simulator:
     def observations(self, policy: Index, n_episodes: int, seed: int) -> NDArray[np.float32]:
         """(n, 32) what the policy sees where it is free to choose."""
         episodes, path = self._levels(n_episodes, seed)
-        observation = episodes.blank()
+        observation = episodes.empty_observations()
         episodes.begin(np.arange(n_episodes), path, observation)
         rewards, seen = np.empty(n_episodes), []
         length = self.problem.horizon * self.problem.n_devices

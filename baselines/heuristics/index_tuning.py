@@ -36,7 +36,7 @@ FEATURES = (
 )
 GRID_DECISIONS = 2_500_000  # played by all candidates of `best_threshold` together
 QUICK_DECISIONS = 25_000_000  # played when an instance is tuned on demand: about a minute
-_QUICK = {"generations": 10, "population": 32}
+QUICK: dict[str, Any] = {"generations": 10, "population": 32, "step": 0.25}
 _FLOOR = 0.03  # least spread of a coefficient in the search, see Budget.step
 _CONSTANT = 1e-6  # a number of less spread is taken for a constant
 
@@ -106,26 +106,15 @@ def tune(
     report(f"start: {found.min():.4f} µg/m³, {start}")
     seed += episodes
 
-    space = _Space(start, features, simulator.observations(start, max(1, min(episodes, 64)), seed))
-    mean, size = space.point(start), len(space.used) + 1
-    covariance, floor = np.eye(size) * budget.step**2, np.eye(size) * _FLOOR**2
-    elite, means = budget.population // 4, []
-    for generation in range(budget.generations):
-        points = rng.multivariate_normal(mean, covariance, budget.population)
-        points[0] = mean
-        found = simulator.errors([space.policy(x) for x in points], episodes, seed).mean(axis=1)
-        seed += episodes
-        best = points[found.argsort()[:elite]]
-        report(
-            f"generation {generation + 1}: mean {found[0]:.4f}, elite {np.sort(found)[:elite].mean():.4f} µg/m³, "
-            f"spread {np.sqrt(np.diag(covariance)).mean():.3f}, {time.perf_counter() - began:.0f} s"
-        )
-        mean = 0.2 * mean + 0.8 * best.mean(axis=0)
-        covariance = 0.5 * covariance + 0.5 * np.cov(best.T, bias=True) + 0.5 * floor
-        means.append(mean)
+    space = Space(start, features, simulator.observations(start, max(1, min(episodes, 64)), seed))
+
+    def errors(policies: list[Index], number: int) -> NDArray[np.float64]:
+        return simulator.errors(policies, episodes, seed + number * episodes).mean(axis=1)
+
+    means = cross_entropy(space, errors, budget, rng, stay=(0.2, 0.5), floor=_FLOOR, report=report, unit="µg/m³")
     late = means[-max(1, len(means) // 3) :]
     finalists = [start, space.policy(np.mean(late, axis=0)), *map(space.policy, late[:: -max(1, len(late) // 4)])]
-    found = simulator.errors(finalists, 8 * episodes, seed).mean(axis=1)
+    found = simulator.errors(finalists, 8 * episodes, seed + budget.generations * episodes).mean(axis=1)
     chosen, seconds = finalists[int(found.argmin())], time.perf_counter() - began
     report(f"best: {found.min():.4f} µg/m³, {chosen}; {simulator.decisions:,} decisions in {seconds:.0f} s")
     return Index(problem, chosen.constant, chosen.coefficients, training_seconds=seconds), float(found.min())
@@ -160,25 +149,60 @@ def shifted(
     return [Index(problem, finite("constant", constant) + shift, coefficients) for shift in shifts]
 
 
-class _Space:
+class Space:
     """Where the search takes place: the threshold at the numbers' means, and its change per standard deviation."""
 
     def __init__(self, start: Index, features: Sequence[str], seen: NDArray[np.float32]) -> None:
         columns = seen[:, [AT[name] for name in features]].astype(np.float64)
         spread = columns.std(axis=0)
         self.used = [name for name, x in zip(features, spread, strict=True) if x > _CONSTANT]
-        self._problem, self._spread = start.problem, spread[spread > _CONSTANT]
+        self.start, self._spread = start, spread[spread > _CONSTANT]
         self._center = columns.mean(axis=0)[spread > _CONSTANT]
         self._fixed = {name: x for name, x in start.coefficients.items() if name not in self.used}
 
     def point(self, policy: Index) -> NDArray[np.float64]:
+        """Where a policy lies, (1 + features,)."""
         given = np.array([policy.coefficients.get(name, 0.0) for name in self.used])
         return np.concatenate([[policy.constant + given @ self._center], given * self._spread])
 
     def policy(self, point: NDArray[np.float64]) -> Index:
+        """The policy of a point."""
         given = point[1:] / self._spread
         constant = float(point[0] - given @ self._center)
-        return Index(self._problem, constant, self._fixed | dict(zip(self.used, given.tolist(), strict=True)))
+        return Index(self.start.problem, constant, self._fixed | dict(zip(self.used, given.tolist(), strict=True)))
+
+
+def cross_entropy(
+    space: Space,
+    errors: Callable[[list[Index], int], NDArray[np.float64]],
+    budget: Budget,
+    rng: np.random.Generator,
+    *,
+    stay: tuple[float, float],
+    floor: float,
+    report: Callable[[str], None],
+    unit: str,
+) -> list[NDArray[np.float64]]:
+    """The means of the generations, points of ``space``; the search begins at its start.
+
+    Of mean and covariance the shares ``stay`` are left in each generation; its best quarter makes up the rest.
+    """
+    began, mean, means = time.perf_counter(), space.point(space.start), []
+    covariance, least = np.eye(len(mean)) * budget.step**2, np.eye(len(mean)) * floor**2
+    for generation in range(budget.generations):
+        points = rng.multivariate_normal(mean, covariance, budget.population)
+        points[0] = mean
+        found = errors([space.policy(x) for x in points], generation)
+        order = found.argsort()[: budget.population // 4]
+        report(
+            f"generation {generation + 1}: mean {found[0]:.4f}, elite {found[order].mean():.4f} {unit}, "
+            f"spread {np.sqrt(np.diag(covariance)).mean():.3f}, {time.perf_counter() - began:.0f} s"
+        )
+        mean = stay[0] * mean + (1.0 - stay[0]) * points[order].mean(axis=0)
+        new = 1.0 - stay[1]
+        covariance = stay[1] * covariance + new * np.cov(points[order].T, bias=True) + new * least
+        means.append(mean)
+    return means
 
 
 def index_policy(problem: Problem, report: Callable[[str], None] = lambda line: None) -> Index:
@@ -189,9 +213,14 @@ def index_policy(problem: Problem, report: Callable[[str], None] = lambda line: 
     """
     if found := tuned_fields(TUNED, problem, "constant", "coefficients", "training_seconds"):
         return Index(problem, *found[:2], training_seconds=found[2])
+    starts, episodes = quick_tuning(problem, QUICK_DECISIONS)
+    return tune(problem, Budget(episodes=max(2, episodes), **QUICK), starts=starts, report=report)[0]
+
+
+def quick_tuning(problem: Problem, decisions: float) -> tuple[list[Index], int]:
+    """Committed policies of the same kind of inference to start from, and for how many episodes `QUICK` has time."""
     tuned = committed(TUNED)
     alike = [name for name in tuned if entry_problem(name).inference == problem.inference]
     starts = [start for name in alike for start in shifted(problem, tuned[name])]
-    plays = _QUICK["generations"] * _QUICK["population"] + len(starts) + 30 + 7 * 8  # the grid and the finalists
-    episodes = max(2, min(512, QUICK_DECISIONS // (plays * problem.horizon * problem.n_devices)))
-    return tune(problem, Budget(episodes=episodes, step=0.25, **_QUICK), starts=starts, report=report)[0]
+    plays = QUICK["generations"] * QUICK["population"] + len(starts) + 30 + 7 * 8  # the grid and the finalists
+    return starts, min(512, int(decisions / (plays * problem.horizon * problem.n_devices)))

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from agents.policy import GreedyPolicy
-from aq_gym.episodes import Episodes, Layers, cumulative
+from aq_gym.episodes import Episodes, Layers
+from aq_gym.kernels.chain import cumulative
 from aq_gym.problem import Problem
 from baselines.heuristics.index import WIDTHS, Index
 from baselines.heuristics.simple import Actions, check_devices, legal
@@ -86,7 +87,7 @@ class Rollout:
         except IndexError:
             episodes = Episodes(problem, 2 * n, observation=self._kind)
         episodes.total_error[:] = 0.0
-        unread = episodes.place(slot, turn, energy, delay, record, level)
+        unread = episodes.observe_states(slot, turn, energy, delay, record, level)
         left = problem.horizon - int(slot)
         levels = np.asarray(problem.network.levels)
         if level not in levels:

@@ -1,4 +1,4 @@
-"""What the seconds of a training were spent on, and how many are left."""
+"""Where a training stands: what its seconds were spent on, how many are left, how much is done."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+
+from agents import PairedDQN
 
 KINDS = ("training", "tuning", "validation", "compiling")
 VALIDATION_SHARE = 0.2  # most of a time limit that validation may take
+PAIR_COST = 3  # a pair takes about as long as so many decisions of learning
 _NOTICEABLE = 5.0  # seconds of compiling after which a line says why nothing happens
 
 
@@ -68,3 +72,27 @@ def announced_compiling() -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where training stands after a round or an improvement."""
+
+    stage: str  # "learning" or "improving"
+    share: float  # of the whole training, by its expected time or by the limit
+    decisions: int
+    seconds: float  # of training and tuning so far, validation and compiling not counted
+    validation_error: float | None  # average joint error on the validation episodes [µg/m³], where evaluated
+
+
+def share_done(stage: str, agent: PairedDQN, clock: Clock) -> float:
+    """How much of a training is done, by what its parts are expected to take, or by its limit."""
+    config = agent.config
+    learning = config.total_decisions / (config.total_decisions + PAIR_COST * config.improvements * config.pairs)
+    if stage == "learning":
+        share = learning * min(1.0, agent.decisions / config.total_decisions)
+    else:
+        share = learning + (1.0 - learning) * agent.improvements / config.improvements
+    if math.isfinite(clock.limit) and clock.limit > 0:
+        share = max(share, min(1.0, 1.0 - clock.left / clock.limit))
+    return share

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,24 +23,6 @@ GUIDES = ("greedy", "index")
 GUIDE_SEED = FIRST_TUNING_SEED + 2**20  # not the validation episodes
 _TUNING_SHARE = 0.1  # of a time limit that tuning may take
 _INDEX_SECONDS = 600.0  # of training in all, below which no index policy is tuned on demand: that takes minutes
-
-
-class Plays(Protocol):
-    """What a training may start from."""
-
-    training_seconds: float  # that tuning it took
-
-    def __call__(self, observations: NDArray[np.float32], masks: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """(K,) allowed actions of (K, size) observations and (K, 2) masks."""
-        ...
-
-    def to_json(self) -> dict[str, Any]:
-        """What a checkpoint holds of it, so that a resumption need not tune it again."""
-        ...
-
-    def as_agent(self, environment: dict[str, Any]) -> PairedDQN | None:
-        """The same policy as a network that is saved like a learned one, where it is one policy."""
-        ...
 
 
 class Guide:
@@ -81,7 +63,7 @@ class Guide:
         return np.where((on & masks[:, 1]) | ~masks[:, 0], 1, 0)
 
     def to_json(self) -> dict[str, Any]:
-        """See `Plays`."""
+        """What a checkpoint holds of it, so that a resumption need not tune it again."""
         policy = self.policy
         return {"constant": policy.constant, "coefficients": policy.coefficients, "seconds": policy.training_seconds}
 

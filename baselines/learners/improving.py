@@ -9,7 +9,7 @@ import time
 from agents import Improvement, PairedDQN, fit_advantages
 from agents.dqn import torch_threads
 from agents.improvement import Pairs
-from baselines.learners.pairs import Collector
+from baselines.learners.pairs import PairCollector
 
 _VALUE_COST = 3  # an update of the values takes about as long as so many of the advantages
 _LEAST = 500  # pairs below which an improvement of more is not worth its fit
@@ -27,7 +27,7 @@ class Improver:
         cost: seconds that a whole improvement takes, estimated from the last one; NaN before the first.
     """
 
-    def __init__(self, agent: PairedDQN, collector: Collector) -> None:
+    def __init__(self, agent: PairedDQN, collector: PairCollector) -> None:
         self._agent, self._collector, self.cost = agent, collector, math.nan
 
     def improve(self, left: float) -> Improvement | None:
@@ -61,5 +61,5 @@ class Improver:
         given = pairs.observations[:4096], pairs.deltas[:4096, 0]
         began = time.perf_counter()
         with torch_threads(config.threads):
-            fit_advantages(network, *given, updates=_TRIAL_UPDATES, batch_size=config.batch_size, value_anchor=0.0)
+            fit_advantages(network, *given, updates=_TRIAL_UPDATES, batch_size=config.batch_size)
         return (time.perf_counter() - began) / _TRIAL_UPDATES

@@ -58,8 +58,7 @@ def greedy_threshold(problem: Problem, decisions: int = DECISIONS) -> float:
 def in_own_unit(problem: Problem, decisions: int = DECISIONS) -> Problem:
     """The same problem in the unit in which `greedy_threshold` is `THRESHOLD`."""
     factor = THRESHOLD / greedy_threshold(problem, decisions)
-    shape = problem.horizon, problem.energy_budget, problem.max_sleep
-    return Problem.create(scaled(problem.network, factor), problem.devices, *shape, **problem.options)
+    return Problem.create(**problem.arguments | {"network": scaled(problem.network, factor)})
 
 
 def scaled(network: SensorNetwork, factor: float) -> SensorNetwork:

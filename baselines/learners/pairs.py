@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,32 +24,9 @@ _DOUBT, _EVERYWHERE = 0.2, 0.1  # the least fifth of the scores counts as near z
 _LEVEL_LOG = [name for name, _, _ in COMPACT_FEATURES].index("level_log")
 
 
-def padded(observations: NDArray[np.float32], n_devices: int) -> NDArray[np.float32]:
-    """(..., size) ``per_device`` observations with absent devices, all zeros, up to ``n_devices``.
-
-    Raises:
-        ValueError: observations of more devices.
-    """
-    size = len(COMPACT_FEATURES) + n_devices * len(DEVICE_FEATURES)
-    missing = size - observations.shape[-1]
-    if missing < 0:
-        raise ValueError(f"n_devices: {n_devices} is too few for observations of {observations.shape[-1]} numbers")
-    return np.pad(observations, [(0, 0)] * (observations.ndim - 1) + [(0, missing)])
-
-
 def together(parts: Sequence[Pairs]) -> Pairs:
     """All pairs in one, in that order."""
     return Pairs(*(np.concatenate(part) for part in zip(*parts, strict=True)))
-
-
-class Collector(Protocol):
-    """What plays pairs for `agents.PairedDQN.improve`, `agents.improvement.Collect` with a time to stop."""
-
-    def __call__(
-        self, network: QNetwork | None, n_pairs: int, rng: np.random.Generator, until: float = math.inf
-    ) -> Pairs:
-        """``n_pairs`` pairs under a network's policy (None: the guide's); fewer if the time passes ``until``."""
-        ...
 
 
 class PairCollector:
@@ -90,7 +66,7 @@ class PairCollector:
     def __call__(
         self, network: QNetwork | None, n_pairs: int, rng: np.random.Generator, until: float = math.inf
     ) -> Pairs:
-        """Play pairs under the network's policy, or the guide's; see `Collector`.
+        """Play pairs under the network's policy (None: the guide's); fewer if the time passes ``until``.
 
         The deltas are in µg/m³, summed over the slots; their noise grows with the level, about as level + 10 µg/m³.
 
@@ -136,7 +112,7 @@ class PairCollector:
         if not math.isinf(until):
             n, points = min(n, _PIECE[0]), min(points, _PIECE[1])
         episodes = Episodes(problem, n, observation=self.observation)
-        rows, unread = np.arange(n), episodes.blank()
+        rows, unread = np.arange(n), episodes.empty_observations()
         scores = np.empty((n, problem.horizon * problem.n_devices), np.float32)
         parts: list[Pairs] = []
         count = 0

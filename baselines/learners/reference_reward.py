@@ -44,16 +44,7 @@ class ReferenceReward(VectorWrapper[Any, Any, Any, Any, Any]):
                 f"{len(schedule.schedule) - 1} and {schedule.schedule.shape[1]}"
             )
         self.problem, self._actions = problem, schedule.schedule.astype(np.int64)  # (T + 1, M)
-        self.twin = JointDevicesVectorEnv(
-            env.num_envs,
-            problem.network,
-            problem.devices,
-            problem.horizon,
-            problem.energy_budget,
-            problem.max_sleep,
-            **problem.options,
-            autoreset_mode="Disabled",
-        )
+        self.twin = JointDevicesVectorEnv(env.num_envs, **problem.arguments, autoreset_mode="Disabled")
         self._decisions = 0
         self.added = np.zeros(env.num_envs)
 

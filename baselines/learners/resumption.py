@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from agents import PairedDQN, load, load_policy
-from baselines.learners.task import Task
+from baselines.learners.task import SensingTask
 
 CHECKPOINT, POLICY = "checkpoint.safetensors", "policy.safetensors"
 
 
-def resumed(folder: Path | None, task: Task, seed: int) -> tuple[PairedDQN, dict[str, Any]]:
+def resumed(folder: Path | None, task: SensingTask, seed: int) -> tuple[PairedDQN, dict[str, Any]]:
     """The agent that a folder's checkpoint holds, and the notes beside it.
 
     Raises:
@@ -43,7 +43,7 @@ def resumed(folder: Path | None, task: Task, seed: int) -> tuple[PairedDQN, dict
     return agent, notes
 
 
-def new_agent(task: Task, seed: int) -> PairedDQN:
+def new_agent(task: SensingTask, seed: int) -> PairedDQN:
     """An agent that begins.
 
     Raises:

@@ -3,18 +3,60 @@
 from __future__ import annotations
 
 import math
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from agents import GreedyPolicy
-from baselines.learners.interrupts import noted_interrupts
-from baselines.learners.training import Step, TaskTraining
+from baselines.learners.clock import Step
+from baselines.learners.training import Training
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SAVE_EVERY = 30.0  # seconds
 
 
+class Interrupts:
+    """Whether the user asked to stop.
+
+    Attributes:
+        asked: how often.
+        patient: a second request waits too, for instance while files are written.
+    """
+
+    def __init__(self) -> None:
+        self.asked, self.patient = 0, False
+
+    def note(self, number: int, frame: Any) -> None:
+        """A signal handler: count the first request; the second one raises KeyboardInterrupt."""
+        del number, frame
+        self.asked += 1
+        if self.patient:
+            return
+        if self.asked > 1:
+            raise KeyboardInterrupt
+        print("interrupted: finishing this step; once more drops it", flush=True)
+
+
+@contextmanager
+def noted_interrupts() -> Iterator[Interrupts]:
+    """Note Ctrl-C and SIGTERM instead of ending. Outside the main thread, which alone gets signals, none is noted."""
+    interrupts = Interrupts()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupts
+        return
+    before = [signal.signal(number, interrupts.note) for number in SIGNALS]
+    try:
+        yield interrupts
+    finally:
+        for number, handler in zip(SIGNALS, before, strict=True):
+            signal.signal(number, handler)
+
+
 def train(
-    training: TaskTraining, *, seconds: float = math.inf, watch: Callable[[Step], None] | None = None
+    training: Training, *, seconds: float = math.inf, watch: Callable[[Step], None] | None = None
 ) -> GreedyPolicy:
     """Run a training to its end or time limit; Ctrl-C or SIGTERM stops it early. Either way a checkpoint is left.
 
@@ -24,7 +66,7 @@ def train(
 
     Args:
         training: what to run.
-        seconds: limit, see `TaskTraining.run`.
+        seconds: limit, see `Training.run`.
         watch: called after every step.
 
     Returns:

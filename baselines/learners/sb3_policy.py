@@ -16,9 +16,8 @@ from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
 
+from agents.files import write_whole
 from aq_gym.envs.joint_devices import joint_action_masks
-from aq_gym.network import write_atomically
-from baselines.learners.files import written
 
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"dqn": DQN, "ppo": PPO, "qrdqn": QRDQN, "maskable_ppo": MaskablePPO}
 OFF_POLICY = ("dqn", "qrdqn")  # these keep a replay buffer, and take Discrete actions only
@@ -126,8 +125,7 @@ def save_card(folder: Path, card: Mapping[str, Any]) -> None:
 def _write(path: Path, write: Callable[[io.BytesIO], Any]) -> None:
     content = io.BytesIO()
     write(content)
-    with written(path):
-        write_atomically(path, content.getvalue())
+    write_whole(path, content.getvalue())
 
 
 def check_unused(folder: Path) -> None:

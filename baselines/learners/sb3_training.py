@@ -20,7 +20,7 @@ from agents.rollout import FIRST_TRAINING_SEED
 from baselines.heuristics.simple import Staggered
 from baselines.learners.clock import VALIDATION_SHARE, Clock, announced_compiling
 from baselines.learners.instance import describe_instance
-from baselines.learners.interrupts import Interrupts, noted_interrupts
+from baselines.learners.run import Interrupts, noted_interrupts
 from baselines.learners.sb3_env import SB3VecEnv
 from baselines.learners.sb3_policy import ALGORITHMS, OFF_POLICY, SB3Policy, check_unused, save, save_card
 from baselines.learners.sb3_settings import overridden

@@ -8,6 +8,7 @@ from agents import GreedyPolicy, load_policy
 from aq_gym.problem import Problem
 from baselines.heuristics.in_turn import InTurn
 from baselines.heuristics.problems import entry_problem, same_problem
+from baselines.heuristics.relay import AdaptiveRelay
 from baselines.learners.own_unit import in_units_of
 from baselines.learners.resumption import POLICY
 
@@ -78,29 +79,23 @@ def pretrained_policy(problem: Problem) -> GreedyPolicy | InTurn:
     )
 
 
-def load_generalist(problem: Problem) -> GreedyPolicy:
-    """The shipped agent that plays any instance, for a problem; its ``card`` says how it was trained.
+def load_generalist(problem: Problem) -> GreedyPolicy | AdaptiveRelay:
+    """The agent that plays any instance, for a problem; nothing is learned.
 
-    It needs to know in which unit the problem's errors are small or large, so greedy sensing is played there for a
-    second (`own_unit.greedy_threshold`); nothing is learned.
-
-    Raises:
-        ValueError: none is shipped.
-    """
-    if not GENERALIST.exists():
-        raise ValueError("generalist: no such agent is shipped; scripts.train_generalist trains one")
-    return in_units_of(load_trained(GENERALIST), problem)
-
-
-def generalist_for(problem: Problem) -> GreedyPolicy:
-    """The shipped agent, for a problem of the kind that it was trained on.
+    Known level: the shipped one; its ``card`` says how it was tuned. It needs to know in which unit the problem's
+    errors are small or large, so greedy sensing is played there for a second (`own_unit.greedy_threshold`). Hidden
+    level: `AdaptiveRelay`, planned on the problem's own chain.
 
     Raises:
-        ValueError: another inference than the paper's, or none is shipped.
+        ValueError: level-aware inference, for which neither is made, or none is shipped.
     """
+    if problem.inference == "hidden":
+        return AdaptiveRelay(problem)
     if problem.inference != "paper":
         raise ValueError(
-            f"generalist: was trained with the paper's inference, not with {problem.inference!r}; index is tuned for "
+            f"generalist: was tuned with the paper's inference, not with {problem.inference!r}; index is tuned for "
             "any problem, scripts.train_dqn trains an agent"
         )
-    return load_generalist(problem)
+    if not GENERALIST.exists():
+        raise ValueError("generalist: no such agent is shipped; scripts.tune_generalist makes one")
+    return in_units_of(load_trained(GENERALIST), problem)

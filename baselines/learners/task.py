@@ -1,24 +1,58 @@
-"""What our DQN learns on: an environment, how it is validated, a guide to start from, and what plays pairs."""
+"""What our DQN learns on: the committed settings of an id, its environment, validation, guide and pairs."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import json
+import math
+from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import VectorEnv
 
 from agents import DQNConfig
+from aq_gym.observation import ObservationLayout
 from aq_gym.problem import Problem
-from baselines.learners.guide import Guide, Plays
+from baselines.learners.guide import Guide
 from baselines.learners.instance import describe_instance, instance_differences
-from baselines.learners.pairs import Collector, PairCollector
-from baselines.learners.recipes import observation_of, recipe, with_segments
+from baselines.learners.pairs import PairCollector
 from baselines.learners.reference_reward import training_env
-from baselines.learners.validation import Validation, Watch, quick_to_evaluate, solvable, validation_episodes
+from baselines.learners.validation import Validation, quick_to_evaluate, solvable, validation_episodes
 from baselines.playing import native_batch, problem_of
 
+RECIPES = Path(__file__).parents[1] / "dqn_recipes.json"
 TINY: dict[str, Any] = {"horizon": 4, "energy_budget": 2, "max_sleep": 4}  # episodes that compile what longer ones need
+
+
+def recipe(env_id: str, seconds: float = math.inf) -> dict[str, Any]:
+    """The committed settings for an id, those named ``default`` where it has none of its own.
+
+    A recipe may know other settings for trainings that are cut short, the shortest first: the first count of which
+    ``seconds`` are at most theirs. It may also name another id ``as`` which to train.
+    """
+    recipes: dict[str, dict[str, Any]] = json.loads(RECIPES.read_text(encoding="utf-8"))
+    own = recipes.get(env_id.rpartition("/")[2], {})
+    chosen = {**recipes["default"], **recipes.get(own.get("as", ""), {}), **own}
+    chosen.pop("as", None)
+    short = next((x for x in chosen.pop("short", []) if seconds <= x["seconds"]), {"settings": {}})
+    chosen["settings"] = {**chosen["settings"], **short["settings"]}
+    return chosen
+
+
+def observation_of(config: DQNConfig) -> str:
+    """Which observation a network of that configuration reads; the paper's own forms read the full one."""
+    return {"set": "per_device", "mlp": "compact"}.get(config.network, "full")
+
+
+def with_segments(config: DQNConfig, problem: Problem) -> DQNConfig:
+    """The configuration, a state-action network's segments filled in: 4 belongs to off and 3 to on."""
+    if config.network != "state_action":
+        return config
+    layout = ObservationLayout.of(problem, "full")
+    on = layout.slice("decrease_if_on").start, layout.slice("on").stop
+    off = layout.slice("decrease_if_off").start, layout.slice("off").stop
+    return config.replace(action_segments=[*off, *on])
 
 
 def tiny_config(config: DQNConfig) -> DQNConfig:
@@ -30,40 +64,6 @@ def tiny_config(config: DQNConfig) -> DQNConfig:
         **{name: min(1, getattr(config, name)) for name in ("improvements", "pair_cut")},
         action_segments=[],
     )
-
-
-class Task(Protocol):
-    """What a training needs to know of its problem, or problems."""
-
-    env_id: str
-    observation: str  # that the network reads
-    env: VectorEnv[Any, Any, Any]  # to learn in
-    validation: Watch
-    config: DQNConfig  # with what depends on the environment filled in
-
-    def make_guide(self, seconds: float, known: dict[str, Any] | None) -> Plays:
-        """The policy to start from, for a training of so many seconds; ``known`` as `Plays.to_json` gave it."""
-        ...
-
-    def collector(self, guide: Plays | None) -> Collector:
-        """What plays pairs."""
-        ...
-
-    def added(self) -> float:
-        """What was added, for learning alone, to the mean return of the round that was played last."""
-        ...
-
-    def record(self) -> dict[str, Any]:
-        """What a resumption must share beside configuration and seed, as JSON values."""
-        ...
-
-    def differences(self, recorded: dict[str, Any]) -> list[str]:
-        """How a record that a checkpoint holds differs from this task, one phrase each."""
-        ...
-
-    def tiny(self, config: DQNConfig) -> Task:
-        """The same with episodes of a few slots: learning on it compiles all that this one needs."""
-        ...
 
 
 class SensingTask:
@@ -94,7 +94,7 @@ class SensingTask:
         env = training_env(env_id, config.n_environments, self.observation, reference=reference, **kwargs)
         self.env: VectorEnv[Any, Any, Any] = env
         self.problem: Problem = env.problem
-        self.config, self._kwargs = with_segments(config, self.problem), kwargs
+        self.config = with_segments(config, self.problem)
         self.validation = Validation(
             self.problem,
             validation_episodes(self.problem) if episodes is None else episodes,
@@ -103,15 +103,15 @@ class SensingTask:
         )
 
     def make_guide(self, seconds: float, known: dict[str, Any] | None) -> Guide:
-        """See `Task`."""
+        """The policy to start from, for a training of so many seconds; ``known`` as `Guide.to_json` gave it."""
         return Guide(self.problem, self.guide_name, seconds=seconds, known=known)
 
-    def collector(self, guide: Plays | None) -> PairCollector:
-        """See `Task`."""
+    def collector(self, guide: Guide | None) -> PairCollector:
+        """What plays pairs."""
         points = max(24, self.problem.horizon * self.problem.n_devices // 60)
         return PairCollector(
             self.problem,
-            guide.policy if isinstance(guide, Guide) else None,
+            guide.policy if guide else None,
             observation=self.observation,
             n_episodes=max(4, 64 * 24 // points),
             points=points,
@@ -122,26 +122,18 @@ class SensingTask:
         )
 
     def added(self) -> float:
-        """See `Task`."""
+        """What was added, for learning alone, to the mean return of the round that was played last."""
         return float(np.mean(self.env.added)) if self.reference else 0.0  # type: ignore[attr-defined]
 
     def record(self) -> dict[str, Any]:
-        """See `Task`."""
+        """What a resumption must share beside configuration and seed, as JSON values."""
         return {"guide": self.guide_name, "reference": self.reference, "instance": describe_instance(self.problem)}
 
     def differences(self, recorded: dict[str, Any]) -> list[str]:
-        """See `Task`."""
+        """How a record that a checkpoint holds differs from this task, one phrase each."""
         here = {"guide": self.guide_name, "reference": self.reference}
         found = [f"{key} was {recorded[key]!r}, here {x!r}" for key, x in here.items() if recorded.get(key, x) != x]
         return found + instance_differences(recorded.get("instance", {}), self.problem)
-
-    def tiny(self, config: DQNConfig) -> SensingTask:
-        """See `Task`."""
-        kwargs = {**self._kwargs, **TINY}
-        task = SensingTask(self.env_id, config, episodes=2, reference=self.reference, threads=1, env_kwargs=kwargs)
-        own = self.validation
-        task.validation = Validation(task.problem, 2, solvable=own.solvable, exact=own.exact)
-        return task
 
 
 def _check_view(env_id: str, kwargs: dict[str, Any]) -> None:

@@ -1,4 +1,17 @@
-"""Training our DQN on a task, step by step: learning rounds, improvements, validation, checkpoints, a time limit."""
+"""Training our DQN on a registered id, step by step, within a time limit.
+
+What `python -m scripts.train_dqn` calls, in this order:
+
+1. `baselines.learners.task.recipe` reads the id's settings; they become an `agents.DQNConfig`.
+2. `Training` makes a `SensingTask` (environment, validation) and an `agents.PairedDQN`, new or of a checkpoint.
+3. `baselines.learners.run.train` runs the rest; Ctrl-C ends it between two steps.
+4. `Training.prepare` compiles the kernels, then tunes the `Guide` (a rule: greedy sensing or the index policy).
+5. `Training.run` plays learning rounds around the guide: `PairedDQN.round` (`agents.rollout`, `agents.replay`).
+6. Then it improves: `Improver.improve` has `PairCollector` play counterfactual pairs in the compiled kernels, and
+   `PairedDQN.improve` fits the network's advantages to them (`agents.counterfactual`).
+7. Each validation (`Validation.error`) may make the present network the best one (`PairedDQN.keep_best`).
+8. `Training.save` writes the checkpoint and the policy: the best network, or the guide where none does better.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +22,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from agents import GreedyPolicy, PairedDQN, TensorBoardLogger, export, save
-from baselines.learners.clock import VALIDATION_SHARE, Clock, announced_compiling
-from baselines.learners.files import written
-from baselines.learners.guide import Plays
+from agents import DQNConfig, GreedyPolicy, PairedDQN, TensorBoardLogger, export, save
+from baselines.learners.clock import VALIDATION_SHARE, Clock, Step, announced_compiling, share_done
+from baselines.learners.guide import Guide
 from baselines.learners.improving import Improver
-from baselines.learners.progress import Step, share_done
 from baselines.learners.resumption import CHECKPOINT, POLICY, new_agent, resumed
-from baselines.learners.task import Task, tiny_config
+from baselines.learners.task import TINY, SensingTask, tiny_config
+from baselines.learners.validation import Validation
 from baselines.packing import pack
 from baselines.playing import check_count
 
@@ -24,16 +36,23 @@ _NO_GUIDE = {"constant": 0.0, "coefficients": {}, "seconds": 0.0}  # for compili
 _compiled: set[tuple[Any, ...]] = set()  # kinds of training that this process has run
 
 
-class TaskTraining:
-    """One training run on a `Task`. What it returns is never worse, in validation, than the guide that it began with.
+class Training:
+    """One training run on an id. What it returns is never worse, in validation, than the guide that it began with.
 
     Args:
-        task: what is learned; its configuration is the run's.
+        env_id: a registered id of the sequential view, with or without the ``aq_gym/``.
+        config: every setting of the learner; its ``improvements`` follow the last decision.
         seed: of the run.
         folder: receives checkpoints, the policy and TensorBoard's events; None: nothing is written.
         resume: continue from the folder's checkpoint.
         validations: how many evaluations on the way, about evenly spread.
+        validation_episodes: each time, on seeds that neither training nor evaluation uses; None: 512, more of short
+            ones and fewer of very long ones.
         note: what else to write on the policy's card.
+        threads: that play pairs; None: as many as there are cores. The result does not depend on it.
+        reference: subtract staggered sensing's rewards on the same levels, see `training_env`.
+        guide: of `GUIDES`, for configurations that start from one; None: the recipe's.
+        env_kwargs: as for `gymnasium.make`.
 
     Raises:
         ValueError: bad arguments, or a checkpoint of another instance, configuration or seed; the message says what
@@ -43,22 +62,32 @@ class TaskTraining:
 
     def __init__(
         self,
-        task: Task,
+        env_id: str,
+        config: DQNConfig,
         seed: int = 0,
         folder: Path | None = None,
         *,
         resume: bool = False,
         validations: int = 20,
+        validation_episodes: int | None = None,
         note: dict[str, Any] | None = None,
+        threads: int | None = None,
+        reference: bool = True,
+        guide: str | None = None,
+        **env_kwargs: Any,
     ) -> None:
-        self.task, self.env_id, self.folder, self.note = task, task.env_id, folder, note or {}
-        self.env, self.observation, self._validation = task.env, task.observation, task.validation
-        config = task.config
+        how: dict[str, Any] = {"reference": reference, "guide": guide, "threads": threads}
+        self.task = task = SensingTask(env_id, config, episodes=validation_episodes, **how, env_kwargs=env_kwargs)
+        self.env_id, self.folder, self.note, self._env_kwargs = env_id, folder, note or {}, env_kwargs
+        self.problem, self.env, self.observation, self._validation = (
+            task.problem, task.env, task.observation, task.validation,
+        )  # fmt: skip
+        self.validation_episodes, config = task.validation.episodes, task.config
         self._every = max(1, config.total_decisions // check_count("validations", validations, 1))
-        self.clock, self._guide, self._known_guide, self._earlier = Clock(), None, None, ""
+        self.clock, self._earlier = Clock(), ""
         self.interrupted = False  # by the user, before its end and its time limit
-        self._guide: Plays | None
-        self._known_guide: dict[str, Any] | None
+        self._guide: Guide | None = None
+        self._known_guide: dict[str, Any] | None = None
         self._as_network: PairedDQN | None = None
         self._guide_error, self._validation_cost = math.inf, 0.0
         self._tuned = 0.0  # seconds that its guide took to tune, here or when its coefficients were committed
@@ -96,9 +125,8 @@ class TaskTraining:
             if not self._resumes:
                 self._tuned = self._guide.training_seconds
             self._as_network = self._guide.as_agent(agent.environment)
-            if self._as_network is not None:
-                self._guide_error = self._error(self._as_network.policy("compact", present=True))
-                self._as_network.best_error = self._guide_error
+            self._guide_error = self._error(self._as_network.policy("compact", present=True))
+            self._as_network.best_error = self._guide_error
         if self._earlier not in ("", self.validated) and agent.best_error < math.inf:
             agent.best_error = self._error(agent.policy(self.observation))
 
@@ -106,12 +134,14 @@ class TaskTraining:
         """Run the same kind of training on episodes of a few slots, so that no clock runs while numba compiles."""
         config = self.agent.config
         few = tiny_config(config)
-        kind = type(self.task), self.env_id, self.observation, str(self._validation), str(few)
+        kind = self.env_id, self.observation, str(self._validation), str(few)
         if not self._compiles or kind in _compiled:
             return
         _compiled.add(kind)
         with self.clock.count("compiling"), announced_compiling():
-            tiny = TaskTraining(self.task.tiny(few))
+            kwargs, own = {**self._env_kwargs, **TINY}, self._validation
+            tiny = Training(self.env_id, few, validation_episodes=2, threads=1, reference=self.task.reference, **kwargs)
+            tiny._validation = Validation(tiny.problem, 2, solvable=own.solvable, exact=own.exact)
             tiny._known_guide, tiny._compiles = _NO_GUIDE, False
             for _ in tiny.run():
                 pass
@@ -183,14 +213,12 @@ class TaskTraining:
         card = {**self.note, "env_id": self.env_id, "training_seconds": self.seconds, **spent}
         card |= {"validated": self.validated, **self.task.record()}
         card["guide_policy"] = self._guide.to_json() if self._guide else None
-        with written(self.folder / CHECKPOINT):
-            save(self.folder / CHECKPOINT, self.agent, card)
+        save(self.folder / CHECKPOINT, self.agent, card)
         guided = self.is_guide
         card |= {"decisions": self.agent.decisions, "seed": self.agent.seed}
         card["policy_is"] = "its guide" if guided else "learned"
         chosen = self._as_network if guided and self._as_network is not None else self.agent
-        with written(self.folder / POLICY):
-            export(self.folder / POLICY, chosen, observation="compact" if guided else self.observation, card=card)
+        export(self.folder / POLICY, chosen, observation="compact" if guided else self.observation, card=card)
 
     def policy(self) -> GreedyPolicy:
         """The greedy policy that was best in validation so far, maybe the guide's, with its ``training_seconds``."""

@@ -7,7 +7,6 @@ and the cross-entropy method then lowers its mean error, relative to greedy sens
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aq_gym.problem import Problem
+from aq_gym.sampler import InstanceSampler
 from baselines.heuristics.index import AT, NAMES, Index, Simulator
-from baselines.heuristics.index_tuning import index_policy
+from baselines.heuristics.index_tuning import Budget, Space, cross_entropy, index_policy
 from baselines.heuristics.problems import entry_problem
 from baselines.learners.own_unit import (
     LOGARITHMS,
@@ -92,37 +92,27 @@ def tune_for_all(
         seed: of the first.
         report: receives a line on each generation.
     """
-    began, rng = time.perf_counter(), np.random.default_rng(seed)
-    seen = np.concatenate([Simulator(p).observations(start, 4, seed)[:2_000] for p in problems]).astype(np.float64)
-    columns = seen[:, [AT[name] for name in READ]]
-    center, spread = columns.mean(axis=0), np.maximum(columns.std(axis=0), 1e-3)
+    seen = np.concatenate([Simulator(p).observations(start, 4, seed)[:2_000] for p in problems])
+    space, budget = Space(start, READ, seen), Budget(generations, population, episodes, _STEP)
 
-    def policy(point: NDArray[np.float64]) -> Index:
-        given = point[1:] / spread
-        return Index(problems[0], float(point[0] - given @ center), dict(zip(READ, given.tolist(), strict=True)))
+    def errors(policies: list[Index], number: int) -> NDArray[np.float64]:
+        return relative_errors(policies, problems, episodes, seed + (number + 1) * episodes).mean(axis=1)
 
-    first = np.array([start.coefficients.get(name, 0.0) for name in READ])
-    mean = np.concatenate([[start.constant + first @ center], first * spread])
-    size, means = len(mean), [mean]
-    covariance = np.eye(size) * _STEP**2
-    for generation in range(generations):
-        points = rng.multivariate_normal(mean, covariance, population)
-        points[0] = mean
-        seed += episodes
-        found = relative_errors([policy(x) for x in points], problems, episodes, seed).mean(axis=1)
-        best = points[found.argsort()[: population // 4]]
-        line = f"mean {found[0]:.4f}, elite {np.sort(found)[: population // 4].mean():.4f} of greedy sensing"
-        report(f"generation {generation + 1}: {line}, {time.perf_counter() - began:.0f} s")
-        mean = 0.3 * mean + 0.7 * best.mean(axis=0)
-        covariance = 0.6 * covariance + 0.4 * np.cov(best.T, bias=True) + 0.4 * np.eye(size) * _FLOOR**2
-        means.append(mean)
+    how: dict[str, Any] = {"stay": (0.3, 0.6), "floor": _FLOOR, "report": report, "unit": "of greedy sensing"}
+    means = cross_entropy(space, errors, budget, np.random.default_rng(seed), **how)
     late = means[-max(1, generations // 3) :]
-    finalists = [start, policy(np.mean(late, axis=0)), policy(means[-1])]
+    finalists = [start, space.policy(np.mean(late, axis=0)), space.policy(means[-1])]
+    seed += generations * episodes
     found = relative_errors(finalists, problems, 4 * episodes, seed + episodes).mean(axis=1)
     report(f"start {found[0]:.4f}, mean of the last {found[1]:.4f}, last {found[2]:.4f} of greedy sensing")
     return finalists[int(found.argmin())]
 
 
-def sampled(sampler: Any, count: int, decisions: int = 100_000) -> list[Problem]:
+def training_sampler(seed: int) -> InstanceSampler:
+    """What the generalist is tuned on: instances with the paper's inference, none too large to play quickly."""
+    return InstanceSampler(seed, inferences=("paper",), most_work=3e5)
+
+
+def sampled(sampler: InstanceSampler, count: int, decisions: int = 100_000) -> list[Problem]:
     """Instances in their own units."""
     return [in_own_unit(sampler.draw(), decisions) for _ in range(count)]

@@ -20,7 +20,7 @@ from aq_gym import reference_scores
 from aq_gym.envs.vector import MultiDeviceVectorEnv
 from aq_gym.problem import Problem
 from baselines.exact.evaluation import evaluate_exactly
-from baselines.exact.optimal import optimal_policy
+from baselines.exact.several_devices import optimal_policy
 from baselines.heuristics.index import Simulator
 from baselines.heuristics.index_tuning import thresholds
 from baselines.heuristics.simple import Random, Staggered, Synchronised
@@ -46,28 +46,6 @@ class Valued(Protocol):
     def action_values(self, observation: Any, info: Mapping[str, Any]) -> NDArray[np.float32]:
         """(K, 2) action values of (K, size) observations."""
         ...
-
-
-class Watch(Protocol):
-    """How a training is watched; ``error`` is what it minimises."""
-
-    def limit(self, seconds: float) -> None:
-        """Make a validation cheap enough for a training of so many seconds."""
-
-    def error(self, policy: Any) -> float:
-        """How a policy does; less is better."""
-        ...
-
-    def scalars(self, error: float) -> dict[str, float]:
-        """What to log of a policy of that error, by TensorBoard tag."""
-        ...
-
-    def disagreement(self, policy: Any) -> dict[str, float]:
-        """What else to log of a policy, by TensorBoard tag."""
-        ...
-
-    def draw_yardsticks(self, folder: Path, last: int, seconds: float = math.inf) -> None:
-        """Constant lines from decision 0 to ``last`` beside a training's run, as many as ``seconds`` allow."""
 
 
 def validation_episodes(problem: Problem) -> int:
@@ -112,9 +90,7 @@ class Validation:
         """A policy's average joint error, on the episodes or exact [µg/m³]; random and joint ones are always played."""
         problem = self.problem
         if self.exact and not isinstance(policy, Random) and getattr(policy, "view", "sequential") == "sequential":
-            numbers = problem.horizon, problem.energy_budget, problem.max_sleep
-            about = problem.network, problem.devices, *numbers
-            return evaluate_exactly(policy, *about, **problem.options, negligible=_NEGLIGIBLE)
+            return evaluate_exactly(policy, **problem.arguments, negligible=_NEGLIGIBLE)
         if isinstance(policy, GreedyPolicy) and policy.observation != "full" and can_be_compiled(policy.network):
             simulator = self._simulator(policy.observation)
             return float(simulator.errors([pack(policy.network)], self.episodes, FIRST_TUNING_SEED).mean())
@@ -162,15 +138,8 @@ class Validation:
         """(n, size) observations of the free decisions of optimal play, and (n,) what sensing gains there."""
         if observation not in self._states:
             problem, oracle = self.problem, self._optimal
-            numbers = problem.horizon, problem.energy_budget, problem.max_sleep
             env = MultiDeviceVectorEnv(
-                _MET_EPISODES,
-                problem.network,
-                problem.devices,
-                *numbers,
-                **problem.options,
-                observation=observation,
-                autoreset_mode="Disabled",
+                _MET_EPISODES, **problem.arguments, observation=observation, autoreset_mode="Disabled"
             )
             seen, gaps, over = [], [], False
             observed, info = env.reset(seed=FIRST_TUNING_SEED)

@@ -10,11 +10,11 @@ from typing import Any
 from baselines.playing import check_count, problem_of
 from baselines.studies.benchmark import Plan
 
-IDS = ("SingleDevice-v0", "TwoDevices-v0", "MultiDevice-v0")
+IDS = ("SingleDevice-v0", "TwoDevices-v0", "MultiDevice-v0", "SingleDevice-Hidden-v0")
 YARDSTICKS = ("staggered", "synchronised", "random", "greedy", "index", "pretrained", "generalist", "optimal")
 RUNS = Path("runs") / "benchmark"
 # seconds of each training, share of the settings' decisions, validations on the way, learners
-FULL: dict[str, Any] = {"seconds": 100.0, "scale": 1.0, "validations": 20, "learners": ("dqn", "sb3-ppo", "sb3-dqn")}
+FULL: dict[str, Any] = {"seconds": 80.0, "scale": 1.0, "validations": 20, "learners": ("dqn", "sb3-ppo", "sb3-dqn")}
 QUICK: dict[str, Any] = {"seconds": 25.0, "scale": 0.35, "validations": 5, "learners": ("dqn", "sb3-ppo")}
 
 

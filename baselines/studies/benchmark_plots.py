@@ -158,18 +158,24 @@ def draw(path: Path, table: pd.DataFrame, caption: str) -> None:
     plt = pyplot()
     tasks = [(env_id, rows) for env_id, rows in table.groupby("env_id", sort=False)]
     most = max(len(rows) for _, rows in tasks)
-    size = 1.6 + 5.2 * len(tasks), 2.6 + 0.36 * most
-    figure, axes = plt.subplots(1, len(tasks), figsize=size, squeeze=False, layout="constrained")
+    columns = len(tasks) if len(tasks) < 4 else 2
+    lines = -(-len(tasks) // columns)
+    size = 1.6 + 5.2 * columns, 2.0 + lines * (0.6 + 0.36 * most)
+    figure, axes = plt.subplots(lines, columns, figsize=size, squeeze=False, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.18, h_pad=0.08)
-    for axis, (env_id, rows) in zip(axes[0], tasks, strict=True):
+    for axis in axes.flat[len(tasks) :]:
+        axis.set_axis_off()
+    for axis, (env_id, rows) in zip(axes.flat, tasks, strict=False):
         _panel(axis, env_id, rows)
     line = plt.Line2D
     marks = [KINDS[name] for name in KINDS if any(kind(policy) == name for policy in table.policy)]
     handles = [line([], [], color=colour, marker=mark, linestyle="", label=name) for name, colour, mark in marks]
     for width, name in ((4, f"95 %, difference to {table.policy.iloc[0]}"), (1.2, "95 %, mean over episodes")):
         handles.append(line([], [], color=MUTED, linewidth=width, label=name))
-    figure.legend(handles=handles, loc="outside lower center", ncols=2 * len(tasks), frameon=False, fontsize=9)
-    figure.suptitle(textwrap.fill(caption, 90 * len(tasks) - 10), fontsize=9, color=MUTED)
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=3 if columns == 2 else 2 * columns, frameon=False, fontsize=9
+    )
+    figure.suptitle(textwrap.fill(caption, 90 * columns - 10), fontsize=9, color=MUTED)
     save_figure(path, figure, dpi=160)
 
 

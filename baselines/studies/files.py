@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from aq_gym.files import write_atomically
+from aq_gym.network import SensorNetwork
 from baselines.studies.provenance import provenance, signature
 
 
@@ -37,6 +39,13 @@ def write_results(table: pd.DataFrame, csv: Path, page: str, markdown: Path | No
     if markdown is not None:
         write_text(markdown, f"{page}\n{signature(command)}\n")
         print(f"written to {markdown}")
+
+
+def is_stored(network: SensorNetwork, path: Path) -> bool:
+    """Whether a file holds exactly the bytes that a network would be saved as."""
+    with tempfile.TemporaryDirectory() as scratch:
+        made = network.save(Path(scratch) / path.name).read_bytes()
+    return path.is_file() and made == path.read_bytes()
 
 
 def pyplot() -> Any:

@@ -24,6 +24,8 @@ from aq_gym.ingestion.loading import raw_readings
 
 TARGETS = ("area", "stations")
 YARDSTICK = "persistence"
+PEERS = ("darts-linear", "darts-boosting")
+STEPS_A_DAY = 0.25  # of the adapted levels, all of a day's together
 
 
 @dataclass(frozen=True)
@@ -95,10 +97,26 @@ def file_split(path: str | Path, fit_slots: int, slot_minutes: float, target: st
 
 
 def build(name: str, split: Split, seed: int = 0, horizons: Sequence[int] = HORIZONS) -> Calibrated:
-    """An untrained forecaster, calibrated on the last week, four times a day."""
+    """An untrained forecaster, calibrated on the last two weeks, four times a day.
+
+    Raises:
+        ValueError: another name, or a peer that is not installed.
+    """
     features = Features(clock=split.fit[0].clock is not None)
-    base = storage.make_forecaster(name, features, seed, horizons=tuple(horizons))
-    return Calibrated(base, window=7 * split.day, every=max(1, split.day // 4))
+    if name in PEERS:
+        base = _peer(name, horizons)
+    else:
+        base = storage.make_forecaster(name, features, seed, horizons=tuple(horizons))
+    day = split.day
+    return Calibrated(base, window=14 * day, every=max(1, day // 4), rate=STEPS_A_DAY / day)
+
+
+def _peer(name: str, horizons: Sequence[int]) -> Forecaster:
+    try:
+        from baselines.studies.darts_peers import DARTS
+    except ImportError as error:
+        raise ValueError(f"{name} needs darts: pip install 'aq-gym[peers]' ({error})") from None
+    return DARTS[name](tuple(horizons))
 
 
 def counted(split: Split, forecaster: Forecaster) -> Forecasts:

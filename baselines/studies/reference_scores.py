@@ -32,10 +32,19 @@ SOLVABLE = (
 RELAYS = ("relay", "retrying-relay", "timetable", "adaptive-relay")  # played where the level is hidden
 
 
-def scores(problem: Problem, words: Sequence[str], episodes: int, seed: int, solvable: bool) -> dict[str, Any]:
-    """One id's entry, as `aq_gym.reference_scores` returns it."""
-    optimum, sampled = None, {}
-    for word in [*words, *(["optimal"] if solvable else [])]:
+def scores(
+    problem: Problem, words: Sequence[str], episodes: int, seed: int, solvable: bool, before: dict[str, Any]
+) -> dict[str, Any]:
+    """One id's entry, as `aq_gym.reference_scores` returns it.
+
+    Args:
+        before: the entry that there is, empty if there is none. Where it has other words on the same episodes, they
+            stay, and so does the optimum.
+    """
+    same = before.get("episodes") == episodes and before.get("seed") == seed
+    adds = same and set(before["sampled"]) - {*words, "optimal"}
+    optimum, sampled = (before["optimum"], dict(before["sampled"])) if adds else (None, {})
+    for word in [*words, *(["optimal"] if solvable and optimum is None else [])]:
         if (word == "pretrained" and not is_shipped(problem)) or (word in RELAYS and problem.inference != "hidden"):
             continue
         policy, _ = build_policy(word, problem)
@@ -69,10 +78,12 @@ def measure(ids: Sequence[str], words: Sequence[str], most: int, seed: int, outp
         print(f"{name}: {episodes:,} episodes", flush=True)
         twin = next((other for other, known in done.items() if same_problem(problem, known)), None)  # another view
         if twin is None:
-            written["ids"][name] = scores(problem, words, episodes, seed, name in SOLVABLE)
+            before = written["ids"].get(name, {})
+            written["ids"][name] = scores(problem, words, episodes, seed, name in SOLVABLE, before)
         else:
             written["ids"][name] = written["ids"][twin]
-        written["runs"][name] = run
+        added = set(written["ids"][name]["sampled"]) - {*words, "optimal"}
+        written["runs"][name] = {**written["runs"].get(name, {}), "added": run} if added else run
         done[name] = problem
         order = {key: written["ids"][key] for key in NAMES if key in written["ids"]}
         write_json(output, {"runs": written["runs"], "ids": order})

@@ -79,4 +79,5 @@ def comparison(table: pd.DataFrame, reference: str, digits: int = 2) -> str:
     return (
         f"{text_table(heads, rows)}\ndifferences to {reference}, on the same episodes\nsecond lines: 95 % intervals\n"
         "energy: sensings per device and episode; dec/s: decisions per second"
+        + ("" if with_regret else "\nforced: share of the decisions that the environment replaced")
     )

@@ -15,7 +15,7 @@ from baselines.evaluation.comparing import mean_with_interval
 from baselines.heuristics.index import Simulator
 from baselines.heuristics.index_tuning import index_policy
 from baselines.heuristics.simple import Staggered
-from baselines.learners.compiled import compiled_error
+from baselines.packing import compiled_error
 from baselines.playing import play_problem, problem_of
 from baselines.studies.tables import interval, markdown, text_table
 

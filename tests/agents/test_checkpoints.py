@@ -87,19 +87,6 @@ def test_resumed_equals_uninterrupted(rounds, finished, tmp_path):
     assert_identical(again, finished)
 
 
-def test_prioritised_replay_resumes_identically(tmp_path):
-    config = CONFIG.replace(priority=0.6, returns="one_step")
-    whole, cut = fresh(3, config)[0], fresh(3, config)[0]
-    env = vector(Battery, config.n_environments)
-    list(train(whole, env))
-    running = train(cut, env)
-    for _ in range(9):
-        next(running)
-    again = load(save(tmp_path / "agent.safetensors", cut))
-    list(train(again, env))
-    assert_identical(again, whole)
-
-
 def test_a_loaded_agent_owns_its_numbers(half):
     """Training on must not write into the file that the tensors came from."""
     before = half.read_bytes()

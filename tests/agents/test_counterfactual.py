@@ -21,35 +21,20 @@ def gap_of(network, x):
     masks = torch.ones((len(x), 2), dtype=torch.bool)
     with torch.no_grad():
         q = network(torch.from_numpy(x), masks).numpy()
-    return q[:, 1] - q[:, 0], q.mean(1)
+    return q[:, 1] - q[:, 0]
 
 
 @pytest.mark.parametrize("kind", [DuellingQ, PlainQ])
-def test_gaps_are_found_under_noise_and_values_stay(kind):
+def test_gaps_are_found_under_noise(kind):
     torch.manual_seed(0)
     network = kind(3, 2, (32, 32))
     network.set_output_scaling(np.array([-400, -200], np.float32))
     x, gap, samples = pairs()
-    old = gap_of(network, x)[1]
     fit = fit_advantages(network, x, samples, updates=600, batch_size=512, learning_rate=3e-3)
-    new, values = gap_of(network, x)
+    new = gap_of(network, x)
     clear = np.abs(gap) > 0.5
     assert np.mean((new > 0)[clear] == (gap > 0)[clear]) > 0.9
-    assert np.sqrt(np.mean((values - old) ** 2)) < 0.05 * 100  # in output scales of 100
     assert 8.0 < fit.validation_error < 11.0 and fit.validation_error < fit.validation_spread and fit.updates == 600
-
-
-def test_values_drift_without_the_anchor():
-    torch.manual_seed(0)
-    network = DuellingQ(3, 2, (16,))
-    x, _, samples = pairs(4_000)
-    old = gap_of(network, x)[1]
-    drift = []
-    for anchor in (0.0, 10.0):
-        trial = copy.deepcopy(network)
-        fit_advantages(trial, x, samples, updates=200, batch_size=256, value_anchor=anchor)
-        drift.append(np.std(gap_of(trial, x)[1] - old))
-    assert drift[1] < 0.5 * drift[0]
 
 
 def test_same_seed_same_weights_and_no_updates_change_nothing():
@@ -60,7 +45,7 @@ def test_same_seed_same_weights_and_no_updates_change_nothing():
         network = DuellingQ(3, 2, (8,))
         before = copy.deepcopy(network.state_dict())
         fit = fit_advantages(network, x, samples, updates=0)
-        assert np.isnan(fit.train_error) and np.isfinite(fit.validation_error)
+        assert np.isfinite(fit.validation_error)
         assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
         fit_advantages(network, x, samples, updates=20, seed=seed)
         fitted.append(network.advantage_head.weight.detach().clone())

@@ -46,12 +46,10 @@ def test_linear_q_learns_identity():
     "settings",
     [
         {"returns": "lambda", "trace_decay": 0.8},
-        {"returns": "n_step"},
         {"returns": "one_step"},
-        {"returns": "one_step", "double": False, "duelling": False, "huber_delta": 1.0, "input_scaling": "standard"},
-        {"returns": "one_step", "priority": 0.6, "importance": 0.8},
+        {"returns": "one_step", "double": False, "duelling": False, "input_scaling": "standard"},
     ],
-    ids=["lambda", "n_step", "double duelling one_step", "plain one_step", "prioritised one_step"],
+    ids=["lambda", "double duelling one_step", "plain one_step"],
 )
 def test_reaches_the_known_optimum(settings):
     """Battery raises on forbidden actions, so masks hold in every decision played here too."""
@@ -77,7 +75,7 @@ def test_same_seed_same_weights_and_another_seed_others():
 
 @pytest.mark.parametrize("make", [Battery, Ragged])
 def test_autoreset_modes_learn_the_same(make):
-    config, results = small_config(total_decisions=1_000, start_decisions=300, start_updates=50, returns="n_step"), []
+    config, results = small_config(total_decisions=1_000, start_decisions=300, start_updates=50), []
     for mode in AutoresetMode:
         env = vector(make, config.n_environments, mode)
         agent = DQN.for_env(env, config, 1)
@@ -134,14 +132,6 @@ def test_a_variant_overrides_one_function():
     plain, variant = trained(Identity, config)[0], trained(Identity, config, agent_class=Pessimist)[0]
     gap = plain.policy().action_values(np.eye(4), {}).mean() - variant.policy().action_values(np.eye(4), {}).mean()
     assert gap == pytest.approx(2.0, abs=0.5)
-
-
-def test_cut_episodes_are_bootstrapped():
-    """Eight decisions of at most 1 each, cut after 2: without a bootstrap nothing could be worth more than 2."""
-    config = small_config(total_decisions=6_000, max_episode_decisions=2, discount=0.9, start_decisions=500)
-    agent, records = trained(Identity, config)
-    assert records[0].mean_length == 2.0
-    assert agent.policy().action_values(np.eye(4), {}).max() > 3.0
 
 
 def test_progress_counts():

@@ -56,7 +56,7 @@ def test_signs_are_recovered_under_noise(settings):
     assert np.mean((gap(agent.average, x) > 0)[clear] == (true_gap(x) > 0)[clear]) > 0.9
     assert done.fit.validation_error < done.fit.validation_spread
     assert 3.4 < done.fit.validation_error < 5.0, "in units of the scales the noise has a variance of 4"
-    assert 0.0 <= done.collecting_seconds < done.seconds
+    assert done.seconds > 0.0
 
 
 @pytest.mark.parametrize(("scales", "expected"), [((1.0, 1.0), 0.0), ((1.0, 10.0), 0.98), ((10.0, 1.0), -0.98)])

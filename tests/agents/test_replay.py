@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
-from agents.replay import PrioritisedReplay, Replay
+from agents.replay import Replay
 from agents.rollout import FIRST_TRAINING_SEED, play_episodes
 from tests.agents.toy_environments import Battery, Ragged, vector
 
@@ -50,27 +50,23 @@ def test_lambda_returns_by_hand():
     assert not got[6:].any()
 
 
-@pytest.mark.parametrize("n_steps", [1, 2, 3, 7])
-def test_n_step_by_hand(n_steps):
+def test_one_step_by_hand():
     memory = filled()
-    rewards, factors, successors = memory.n_step(np.array([0, 2, 4, 1, 3, 8, 9]), n_steps, GAMMA)
+    rewards, factors, successors = memory.one_step(np.array([0, 2, 4, 1, 3, 8, 9]), GAMMA)
     targets = rewards + factors * values_of(memory).reshape(-1)[successors]
-    a = {1: 1 + GAMMA * 200, 2: 1 + GAMMA * 2 + GAMMA**2 * 300}.get(n_steps, 1 + GAMMA * 2 + GAMMA**2 * 3)
-    b = {1: 2 + GAMMA * 300}.get(n_steps, 2 + GAMMA * 3)
-    c = {1: 10 + GAMMA * 1200}.get(n_steps, 10 + GAMMA * 20 + GAMMA**2 * 1300)
-    want = [a, b, 3, c, 20 + GAMMA * 1300, 5 + GAMMA * 600, 50 + GAMMA * 1600]
-    np.testing.assert_allclose(targets, want, rtol=1e-6)
+    want = [1 + GAMMA * 200, 2 + GAMMA * 300, 3, 10 + GAMMA * 1200, 20 + GAMMA * 1300, 5 + GAMMA * 600]
+    np.testing.assert_allclose(targets, [*want, 50 + GAMMA * 1600], rtol=1e-6)
 
 
 def test_lambda_one_is_monte_carlo_and_lambda_zero_is_one_step():
     memory = filled()
     values = values_of(memory).astype(np.float32)
     decisions = memory.decisions()
-    rewards, factors, successors = memory.n_step(decisions, 1, GAMMA)
+    rewards, factors, successors = memory.one_step(decisions, GAMMA)
     one_step = rewards + factors * values.reshape(-1)[successors]
     np.testing.assert_allclose(memory.lambda_returns(written(memory), GAMMA, 0.0)[decisions], one_step, rtol=1e-6)
-    rewards, factors, successors = memory.n_step(decisions, 10, GAMMA)
-    full = rewards + factors * values.reshape(-1)[successors]
+    full = [1 + GAMMA * 2 + GAMMA**2 * 3, 10 + GAMMA * 20 + GAMMA**2 * 1300, 2 + GAMMA * 3, 20 + GAMMA * 1300, 3]
+    full += [5 + GAMMA * 600, 50 + GAMMA * 1600]  # in the order of the flat indices
     np.testing.assert_allclose(memory.lambda_returns(written(memory), GAMMA, 1.0)[decisions], full, rtol=1e-6)
 
 
@@ -108,57 +104,6 @@ def test_state_restores_identically(capacity):
         again.restore({**memory.state(), "position": np.array([99])})
 
 
-def prioritised(capacity=20, exponent=0.5):
-    source, memory = filled(capacity), PrioritisedReplay(capacity, 2, 1, 2, exponent)
-    for row in source.chronological():
-        memory.append(*(getattr(source, name)[row] for name in Replay.STORED))
-    return memory
-
-
-@pytest.mark.parametrize("capacity", [20, 10])
-def test_prioritised_replay_samples_in_proportion(capacity):
-    memory = prioritised(capacity)
-    decisions = memory.decisions()
-    errors = np.linspace(0.1, 4.0, len(decisions)).astype(np.float32)
-    memory.prioritise(decisions, errors)
-    odds = np.sqrt(errors + memory.SMALLEST)
-    odds /= odds.sum()
-    drawn = memory.sample(40_000, np.random.default_rng(0))
-    shares = np.array([(drawn == place).mean() for place in decisions])
-    assert set(drawn.tolist()) == set(decisions.tolist())
-    np.testing.assert_allclose(shares, odds, atol=4 * np.sqrt(0.25 / 40_000))
-    weights = (len(decisions) * odds) ** -0.7
-    np.testing.assert_allclose(memory.weights(decisions, 0.7), weights / weights.max(), rtol=1e-5)
-    error_of = dict(zip(decisions.tolist(), errors.tolist(), strict=True))
-    weighted = np.average([error_of[place] for place in drawn.tolist()], weights=memory.weights(drawn, 1.0))
-    assert weighted == pytest.approx(errors.mean(), rel=0.03), "the weights undo the odds"
-    assert np.mean([error_of[place] for place in drawn.tolist()]) > 1.1 * errors.mean()
-    with pytest.raises(ValueError, match="holds no decision"):
-        PrioritisedReplay(20, 2, 1, 2, 0.5).sample(3, np.random.default_rng(0))
-
-
-def test_new_decisions_have_the_largest_priority_and_overwritten_ones_none():
-    memory = prioritised()
-    memory.prioritise(np.array([0, 2]), np.array([9.0, 0.0], np.float32))
-    shape = np.ones((2, 2), bool)
-    memory.append(np.ones((2, 1), np.float32), shape, np.zeros(2, int), np.zeros(2), ~shape[0], ~shape[0], shape[0])
-    newest = memory.priority[(memory.position - 1) % memory.n_rows]
-    assert newest == pytest.approx([np.sqrt(9.001)] * 2)
-    assert memory.priority[~memory.valid].tolist() == [0.0] * int((~memory.valid).sum())
-
-
-def test_prioritised_replay_restores_identically():
-    memory, again = prioritised(), PrioritisedReplay(20, 2, 1, 2, 0.5)
-    memory.prioritise(np.array([0, 3]), np.array([5.0, 0.2], np.float32))
-    again.restore({name: array.copy() for name, array in memory.state().items()})
-    draws = [x.sample(500, np.random.default_rng(3)).tolist() for x in (memory, again)]
-    assert draws[0] == draws[1]
-    with pytest.raises(ValueError, match="priority missing"):
-        again.restore(filled().state())
-    with pytest.raises(ValueError, match="'priority': expected numbers above 0 for decisions"):
-        again.restore({**memory.state(), "priority": np.zeros_like(memory.priority[: memory.filled])})
-
-
 def test_too_small_a_memory_is_refused():
     with pytest.raises(ValueError, match="too small for 64 environments"):
         Replay(100, 64, 3, 2)
@@ -169,7 +114,7 @@ def test_a_memory_that_no_machine_holds_is_refused():
         Replay(10**15, 2, 32, 2)
 
 
-def played(make, mode, n=5, max_decisions=None, seed=0):
+def played(make, mode, n=5, seed=0):
     memory = Replay(60 * n, n, make().observation_space.shape[0], 2)
     draws = np.random.default_rng(7)
 
@@ -177,7 +122,7 @@ def played(make, mode, n=5, max_decisions=None, seed=0):
         assert observations.dtype == np.float32 and masks.dtype == np.bool_
         return np.where(masks[:, 1] & (draws.random(n) < 0.5), 1, np.where(masks[:, 0], 0, 1))
 
-    totals, lengths = play_episodes(vector(make, n, mode), choose, memory, np.random.default_rng(seed), max_decisions)
+    totals, lengths = play_episodes(vector(make, n, mode), choose, memory, np.random.default_rng(seed))
     return memory, totals, lengths
 
 
@@ -213,12 +158,6 @@ def test_an_episode_is_recorded_as_played(mode):
         assert memory.reward[:length, k].sum() == totals[k]
     ended = memory.terminated[memory.last]
     assert ended.any() and not ended.all(), "the seed must show truncated and terminated episodes"
-
-
-def test_cut_episodes_end_without_termination():
-    memory, _, lengths = played(Battery, AutoresetMode.NEXT_STEP, max_decisions=3)
-    assert lengths.tolist() == [3] * 5
-    assert memory.last[2].all() and not memory.terminated.any() and memory.filled == 4
 
 
 def test_each_round_has_new_seeds_above_the_evaluation_range():

@@ -145,6 +145,6 @@ def small_config(**settings):
     base = {
         "total_decisions": 10_000, "n_environments": 16, "start_decisions": 1_500, "replay_capacity": 6_000,
         "hidden": (48,), "batch_size": 128, "replay_ratio": 8.0, "start_updates": 150, "learning_rate": 3e-3,
-        "learning_rate_end": 3e-4, "target_rate": 0.05, "average_rate": 0.02, "epsilon_end": 0.1, "n_steps": 3,
+        "learning_rate_end": 3e-4, "target_rate": 0.05, "average_rate": 0.02, "epsilon_end": 0.1,
     }  # fmt: skip
     return DQNConfig(**{**base, **settings})

@@ -119,7 +119,7 @@ class World:
         return [m for m in range(self.turn + 1, self.problem.n_devices) if self.energy[m] > 0]
 
     def full(self, error_scale: float, joint: bool = False) -> np.ndarray:
-        """The observation of MODEL.md, scaled; the error scale is the layout's."""
+        """The observation of docs/model.md, scaled; the error scale is the layout's."""
         p = self.problem
         n, m = p.n_locations, p.n_devices
         turn, on, off = np.zeros(m), np.zeros(n + m + 1), np.zeros(n + m + 1)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from aq_gym import SensorNetwork, datasets, synthetic
 from aq_gym.calibration import DEFAULT_MEASUREMENT_VARIANCE, field_statistics, fit, rounded
 from aq_gym.estimation import deviation_covariance
+from aq_gym.network import INSTANCES
 from aq_gym.slot_levels import slot_levels
 
 FIRST = np.array([[40.0, 60.0], [50.0, 50.0], [8.0, 2.0]])  # averages 50, 50, 5
@@ -297,6 +298,8 @@ def test_fit_of_the_real_readings_gives_the_bundled_networks(pku_data: Path) -> 
     for name in datasets.PERIODS:
         readings, calibration = datasets.load_pku2018(name, pku_data)
         got, want = fit(readings, calibration), SensorNetwork.load(name)
-        stored = dataclasses.replace(got, name=name, coordinates=datasets.pku2018_locations())
+        stored = dataclasses.replace(
+            got, name=name, coordinates=datasets.load_locations(INSTANCES / "pku2018-locations.csv")
+        )
         assert rounded(stored) == want
         np.testing.assert_allclose(got.mean_relation, want.mean_relation, rtol=1e-11, atol=1e-20)

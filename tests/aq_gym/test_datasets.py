@@ -18,6 +18,7 @@ import pytest
 
 from aq_gym import datasets
 from aq_gym.datasets import load_calibration, load_locations, load_pku2018, load_readings
+from aq_gym.network import INSTANCES
 
 GOOD = "1,2,3\n4,5,6\n7,8,9\n"
 
@@ -180,7 +181,7 @@ def test_locations(tmp_path: Path) -> None:
     north = 6_371_008.8 * np.pi / 18_000
     np.testing.assert_allclose(xy[3] - xy[0], [north * np.cos(np.radians(40.005)), north], rtol=1e-9)
     np.testing.assert_allclose(xy.mean(axis=0), 0.0, atol=1e-6)
-    assert datasets.pku2018_locations().shape == (30, 2)
+    assert datasets.load_locations(INSTANCES / "pku2018-locations.csv").shape == (30, 2)
     over = load_locations(write(tmp_path / "line.csv", "longitude,latitude\n179.9,0\n-179.9,0\n"))  # the date line
     assert np.ptp(over[:, 0]) == pytest.approx(20 * north, rel=1e-9)
 

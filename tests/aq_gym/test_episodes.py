@@ -53,7 +53,7 @@ def batch(arguments: dict[str, Any], k: int, seed: int) -> tuple[Episodes, np.nd
     problem = Problem.create(**arguments)
     episodes = Episodes(problem, k, observation="compact")
     path = episodes.draw_path(np.random.default_rng(seed).random((k, problem.horizon + 1)))
-    episodes.begin(np.arange(k), path, episodes.blank())
+    episodes.begin(np.arange(k), path, episodes.empty_observations())
     return episodes, path
 
 
@@ -191,7 +191,7 @@ def fork(
     problem = episodes.problem
     actions = rng.integers(0, 2, head)
     for action in actions:
-        episodes.decide(np.full(k, action), np.zeros(k), episodes.blank())
+        episodes.decide(np.full(k, action), np.zeros(k), episodes.empty_observations())
     points = np.sort(rng.integers(problem.horizon * problem.n_devices - head, size=(k, n)), axis=1)
     expected = [slow_gains(arguments, path[i], net, points[i], actions.tolist(), alone) for i in range(k)]
     features, gains, *_ = episodes.branch(net.packed, points, alone=alone)
@@ -367,7 +367,7 @@ def test_the_kind_of_observation_changes_nothing_else(shape: tuple[int, int], fu
     problem = Problem.create(network, tuple(range(0, n, n // m))[:m], 8, 3, 4, **how)
     rng, k = np.random.default_rng(n), 37
     kinds = [Episodes(problem, k, observation=kind) for kind in ("full", "compact", "per_device")]
-    path, seen = kinds[0].draw_path(rng.random((k, 9))), [each.blank() for each in kinds]
+    path, seen = kinds[0].draw_path(rng.random((k, 9))), [each.empty_observations() for each in kinds]
     for each, observation in zip(kinds, seen, strict=True):
         each.begin(np.arange(k), path, observation)
     anew = Episodes(problem, k)
@@ -388,12 +388,12 @@ def test_beginning_some_leaves_the_others_alone(made_up_problem: Any, observatio
     rng = np.random.default_rng(0)
     episodes, twin = Episodes(problem, 4, observation=observation), Episodes(problem, 2, observation=observation)
     path = episodes.draw_path(rng.random((4, problem.horizon + 1)))
-    episodes.begin(np.arange(4), path, episodes.blank())
+    episodes.begin(np.arange(4), path, episodes.empty_observations())
     for _ in range(2):
-        episodes.decide(np.ones(4, np.int64), np.zeros(4), episodes.blank())
+        episodes.decide(np.ones(4, np.int64), np.zeros(4), episodes.empty_observations())
     before = [x.copy() for x in episodes.state]
 
-    observed, expected = episodes.blank(), twin.blank()
+    observed, expected = episodes.empty_observations(), twin.empty_observations()
     observed[:] = np.nan
     chosen = np.array([1, 3])
     episodes.begin(chosen, path[[2, 0]], observed)
@@ -419,7 +419,7 @@ def test_a_state_put_in_place_is_observed_as_it_was_when_played(kind: str, fuse_
     observation, info = env.reset(seed=3)
     over = np.zeros(8, np.bool_)
     while not over.any():
-        again = placed.place(*(info[name] for name in ("slot", "turn", "energy", "delay", "record", "level")))
+        again = placed.observe_states(*(info[name] for name in ("slot", "turn", "energy", "delay", "record", "level")))
         np.testing.assert_allclose(again, observation, rtol=1e-5, atol=1e-7)
         observation, _, over, _, info = env.step(rng.integers(0, 2, 8))
 
@@ -429,7 +429,7 @@ def test_play_leaves_the_level_and_the_mask_of_the_end() -> None:
     episodes = Episodes(problem, 3, observation="compact")
     assert episodes.action_mask().tolist() == [[1, 0]] * 3
     path = episodes.draw_path(np.random.default_rng(0).random((3, 7)))
-    episodes.begin(np.arange(3), path, episodes.blank())
+    episodes.begin(np.arange(3), path, episodes.empty_observations())
     layers = Layers(np.array([32, 1]), np.zeros(33, np.float32))
     episodes.play(layers)
     assert episodes.action_mask().tolist() == [[1, 0]] * 3
@@ -445,8 +445,8 @@ def test_looking_changes_nothing(fuse_measured: bool) -> None:
     rng = np.random.default_rng(0)
     path = episodes.draw_path(rng.random((k, 9)))
     for each in (episodes, twin):
-        each.begin(np.arange(k), path, each.blank())
-    seen, expected, ours, theirs = episodes.blank(), twin.blank(), np.zeros(k), np.zeros(k)
+        each.begin(np.arange(k), path, each.empty_observations())
+    seen, expected, ours, theirs = episodes.empty_observations(), twin.empty_observations(), np.zeros(k), np.zeros(k)
     for _ in range(24):
         actions = (rng.random(k) < 0.4).astype(np.int64)
         episodes.observe()

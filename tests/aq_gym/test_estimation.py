@@ -15,7 +15,6 @@ from aq_gym.calibration import fit
 from aq_gym.estimation import (
     LevelAware,
     Sources,
-    _correlations,
     corrected_map,
     coverage,
     deviation_covariance,
@@ -23,6 +22,7 @@ from aq_gym.estimation import (
     mean_deviation,
     paper_map,
 )
+from aq_gym.level_model import _correlations, fit_level_model
 
 SPRING = SensorNetwork.load("pku2018-spring")
 DEVICES = np.array([0, 6, 12])
@@ -147,7 +147,7 @@ def made_air(slots: int, memory: float, seed: int) -> NDArray[np.float64]:
 
 def test_what_is_learned_is_what_the_air_was_made_of() -> None:
     table = made_air(30_000, 10.0, 0)
-    learned = LevelAware.fit(fit([table]), [table])
+    learned = fit_level_model(fit([table]), [table])
     assert learned.lasting > 0.9 and learned.floor < 0.5
     lags = np.array([1, 5, 20, 60])
     np.testing.assert_allclose(learned.correlation(lags), np.exp(-lags / 10.0), atol=0.05)
@@ -157,7 +157,7 @@ def test_what_is_learned_is_what_the_air_was_made_of() -> None:
 def test_the_longest_lag_is_a_day() -> None:
     """What lasts a day and more is learned from the lags up to a day, whatever the length of a slot."""
     table = made_air(4_000, 10.0, 0)
-    fits = {minutes: LevelAware.fit(fit([table], slot_minutes=minutes), [table]) for minutes in (10, 60, 1440)}
+    fits = {minutes: fit_level_model(fit([table], slot_minutes=minutes), [table]) for minutes in (10, 60, 1440)}
     assert fits[10] != fits[60] and fits[60].long == fits[1440].long  # 144, 24 and, at least, 24 lags
 
 
@@ -168,9 +168,9 @@ def test_coverage_counts() -> None:
 
 def test_bad_readings_are_refused() -> None:
     with pytest.raises(ValueError, match=r"readings\[1\]: expected \(T, 30\).*got shape \(5, 4\)"):
-        LevelAware.fit(SPRING, [np.full((500, 30), 50.0), np.zeros((5, 4))])
+        fit_level_model(SPRING, [np.full((500, 30), 50.0), np.zeros((5, 4))])
     with pytest.raises(ValueError, match="fewer than 120 slots of at least 30 µg/m³"):
-        LevelAware.fit(SPRING, [np.full((100, 30), 50.0)])
+        fit_level_model(SPRING, [np.full((100, 30), 50.0)])
 
 
 def test_gaps_leave_the_level_model_as_it_was() -> None:
@@ -180,6 +180,6 @@ def test_gaps_leave_the_level_model_as_it_was() -> None:
     x = (60.0 + 20.0 * np.sin(np.arange(900) / 30.0)[:, None]) * (1.0 + own)
     gaps = np.where(rng.random(x.shape) < 0.05, np.nan, x)
     np.testing.assert_allclose(_correlations(gaps), pd.DataFrame(gaps).corr(), rtol=1e-9)
-    whole, part = (LevelAware.fit(fit([table]), [table]).parameters for table in (x, gaps))
+    whole, part = (fit_level_model(fit([table]), [table]).parameters for table in (x, gaps))
     np.testing.assert_allclose(part[:4], whole[:4], rtol=0.1, atol=0.02)
     assert part[5] > whole[5]  # the level of a slot with gaps is less certain, and so moves more

@@ -1,4 +1,4 @@
-"""MODEL.md's reference values of the map with a hidden level."""
+"""docs/model.md's reference values of the map with a hidden level."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aq_gym.belief import ChainBelief, GrownBelief, belief_of
 from aq_gym.estimation import coverage
 from aq_gym.hidden_level import HiddenLevel
 
-GROWN = np.array([5.3, 0.9, 0.037, 1.47, 0.004, 70.0])  # of MODEL.md's reference values
+GROWN = np.array([5.3, 0.9, 0.037, 1.47, 0.004, 70.0])  # of docs/model.md's reference values
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_bundled_networks_have_the_belief_of_their_readings(name: str, expected:
 
 
 def test_intervals_of_springs_belief_cover_summer(pku_data: Path) -> None:
-    """MODEL.md: 51-57 / 88-92 / 92-94 % for lags of 1 to 36 slots."""
+    """docs/model.md: 51-57 / 88-92 / 92-94 % for lags of 1 to 36 slots."""
     tables, _ = datasets.load_pku2018("pku2018-summer", pku_data)
     level = np.asarray(tables[0]).mean(axis=1)
     belief = belief_of(SensorNetwork.load("pku2018-spring"), "grown", 36)

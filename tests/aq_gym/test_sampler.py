@@ -6,7 +6,19 @@ import numpy as np
 import pytest
 
 from aq_gym import SensorNetwork
-from aq_gym.sampler import RANGES, InstanceSampler, extent, random_network
+from aq_gym.belief import GrownBelief
+from aq_gym.sampler import RANGES, InstanceSampler, _mean_b, random_network, with_belief
+
+
+def extent(network: SensorNetwork) -> dict[str, float]:
+    """Where a network lies, by the names of `RANGES`."""
+    pku = SensorNetwork.load("pku2018")
+    return {
+        "locations": float(network.n_locations),
+        "levels": float(network.n_levels),
+        "spatial_variance": _mean_b(network) / _mean_b(pku),
+        "temporal_variance": network.temporal_variance / pku.temporal_variance,
+    }
 
 
 def test_draws_are_feasible_varied_and_reproducible() -> None:
@@ -23,9 +35,22 @@ def test_draws_are_feasible_varied_and_reproducible() -> None:
     ]
     assert len(set(key)) == 40
     assert min(p.n_devices for p in problems) == 1 and max(p.n_devices for p in problems) > 20
-    assert {p.inference for p in problems} == {"paper", "level-aware"}
+    assert {p.inference for p in problems} == {"paper", "level-aware", "hidden"}
+    assert max(p.loss for p in problems) > 0.1
     names = {p.network.name for p in problems}
     assert any(name.startswith("pku2018") for name in names) and not names & {"tainan2017", "taipei2017"}
+
+
+def test_a_belief_is_fitted_to_the_network_s_own_chain() -> None:
+    """At one slot its mean and variance are close to the chain's own."""
+    rng = np.random.default_rng(2)
+    network = with_belief(random_network(rng), rng)
+    assert network.level_belief is not None
+    mean, variance = GrownBelief(*network.level_belief).moments(1, network.levels)
+    drift = network.transition @ network.levels - network.levels
+    own = network.transition @ np.square(network.levels) - np.square(network.levels + drift)
+    assert network.start @ variance == pytest.approx(network.start @ own, rel=0.5)
+    assert network.start @ np.abs(mean - network.levels - drift) < 0.5 * np.sqrt(network.start @ own)
 
 
 @pytest.mark.parametrize("name", ["pku2018", "pku2018-spring", "pku2018-summer", "tainan2017", "taipei2017"])

@@ -15,13 +15,11 @@ from baselines import adaptation
 from baselines.heuristics.index import WIDTHS, Index, Simulator
 from baselines.heuristics.index_tuning import best_threshold
 from baselines.heuristics.simple import Random, Staggered
-from baselines.learners.compiled import compiled_error
 from baselines.learners.layered import LayeredPolicy, added, matrices, outputs
-from baselines.learners.mixed import training_sampler
 from baselines.learners.own_unit import UNREAD, greedy_in_own_unit, greedy_threshold, in_own_unit, scaled
 from baselines.learners.shipped import GENERALIST, load_generalist, load_trained
-from baselines.learners.universal import READ, imitated, relative_errors, sampled, tune_for_all
-from baselines.packing import pack
+from baselines.learners.universal import READ, imitated, relative_errors, sampled, training_sampler, tune_for_all
+from baselines.packing import compiled_error, pack
 from baselines.playing import play_problem
 
 CITY = Problem.create("taipei2017", [0, 20, 40], 24, 4, 8)

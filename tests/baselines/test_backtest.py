@@ -15,10 +15,12 @@ from aq_gym.problem import Problem
 from baselines.heuristics.simple import Random, Staggered
 from baselines.studies.backtest import page
 from baselines.studies.backtest.maps import METHODS, estimate, gaussian_process, gaussian_process_map
+from baselines.studies.backtest.own import own_readings
 from baselines.studies.backtest.replaying import Faults, Windows, replay, sources_of
 from baselines.studies.backtest.scores import block_interval, change, judge
 from baselines.studies.backtest.tables import CLEAN, CONDITIONS, backtest, deliver
 from scripts import backtest as command
+from scripts import calibrate
 
 NETWORK = SensorNetwork.load("pku2018-spring")
 PROBLEM = Problem.create(NETWORK, [0, 10], 12, 3, 6)
@@ -142,6 +144,34 @@ def test_windows_of_other_devices_are_refused() -> None:
         Windows.cut(NETWORK, [np.zeros((100, 4))], 12)
     with pytest.raises(ValueError, match="longer than the period of 10 slots"):
         Windows.cut(NETWORK, [air(10)], 12)
+
+
+def test_windows_are_cut_where_every_device_was_read() -> None:
+    table = air(40)
+    table[13, 4] = table[20, 0] = np.nan  # 13, 6 and 19 whole slots in a row
+    data = Windows.cut(NETWORK, [table], 12)
+    np.testing.assert_array_equal(data.readings, [table[:13], table[21:34]])
+    with pytest.raises(ValueError, match="in no 21 slots in a row was every device read"):
+        Windows.cut(NETWORK, [table], 20)
+
+
+def test_own_readings_are_those_of_the_network_s_stations(tmp_path: Path) -> None:
+    hours = pd.date_range("2024-01-01", periods=90, freq="h", name="time")
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.uniform(20, 90, (90, 4)).round(1), hours, ["c", "a", "abroad", "b"])
+    frame.to_csv(tmp_path / "first.csv")
+    options = ["--leave-out", "abroad", "-o", str(tmp_path / "town.npz")]
+    calibrate.main(calibrate.parse([str(tmp_path / "first.csv"), *options]))
+    frame.iloc[5, 0] = 9999.5
+    frame[["abroad", "b", "c", "a"]].to_csv(tmp_path / "second.csv")
+    network, (table,), lines = own_readings(tmp_path / "town.npz", [tmp_path / "second.csv"])
+    assert network.slot_minutes == 60.0 and np.isnan(table[5, 0]) and np.isnan(table).sum() == 1
+    np.testing.assert_array_equal(np.delete(table, 5, axis=0), np.delete(frame[["c", "a", "b"]].to_numpy(), 5, axis=0))
+    assert "1 implausible" in lines[0] and len(lines) == 1
+    assert "fitted to these readings" in own_readings(tmp_path / "town.npz", [tmp_path / "first.csv"])[2][-1]
+    frame[["abroad", "b", "c"]].to_csv(tmp_path / "less.csv")
+    with pytest.raises(ValueError, match=r"'a', a station of .*town.npz, has none: no file has a column"):
+        own_readings(tmp_path / "town.npz", [tmp_path / "less.csv"])
 
 
 def test_scikit_learn_s_gaussian_process_makes_a_map() -> None:

@@ -10,16 +10,18 @@ import pandas as pd
 import pytest
 
 from aq_gym import SensorNetwork
-from aq_gym.estimation import mean_deviation
+from aq_gym.estimation import LEVELS_OF_COVERAGE, mean_deviation
 from aq_gym.hidden_level import HiddenLevel
 from aq_gym.problem import Problem
 from baselines.heuristics.index_tuning import best_threshold
 from baselines.heuristics.relay import Relay
 from baselines.heuristics.simple import Random
 from baselines.playing import play_problem
+from baselines.studies.backtest.adapted import adapted_coverage, adapted_factors
 from baselines.studies.backtest.replaying import Windows
 from baselines.studies.backtest.reports import backtest_reports, hourly_lines, maps_of, replay_reports, rmse_change
 from baselines.studies.backtest.reports_page import findings, page, summary
+from baselines.studies.backtest.scores import judge
 from scripts import backtest_hidden as command
 
 NETWORK = SensorNetwork.load("pku2018-spring")
@@ -79,6 +81,35 @@ def test_maps_are_those_of_the_reports() -> None:
     alone = HiddenLevel.of(NETWORK).estimate(PROBLEM.devices, reports.delay[3, 5], reports.record[3, 5])
     np.testing.assert_allclose(maps.mean[3, 5], alone.mean)
     np.testing.assert_allclose(maps.deviation[3, 5], alone.deviation)
+
+
+def test_adapted_intervals_cover_what_they_claim_where_the_level_grows_less_than_believed() -> None:
+    """The level as a random walk of small and of large steps, so that the belief is too wide and too narrow."""
+    rng = np.random.default_rng(0)
+    problem = Problem.create(NETWORK, [0, 6, 12, 18, 24], 300, 20, 60, inference="hidden")
+    for share, narrower in ((0.4, True), (3.0, False)):
+        steps = share * 4.0 * np.cumsum(rng.standard_normal(3_000))
+        level = 60.0 + steps - np.linspace(0.0, steps[-1], 3_000)
+        level = np.maximum(level, 20.0) + 10.0
+        table = level[:, None] * (1.0 + mean_deviation(NETWORK)) * (1.0 + 0.045 * rng.standard_normal((3_000, 30)))
+        data = Windows.cut(NETWORK, [table], 300, 97)
+        reports = replay_reports(Relay(problem), problem, data.readings)
+        maps = maps_of(problem, reports)
+        given = problem, reports.delay, reports.record, maps, data
+        plain, adapted = (np.array(adapted_coverage(*given, step)) for step in (0.0, 0.2))
+        claimed = np.array(LEVELS_OF_COVERAGE)
+        factors = adapted_factors(problem, reports.delay, reports.record)
+        assert (factors[:, 0] == 1.0).all()
+        assert (factors[:, -1, 0].mean() < 1.0) == narrower
+        assert np.abs(adapted - claimed).max() < np.abs(plain - claimed).max()
+
+
+def test_without_adapting_the_intervals_are_the_map_s() -> None:
+    reports = replay_reports(Relay(PROBLEM), PROBLEM, DATA.readings)
+    maps = maps_of(PROBLEM, reports)
+    shares = adapted_coverage(PROBLEM, reports.delay, reports.record, maps, DATA, step=0.0)
+    scores = judge(maps, DATA, PROBLEM.devices)
+    assert shares == pytest.approx([scores[f"cover_{x}"] for x in (50, 90, 95)], abs=1e-9)
 
 
 def test_a_known_level_and_other_windows_are_refused() -> None:

@@ -22,12 +22,12 @@ from aq_gym import reference_scores
 from baselines.evaluation import build_policy
 from baselines.heuristics.index_tuning import index_policy
 from baselines.heuristics.simple import Random, Staggered
-from baselines.learners.dqn import Training
-from baselines.learners.progress import Step
-from baselines.learners.recipes import RECIPES, recipe
+from baselines.learners.clock import Step
 from baselines.learners.resumption import CHECKPOINT, POLICY
 from baselines.learners.run import train
 from baselines.learners.shipped import load_pretrained, load_trained, pretrained_ids
+from baselines.learners.task import RECIPES, recipe
+from baselines.learners.training import Training
 from baselines.learners.validation import Validation, quick_to_evaluate
 from baselines.playing import play_problem, problem_of
 

@@ -14,7 +14,7 @@ import pytest
 import baselines
 from baselines import evaluate, play, play_problem, problem_of, summarise
 from baselines.evaluation import COLUMNS, WORDS, load_agent
-from baselines.evaluation.registry import names_of
+from baselines.evaluation.registry import build_policy, names_of
 from baselines.exact.several_devices import solve_joint
 from baselines.heuristics.problems import entry_problem
 from baselines.heuristics.simple import Staggered
@@ -239,6 +239,22 @@ def test_a_policy_of_another_problem_is_played_with_a_warning_that_says_so() -> 
     with pytest.warns(UserWarning, match="its network is 'pku2018/6'"):
         evaluate({"b": trained}, "MultiDevice-v0", 1, 0)
     evaluate({"c": Staggered(MULTI)}, "MultiDevice-v0", 1, 0)  # its own: no warning, which would be an error here
+
+
+def test_a_word_without_a_policy_is_left_out_only_on_request_and_never_the_first() -> None:
+    words, reasons = {"a": "staggered", "b": "optimal", "c": "timetable"}, list[str]()
+    table = evaluate(words, MULTI, 2, unavailable=reasons.append)
+    assert list(table.policy) == ["a"] and len(reasons) == 2 and "inference='hidden'" in reasons[1]
+    with pytest.raises(ValueError, match=r"policies\['b'\]: .*4\.4e\+20 states"):
+        evaluate(words, MULTI, 2)
+    with pytest.raises(ValueError, match="inference='hidden'"):
+        evaluate({"c": "timetable", "a": "staggered"}, MULTI, 2, unavailable=reasons.append)
+
+
+@pytest.mark.parametrize("name", ["City-v0", "Tainan-v0", "MultiDevice-Day-v0", "MultiDevice-Hidden-Week-v0"])
+def test_the_optimum_of_a_large_problem_is_refused_with_its_size(name: str) -> None:
+    with pytest.raises(ValueError, match=r"would take \S+ bytes of memory, more than max_bytes"):
+        build_policy("optimal", problem_of(name))
 
 
 def test_the_first_call_which_may_compile_is_not_timed() -> None:

@@ -1,4 +1,4 @@
-"""Exact values under a hidden level: MODEL.md's reference values, brute force, and play."""
+"""Exact values under a hidden level: docs/model.md's reference values, brute force, and play."""
 
 from __future__ import annotations
 

@@ -16,14 +16,14 @@ from agents import CheckpointError, DQNConfig
 from aq_gym import SensorNetwork
 from baselines.learners import clock
 from baselines.learners import training as training_module
-from baselines.learners.dqn import Training
+from baselines.learners.clock import Step
 from baselines.learners.guide import Guide
 from baselines.learners.improving import Improver
 from baselines.learners.pairs import PairCollector
-from baselines.learners.progress import Step
 from baselines.learners.resumption import CHECKPOINT
 from baselines.learners.run import train
 from baselines.learners.shipped import load_trained
+from baselines.learners.training import Training
 from baselines.learners.validation import Validation
 from baselines.playing import FIRST_TUNING_SEED, play_problem, problem_of
 

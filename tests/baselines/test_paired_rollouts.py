@@ -34,7 +34,7 @@ def problem() -> Problem:
 def observations(problem: Problem) -> np.ndarray:
     """(n, 32) seen under random play."""
     rng, episodes = np.random.default_rng(0), Episodes(problem, 32, observation="compact")
-    seen = episodes.blank()
+    seen = episodes.empty_observations()
     episodes.begin(np.arange(32), episodes.draw_path(rng.random((32, problem.horizon + 1))), seen)
     rows = []
     for _ in range(problem.horizon * problem.n_devices):
@@ -123,10 +123,10 @@ def test_compiled_play_is_the_torch_policy_over_sets(arguments: Any, encoder: An
         observation, _, terminated, _, info = env.step(actions)
         over = terminated.all()
     assert 0.05 < np.mean(asked) < 0.95
-    episodes.begin(np.arange(k), path, episodes.blank())
+    episodes.begin(np.arange(k), path, episodes.empty_observations())
     np.testing.assert_allclose(episodes.play(pack(network)), info["average_joint_error"], rtol=1e-12)
     points = np.tile(np.arange(6), (k, 1))
-    episodes.begin(np.arange(k), path, episodes.blank())
+    episodes.begin(np.arange(k), path, episodes.empty_observations())
     features, gains, *_ = episodes.branch(pack(network), points)
     gains = gains[..., 0]
     first = np.stack(seen[:1])[0]
@@ -163,7 +163,7 @@ def test_compiled_play_is_the_torch_policy_in_the_vector_environment(arguments: 
     env = gym.make_vec("aq_gym/MultiDevice-v0", k, observation="compact", autoreset_mode="Disabled", **arguments)
     episodes = Episodes(problem, k, observation="compact")
     path = episodes.draw_path(np.random.default_rng(2).random((k, problem.horizon + 1)))
-    episodes.begin(np.arange(k), path, episodes.blank())
+    episodes.begin(np.arange(k), path, episodes.empty_observations())
     error = episodes.play(pack(network))
 
     policy = GreedyPolicy(network, DQN.q_values, observation="compact")
@@ -230,7 +230,7 @@ def test_scores_are_the_networks_at_free_decisions(problem: Problem, observation
     network, episodes = duelling(observations), Episodes(problem, 16, observation="compact")
     path = episodes.draw_path(np.random.default_rng(4).random((16, problem.horizon + 1)))
     scores = np.empty((16, problem.horizon * problem.n_devices), np.float32)
-    seen = episodes.blank()
+    seen = episodes.empty_observations()
     episodes.begin(np.arange(16), path, seen)
     error = episodes.play(pack(network), scores)
     episodes.begin(np.arange(16), path, seen)

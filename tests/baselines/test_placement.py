@@ -7,8 +7,8 @@ import pytest
 
 from aq_gym.problem import Problem
 from baselines.heuristics.index import Index, Simulator
-from baselines.learners.compiled import compiled_error
 from baselines.learners.shipped import load_generalist
+from baselines.packing import compiled_error
 from baselines.placement import PolicyFitness, Stage, moved, place_together, player
 
 PROBLEM = Problem.create("synthetic-20-1", [0, 1, 2], 12, 3, 6)

@@ -36,7 +36,7 @@ def test_a_relay_reports_at_even_intervals_and_the_devices_take_turns() -> None:
 
 
 def test_the_best_timetable_has_the_known_regret() -> None:
-    """MODEL.md's instance; 0.47 % above the adaptive optimum."""
+    """docs/model.md's instance; 0.47 % above the adaptive optimum."""
     options: dict[str, Any] = {"inference": "hidden", "belief": "chain"}
     best = evaluate_exactly(BestTimetable(hidden(ONE, belief="chain")), *ONE, **options)
     assert 100.0 * (best / 9.370158 - 1.0) == pytest.approx(0.4687, abs=1e-3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from aq_gym import SensorNetwork
 from aq_gym.problem import Problem
 from baselines.heuristics.index import Index
+from baselines.heuristics.relay import Relay
 from baselines.heuristics.simple import Random, Staggered
 from baselines.learners.shipped import load_generalist
 from baselines.playing import play_problem
@@ -61,7 +63,7 @@ def test_bad_arguments_are_refused() -> None:
         play_disturbed(INDEX, PROBLEM, Disturbance(network=SensorNetwork.synthetic(20, 0)), 2, 0)
     with pytest.raises(ValueError, match="episodes: expected an integer of at least 1, got 0"):
         play_disturbed(INDEX, PROBLEM, Disturbance(), 0, 0)
-    halved = disturbances(PROBLEM.network)["δ² x 0.5"].network
+    halved = disturbances(PROBLEM)["δ² x 0.5"].network
     assert halved is not None and halved.measurement_variance == 0.5 * PROBLEM.network.measurement_variance
 
 
@@ -72,17 +74,39 @@ def test_the_terminal_s_table_is_narrow_and_one_episode_has_no_interval() -> Non
         for condition, ends in ((CLEAN, (0, 0)), ("x" * 26, (-99.1, 168.1)))
         for name in names
     ]
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    lines = summary(table, 1000).splitlines()
+    table = pd.DataFrame(rows, columns=list(COLUMNS)).assign(env_id="MultiDevice-v0", hidden=False, episodes=1000)
+    lines = summary(table).splitlines()
     assert max(map(len, lines)) <= 80 and all(any(name in line for line in lines) for name in names)
     alone = table.assign(percent_low=np.nan, percent_high=np.nan)
-    assert "nan" not in page(alone, "aq_gym/MultiDevice-v0", 1) + summary(alone, 1)
+    assert "nan" not in page(alone) + summary(alone)
+
+
+HIDDEN = Problem.create("pku2018-spring", [0, 10, 20], 12, 3, 6, inference="hidden")
+
+
+@pytest.mark.parametrize("make", [lambda: Relay(HIDDEN), lambda: Random(HIDDEN, 0), lambda: Index(HIDDEN, -1.0, {})])
+def test_the_undisturbed_world_of_a_hidden_level_is_the_environment_s(make: Any) -> None:
+    expected = play_problem(make(), HIDDEN, 12, 5).joint_error
+    np.testing.assert_allclose(play_disturbed(make(), HIDDEN, Disturbance(), 12, 5), expected, rtol=1e-6)
+
+
+def test_disturbances_of_a_hidden_level_cost() -> None:
+    clean, network = play_disturbed(Relay(HIDDEN), HIDDEN, Disturbance(), 64, 0), HIDDEN.network
+    belief = network.level_belief
+    assert belief is not None
+    other = dataclasses.replace(network, level_belief=belief * np.array([1, 1, 1, 1, 30, 1]))
+    for disturbance in (Disturbance(lost=0.3), Disturbance(dead=1), Disturbance(level_noise=0.2), Disturbance(other)):
+        assert play_disturbed(Relay(HIDDEN), HIDDEN, disturbance, 64, 0).mean() > 1.02 * clean.mean()
+    with pytest.raises(ValueError, match="a known level where it is late"):
+        play_disturbed(Relay(HIDDEN), HIDDEN, Disturbance(late=True), 2, 0)
+    assert not {"σ² x 2", "level known one slot late"} & set(disturbances(HIDDEN))
 
 
 @pytest.mark.slow
 def test_the_command(tmp_path: Path) -> None:
-    given = ["--policies", "staggered", "greedy", "--episodes", "8", "--no-agent", "--quiet"]
+    given = ["--ids", "SingleDevice-v0", "SingleDevice-Hidden-v0", "--policies", "staggered", "greedy"]
+    given += ["--episodes", "8", "--no-agent", "--quiet"]
     report = tmp_path / "r.md"
     table = command.main(command.parse([*given, "--csv", str(tmp_path / "r.csv"), "--markdown", str(report)]))
-    assert len(table) == 2 * 12 and (table[table.condition == CLEAN].percent == 0).all()
-    assert report.read_text().count("\n| ") == 2 + 12 and (tmp_path / "r.csv").exists()
+    assert len(table) == 2 * (12 + 7) and (table[table.condition == CLEAN].percent == 0).all()
+    assert report.read_text().count("\n| ") == 2 * 2 + 12 + 7 and (tmp_path / "r.csv").exists()

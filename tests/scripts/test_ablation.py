@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from agents import DQNConfig
-from baselines.learners.dqn import Training
-from baselines.learners.recipes import recipe
 from baselines.learners.resumption import CHECKPOINT
 from baselines.learners.run import train
+from baselines.learners.task import recipe
+from baselines.learners.training import Training
 from baselines.studies import ablation as study
-from baselines.studies.training import FINISHED, train_once
+from baselines.studies.stored_trainings import FINISHED, train_once
 from scripts import ablation
 
 TINY = {
@@ -90,7 +90,7 @@ def test_an_interrupted_training_ends_the_study_and_is_not_finished(
     def interrupt(training: Training, *given: object, quiet: bool) -> None:
         train(training, watch=lambda step: os.kill(os.getpid(), signal.SIGTERM))
 
-    monkeypatch.setattr("baselines.studies.training.follow", interrupt)
+    monkeypatch.setattr("baselines.studies.stored_trainings.follow", interrupt)
     chosen = recipe("TwoDevices-v0")
     config = DQNConfig.named(chosen["config"], **{**chosen["settings"], **TINY})
     args = argparse.Namespace(seed=0, quiet=True)

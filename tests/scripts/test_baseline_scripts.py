@@ -53,6 +53,12 @@ def test_reference_scores(tmp_path: Path) -> None:
     assert "MultiDevice" in written["runs"]["MultiDevice-v0"]["command"]
     assert set(written) == {"ids", "runs"} and "scripts.reference_scores" in written["runs"]["TwoDevices-v0"]["command"]
     assert not list(tmp_path.glob(".*"))
+    given = ["--episodes", "3", "--policies", "synchronised", "--output", str(path), "--ids", "TwoDevices-v0"]
+    reference_scores.main(reference_scores.parse(given))
+    written = json.loads(path.read_text())
+    again, run = written["ids"]["TwoDevices-v0"], written["runs"]["TwoDevices-v0"]
+    assert again["sampled"].pop("synchronised")["joint_error"] > 0 and again == two
+    assert "random" in run["command"] and "synchronised" in run["added"]["command"]
 
 
 def test_tune_greedy(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -44,3 +45,6 @@ def test_the_load_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().out.splitlines()
     rates = [float(x.split(": ")[1].split()[0]) for x in lines if x.endswith("readings/s")][:2]
     assert len(rates) == 2 and min(rates) > 1.0
+    (shown,) = [x for x in lines if x.startswith("from sending a reading until a page has it, median and worst: ")]
+    middle, worst = (float(x) for x in re.findall(r"\d+", shown))
+    assert 0.0 < middle <= worst < 30_000.0

@@ -14,7 +14,7 @@ import pytest
 from agents import DQNConfig
 from aq_gym.placement import Fitness
 from baselines.exact.one_device import solve
-from baselines.studies.speed import against, growth, learning, placement, report, solvers, start_up, worker
+from baselines.studies.speed import against, learning, placement, report, solvers, start_up, worker
 from baselines.studies.speed.comparison import Comparison, timed
 from scripts import measure_speed
 
@@ -61,12 +61,6 @@ def test_pymoo_searches_with_that_fitness() -> None:
     assert placement.pymoo_rate(placement.instance(), 40)() > 0
 
 
-def test_exponents_are_fitted_to_the_largest_sizes() -> None:
-    table, exponent = growth.measure(growth.Curve("n", "s", (1, 10, 100, 1000), lambda n: 5.0 + n**2, tail=2), 2)
-    assert exponent == pytest.approx(2.0, abs=1e-3)
-    assert table["cost"].tolist() == [6.0, 105.0, 10_005.0, 1_000_005.0]
-
-
 @pytest.mark.slow
 def test_writes_every_measurement(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -77,25 +71,21 @@ def test_writes_every_measurement(
     def large() -> list[dict[str, Any]]:
         return [{"what": "large", "seconds": 1.0, "gib": 0.1}]
 
-    def curve(seconds: float) -> Iterator[growth.Curve]:
-        yield growth.Curve("batch", "s", (1, 2, 4), lambda k: growth._decision(k, seconds))
-
     monkeypatch.setattr(start_up, "start_up", lambda: [0.02, 3.0, 0.4])  # compiling anew takes seconds
     monkeypatch.setattr(solvers, "comparisons", few)
     monkeypatch.setattr(report, "measure_large", large)
-    monkeypatch.setattr(growth, "curves", curve)
     monkeypatch.setattr(learning, "comparisons", lambda decisions, seconds, seeds: iter(()))
     monkeypatch.setattr(placement, "comparisons", few)
     output, page = tmp_path / "new" / "speed.csv", tmp_path / "speed.md"
     tiny = ["--rounds=1", "--seconds=0", "--start-rounds=1", f"--output={output}", f"--markdown={page}"]
     measure_speed.main(measure_speed.parse(tiny))
-    assert sum(line.startswith("| ---") for line in page.read_text(encoding="utf-8").splitlines()) == 4
+    assert sum(line.startswith("| ---") for line in page.read_text(encoding="utf-8").splitlines()) == 3
     assert "MultiDevice, M=10, gym.make" in capsys.readouterr().out
     with output.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert all(float(row["ours"]) > 0 and row["numba"] for row in rows)
     assert {row["what"] for row in rows} >= {"solved", "large", "first use, compiled anew, over numba"}
-    assert sorted(path.name for path in output.parent.iterdir()) == ["growth.csv", "growth.png", "speed.csv"]
+    assert sorted(path.name for path in output.parent.iterdir()) == ["speed.csv"]
 
 
 def test_an_error_is_reached_by_the_first_validation_that_found_it() -> None:
@@ -140,14 +130,18 @@ def test_a_checkout_is_measured_beside_another(
     tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(start_up, "FIRST_USE", "import aq_gym")  # the real one compiles for seconds
-    output = tmp_path / "speed.csv"
+    output, names = tmp_path / "speed.csv", ["gym.make"]
     given = ["--against", str(root), "--rounds=1", "--seconds=0", "--start-rounds=1", "--output", str(output)]
-    measure_speed.main(measure_speed.parse([*given, "--measurements", "gym.make"]))
+    measure_speed.main(measure_speed.parse([*given, "--measurements", *names]))
     with output.open(newline="") as file:
         rows = {row["what"]: row for row in csv.DictReader(file)}
-    assert list(rows) == ["gym.make", *start_up.WHAT]
+    assert list(rows) == [*names, *start_up.WHAT]
     assert all(float(row["new"]) > 0 and 0.01 < float(row["ratio"]) < 100 for row in rows.values())
     assert "above 1 the new one is faster" in capsys.readouterr().out
+
+
+def test_a_training_is_measured_by_names_that_old_commits_have_too() -> None:
+    assert worker.training(1)() == 64 * 300  # a round
 
 
 def test_ratios_against_are_above_one_where_new_is_faster() -> None:

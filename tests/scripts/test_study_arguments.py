@@ -24,6 +24,8 @@ def test_seeds_are_not_negative(command: object, capsys: pytest.CaptureFixture[s
         (ablation, ["--seconds", "-3"], "--seconds: expected at least 0, got -3"),
         (backtest, ["--horizon", "0"], "--horizon: expected at least 1, got 0"),
         (backtest, ["--csv", "{folder}"], "--csv: expected a file, but {folder} is a folder"),
+        (backtest, ["--readings", "x.csv"], "--network and --readings belong together"),
+        (backtest, ["--readings", "x.csv", "--network", "x.npz", "--markdown", "x.md"], "about pku2018's readings"),
         (reproduce_paper, ["--folder", __file__], "--folder: expected a folder, but"),
         (reproduce_paper, ["--markdown", "{folder}"], "--markdown: expected a file, but {folder} is a folder"),
     ],

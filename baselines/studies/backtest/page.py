@@ -54,10 +54,10 @@ def _narrow(heads: Sequence[str], rows: Sequence[Sequence[str]], first: int, oth
     return text_table(lines[0], lines[1:])
 
 
-def summary(table: pd.DataFrame, data: Windows, learned: LevelAware) -> str:
-    """The tables for a terminal."""
+def summary(table: pd.DataFrame, data: Windows, learned: LevelAware, about: str) -> str:
+    """The tables for a terminal; ``about``: of what the windows are."""
     return (
-        f"{len(data)} windows of summer, model of spring; µg/m³\n\n"
+        f"{len(data)} windows of {about}; µg/m³\n\n"
         f"{_narrow(HEADS, _clean_rows(table), 2, (2, 3, 5, 8))}\n\nRMSE by condition, µg/m³\n\n"
         f"{_narrow(('condition', 'policy', *METHODS), _condition_rows(table), 2, (2, 3, 4, 5))}\n\n"
         f"level-aware: {100 * learned.lasting:.0f} % of the correlations between places last; a deviation fades by "

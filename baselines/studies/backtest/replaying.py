@@ -34,22 +34,39 @@ class Windows:
     def cut(
         cls, network: SensorNetwork, tables: Sequence[ArrayLike], horizon: int, stride: int | None = None
     ) -> Windows:
-        """Windows of T + 1 slots, by default side by side, never across the gap between two periods.
+        """Windows of T + 1 slots in which every device was read, by default side by side, never across a gap.
 
         Raises:
-            ValueError: a table of other devices than the network's, or shorter than a window.
+            ValueError: a table of other devices than the network's, or without a window.
         """
         readings, levels, outside = [], [], 0
-        for table in tables:
-            trace = level_trace(network, table)
+        for part in [part for table in tables for part in whole_stretches(table, horizon)]:
+            trace = level_trace(network, part)
             slots = windows(len(trace.levels), horizon, stride)[:, None] + np.arange(horizon + 1)
-            readings.append(np.asarray(table, dtype=np.float64)[slots])
+            readings.append(part[slots])
             levels.append(trace.levels[slots])
             outside += trace.outside
         return cls(np.concatenate(readings), np.concatenate(levels), outside)
 
     def __len__(self) -> int:
         return len(self.readings)
+
+
+def whole_stretches(readings: ArrayLike, horizon: int) -> list[NDArray[np.float64]]:
+    """The stretches of a (T, N) table in which every device was read, those of T + 1 slots and more.
+
+    Raises:
+        ValueError: there are gaps, and no stretch is that long.
+    """
+    table = np.asarray(readings, dtype=np.float64)
+    gaps = np.flatnonzero(np.isnan(table).reshape(len(table), -1).any(axis=1))
+    if not gaps.size:
+        return [table]
+    parts = np.split(table, gaps)  # all but the first begin with a gap
+    long = [part for part in (parts[0], *(x[1:] for x in parts[1:])) if len(part) > horizon]
+    if not long:
+        raise ValueError(f"readings: in no {horizon + 1} slots in a row was every device read; take a shorter horizon")
+    return long
 
 
 @dataclass(frozen=True)
@@ -66,15 +83,7 @@ def replay(
     """Play a policy on imposed level paths, (K, T + 1) indices into the network's levels; ``wrap`` wraps the batch."""
     k, m = len(levels), problem.n_devices
     batch = MultiDeviceVectorEnv(
-        k,
-        problem.network,
-        problem.devices,
-        problem.horizon,
-        problem.energy_budget,
-        problem.max_sleep,
-        **problem.options,
-        observation=getattr(policy, "observation", "full"),
-        autoreset_mode="Disabled",
+        k, **problem.arguments, observation=getattr(policy, "observation", "full"), autoreset_mode="Disabled"
     )
     env = wrap(batch)
     if hasattr(policy, "reset"):

@@ -14,11 +14,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from aq_gym.episodes import Episodes
-from aq_gym.estimation import Estimate, mean_deviation
+from aq_gym.estimation import LEVELS_OF_COVERAGE, Estimate, mean_deviation
 from aq_gym.hidden_level import HiddenLevel
 from aq_gym.problem import Problem
 from baselines.evaluation.registry import build_policy
 from baselines.playing import play_problem
+from baselines.studies.backtest.adapted import adapted_coverage
 from baselines.studies.backtest.replaying import Windows
 from baselines.studies.backtest.scores import change, judge
 
@@ -91,7 +92,7 @@ class _Asker:
         level, _ = self._model.belief.moments(*(np.take_along_axis(x, fresh, 1)[:, 0] for x in (delay, record)))
         state = {"slot": np.full(k, t), "turn": np.full(k, device), "energy": energy.copy(), "delay": delay.copy()}
         state |= {"record": record.copy(), "level": level}
-        seen = None if self._episodes is None else self._episodes.place(*state.values())
+        seen = None if self._episodes is None else self._episodes.observe_states(*state.values())
         return np.asarray(self._policy.act(seen, state | {"action_mask": mask})) == 1
 
 
@@ -121,9 +122,10 @@ def backtest_reports(
         watch: called with a line before each step.
 
     Returns:
-        A row a policy: ``policy``; what `judge` returns; ``change`` of the RMSE to the first in per cent with
-        ``change_low`` and ``change_high`` (paired); ``promised``, the average cost in the model's own weather;
-        ``delivered``, the same average of claimed deviations on the real air; ``sensings``.
+        A row a policy: ``policy``; what `judge` returns; ``adapted_50``, ``adapted_90``, ``adapted_95``, see `adapted`;
+        ``change`` of the RMSE to the first in per cent with ``change_low`` and ``change_high`` (paired); ``promised``,
+        the average cost in the model's own weather; ``delivered``, the same average of claimed deviations on the real
+        air; ``sensings``.
     """
     rows, first, block = [], None, -(-(problem.horizon + 1) // stride)
     for name, given in policies.items():
@@ -134,11 +136,13 @@ def backtest_reports(
         scores = judge(maps, data, problem.devices, seed, block)
         unseen = np.setdiff1d(np.arange(problem.n_locations), problem.devices)
         squares = np.square(maps.mean - data.readings[:, 1:])[..., unseen].mean(axis=(1, 2))
+        adapted = adapted_coverage(problem, reports.delay, reports.record, maps, data)
         moved = (np.nan,) * 3 if first is None else rmse_change(squares, first, seed, block)
         first = squares if first is None else first
         rows.append(
             {"policy": name}
             | scores
+            | {f"adapted_{100 * x:.0f}": y for x, y in zip(LEVELS_OF_COVERAGE, adapted, strict=True)}
             | dict(zip(("change", "change_low", "change_high"), moved, strict=True))
             | {
                 "promised": float(play_problem(policy, problem, EPISODES, seed).joint_error.mean()),

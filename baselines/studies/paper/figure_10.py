@@ -12,7 +12,7 @@ from agents import DQNConfig
 from agents.networks import make_network
 from aq_gym.palette import PALETTE
 from baselines.heuristics.simple import Random
-from baselines.learners.recipes import with_segments
+from baselines.learners.task import with_segments
 from baselines.playing import native_batch, problem_of
 from baselines.studies.paper.figure import Claim, Context, Figure
 

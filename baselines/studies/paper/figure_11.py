@@ -14,14 +14,14 @@ from baselines.evaluation import mean_with_interval
 from baselines.heuristics.index import Simulator
 from baselines.heuristics.index_tuning import index_policy
 from baselines.heuristics.simple import Random, Staggered, Synchronised
-from baselines.learners.compiled import compiled_error
-from baselines.learners.dqn import Training
-from baselines.learners.progress import Step
+from baselines.learners.clock import Step
 from baselines.learners.run import train
 from baselines.learners.shipped import load_generalist, load_pretrained
+from baselines.learners.training import Training
+from baselines.packing import compiled_error
 from baselines.playing import play_problem, problem_of
 from baselines.studies.paper.figure import Claim, Context, Figure
-from baselines.studies.training import recipe_config
+from baselines.studies.stored_trainings import recipe_config
 
 ENV = "aq_gym/MultiDevice-v0"
 NESTED = (0, 12, 24, 6, 18, 3, 27, 9, 21, 15)  # the first M of them are the devices

@@ -13,8 +13,8 @@ from aq_gym.problem import Problem
 from baselines.heuristics.index import Index, Simulator
 from baselines.heuristics.index_tuning import best_threshold, index_policy, shifted
 from baselines.heuristics.simple import Random, Staggered
-from baselines.learners.compiled import compiled_error
 from baselines.learners.shipped import load_generalist
+from baselines.packing import compiled_error
 from baselines.placement import place_together
 from baselines.playing import FIRST_TUNING_SEED, play_problem, problem_of
 from baselines.studies.paper.figure import Claim, Context, Figure

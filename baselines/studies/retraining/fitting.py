@@ -20,10 +20,10 @@ from aq_gym.service.outlook import FARTHEST
 from aq_gym.service.refit import refit
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
-from baselines.learners.dqn import Training
-from baselines.learners.recipes import recipe
 from baselines.learners.run import train
 from baselines.learners.shipped import load_trained
+from baselines.learners.task import recipe
+from baselines.learners.training import Training
 from baselines.playing import described
 from baselines.studies.provenance import commit
 from baselines.studies.retraining.comparing import (
@@ -118,7 +118,7 @@ def fit_forecaster(name: str, series: Series, running: Forecaster | None, seed: 
     if running is not None:
         return running.update([series])
     base = storage.make_forecaster(name, seed=seed, horizons=range(1, FARTHEST + 1))
-    return Calibrated(base, window=7 * DAY, every=DAY // 4).fit([series])
+    return Calibrated(base, window=14 * DAY, every=DAY // 4).fit([series])
 
 
 def fine_tune(problem: Problem, network: Path, weights: Path, seconds: float, seed: int, folder: Path) -> Path | None:

@@ -86,15 +86,49 @@ def _open_pages(port: int, refreshes: Any, ended: Any) -> None:
 
 
 def _page(port: int, k: int, refreshes: Any) -> None:
+    for _ in shown_by_a_page(port):
+        refreshes[k] += 1
+
+
+def shown_by_a_page(port: int) -> Iterator[Any]:
     """Read the stream of events; ask for the present slot when one says that something is new, as the page does."""
     stream = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     stream.request("GET", "/api/v1/events")
     events, client = stream.getresponse(), Client(port)
     for line in events:
         if line.startswith(b"event:"):
-            client.ask("/api/v1/now")
-            refreshes[k] += 1
+            yield client.ask("/api/v1/now")
             time.sleep(PAGE_PAUSE)
+
+
+def until_shown(port: int, device: str, token: str, seconds: float, first_slot: int) -> NDArray[np.float64]:
+    """Seconds from sending each of some readings, one after another, until an open page has it.
+
+    Args:
+        port: of the service.
+        device: that nobody else sends for.
+        token: of the device.
+        seconds: how long.
+        first_slot: from which on nothing is stored yet.
+
+    Raises:
+        RuntimeError: a page that is still open does not show a reading.
+    """
+    client, took, end = Client(port, token), [], time.perf_counter() + seconds
+    pages_now = shown_by_a_page(port)
+    next(pages_now)  # the first event comes at once
+    while time.perf_counter() < end:
+        slot = first_slot + len(took)
+        began = time.perf_counter()
+        client.report([{"device": device, "slot": slot, "value": 20.0}])
+        for now in pages_now:
+            if next(x["last_report"] for x in now["devices"] if x["device"] == device) == slot:
+                break
+        else:
+            raise RuntimeError(f"{device}: the stream ended before its reading of slot {slot} was shown")
+        took.append(time.perf_counter() - began)
+    client.close()
+    return np.array(took)
 
 
 def send(

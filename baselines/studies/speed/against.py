@@ -6,8 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,36 +20,22 @@ ROOT = Path(__file__).resolve().parents[3]
 WORKER = Path(__file__).with_name("worker.py")
 
 
-@contextmanager
-def checkout(folder: Path) -> Iterator[Callable[[str, float], Any]]:
-    """A process that measures one checkout: a function of a measurement and its seconds, of the rate or a reason.
+def measure(folder: Path, name: str, seconds: float) -> float | str:
+    """The rate of a measurement of one checkout in a process of its own, or why there is none.
 
     Raises:
-        ValueError: no checkout of this project, or one that cannot be imported.
+        ValueError: the code of that checkout does not load.
     """
-    if not (folder / "aq_gym" / "__init__.py").is_file():
-        raise ValueError(f"against: {folder} is no checkout of this project, it has no folder aq_gym")
-    command = [sys.executable, "-P", str(WORKER)]  # -P: without the worker's own folder on the import path
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    command = [sys.executable, "-P", str(WORKER), name, str(seconds)]  # -P: without the worker's folder on the path
     variables = dict(os.environ) | {"PYTHONPATH": str(folder)}
-    with subprocess.Popen(command, cwd=folder, env=variables, **pipes) as process:
-        assert process.stdin is not None and process.stdout is not None
-        asked, answers = process.stdin, process.stdout
-
-        def read() -> Any:
-            line = answers.readline()
-            if not line:
-                raise ValueError(f"against: the process that measured {folder} ended, see its messages above")
-            return json.loads(line)
-
-        def rate(name: str, seconds: float) -> Any:
-            asked.write(json.dumps([name, seconds]) + "\n")
-            asked.flush()
-            return read()
-
-        if not Path(found := read()).is_relative_to(folder):
-            raise ValueError(f"against: the code of {folder} did not load, {found} did")
-        yield rate
+    done = subprocess.run(command, cwd=folder, env=variables, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise ValueError(f"against: the process that measured {folder} ended, see its messages above")
+    code, found = json.loads(done.stdout)
+    if not Path(code).is_relative_to(folder):
+        raise ValueError(f"against: the code of {folder} did not load, {code} did")
+    rate: float | str = found
+    return rate
 
 
 def compare(
@@ -65,13 +50,14 @@ def compare(
         ValueError: the folder is no checkout of this project.
     """
     folder = folder.resolve()
-    with checkout(ROOT) as new, checkout(folder) as old:
-        for name in names:
-            pairs = [(new(name, seconds), old(name, seconds)) for _ in range(rounds)]
-            wrong = [str(x) for x in pairs[0] if isinstance(x, str)]
-            if wrong:
-                yield {"what": name, "reason": "; ".join(wrong)}
-                continue
+    if not (folder / "aq_gym" / "__init__.py").is_file():
+        raise ValueError(f"against: {folder} is no checkout of this project, it has no folder aq_gym")
+    for name in names:
+        pairs = [(measure(ROOT, name, seconds), measure(folder, name, seconds)) for _ in range(rounds)]
+        wrong = [str(x) for x in pairs[0] if isinstance(x, str)]
+        if wrong:
+            yield {"what": name, "reason": "; ".join(wrong)}
+        else:
             yield _row(name, MEASUREMENTS[name][0], np.array(pairs))
     times = np.array([(start_up(ROOT), start_up(folder)) for _ in range(start_rounds)])
     for k, name in enumerate(WHAT if start_rounds else ()):

@@ -15,9 +15,9 @@ from agents import DQNConfig
 from baselines import sb3
 from baselines.evaluation import evaluate
 from baselines.heuristics.problems import entry_problem
-from baselines.learners.dqn import Training
-from baselines.learners.recipes import recipe
 from baselines.learners.run import train
+from baselines.learners.task import recipe
+from baselines.learners.training import Training
 from baselines.studies.speed.comparison import Comparison, Rate, named
 from baselines.studies.tables import comparison
 

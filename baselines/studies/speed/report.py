@@ -16,11 +16,11 @@ import torch
 
 from aq_gym import datasets
 from baselines.studies import tables
-from baselines.studies.speed import environments, growth, learning, placement, solvers, start_up
+from baselines.studies.speed import environments, learning, placement, solvers, start_up
 from baselines.studies.speed.comparison import Comparison, peer
 from baselines.studies.tables import text_table
 
-SECTIONS = ("environments", "start", "solvers", "placement", "learning", "growth")
+SECTIONS = ("environments", "start", "solvers", "placement", "learning")
 PEERS = ("quantecon", "envpool", "pymoo")
 INTRODUCTION = (
     "Both sides of a comparison take turns on one thread; a ratio is taken within each turn, and the tables give the "
@@ -38,14 +38,10 @@ class Report:
     Attributes:
         tables: rows of text, one list a table.
         frames: the numbers, one row a measurement.
-        curves: costs against sizes, or None.
-        picture: of the curves, PNG.
     """
 
     tables: list[list[Row]] = field(default_factory=list)
     frames: list[dict[str, Any]] = field(default_factory=list)
-    curves: pd.DataFrame | None = None
-    picture: bytes = b""
 
     def add(self, title: str, rows: list[Row]) -> None:
         """Print a table of rows with equal keys and remember it; nothing without rows."""
@@ -151,23 +147,7 @@ def measure(args: Any) -> Report:
         starts = start_up.rows([start_up.start_up() for _ in range(args.start_rounds)])
         report.add(f"Start-up in seconds, {args.start_rounds} fresh interpreters", starts)
         report.frames += [{"what": s["what"], "unit": "s", "ours": float(s["median"])} for s in starts]
-    if "growth" in args.sections:
-        measure_growth(report, args.seconds, min(3, args.rounds))
     return report
-
-
-def measure_growth(report: Report, seconds: float, rounds: int) -> None:
-    """Add the curves of costs against sizes."""
-    parts, exponents = [], []
-    for curve in growth.curves(seconds):
-        table, exponent = growth.measure(curve, rounds)
-        parts.append(table)
-        sizes = f"{min(curve.sizes):,} to {max(curve.sizes):,}"
-        line = {"cost against": curve.name, "of": curve.unit, "sizes": sizes, "grows as the power": f"{exponent:.2f}"}
-        exponents.append(line)
-    report.curves = pd.concat(parts, ignore_index=True)
-    report.picture = growth.draw(report.curves)
-    report.add("How costs grow", exponents)
 
 
 def floats(frames: Sequence[dict[str, Any]]) -> pd.DataFrame:

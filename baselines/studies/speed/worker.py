@@ -1,4 +1,4 @@
-"""Measures one checkout of this project for `against`: reads the name of a measurement, writes a rate.
+"""Measures one checkout of this project for `against`: ``python worker.py NAME SECONDS`` prints a rate as JSON.
 
 It runs by its path, with the other checkout first on the import path. So it imports nothing beside it, and uses only
 what both commits have: the environments, the exact solvers, compiled play, counterfactual pairs and DQN training.
@@ -125,11 +125,11 @@ def exact_joint(horizon: int, budget: int, sleep: int) -> Work:
     return work
 
 
-def training() -> Work:
+def training(decisions: int = 40_000) -> Work:
     """Decisions of a DQN training with the updates of Stable-Baselines3's defaults."""
-    dqn, config = import_module("baselines.learners.dqn"), import_module("agents").DQNConfig
+    dqn, config = import_module("baselines.dqn"), import_module("agents").DQNConfig
     sizes = {"n_environments": 64, "hidden": (64, 64), "batch_size": 32, "replay_ratio": 8.0, "returns": "one_step"}
-    chosen = config(total_decisions=40_000, start_decisions=4_000, start_updates=1_000, **sizes)
+    chosen = config(total_decisions=decisions, start_decisions=decisions // 10, start_updates=decisions // 40, **sizes)
 
     def work() -> float:
         run = dqn.Training("MultiDevice-v0", chosen, 0, None, validations=1, validation_episodes=2)
@@ -161,24 +161,20 @@ def rate(work: Work, seconds: float) -> float:
     return done / (time.perf_counter() - start)
 
 
-def main() -> None:
-    """Answer every line NAME SECONDS with a line of JSON: the rate, or why there is none."""
+def main(name: str, seconds: str) -> None:
+    """Print where the code came from, and the rate of a measurement or why there is none."""
     numba.config.NUMBA_NUM_THREADS = 1
     import_module("torch").set_num_threads(1)
-    print(json.dumps(import_module("aq_gym").__file__), flush=True)
-    made: dict[str, Work] = {}
-    for line in sys.stdin:
-        name, seconds = json.loads(line)
-        try:
-            with redirect_stdout(sys.stderr):
-                if name not in made:
-                    made[name] = MEASUREMENTS[name][1]()
-                    made[name]()  # compiles
-                answer: float | str = rate(made[name], seconds)
-        except (AttributeError, ImportError, KeyError, TypeError, ValueError) as error:  # the commit lacks it
-            answer = f"{type(error).__name__}: {error}"
-        print(json.dumps(answer), flush=True)
+    code = import_module("aq_gym").__file__  # registers the ids
+    try:
+        with redirect_stdout(sys.stderr):
+            work = MEASUREMENTS[name][1]()
+            work()  # compiles
+            found: float | str = rate(work, float(seconds))
+    except (AttributeError, ImportError, KeyError, TypeError, ValueError) as error:  # the commit lacks it
+        found = f"{type(error).__name__}: {error}"
+    print(json.dumps([code, found]))
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

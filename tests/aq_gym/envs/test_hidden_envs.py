@@ -1,4 +1,4 @@
-"""The hidden level in the environments: played by hand, MODEL.md's values by brute force, and nothing that leaks."""
+"""The hidden level in the environments: played by hand, docs/model.md's values by brute force; nothing leaks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from aq_gym.episodes import Episodes, Layers
 from aq_gym.hidden_level import HiddenLevel
 from aq_gym.problem import Problem
 
-GROWN = np.array([5.3, 0.9, 0.037, 1.47, 0.004, 70.0])  # of MODEL.md's reference values
+GROWN = np.array([5.3, 0.9, 0.037, 1.47, 0.004, 70.0])  # of docs/model.md's reference values
 PKU = dataclasses.replace(SensorNetwork.load("pku2018"), level_belief=GROWN)
 
 
@@ -159,13 +159,13 @@ def optimum(problem: Problem) -> float:
         def after(action: int, level: int, lost: bool) -> float:
             if losses:
                 episodes.state.path[0, losses + slot] = lost
-            episodes.place([slot], [0], [[energy]], [[delay]], [[levels[record]]], levels[[level]])
+            episodes.observe_states([slot], [0], [[energy]], [[delay]], [[levels[record]]], levels[[level]])
             reward = np.empty(1)
-            episodes.decide(np.array([action]), reward, episodes.blank())
+            episodes.decide(np.array([action]), reward, episodes.empty_observations())
             at = int(np.searchsorted(levels, episodes.record[0, 0]))
             return float(-reward[0]) + cost(slot + 1, int(episodes.energy[0, 0]), int(episodes.delay[0, 0]), at)
 
-        episodes.place([slot], [0], [[energy]], [[delay]], [[levels[record]]], levels[[0]])
+        episodes.observe_states([slot], [0], [[energy]], [[delay]], [[levels[record]]], levels[[0]])
         off, on = episodes.action_mask()[0]
         values = [after(0, 0, False)] if off else []
         if on:
@@ -282,7 +282,7 @@ def test_many_devices_with_any_reports(belief: str) -> None:
     episodes = Episodes(problem, k, observation="compact")
     delay = np.where(rng.random((k, m)) < 0.3, rng.integers(0, 4, (k, m)), rng.integers(1, 302, (k, m)))
     record, zeros = rng.uniform(1.0, 480.0, (k, m)), np.zeros(k, np.int64)
-    episodes.place(zeros + 300, zeros, rng.integers(0, 6, (k, m)), delay, record, rng.choice(PKU.levels, k))
+    episodes.observe_states(zeros + 300, zeros, rng.integers(0, 6, (k, m)), delay, record, rng.choice(PKU.levels, k))
     wanted = problem.infer(delay, record, episodes.level)
     np.testing.assert_allclose(episodes.state.maps[:, 0, :30], wanted.joint_error, rtol=1e-9)
     mean, variance = problem.hidden_level.belief.moments(delay, record)
@@ -318,7 +318,7 @@ def test_compiled_play_and_branches_are_the_environments() -> None:
     episodes, replay = (Episodes(problem, k, observation="compact") for _ in range(2))
     weights = np.append(rng.normal(size=32), -0.3).astype(np.float32)
     layers = Layers(np.array([32, 1]), weights)
-    path, seen = episodes.draw_path(rng.random((k, episodes.n_uniforms))), episodes.blank()
+    path, seen = episodes.draw_path(rng.random((k, episodes.n_uniforms))), episodes.empty_observations()
 
     def play_on(episodes: Episodes, seen: NDArray[np.float32]) -> NDArray[np.float64]:
         while episodes.slot[0] <= 15:
@@ -350,6 +350,6 @@ def test_a_state_is_observed_from_what_the_server_knows(kind: str) -> None:
     observation, info = env.reset(seed=3)
     over = np.zeros(8, np.bool_)
     while not over.any():
-        again = placed.place(*(info[name] for name in ("slot", "turn", "energy", "delay", "record", "level")))
+        again = placed.observe_states(*(info[name] for name in ("slot", "turn", "energy", "delay", "record", "level")))
         np.testing.assert_array_equal(again, observation)
         observation, _, over, _, info = env.step(rng.integers(0, 2, 8))

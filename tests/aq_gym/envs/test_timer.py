@@ -111,7 +111,7 @@ def test_what_is_refused() -> None:
             env.step(action)
     many = MultiDeviceVectorEnv(2, **SMALL, decide="timer", observation="compact")
     many.reset(seed=0)
-    with pytest.raises(ValueError, match=r"actions\[1\]: expected integers from 0 to 4, slots to sleep, got 5"):
+    with pytest.raises(ValueError, match=r"actions\[1\]: expected an integer from 0 to 4, slots to sleep, got 5"):
         many.step(np.array([0, 5]))
     widths = np.array([len(COMPACT_FEATURES), 1])
     with pytest.raises(ValueError, match="layers"):

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 import aq_gym  # noqa: F401
 from aq_gym.envs.multi_device import MultiDeviceEnv
 from aq_gym.envs.vector import JointDevicesVectorEnv, MultiDeviceVectorEnv
-from aq_gym.episodes import cumulative
 from aq_gym.kernels.batch import full as full_view
+from aq_gym.kernels.chain import cumulative
 
 MODES = [mode.value for mode in AutoresetMode]
 # id, arguments, decisions (joint view: slots) an episode

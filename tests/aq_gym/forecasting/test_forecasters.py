@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from aq_gym.forecasting import storage
-from aq_gym.forecasting.combined import Calibrated, Ensemble
+from aq_gym.forecasting.combined import Calibrated, Ensemble, for_few_errors
 from aq_gym.forecasting.features import Features
 from aq_gym.forecasting.forecaster import Chain, Drift, Forecaster, Persistence
 from aq_gym.forecasting.series import Series, area_series, station_series
@@ -104,6 +107,28 @@ def test_stored_and_read_back(fitted: dict[str, Forecaster], name: str, tmp_path
     assert storage.save(path, again, {"by": "a test"}).read_bytes() == first
 
 
+def test_a_file_of_the_first_release_is_read(tmp_path: Path) -> None:
+    base = {"name": "persistence", "settings": {"horizons": [1], "quantiles": [0.25, 0.5, 0.75]}}
+    settings = {"base": base, "window": 1008, "every": 36, "rate": 0.002}
+    files = {"base-errors.f64": np.array([-0.1, 0.0, 0.1]).tobytes(), "held_out.f64": np.arange(-7.0, 8.0).tobytes()}
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    about = {"version": 1, "forecaster": {"name": "calibrated", "settings": settings}, "card": {}, "sha256": hashes}
+    with zipfile.ZipFile(tmp_path / "old.zip", "w") as packed:
+        for name, content in {"forecaster.json": json.dumps(about), **files}.items():
+            packed.writestr(name, content)
+    series = Series(np.full(1, 80.0), np.full(1, 80.0), np.zeros(1))
+    forecast = storage.load(tmp_path / "old.zip").predict(series)[0, 0]
+    assert forecast == pytest.approx([75.0, 80.0, 85.0])  # of the errors -7 to 7 µg/m³ the 3rd and the 13th
+
+
+def test_series_shorter_than_the_lags_have_features_without_numbers() -> None:
+    table = FEATURES.table(waves(1))
+    assert table.shape == (1, len(FEATURES.names)) and np.isnan(table).any()
+    for name in ("persistence", "drift", "ridge"):
+        forecast = make(name).fit([waves(400), waves(1)]).predict(waves(1))
+        assert np.isnan(forecast).all() == (name != "persistence")
+
+
 @pytest.mark.parametrize("name", ["perceptron", "boosting"])
 def test_same_seed_same_forecast(fitted: dict[str, Forecaster], name: str) -> None:
     again = make(name).fit([waves(400), waves(300, 1)])
@@ -165,10 +190,31 @@ def test_levels_are_adapted_where_the_last_errors_cover_too_little() -> None:
 def test_a_step_of_the_levels_by_hand() -> None:
     forecaster = Calibrated(Persistence((1,), (0.1, 0.5, 0.9)), window=100, every=2, rate=0.01)
     errors, held_out = np.array([9.0, -9.0, 9.0, 9.0, np.nan, 0.0]), np.linspace(-1.0, 1.0, 21)
-    levels = [levels for _, levels in forecaster._calibrations(errors, held_out, 2)]
-    assert levels[0].tolist() == [0.1, 0.5, 0.9]
-    assert levels[1] == pytest.approx([0.101, 0.505, 0.909])  # in slot 2 the error from slot 0 is known: above all
-    assert levels[2] == pytest.approx([0.093, 0.505, 0.917])  # two more: below all, above all
+    found = list(forecaster._calibrations(errors, held_out, 2))
+    assert [len(known) for known, _ in found] == [21, 22, 24]
+    adapted = [0.1, 0.5, 0.9], [0.101, 0.505, 0.909], [0.093, 0.505, 0.917]
+    # In slot 2 the error from slot 0 is known: above all. In slot 4 two more: below all, above all.
+    for (known, levels), expected in zip(found, adapted, strict=True):
+        assert levels == pytest.approx(for_few_errors(np.array(expected), 1, len(known) / 2))
+
+
+def test_levels_of_few_errors_by_hand() -> None:
+    levels = np.array([0.01, 0.25, 0.5, 0.75, 0.99])
+    assert for_few_errors(levels, 2, 15.0) == pytest.approx([0.0, 0.2, 0.5, 0.8, 1.0])
+    assert for_few_errors(levels, 2, 1e9) == pytest.approx(levels)
+    assert for_few_errors(levels, 2, 0.1).tolist() == [0.0, 0.0, 0.5, 1.0, 1.0]
+
+
+def test_few_errors_cover_what_is_claimed() -> None:
+    rng = np.random.default_rng(0)
+    levels, n = np.array([0.1, 0.5, 0.9]), 19
+    errors, new = rng.random((20_000, n)), rng.random(20_000)
+
+    def coverage(taken: np.ndarray) -> float:
+        low, _, high = np.quantile(errors, taken, axis=1)
+        return float(((low <= new) & (new <= high)).mean())
+
+    assert coverage(levels) < 0.75 and coverage(for_few_errors(levels, 1, n)) == pytest.approx(0.8, abs=0.01)
 
 
 def test_a_calibration_uses_no_error_before_it_is_known() -> None:

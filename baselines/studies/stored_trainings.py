@@ -1,4 +1,4 @@
-"""Trainings of our DQN beside a progress bar, and stored for a study, so that it can be resumed."""
+"""Trainings of our DQN beside a progress bar, stored in folders so that a study uses them again."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from agents import DQNConfig, GreedyPolicy
-from baselines.learners.dqn import Training
-from baselines.learners.progress import Step
-from baselines.learners.recipes import recipe
+from baselines.learners.clock import Step
 from baselines.learners.resumption import CHECKPOINT
 from baselines.learners.run import train
-from baselines.learners.training import TaskTraining
+from baselines.learners.task import recipe
+from baselines.learners.training import Training
 from baselines.studies.files import write_json
 from baselines.studies.provenance import sources
 
 FINISHED = "finished.json"
 
 
-def follow(training: TaskTraining, name: str, unit: str, seconds: float, *, quiet: bool) -> GreedyPolicy:
+def follow(training: Training, name: str, unit: str, seconds: float, *, quiet: bool) -> GreedyPolicy:
     """Run a training beside a progress bar."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, disable=quiet, console=Console(stderr=True)) as bar:

@@ -205,3 +205,17 @@ def test_errors_of_the_belief_by_hand(hidden: Problem) -> None:
     serve(services, lambda slot: 60.0, range(13))
     found = drift.streams(services.settings, services.store, 12)
     assert len(found["forecast"]) == 4 and all(len(found[f"device_{m}"]) >= 1 for m in range(3))
+
+
+def test_a_late_report_counts_from_when_it_was_made(hidden: Problem) -> None:
+    services = services_of(hidden, policy_of("relay", hidden))
+    plans = serve(services, lambda slot: 60.0, range(4), {(m, 3) for m in range(3)})
+    m = next(m for m, x in enumerate(plans[3].decisions) if x["sense"])
+    plan = services.controller.plan_until(4)[-1]
+    assert (plan.state["delay"][m], plan.state["lost"][m]) == (4, 1) and plan.level == pytest.approx(60.0, abs=1.0)
+    usual = 1.0 + mean_deviation(hidden.network)[DEVICES[m]]
+    services.store.add_readings([Report(f"device_{m}", 3, 90.0 * usual)])
+    plan = services.controller.plan_until(5)[-1]
+    assert (plan.state["delay"][m], plan.state["lost"][m]) == (2, 0)
+    assert plan.state["record"][m] == pytest.approx(90.0)
+    assert plan.level == pytest.approx(float(hidden.hidden_level.belief.moments(2, 90.0)[0]))

@@ -139,7 +139,7 @@ class Controller:
             reading = newest.get(name)
             reported = -1 if reading is None else reading.slot
             if reading is not None and reported > last.slot - state.delay[m]:  # it is new
-                state.record[m] = self._record(m, reading, last.level if known is None else known.level)
+                state.record[m] = self._record(m, reading, last, last.level if known is None else known.level)
                 state.delay[m], state.lost[m] = last.slot - reported, 0
                 state.missed[m] = -1 if reported >= state.missed[m] else state.missed[m]
             if name in scheduled and reported < last.slot:
@@ -150,14 +150,14 @@ class Controller:
             state.delay[m] += 1
         return state, self._level(state, slot, names, newest) if hidden else known, alerts
 
-    def _record(self, m: int, reading: Latest | Reading, level: float) -> float:
+    def _record(self, m: int, reading: Latest | Reading, last: Plan, level: float) -> float:
         """The level when a report was made: with a hidden one what it says, else what the server knew [µg/m³].
 
         What was reported in slot 0 is the first that is known of a level, so its records are the level of now.
         """
         if self.problem.inference == "hidden":
             return float(level_read(self.problem.network, self.problem.devices[m], reading.value))
-        plan = self.store.plan(reading.slot)
+        plan = last if reading.slot == last.slot else self.store.plan(reading.slot)
         return level if plan is None or plan.cycle_slot == 0 else plan.level
 
     def _level(

@@ -41,7 +41,7 @@ def test_an_id_is_served_and_options_change_it(tmp_path: Path) -> None:
     ("arguments", "reason"),
     [
         (["--policy", "timetable"], "--policy timetable: .* need inference='hidden', got 'paper'"),
-        (["--env", "MultiDevice-Lossy-Week-v0", "--policy", "generalist"], "not with 'hidden'"),
+        (["--inference", "level-aware", "--policy", "generalist"], "not with 'level-aware'"),
         ([*SMALL], "--policy pretrained: .*no agent was trained on this problem"),
         (["--policy", "stagered"], "did you mean 'staggered'"),
         (["--policy", "tests"], "has no policy.safetensors"),

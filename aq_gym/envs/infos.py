@@ -34,15 +34,15 @@ def raw_state(
     episodes: Episodes, mask: NDArray[np.int8], rows: NDArray[np.bool_] | None = None, *, reveal: bool = False
 ) -> dict[str, Any]:
     """The raw state of all episodes, or of those in ``rows`` (K,) and zero elsewhere; the hidden level if asked."""
-    episode, device = episodes.state.episode, episodes.state.device
+    state = episodes.state
     known = np.empty((len(_FLAGS), len(mask)), np.bool_)
     known[:] = True if rows is None else rows
     infos: dict[str, Any] = {"action_mask": mask}
     for name in _OF_EPISODE:
-        infos[name] = episode[name].copy()
+        infos[name] = state.episode[name].copy()
     for name in _OF_DEVICE:
-        infos[name] = device[name].copy()
-    infos.update(zip(_FLAGS, known, strict=True))
+        infos[name] = state.device[name].copy()
+    infos.update(zip(_FLAGS, known, strict=False))
     if reveal:
         infos["hidden_level"], infos["_hidden_level"] = hidden_level(episodes), known[0].copy()
     if rows is not None:

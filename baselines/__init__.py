@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from baselines.heuristics.simple import Random, Staggered, Synchronised, Uniform
     from baselines.learners.shipped import load_generalist, load_pretrained
     from baselines.playing import Record, play_problem, problem_of
+    from baselines.saved import load_policy, save_policy
 
 _MODULES = {
     "adaptation": ("adapt",),
@@ -27,6 +28,7 @@ _MODULES = {
     "heuristics.simple": ("Random", "Staggered", "Synchronised", "Uniform"),
     "learners.shipped": ("load_generalist", "load_pretrained"),
     "playing": ("Record", "play_problem", "problem_of"),
+    "saved": ("load_policy", "save_policy"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 _PARTS = ("dqn", "dynamic_programming", "evaluation", "placement", "playing", "sb3")
@@ -45,10 +47,12 @@ __all__ = [
     "build_policy",
     "evaluate",
     "load_generalist",
+    "load_policy",
     "load_pretrained",
     "play",
     "play_problem",
     "problem_of",
+    "save_policy",
     "summarise",
 ]
 

@@ -124,7 +124,7 @@ class _Adaptation:
 
     def add(self, name: str, policy: Any) -> None:
         """Validate a policy."""
-        layers = _layers(policy)
+        layers = layers_of(policy)
         if layers is not None:
             errors = self.errors([layers], SEED)[0]
         else:
@@ -144,7 +144,7 @@ class _Adaptation:
             greedy = best_threshold(problem, decisions=int(max(few, 2 * _CHECKING * self.seconds * self.speed)))
             self.speed = self._speed()
             self.episodes = int(np.clip(_CHECKING * self.seconds * self.speed / self.length, 8, 2048))
-            if _layers(policy) is None:
+            if layers_of(policy) is None:
                 began = time.perf_counter()
                 play_problem(policy, problem, 4, SEED)
                 each = (time.perf_counter() - began) / 4
@@ -221,7 +221,7 @@ def _line(x: NDArray[Any], y: NDArray[Any], weight: NDArray[Any], *, through_zer
     return max(float(slope), 1e-9), float(level)
 
 
-def _layers(policy: Any) -> Layers | None:
+def layers_of(policy: Any) -> Layers | None:
     """What plays a policy compiled; None where nothing does."""
     if isinstance(policy, Index):
         return Layers(WIDTHS, policy.weights)

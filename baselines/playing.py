@@ -146,6 +146,13 @@ def differences(problem: Problem, here: Problem) -> list[str]:
     return found + [f"its {name} is {mine.get(name)}, here {others.get(name)}" for name in names]
 
 
+def described(problem: Problem) -> dict[str, Any]:
+    """A problem as JSON has it, but for its network: what a stored policy depends on."""
+    sizes = {name: int(getattr(problem, name)) for name in ("horizon", "energy_budget", "max_sleep")}
+    options = {name: list(x) if isinstance(x, tuple) else x for name, x in problem.options.items()}
+    return {"devices": [int(x) for x in problem.devices], **sizes, **options}
+
+
 def _plain(value: Any) -> str:
     """A number, or the first few of several."""
     return str(value) if not isinstance(value, tuple) or len(value) <= 12 else f"{len(value)} of them"

@@ -24,7 +24,7 @@ import pandas as pd
 from aq_gym import calibration, datasets
 from aq_gym.ingestion.loading import raw_readings
 from aq_gym.ingestion.screening import Rules, screen
-from aq_gym.ingestion.stations import on_a_plane, plane_origin, read_stations
+from aq_gym.ingestion.stations import on_a_plane, read_stations
 from aq_gym.network import INSTANCES, SensorNetwork, bundled_names
 from aq_gym.slot_levels import slot_levels
 from aq_gym.tables import LARGEST_READING
@@ -61,8 +61,6 @@ def main(args: argparse.Namespace) -> SensorNetwork:
     used = {name: getattr(args, name) for name in OPTIONS} | {"slot_minutes": network.slot_minutes}
     files = {"readings": args.readings, "calibration": [args.calibration], "locations": args.stations or []}
     card = calibration.card(files, used, "python -m scripts.calibrate", commit())
-    if screened.degrees is not None:
-        card["origin"] = dict(zip(("longitude", "latitude"), plane_origin(screened.degrees), strict=True))
     network.save(args.output, {**card, **screened.record(), "slots": times})
     print("slots: {slots:,}, the level is known in {known:,}; {begin} to {end}, time zone {zone}".format(**times))
     if times["known"] < FEW_SLOTS:

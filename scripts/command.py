@@ -31,13 +31,13 @@ def enter(main: Callable[[Namespace], Any], parse: Callable[[Sequence[str] | Non
         _give_up_stdout()
         raise SystemExit(UNREAD) from None
     except KeyboardInterrupt:
-        _say("interrupted")
+        say("interrupted")
         raise SystemExit(INTERRUPTED) from None
     except _USERS as error:
         if os.environ.get(TRACEBACK):
             raise
         reason = "not enough memory" if isinstance(error, MemoryError) else " ".join(str(error).split())
-        _say(f"error: {reason or repr(error)}\n(set {TRACEBACK}=1 to see where)")
+        say(f"error: {reason or repr(error)}\n(set {TRACEBACK}=1 to see where)")
         _give_up_stdout()
         raise SystemExit(FAILED) from None
     finally:
@@ -49,7 +49,8 @@ def _raise_interrupt(number: int, frame: Any) -> None:
     raise KeyboardInterrupt
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """A line on stderr."""
     with contextlib.suppress(OSError):  # stderr is closed too: nobody reads it
         print(line, file=sys.stderr, flush=True)
 

@@ -15,33 +15,31 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from waitress import create_server
 
-from aq_gym.network import SensorNetwork
 from aq_gym.network_files import read_card
 from aq_gym.service import logs
 from aq_gym.service.app import build_services, create_app
 from aq_gym.service.artefacts import FORECASTER, Artefacts
-from aq_gym.service.fleet import Air, Fleet, SyntheticAir, recorded_air
+from aq_gym.service.fleet import Fleet, air_over
 from aq_gym.service.leader import Leadership
 from aq_gym.service.loop import ControlLoop
 from aq_gym.service.outlook import load_forecaster
 from aq_gym.service.places import Places
+from aq_gym.service.running import Part, run
 from aq_gym.service.security import new_token
 from aq_gym.service.settings import Settings
 from aq_gym.service.versions import Served, Versions
 from aq_gym.service.webhooks import Webhooks
 from aq_gym.tables import LARGEST_READING
 from scripts.arguments import at_least
-from scripts.command import FAILED, enter
-from scripts.served import add_served, policy_for, serving
+from scripts.command import FAILED, enter, say
+from scripts.served import add_served, air_seconds_of, policy_for, serving
 
 SIMULATED_SLOT = 2.0  # seconds
 REQUEST_THREADS = 8  # that pages which are sent events leave free
@@ -68,15 +66,13 @@ def main(args: argparse.Namespace) -> None:
         say(f"warning: {network.name} has slots of {network_seconds:g} s of air, --slot-seconds says {air_seconds:g}")
     slot_seconds = args.slot_seconds or (SIMULATED_SLOT if args.simulate else air_seconds)
     token = os.environ.get("AQ_GYM_OPERATOR_TOKEN", "") or (new_token() if args.simulate else "")
-    hooks = {"webhooks": tuple(args.webhook), "webhook_hosts": tuple(args.webhook_host)}
     largest = args.largest or card.get("options", {}).get("largest", LARGEST_READING)
     database = args.database or f"sqlite:///{args.folder.resolve() / 'service.sqlite3'}"
     streams = max(0, args.threads - REQUEST_THREADS)
-    limits = {"operator_token": token, "largest": largest, "places": places, **hooks}
-    settings = Settings(served.problem, database, slot_seconds, air_seconds, streams, **limits)
-    air: Air | None = SyntheticAir(network, args.seed) if args.simulate else None
-    if args.replay:
-        air = recorded_air(args.replay, network, places.names, largest)
+    more = {"places": places, "webhooks": tuple(args.webhook), "webhook_hosts": tuple(args.webhook_host)}
+    numbers = slot_seconds, air_seconds, streams, largest
+    settings = Settings(served.problem, database, *numbers, operator_token=token, **more)
+    air = air_over(network, args.seed, args.replay, places.names, largest) if args.simulate else None
     args.folder.mkdir(parents=True, exist_ok=True)
     services = build_services(settings, served, time.time())
     app = create_app(services)
@@ -85,49 +81,13 @@ def main(args: argparse.Namespace) -> None:
     except OSError as error:
         raise OSError(f"--port {args.port}: {error.strerror}; choose another, or 0 for any free one") from None
     leadership = Leadership(services.store.engine)
-    threads: list[ControlLoop | Webhooks | Fleet] = [ControlLoop(services, leadership, versions)]
+    threads: list[Part] = [ControlLoop(services, leadership, versions)]
     threads += [Webhooks(services.store, hook, leadership) for hook in settings.webhooks]
     url = f"http://{args.host}:{server.effective_port}"
     if air is not None:
         threads.append(Fleet(url, token, air, served.problem, slot_seconds, args.seed))
-    dead: list[str] = []
-
-    def give_up(died: threading.ExceptHookArgs) -> None:
-        """End all of it where a thread ends by an error: else the page would go on saying "live"."""
-        threading.__excepthook__(died)
-        dead.append(died.thread.name if died.thread else "?")
-        say(f"error: the thread {dead[0]!r} ended by {died.exc_type.__name__}: {died.exc_value}; so does the service")
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.excepthook = give_up
-
-    def end(*_: object) -> None:
-        app.extensions["aq_gym_live"].close()  # else the server waits for its streams
-        sys.exit(FAILED if dead else 0)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
-    for thread in threads:
-        thread.start()
-    print(f"serving {url}   (Ctrl-C ends it)", flush=True)
-    try:
-        server.run()
-    finally:
-        for thread in reversed(threads):
-            thread.stop()
-        server.close()
-    if dead:  # the server ends without a status
+    if run(server, threads, app.extensions["aq_gym_live"].close, f"serving {url}   (Ctrl-C ends it)"):
         sys.exit(FAILED)
-
-
-def air_seconds_of(args: argparse.Namespace, network: SensorNetwork) -> float:
-    """How much air's time a slot stands for [s]: the network's, however fast a simulation is; else as it takes."""
-    return 60.0 * network.slot_minutes if args.simulate or not args.slot_seconds else float(args.slot_seconds)
-
-
-def say(line: str) -> None:
-    """What happens, to stderr."""
-    print(line, file=sys.stderr, flush=True)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:

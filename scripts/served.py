@@ -12,13 +12,14 @@ import numpy as np
 from aq_gym.envs.infos import raw_state
 from aq_gym.episodes import Episodes
 from aq_gym.inference import INFERENCES
+from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
 from aq_gym.service.artefacts import NETWORK, POLICY, Artefacts
 from baselines.evaluation import WORDS, build_policy
 from baselines.evaluation.registry import check_word, load_agent, problem_made_for
 from baselines.learners.shipped import load_trained
-from baselines.playing import differences, problem_of
-from baselines.studies.retraining.stored import described
+from baselines.playing import described, differences, problem_of
+from baselines.saved import FILE, load_policy
 
 CHANGES = ("network", "devices", "horizon", "energy_budget", "max_sleep", "inference", "loss")  # to the id's problem
 
@@ -67,8 +68,13 @@ def serving(artefacts: Artefacts, args: argparse.Namespace) -> tuple[Problem, An
     return problem, load_trained(agent) if agent else policy_for(problem, args.policy)
 
 
+def air_seconds_of(args: argparse.Namespace, network: SensorNetwork) -> float:
+    """How much air's time a slot stands for [s]: the network's, however fast a simulation is; else as it takes."""
+    return 60.0 * network.slot_minutes if args.simulate or not args.slot_seconds else float(args.slot_seconds)
+
+
 def policy_for(problem: Problem, name: str, option: str = "--policy") -> Any:
-    """The policy that a word or the folder of a trained agent means, tried on the problem's first decision.
+    """The policy of a word, or of a folder that a training or `baselines.save_policy` wrote, tried on a first decision.
 
     Raises:
         ValueError: an unknown word, or a policy that cannot play this problem.
@@ -78,6 +84,8 @@ def policy_for(problem: Problem, name: str, option: str = "--policy") -> Any:
         if name in WORDS or not path.exists():
             check_word(name)
             policy = build_policy(name, problem)[0]
+        elif path.suffix == ".json" or (path / FILE).is_file():
+            policy = load_policy(path, problem)
         else:
             policy = load_agent("sb3" if (path / "model.zip").is_file() else "dqn", path)
         _try(policy, problem)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
+import subprocess
+import sys
+import time
+import urllib.request
 from importlib import import_module
 from pathlib import Path
 
@@ -35,6 +40,25 @@ def town(readings: Path, n: int, times: pd.Index, places: Path | None = None, ga
         where.to_csv(places)
 
 
+def readings_of_a_service(arguments: list[str]) -> list[dict[str, object]]:
+    """Serve as a process of its own until the first devices have reported."""
+    pytest.importorskip("flask_openapi3", reason="the service needs pip install 'aq-gym[service]'")
+    command = [sys.executable, "-m", "scripts.serve", *arguments, "--port", "0", "--slot-seconds", "0.5"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            url = next(line.split()[1] for line in process.stdout if line.startswith("serving"))
+            found: list[dict[str, object]] = []
+            while not found:
+                with urllib.request.urlopen(url + "/api/v1/history", timeout=30) as answer:
+                    found = json.load(answer)["readings"]
+                assert process.poll() is None
+                time.sleep(0.1)
+            return found
+        finally:
+            process.kill()
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder that the page supposes, with small towns in it; the working directory."""
@@ -57,6 +81,10 @@ def test_commands_run(number: int, folder: Path, capsys: pytest.CaptureFixture[s
     for line in BLOCKS[number].replace("\\\n", " ").splitlines():
         python, option, module, *arguments = shlex.split(line)
         assert (python, option) == ("python", "-m")
+        if module == "scripts.serve":
+            assert readings_of_a_service(arguments)
+            ran.append("serve")
+            continue
         for k, argument in enumerate(arguments[:-1]):
             arguments[k + 1] = SHORTER.get(argument, arguments[k + 1])
         arguments = [word for word in arguments if word not in TUNED]
@@ -72,7 +100,7 @@ def test_commands_run(number: int, folder: Path, capsys: pytest.CaptureFixture[s
     if path.stem == "town-2023":
         assert ran == ["calibrate", "backtest"] and Path("results/backtest.csv").exists()
         return
-    assert ran == ["calibrate", "select_locations", "train_dqn", "evaluate"]
+    assert ran == ["calibrate", "select_locations", "train_dqn", "evaluate", *(["serve"] if number == 0 else [])]
     network = SensorNetwork.load(path)
     assert network.slot_minutes == 60.0 and network.n_locations in (9, 12, 63)  # Singapore is left out
     out = capsys.readouterr().out

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from aq_gym.forecasting.cleaning import CleaningRules, clean
-from aq_gym.ingestion.stations import FURTHEST, Stations, metres_from_median
+from aq_gym.ingestion.stations import FURTHEST, Stations, metres_from_median, plane_origin
 from aq_gym.network_files import DEFAULT_SLOT_MINUTES
 from aq_gym.periods import minutes_between
 from aq_gym.tables import LARGEST_READING
@@ -56,7 +56,10 @@ class Screened:
         """The same for a network's card; the stations stand in the order of its locations."""
         stations = {str(name): dict(row) for name, row in self.counts.astype(object).iterrows()}
         total = {str(word): int(n) for word, n in self.counts.sum().items()}
-        return {"counts": total, "left_out": self.left_out, "stations": stations}
+        about: dict[str, object] = {"counts": total, "left_out": self.left_out, "stations": stations}
+        if self.degrees is not None:
+            about["origin"] = dict(zip(("longitude", "latitude"), plane_origin(self.degrees), strict=True))
+        return about
 
 
 def screen(

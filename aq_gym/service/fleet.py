@@ -81,6 +81,13 @@ def recorded_air(path: Path, network: SensorNetwork, names: Sequence[str] = (), 
     return lambda slot: values[slot % len(values)]
 
 
+def air_over(
+    network: SensorNetwork, seed: int, path: Path | None, names: Sequence[str] = (), largest: float | None = None
+) -> Air:
+    """Made-up air, or with a path that of `recorded_air`."""
+    return SyntheticAir(network, seed) if path is None else recorded_air(path, network, names, largest)
+
+
 class Fleet(threading.Thread):
     """All devices in one thread: each asks for its schedule and reports when it is due.
 

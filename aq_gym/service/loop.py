@@ -46,8 +46,10 @@ class ControlLoop(threading.Thread):
                     plans = self._services.controller.plan_until(slot)
                 for plan in plans:
                     due = [x["device"] for x in plan.decisions if x["sense"]]
-                    about = {"slot": plan.slot, "level": round(plan.level, 2), "error": round(plan.promised_error, 3)}
-                    log.info("plan", extra={"about": {**about, "due": due}})
+                    about = {"slot": plan.slot, "due": due}
+                    if plan.level_deviation is not None:  # else nobody has reported, and a level is assumed
+                        about |= {"level": round(plan.level, 2), "error": round(plan.promised_error, 3)}
+                    log.info("plan", extra={"about": about})
             except OperationalError as error:
                 self._services.metrics.errors.inc()
                 log.error("database", extra={"about": {"reason": str(error.orig)}})

@@ -56,12 +56,10 @@ class NetworkCollector(Collector):
             self._confirmed = plan.slot, confirm(self._services.settings, self._store, plan.slot - 1)
         found, settings = self._confirmed[1], self._services.settings
         known = present_level(settings.problem, self._store.devices(), self._store.latest(), plan.slot)
+        level = math.nan if known is None else known.level
         promised = math.nan if plan.level_deviation is None else plan.promised_error
         numbers = {
-            "aq_level": (
-                "Estimated level of the area [µg/m³]; NaN: no reading yet",
-                math.nan if known is None else known.level,
-            ),
+            "aq_level": ("Estimated level of the area [µg/m³]; NaN: no reading yet", level),
             "aq_joint_error_promised": ("Average joint error that the plan claims [µg/m³]", promised),
             "aq_map_error_promised": ("Error that the map claimed where readings came [µg/m³]", found.promised),
             "aq_map_error_delivered": ("Error that the map had where readings came [µg/m³]", found.delivered),

@@ -24,6 +24,7 @@ from baselines.learners.run import train
 from baselines.learners.shipped import load_trained
 from baselines.learners.task import recipe
 from baselines.learners.training import Training
+from baselines.playing import described
 from baselines.studies.provenance import commit
 from baselines.studies.retraining.comparing import (
     DAY,
@@ -32,7 +33,7 @@ from baselines.studies.retraining.comparing import (
     compare_forecasters,
     compare_networks,
 )
-from baselines.studies.retraining.stored import Stored, described
+from baselines.studies.retraining.stored import Stored
 
 ENV = "MultiDevice-v0"
 

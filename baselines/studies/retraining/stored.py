@@ -79,13 +79,6 @@ def read(store: Store, slots: int, horizon: int | None = None) -> Stored:
     return found
 
 
-def described(problem: Problem) -> dict[str, Any]:
-    """What a version depends on, as JSON has it."""
-    sizes = {name: int(getattr(problem, name)) for name in ("horizon", "energy_budget", "max_sleep")}
-    options = {name: list(x) if isinstance(x, tuple) else x for name, x in problem.options.items()}
-    return {"devices": [int(x) for x in problem.devices], **sizes, **options}
-
-
 def agent_file(artefacts: Artefacts, word: str, problem: Problem) -> Path | None:
     """The weights of the running agent: the promoted ones, those that are shipped, its own; None for a heuristic."""
     if word in WORDS and word != "pretrained":

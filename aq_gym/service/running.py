@@ -1,0 +1,66 @@
+"""Serving until a signal comes, or until a part of the service ends by an error: then all of it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Any, Protocol
+
+
+class Part(Protocol):
+    """A thread beside the web server: the control loop, webhooks, a simulated fleet."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def stop(self) -> None:
+        """End, and wait for it."""
+
+
+def run(server: Any, parts: Sequence[Part], before_end: Callable[[], None], ready: str) -> list[str]:
+    """Start the parts, say so, and answer requests until SIGTERM or SIGINT.
+
+    Args:
+        server: of waitress.
+        parts: started in this order.
+        before_end: ends the streams that the server would wait for.
+        ready: the line that is printed.
+
+    Returns:
+        Names of the threads that ended by an error; none if a signal ended the service.
+    """
+    dead: list[str] = []
+    started: list[Part] = []
+
+    def give_up(died: threading.ExceptHookArgs) -> None:
+        threading.__excepthook__(died)
+        dead.append(died.thread.name if died.thread else "?")
+        reason = f"{died.exc_type.__name__}: {died.exc_value}"
+        print(f"error: the thread {dead[0]!r} ended by {reason}; so does the service", file=sys.stderr, flush=True)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def end(number: int, frame: FrameType | None) -> None:
+        before_end()
+        raise KeyboardInterrupt  # the server ends at one, without a word
+
+    threading.excepthook = give_up
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    try:
+        for part in parts:
+            part.start()
+            started.append(part)
+        print(ready, flush=True)
+        server.run()
+    except KeyboardInterrupt:  # it came before the server ran
+        pass
+    finally:
+        threading.excepthook = threading.__excepthook__
+        for part in reversed(started):
+            part.stop()
+        server.close()
+    return dead

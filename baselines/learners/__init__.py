@@ -5,5 +5,5 @@ made for), ``validation``. Our DQN: ``pairs`` (counterfactual pairs), ``referenc
 starts from), ``task`` (what it learns on, and the committed settings), ``resumption``, ``improving``, ``training`` (its
 docstring lists the calls of a training in order), ``run``. The generalist: ``own_unit``, ``universal``, ``layered``
 (networks as plain layers). ``imitation`` (DAgger), ``shipped`` (the agents of this repository). SB3's: ``sb3_env``,
-``sb3_policy``, ``sb3_settings``, ``sb3_training``.
+``sb3_policy`` (settings and files too), ``sb3_training``.
 """

@@ -79,7 +79,7 @@ def pretrained_policy(problem: Problem) -> GreedyPolicy | InTurn:
 
 
 def load_generalist(problem: Problem) -> GreedyPolicy:
-    """The shipped agent that plays any instance, for a problem; its ``card`` says how it was tuned.
+    """The shipped agent that plays any instance, for a problem; its ``card`` says how it was trained.
 
     It needs to know in which unit the problem's errors are small or large, so greedy sensing is played there for a
     second (`own_unit.greedy_threshold`); nothing is learned.
@@ -88,19 +88,19 @@ def load_generalist(problem: Problem) -> GreedyPolicy:
         ValueError: none is shipped.
     """
     if not GENERALIST.exists():
-        raise ValueError("generalist: no such agent is shipped; scripts.tune_generalist makes one")
+        raise ValueError("generalist: no such agent is shipped; scripts.train_generalist trains one")
     return in_units_of(load_trained(GENERALIST), problem)
 
 
 def generalist_for(problem: Problem) -> GreedyPolicy:
-    """The shipped agent, for a problem of the kind that it was tuned on.
+    """The shipped agent, for a problem of the kind that it was trained on.
 
     Raises:
         ValueError: another inference than the paper's, or none is shipped.
     """
     if problem.inference != "paper":
         raise ValueError(
-            f"generalist: was tuned with the paper's inference, not with {problem.inference!r}; index is tuned for "
+            f"generalist: was trained with the paper's inference, not with {problem.inference!r}; index is tuned for "
             "any problem, scripts.train_dqn trains an agent"
         )
     return load_generalist(problem)

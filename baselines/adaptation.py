@@ -17,8 +17,8 @@ from agents.networks import make_network
 from aq_gym.episodes import Layers
 from aq_gym.problem import Problem
 from baselines.heuristics.index import WIDTHS, Index, Simulator
-from baselines.heuristics.index_tuning import QUICK, TUNED, Budget, best_threshold, quick_tuning, tune
-from baselines.heuristics.problems import tuned_fields
+from baselines.heuristics.index_tuning import TUNED, Budget, best_threshold, shifted, tune
+from baselines.heuristics.problems import committed, entry_problem, tuned_fields
 from baselines.heuristics.simple import Staggered
 from baselines.learners.layered import LayeredPolicy, added, matrices, outputs, trunk_inputs
 from baselines.learners.pairs import PairCollector
@@ -167,10 +167,16 @@ class _Adaptation:
 
     def _tune(self) -> None:
         """The index policy from the committed coefficients, with as many generations as fit."""
+        tuned = committed(TUNED)
+        alike = [name for name in tuned if entry_problem(name).inference == self.problem.inference]
+        starts = [start for name in alike for start in shifted(self.problem, tuned[name])]
         decisions = UNTIMED_TUNING if math.isinf(self.seconds) else min(_TUNING * self.seconds, self.left) * self.speed
-        starts, episodes = quick_tuning(self.problem, decisions)
+        shape = {"generations": 10, "population": 32}
+        plays = shape["generations"] * shape["population"] + len(starts) + 30 + 7 * 8
+        episodes = int(decisions / self.length / plays)
         if episodes >= 2:
-            self.add("index", tune(self.problem, Budget(episodes=episodes, **QUICK), starts=starts)[0])
+            budget = Budget(episodes=min(episodes, 512), step=0.25, **shape)
+            self.add("index", tune(self.problem, budget, starts=starts)[0])
             return
         few = self.simulators["compact"].errors(starts, 2, FIRST_TUNING_SEED).mean(axis=1)
         self.add("index", starts[int(few.argmin())])

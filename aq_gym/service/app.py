@@ -20,7 +20,6 @@ from aq_gym.service import (
     api_views,
     events,
     health,
-    page,
     report,
 )
 from aq_gym.service.clock import SlotClock
@@ -42,7 +41,7 @@ SECURITY = {
     "Referrer-Policy": "no-referrer",
     "X-Frame-Options": "DENY",
 }
-PARTS = (api_readings, api_views, api_devices, api_sensorthings, events, api_forecast, health, report, page)
+PARTS = (api_readings, api_views, api_devices, api_sensorthings, events, api_forecast, health, report)
 SCHEMES: dict[str, Any] = {"token": {"type": "http", "scheme": "bearer"}}
 RETRY_AFTER = {429: "1", 503: "5"}  # seconds
 TROUBLES = {"locked": "the database is locked by another program", "full": "the disk is full"}
@@ -90,6 +89,10 @@ def create_app(services: Services) -> OpenAPI:
     app.register_error_handler(TimeoutError, _database_error)  # all connections are in use
     app.register_error_handler(DataError, _data_error)
     app.register_error_handler(RecursionError, _too_deep)
+
+    @app.get("/", doc_ui=False)
+    def index() -> Response:
+        return app.send_static_file("index.html")  # it asks /api/v1 for all that it shows
 
     @app.get("/healthz", summary="Whether the process answers")
     def healthz() -> Response:

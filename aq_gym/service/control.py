@@ -8,7 +8,8 @@ How a plan comes about, once a slot, in `Controller._plan`:
    alert says so, and plans do without it until it reports again.
 3. `_level`: what the server knows of the level. A hidden one: the belief that the freshest report leads to. Else an
    estimate from all last readings.
-4. Every T + 1 slots a new cycle begins: all energy is there again, and every device is to report.
+4. Every T + 1 slots a new cycle begins: all energy is there again, and every device is to report. One also begins where
+   the plan before was made for another horizon, energy or longest sleep.
 5. `_decide`: else the environment's own episode is put into this state. Each device in turn is observed as in
    `gymnasium.make`, and the policy acts. A report that is asked for is supposed to find the level that is believed, so
    the devices that decide later in the slot count on it. In the environment they would know what it found.
@@ -20,7 +21,7 @@ A plan depends on the plan before and the readings alone, so whoever computes it
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -78,6 +79,7 @@ class Controller:
         why = next(x for x in self._episodes[-1].layout.segments if x.name == "decrease_if_on")
         self._decrease_if_on, self._error_bound = slice(why.start, why.start + why.size), why.scale
         self._most_lost = most_lost(self.problem)
+        self._sizes = [self.problem.horizon, *self.problem.energies, self.problem.max_sleep]
 
     def plan_until(self, slot: int) -> list[Plan]:
         """Plan every slot up to ``slot`` that is not planned yet.
@@ -103,7 +105,12 @@ class Controller:
         newest = self.store.newest_before(slot)
         state, known, alerts = self._after(last, slot, names, newest)
         level = known.level if known else last.level if last else FIRST_LEVEL
-        cycle_slot = 0 if last is None or last.cycle_slot == self.problem.horizon else last.cycle_slot + 1
+        over = (
+            last is None
+            or last.cycle_slot >= self.problem.horizon
+            or last.state.get("sizes", self._sizes) != self._sizes
+        )
+        cycle_slot = 0 if last is None or over else last.cycle_slot + 1
         decisions: list[Decision] = []
         if cycle_slot == 0:
             everybody = np.ones(len(names), np.bool_)
@@ -120,10 +127,13 @@ class Controller:
             level=level,
             level_deviation=known.deviation if known else None,
             promised_error=promised,
-            state=state.to_json(),
+            state={**state.to_json(), "sizes": self._sizes},
             decisions=[asdict(x) for x in decisions],
         )
         return plan, alerts if last is None else [*alerts, *alerts_of(self.settings, self.store, last, plan)]
+
+    def _ends(self, last: Plan) -> bool:
+        return last.cycle_slot >= self.problem.horizon or last.state.get("sizes", self._sizes) != self._sizes
 
     def _after(
         self, last: Plan | None, slot: int, names: list[str], newest: Mapping[str, Latest | Reading]
@@ -139,7 +149,7 @@ class Controller:
             reading = newest.get(name)
             reported = -1 if reading is None else reading.slot
             if reading is not None and reported > last.slot - state.delay[m]:  # it is new
-                state.record[m] = self._record(m, reading, last.level if known is None else known.level)
+                state.record[m] = self._record(m, reading, last, last.level if known is None else known.level)
                 state.delay[m], state.lost[m] = last.slot - reported, 0
                 state.missed[m] = -1 if reported >= state.missed[m] else state.missed[m]
             if name in scheduled and reported < last.slot:
@@ -150,14 +160,14 @@ class Controller:
             state.delay[m] += 1
         return state, self._level(state, slot, names, newest) if hidden else known, alerts
 
-    def _record(self, m: int, reading: Latest | Reading, level: float) -> float:
+    def _record(self, m: int, reading: Latest | Reading, last: Plan, level: float) -> float:
         """The level when a report was made: with a hidden one what it says, else what the server knew [µg/m³].
 
         What was reported in slot 0 is the first that is known of a level, so its records are the level of now.
         """
         if self.problem.inference == "hidden":
             return float(level_read(self.problem.network, self.problem.devices[m], reading.value))
-        plan = self.store.plan(reading.slot)
+        plan = last if reading.slot == last.slot else self.store.plan(reading.slot)
         return level if plan is None or plan.cycle_slot == 0 else plan.level
 
     def _level(
@@ -220,10 +230,23 @@ def _missed(name: str, slot: int, lost: int) -> Alert:
 
 
 def register_devices(store: Store, settings: Settings) -> list[Device]:
-    """The problem's devices, added where they are missing; in the order in which they decide."""
-    known = {device.position for device in store.devices()}
-    for m, location in enumerate(settings.problem.devices):
+    """The problem's devices, added where they are missing; in the order in which they decide.
+
+    Raises:
+        ValueError: the database holds other devices.
+    """
+    known, wanted = {device.position: device.location for device in store.devices()}, settings.problem.devices
+    if any(m >= len(wanted) or wanted[m] != location for m, location in known.items()):
+        raise ValueError(
+            f"database: it holds devices at the locations {_few(known.values())}, but {_few(wanted)} are to be served; "
+            "give another --folder or --database, or the same --devices"
+        )
+    for m, location in enumerate(wanted):
         if m not in known:
             name = settings.places.device_name(m, int(location))
             store.put_device(Device(id=name, position=m, location=int(location), token_hash=None))
     return store.devices()
+
+
+def _few(locations: Collection[int]) -> str:
+    return ", ".join(map(str, list(locations)[:8])) + (" ..." if len(locations) > 8 else "")

@@ -18,7 +18,7 @@ from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
 from aq_gym.service.confirm import residuals
 from aq_gym.service.database import Alert, Plan
-from aq_gym.service.level import level_read
+from aq_gym.service.level import reported_levels
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
 
@@ -80,10 +80,12 @@ def belief_errors(problem: Problem, levels: NDArray[np.float64]) -> NDArray[np.f
 
     Args:
         problem: with a hidden level.
-        levels: (T,) that were reported [µg/m³], NaN in slots without a report.
+        levels: (T, M) that reports mean [µg/m³], NaN where there was none.
     """
-    at = np.flatnonzero(~np.isnan(levels))
-    before, now = levels[at[:-1]], levels[at[1:]]
+    count = (~np.isnan(levels)).sum(axis=1)
+    at = np.flatnonzero(count)
+    found = np.nansum(levels[at], axis=1) / count[at]
+    before, now = found[:-1], found[1:]
     mean, variance = problem.hidden_level.belief.moments(np.minimum(np.diff(at), problem.longest_delay), before)
     places = float(np.diag(deviation_covariance(problem.network)).mean())  # what a report's place deviates by, over e²
     return np.asarray(np.abs(now - mean) / np.sqrt(variance + places * (np.square(before) + np.square(now))))
@@ -97,22 +99,11 @@ def streams(settings: Settings, store: Store, until: int) -> dict[str, NDArray[n
         found[residual.device].append(residual.error / residual.claim)
     problem = settings.problem
     if problem.inference == "hidden":
-        errors = belief_errors(problem, _reported(problem, store, since, until))
+        errors = belief_errors(problem, reported_levels(problem, store, since, until))
     else:
         levels = np.array([level for slot, level, _ in store.levels(since, WINDOW) if slot <= until])
         errors = forecast_errors(problem.network, levels) if len(levels) > AHEAD else np.empty(0)
     return {**{name: np.array(x) for name, x in found.items()}, FORECAST: errors}
-
-
-def _reported(problem: Problem, store: Store, since: int, until: int) -> NDArray[np.float64]:
-    """(until - since + 1,) mean level that the reports of each slot mean [µg/m³]; NaN without any."""
-    location = {device.id: device.location for device in store.devices()}
-    slots = max(0, until - since + 1)
-    total, count = np.zeros(slots), np.zeros(slots)
-    for x in store.readings(None, (-1, ""), until, max(1, slots * len(location)), since):
-        total[x.slot - since] += float(level_read(problem.network, location[x.device], x.value))
-        count[x.slot - since] += 1.0
-    return np.asarray(np.divide(total, count, out=np.full(slots, np.nan), where=count > 0))
 
 
 def first_slot(store: Store, until: int) -> int:

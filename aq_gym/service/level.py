@@ -12,6 +12,7 @@ from aq_gym.estimation import mean_deviation
 from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
 from aq_gym.service.database import Device, Latest
+from aq_gym.service.store import Store
 
 LEAST = 1.0  # µg/m³; a level of 0 would make every error 0
 
@@ -27,6 +28,16 @@ def level_read(network: SensorNetwork, locations: ArrayLike, values: ArrayLike) 
     """(M,) the level that each reading means [µg/m³]: divided by what its location usually reads over the level."""
     ratio = 1.0 + mean_deviation(network)[np.asarray(locations, dtype=np.intp)]
     return np.maximum(np.asarray(values, dtype=np.float64) / ratio, LEAST)
+
+
+def reported_levels(problem: Problem, store: Store, first: int, last: int) -> NDArray[np.float64]:
+    """(last - first + 1, M) the level that each report of some slots means [µg/m³]; NaN: no report."""
+    table = np.full((max(0, last - first + 1), problem.n_devices), np.nan)
+    position = {device.id: device.position for device in store.devices()}
+    for x in store.readings(None, (-1, ""), last, max(1, table.size), first):
+        m = position[x.device]
+        table[x.slot - first, m] = level_read(problem.network, problem.devices[m], x.value)
+    return table
 
 
 def estimate_level(network: SensorNetwork, devices: ArrayLike, values: ArrayLike, age: ArrayLike) -> LevelEstimate:

@@ -14,7 +14,7 @@ from aq_gym.envs.infos import raw_state
 from aq_gym.episodes import Episodes
 from aq_gym.policy import Policy
 from aq_gym.problem import Problem
-from aq_gym.service.level import level_read
+from aq_gym.service.level import reported_levels
 from aq_gym.service.planning_state import PlanningState
 from aq_gym.service.services import Services
 from aq_gym.service.store import Store
@@ -54,16 +54,10 @@ def reported(problem: Problem, store: Store, cycle: Slots) -> tuple[NDArray[np.f
 
     In a slot without a report the level is what was believed.
     """
-    first, last = cycle[0][0], cycle[-1][0]
-    plan = store.plan(first)
-    position = {device.id: device.position for device in store.devices()}
-    table = np.full((len(cycle), problem.n_devices), np.nan)
-    for x in store.readings(None, (-1, ""), last, table.size, first):
-        m = position[x.device]
-        table[x.slot - first, m] = level_read(problem.network, problem.devices[m], x.value)
+    plan = store.plan(cycle[0][0])
     state = PlanningState.first(problem) if plan is None else PlanningState.from_json(plan.state)
     levels, errors = np.array([level for _, level, _ in cycle]), np.empty(len(cycle))
-    for t, row in enumerate(table):
+    for t, row in enumerate(reported_levels(problem, store, cycle[0][0], cycle[-1][0])):
         came = ~np.isnan(row)
         state.delay[came], state.record[came] = 0, row[came]
         levels[t] = row[came].mean() if came.any() else levels[t]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import shutil
 import sqlite3
 import threading
@@ -21,6 +22,7 @@ from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
 from aq_gym.service.control import register_devices
 from aq_gym.service.database import make_engine
+from aq_gym.service.planning_state import PlanningState
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
 from baselines.studies.service.server import Client, Server
@@ -36,7 +38,8 @@ def large_fleet(folder: Path, n_readings: int, n_devices: int = FLEET) -> list[s
     network = SensorNetwork.synthetic(n_devices, seed=0)
     file = network.save(folder / "fleet.npz")
     database = folder / "service.sqlite3"
-    settings = Settings(Problem.create(network, range(n_devices), 60, 10, 12), f"sqlite:///{database}")
+    problem = Problem.create(network, range(n_devices), 60, 10, 12)
+    settings, state = Settings(problem, f"sqlite:///{database}"), json.dumps(PlanningState.first(problem).to_json())
     store = Store(make_engine(settings.database))
     store.create_tables()
     register_devices(store, settings)
@@ -55,7 +58,7 @@ def large_fleet(folder: Path, n_readings: int, n_devices: int = FLEET) -> list[s
             CREATE INDEX reading_by_slot ON reading (slot, device);
             INSERT INTO latest SELECT device, max(slot), value, received FROM reading GROUP BY device;
             INSERT INTO plan (slot, cycle_slot, level, level_deviation, promised_error, state, decisions)
-            VALUES ({SLOTS_AHEAD - 1}, 60, 40.0, 5.0, 5.0, '{{}}', '[]');
+            VALUES ({SLOTS_AHEAD - 1}, 60, 40.0, 5.0, 5.0, '{state}', '[]');
             """
         )
     connection.close()

@@ -14,7 +14,7 @@ from aq_gym import SensorNetwork
 from aq_gym.observation import OBSERVATIONS, ObservationLayout
 from aq_gym.policy import Policy
 from aq_gym.problem import Problem
-from aq_gym.service.control import Controller
+from aq_gym.service.control import Controller, register_devices
 from aq_gym.service.database import Plan
 from aq_gym.service.intake import Report
 from aq_gym.service.level import estimate_level
@@ -129,6 +129,24 @@ def test_a_new_cycle_fills_the_budgets(make_services: Make, air: Air, problem: P
     assert [plan.cycle_slot for plan in plans] == 2 * list(range(problem.horizon + 1))
     again = plans[problem.horizon + 1]
     assert again.state["energy"] == [problem.energy_budget] * 3 and all(x["sense"] for x in again.decisions)
+
+
+def test_other_sizes_begin_a_new_cycle_and_other_devices_are_refused(make_services: Make, air: Air) -> None:
+    services = make_services()
+    run(services, air, range(4))
+    longer = dataclasses.replace(services.settings.problem, horizon=24, energy_budget=5)
+    controller = Controller(
+        dataclasses.replace(services.settings, problem=longer), services.store, policy_of("greedy", longer)
+    )
+    plans = controller.plan_until(5)
+    assert [plan.cycle_slot for plan in plans] == [0, 1] and plans[0].state["energy"] == [5, 5, 5]
+    moved = dataclasses.replace(services.settings, problem=dataclasses.replace(longer, devices=(0, 6, 15)))
+    with pytest.raises(ValueError, match="devices at the locations 0, 6, 12, but 0, 6, 15 are to be served"):
+        register_devices(services.store, moved)
+    with pytest.raises(ValueError, match="but 0, 6 are to be served"):
+        register_devices(
+            services.store, dataclasses.replace(moved, problem=dataclasses.replace(longer, devices=(0, 6)))
+        )
 
 
 def test_a_restart_at_any_moment_changes_nothing(make_services: Make, air: Air) -> None:

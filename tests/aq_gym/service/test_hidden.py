@@ -14,6 +14,7 @@ from aq_gym.estimation import mean_deviation
 from aq_gym.observation import OBSERVATIONS, ObservationLayout
 from aq_gym.policy import Policy
 from aq_gym.problem import Problem
+from aq_gym.service import drift
 from aq_gym.service.app import build_services, create_app
 from aq_gym.service.control import most_lost
 from aq_gym.service.database import Plan
@@ -189,3 +190,32 @@ def test_before_any_report_nothing_is_known(hidden: Problem) -> None:
     services.store.add_readings([Report("device_2", 1, 50.0)])
     plan = services.controller.plan_until(2)[-1]
     assert plan.level_deviation is not None and [x[0] for x in services.store.levels(0, 10)] == [2]
+
+
+def test_errors_of_the_belief_by_hand(hidden: Problem) -> None:
+    levels = np.full((7, 3), np.nan)
+    levels[1, 0], levels[1, 2], levels[5, 1] = 50.0, 54.0, 70.0  # 52 on average, then 70 four slots later
+    mean, variance = hidden.hidden_level.belief.moments(4, 52.0)
+    b = hidden.network.variance_relation
+    places = (b.mean() - b.mean() / 2.0) * (52.0**2 + 70.0**2)
+    want = abs(70.0 - float(mean)) / (float(variance) + places) ** 0.5
+    assert drift.belief_errors(hidden, levels) == pytest.approx([want])
+    assert len(drift.belief_errors(hidden, levels[:3])) == 0
+    services = services_of(hidden, policy_of("relay", hidden))
+    serve(services, lambda slot: 60.0, range(13))
+    found = drift.streams(services.settings, services.store, 12)
+    assert len(found["forecast"]) == 4 and all(len(found[f"device_{m}"]) >= 1 for m in range(3))
+
+
+def test_a_late_report_counts_from_when_it_was_made(hidden: Problem) -> None:
+    services = services_of(hidden, policy_of("relay", hidden))
+    plans = serve(services, lambda slot: 60.0, range(4), {(m, 3) for m in range(3)})
+    m = next(m for m, x in enumerate(plans[3].decisions) if x["sense"])
+    plan = services.controller.plan_until(4)[-1]
+    assert (plan.state["delay"][m], plan.state["lost"][m]) == (4, 1) and plan.level == pytest.approx(60.0, abs=1.0)
+    usual = 1.0 + mean_deviation(hidden.network)[DEVICES[m]]
+    services.store.add_readings([Report(f"device_{m}", 3, 90.0 * usual)])
+    plan = services.controller.plan_until(5)[-1]
+    assert (plan.state["delay"][m], plan.state["lost"][m]) == (2, 0)
+    assert plan.state["record"][m] == pytest.approx(90.0)
+    assert plan.level == pytest.approx(float(hidden.hidden_level.belief.moments(2, 90.0)[0]))

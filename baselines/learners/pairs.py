@@ -21,7 +21,7 @@ from aq_gym.problem import Problem
 from baselines.heuristics.index import WIDTHS, Index
 from baselines.packing import available_cores, pack
 
-_PIECE = 4, 24  # episodes and pairs of each that are played at once where a time is set
+PIECE = 4, 24  # episodes and pairs of each that are played at once where a time is set
 _SHARES = 8  # parts that may be played side by side, each from a seed of its own
 _DOUBT, _EVERYWHERE = 0.2, 0.1  # the least fifth of the scores counts as near zero; odds of the others beside theirs
 _VALUE_COST = 3  # an update of the values takes about as long as so many of the advantages
@@ -116,7 +116,7 @@ class PairCollector:
         """
         problem, n, points = self.problem, self._n_episodes, self._points
         if not math.isinf(until):
-            n, points = min(n, _PIECE[0]), min(points, _PIECE[1])
+            n, points = min(n, PIECE[0]), min(points, PIECE[1])
         episodes = Episodes(problem, n, observation=self.observation)
         rows, unread = np.arange(n), episodes.empty_observations()
         scores = np.empty((n, problem.horizon * problem.n_devices), np.float32)

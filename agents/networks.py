@@ -188,8 +188,7 @@ class SetQ(DuellingQ):
     """A duelling network over a set of items, whose order and number do not matter (Zaheer et al. 2017, Deep Sets).
 
     An observation is a context and then items of one size each. All items pass through one encoder, and the mean of
-    their codes joins the context. An item whose first number is 0 is absent (padding); that number is never scaled.
-    One network reads any number of items.
+    their codes joins the context. An item's first number is never scaled. One network reads any number of items.
 
     Args:
         context: numbers that belong to no item.
@@ -233,16 +232,15 @@ class SetQ(DuellingQ):
         return center, scale
 
     def entrance(self, inputs: Tensor) -> Tensor:
-        """Return the context and the mean code of the items that are present."""
+        """Return the context and the mean code of the items."""
         items = inputs[:, self.context :].reshape(len(inputs), -1, self.item)
-        present = (items[:, :, :1] > 0).to(inputs.dtype)
-        codes = (self.encoder(items) * present).sum(1) / present.sum(1).clamp(min=1)
+        codes = self.encoder(items).sum(1) / items.shape[1]
         return torch.cat([inputs[:, : self.context], codes], 1)
 
     def _scaling(self, observations: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         rows = np.asarray(observations)
         items = rows[:, self.context :].reshape(-1, self.item)
-        parts = super()._scaling(rows[:, : self.context]), super()._scaling(items[items[:, 0] > 0])
+        parts = super()._scaling(rows[:, : self.context]), super()._scaling(items)
         center, scale = (np.concatenate(pair) for pair in zip(*parts, strict=True))
         center[self.context], scale[self.context] = 0.0, 1.0
         return center, scale

@@ -266,15 +266,16 @@ def error_bound(problem: Problem) -> float:
 
 def level_bound(problem: Problem) -> float:
     """The highest level, or the highest that may be believed of a hidden one [µg/m³]."""
-    top = float(problem.network.levels[-1])
-    return max(top, float(_beliefs(problem)[0].max())) if problem.inference == "hidden" else top
+    return max(float(problem.network.levels[-1]), float(_beliefs(problem)[0].max()))
 
 
 def deviation_bound(problem: Problem) -> float:
     """The largest standard deviation that the server may believe of a hidden level [µg/m³]; 1 where it is known."""
-    return max(1.0, math.sqrt(float(_beliefs(problem)[1].max()))) if problem.inference == "hidden" else 1.0
+    return max(1.0, math.sqrt(float(_beliefs(problem)[1].max())))
 
 
 def _beliefs(problem: Problem) -> Moments:
-    """Means and variances of all beliefs that reports of the network's levels lead to."""
+    """Means and variances of all beliefs that reports of the network's levels lead to; a known level has none."""
+    if problem.inference != "hidden":
+        return problem.network.levels, np.zeros(1)
     return problem.hidden_level.belief.moments(np.arange(problem.longest_delay + 1)[:, None], problem.network.levels)

@@ -32,6 +32,17 @@ _BELIEF_SLOTS = 3_000  # of the path that a belief is fitted to
 _MOST_WORK = 2e6  # slots x devices x locations of an episode: a few milliseconds
 
 
+def extent(network: SensorNetwork) -> dict[str, float]:
+    """Where a network lies, by the names of `RANGES`."""
+    pku = SensorNetwork.load("pku2018")
+    return {
+        "locations": float(network.n_locations),
+        "levels": float(network.n_levels),
+        "spatial_variance": _mean_b(network) / _mean_b(pku),
+        "temporal_variance": network.temporal_variance / pku.temporal_variance,
+    }
+
+
 def _mean_b(network: SensorNetwork) -> float:
     n = network.n_locations
     return float(network.variance_relation.sum()) / (n * (n - 1))

@@ -17,11 +17,12 @@ from agents.networks import make_network
 from aq_gym.episodes import Layers
 from aq_gym.problem import Problem
 from baselines.heuristics.index import WIDTHS, Index, Simulator
-from baselines.heuristics.index_tuning import QUICK, TUNED, Budget, best_threshold, quick_tuning, tune
-from baselines.heuristics.problems import tuned_fields
+from baselines.heuristics.index_tuning import TUNED, Budget, shifted, tune
+from baselines.heuristics.problems import committed, entry_problem, tuned_fields
 from baselines.heuristics.simple import Staggered
 from baselines.learners.layered import LayeredPolicy, added, matrices, outputs, trunk_inputs
-from baselines.learners.pairs import PairCollector
+from baselines.learners.own_unit import DECISIONS, greedy_threshold
+from baselines.learners.pairs import PIECE, PairCollector
 from baselines.learners.shipped import load_generalist
 from baselines.packing import can_be_compiled, pack
 from baselines.playing import FIRST_TUNING_SEED, check_count, check_policy, play_problem
@@ -31,6 +32,8 @@ PAIRS = 4_096  # played in each step
 _SHARES = (1.0, 0.5, 0.25)  # of what was learned that are tried
 _TUNING, _CHECKING = 0.3, 0.02  # of the time: for the index policy where none is committed, for each validation
 UNTIMED_TUNING = 4_000_000  # decisions, where no clock decides
+_FIT = 2.0  # seconds of a core that a fit is expected to take before one was made
+_SLACK = 1.5  # times as long as expected may a validation or a fit take
 _MANY = 8  # devices from which on, in pairs, the others repeat what they did: a third of the noise and of the time
 _SETTINGS = DQNConfig(hidden=(32,), input_scaling="standard")
 
@@ -54,7 +57,8 @@ def adapt(
     Args:
         policy: anything with `act`; a heuristic, the generalist, a DQN. One that can't be compiled may play slowly.
         problem: the instance at hand.
-        seconds: limit of all this, compiling excepted.
+        seconds: limit of all this, compiling excepted. Comparing the yardsticks comes first and takes what it takes:
+            some seconds with a hundred devices.
         steps: of improvement; given, no clock decides, so that the same seed gives the same policy.
         seed: of the pairs and the fits.
         report: receives a line on each stage.
@@ -84,7 +88,8 @@ def adapt(
 
 def _compile(problem: Problem) -> None:
     """Compile what is needed on episodes of a few slots, so that no clock runs meanwhile."""
-    tiny = Problem.create(problem.network, problem.devices[:2], 4, 2, 4, **problem.options)
+    options = {name: x for name, x in problem.options.items() if name != "energy_budgets"}
+    tiny = Problem.create(problem.network, problem.devices[:2], 4, 2, 4, **options)
     guide = Index(tiny, 0.0, {})
     for kind in ("compact", "per_device"):
         collector = PairCollector(tiny, guide, observation=kind, n_episodes=2, points=2, threads=1)
@@ -99,6 +104,7 @@ class _Adaptation:
     def __init__(self, problem: Problem, seconds: float, seed: int, report: Callable[[str], None]) -> None:
         self.problem, self.seconds, self.report = problem, seconds, report
         self.began, self.rng, self.seed = time.perf_counter(), np.random.default_rng(seed), seed
+        self.worked = time.process_time()
         self.known: list[tuple[float, str, Any, Layers | None]] = []  # mean error, name, policy, its layers
         self.simulators = {kind: Simulator(problem, kind) for kind in ("compact", "per_device")}
         self.length = problem.horizon * problem.n_devices
@@ -119,8 +125,7 @@ class _Adaptation:
 
     def errors(self, layers: list[Layers], first: int) -> NDArray[np.float64]:
         """(layers, episodes) errors of layers that read the same observation [µg/m³]."""
-        kind = "per_device" if len(layers[0].encoder_widths) else "compact"
-        return self.simulators[kind].errors(layers, self.episodes, first)
+        return self.simulators[observation_of(layers[0])].errors(layers, self.episodes, first)
 
     def add(self, name: str, policy: Any) -> None:
         """Validate a policy."""
@@ -134,15 +139,12 @@ class _Adaptation:
 
     def compare(self, policy: Any) -> None:
         """Validate the given policy and the yardsticks; how many episodes depends on how fast they are played."""
-        problem, began = self.problem, time.perf_counter()
-        if math.isinf(self.seconds):
-            greedy = best_threshold(problem, decisions=300_000)
-        else:
-            few = 30 * 2 * self.length
+        problem, began, decisions = self.problem, time.perf_counter(), DECISIONS
+        if not math.isinf(self.seconds):
             Simulator(problem).errors([Index(problem, 0.0, {})], 2, SEED)
             self.speed = 2 * self.length / (time.perf_counter() - began)
-            greedy = best_threshold(problem, decisions=int(max(few, 2 * _CHECKING * self.seconds * self.speed)))
             self.speed = self._speed()
+            decisions = int(min(DECISIONS, 2 * _CHECKING * self.seconds * self.speed))
             self.episodes = int(np.clip(_CHECKING * self.seconds * self.speed / self.length, 8, 2048))
             if layers_of(policy) is None:
                 began = time.perf_counter()
@@ -151,9 +153,9 @@ class _Adaptation:
                 self.episodes = int(np.clip(4 * _CHECKING * self.seconds / each, 8, self.episodes))
         self.add("given", policy)
         self.add("staggered", Staggered(problem))
-        self.add("greedy", greedy)
-        if problem.inference == "paper":
-            self.add("generalist", load_generalist(problem))
+        self.add("greedy", Index(problem, math.log(greedy_threshold(problem, decisions)), {"scarcity": 16.0}))
+        if problem.inference != "level-aware":
+            self.add("generalist", load_generalist(problem, decisions))
         if found := tuned_fields(TUNED, problem, "constant", "coefficients", "training_seconds"):
             self.add("index", Index(problem, found[0], found[1]))
         else:
@@ -167,28 +169,38 @@ class _Adaptation:
 
     def _tune(self) -> None:
         """The index policy from the committed coefficients, with as many generations as fit."""
+        tuned = committed(TUNED)
+        alike = [name for name in tuned if entry_problem(name).inference == self.problem.inference]
+        starts = [start for name in alike for start in shifted(self.problem, tuned[name])]
         decisions = UNTIMED_TUNING if math.isinf(self.seconds) else min(_TUNING * self.seconds, self.left) * self.speed
-        starts, episodes = quick_tuning(self.problem, decisions)
+        shape = {"generations": 10, "population": 32}
+        plays = shape["generations"] * shape["population"] + len(starts) + 30 + 7 * 8
+        episodes = int(decisions / self.length / plays)
         if episodes >= 2:
-            self.add("index", tune(self.problem, Budget(episodes=episodes, **QUICK), starts=starts)[0])
+            budget = Budget(episodes=min(episodes, 512), step=0.25, **shape)
+            self.add("index", tune(self.problem, budget, starts=starts)[0])
             return
         few = self.simulators["compact"].errors(starts, 2, FIRST_TUNING_SEED).mean(axis=1)
         self.add("index", starts[int(few.argmin())])
 
     def improve(self, steps: int | None) -> None:
-        """Improve the best compiled policy, step by step, as long as another step is likely to end in time."""
+        """Improve the best compiled policy, step by step, as long as another step is expected to end in time."""
         _, name, _, base = min((entry for entry in self.known if entry[3] is not None), key=lambda entry: entry[0])
         if base is None or steps == 0:
             return
-        kind = "per_device" if len(base.encoder_widths) else "compact"
-        collector = PairCollector(self.problem, observation=kind, n_episodes=32, threads=1)
+        collector = PairCollector(self.problem, observation=observation_of(base), n_episodes=32, threads=1)
         alone = self.problem.n_devices >= _MANY
-        current, network, cost, number = base, None, 0.0, 0
+        busy = (time.perf_counter() - self.began) / max(time.process_time() - self.worked, 1e-3)  # others' share too
+        current, network, fit, number = base, None, _FIT * max(1.0, busy), 0
+        checks = (1 + len(_SHARES)) * self.episodes * self.length / self.speed
+        piece = PIECE[0] * (2 + PIECE[1] / (6 if alone else 2)) * self.length / self.speed  # least time of pairs
         seen: list[tuple[Any, ...]] = []
-        while (steps is None or number < steps) and self.left > 1.2 * cost:
-            began = time.perf_counter()
-            until = math.inf if math.isinf(self.left) else began + 0.6 * self.left
+        while steps is None or number < steps:
+            until = time.perf_counter() + min(0.6 * self.left, self.left - _SLACK * (checks + fit)) - piece
+            if until < time.perf_counter():
+                break
             pairs = collector.collect(current, PAIRS, self.rng, alone, until)
+            began = time.perf_counter()
             inputs, scores = trunk_inputs(base, pairs.observations), outputs(base, pairs.observations)
             seen.append((inputs, scores, pairs.deltas[:, 0], pairs.scales))
             x, score, gain, scale = (np.concatenate(part) for part in zip(*seen, strict=True))
@@ -200,6 +212,7 @@ class _Adaptation:
             missed, number = gain - unit * score - level, number + 1
             with torch_threads(1):
                 fit_advantages(network, x, missed, scales=scale, updates=200, seed=self.seed + number)
+            fit = time.perf_counter() - began
             learned = pack(network)
             parts = matrices(learned.widths, learned.weights)
             tried = [current, *(added(base, unit, parts, share) for share in _SHARES)]
@@ -208,7 +221,6 @@ class _Adaptation:
             if best > 0:
                 current = tried[best]
                 self.add(f"{name}, improved {number} times", LayeredPolicy(self.problem, current))
-            cost = time.perf_counter() - began
 
 
 def _line(x: NDArray[Any], y: NDArray[Any], weight: NDArray[Any], *, through_zero: bool) -> tuple[float, float]:
@@ -230,3 +242,8 @@ def layers_of(policy: Any) -> Layers | None:
     if isinstance(policy, GreedyPolicy) and policy.observation != "full" and can_be_compiled(policy.network):
         return pack(policy.network)
     return None
+
+
+def observation_of(layers: Layers) -> str:
+    """Which observation compiled layers read."""
+    return "per_device" if len(layers.encoder_widths) else "compact"

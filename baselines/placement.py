@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,7 +24,7 @@ from baselines.packing import available_cores, pack
 from baselines.playing import FIRST_TUNING_SEED, check_count
 
 Player = Index | GreedyPolicy
-PLAYERS: dict[str, Callable[[Problem], Player]] = {
+PLAYERS: dict[str, Callable[[Problem], Any]] = {
     "greedy": best_threshold,
     "index": index_policy,
     "generalist": load_generalist,
@@ -37,10 +38,12 @@ def player(word: str, problem: Problem) -> Player:
     """The policy of `PLAYERS` for a problem.
 
     Raises:
-        ValueError: an unknown word.
+        ValueError: an unknown word, or the generalist of a hidden level.
     """
     if word not in PLAYERS:
         raise ValueError(f"policy: expected one of {', '.join(PLAYERS)}, got {word!r}")
+    if word == "generalist" and problem.inference == "hidden":
+        raise ValueError("policy: the generalist of a hidden level is a relay, which no search plays; take greedy")
     return PLAYERS[word](problem)
 
 

@@ -47,9 +47,9 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
         rows += measure(name, bound, there, args.episodes, args.adapt)
         if not args.quiet:
             print(name, *(f"{row[1]} {row[2]:.4f}" for row in rows if row[0] == name), sep="  ", flush=True)
-    table = pd.DataFrame(rows, columns=COLUMNS)
+        table = pd.DataFrame(rows, columns=COLUMNS)  # rewritten after each: a long run may be interrupted
+        write_results(table, args.csv, page(table, agent.card, args.adapt), args.markdown, args.command)
     print(summary(table))
-    write_results(table, args.csv, page(table, agent.card), args.markdown, args.command)
     return table
 
 

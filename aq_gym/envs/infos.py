@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aq_gym.episodes import Episodes
-from aq_gym.records import DEVICE
 from aq_gym.timed_episodes import TimedEpisodes
 
-_NAMES = ("slot", "turn", "energy", "delay", "record", "level", "capped")
-_FIELDS = [(name, f"_{name}", name in (DEVICE.names or ())) for name in _NAMES]  # of `records.EPISODE` or `DEVICE`
+_OF_EPISODE, _OF_DEVICE = ("slot", "turn", "level", "capped"), ("energy", "delay", "record")
+_FLAGS = [f"_{name}" for name in ("action_mask", *_OF_EPISODE, *_OF_DEVICE)]
 
 
 def hidden_level(episodes: Episodes) -> NDArray[np.float64]:
@@ -35,12 +34,15 @@ def raw_state(
     episodes: Episodes, mask: NDArray[np.int8], rows: NDArray[np.bool_] | None = None, *, reveal: bool = False
 ) -> dict[str, Any]:
     """The raw state of all episodes, or of those in ``rows`` (K,) and zero elsewhere; the hidden level if asked."""
-    episode, device = episodes.state.episode, episodes.state.device
-    known = np.empty((1 + len(_FIELDS), len(mask)), np.bool_)
+    state = episodes.state
+    known = np.empty((len(_FLAGS), len(mask)), np.bool_)
     known[:] = True if rows is None else rows
-    infos: dict[str, Any] = {"action_mask": mask, "_action_mask": known[0]}
-    for (name, flag, of_device), there in zip(_FIELDS, known[1:], strict=True):
-        infos[name], infos[flag] = (device if of_device else episode)[name].copy(), there
+    infos: dict[str, Any] = {"action_mask": mask}
+    for name in _OF_EPISODE:
+        infos[name] = state.episode[name].copy()
+    for name in _OF_DEVICE:
+        infos[name] = state.device[name].copy()
+    infos.update(zip(_FLAGS, known, strict=False))
     if reveal:
         infos["hidden_level"], infos["_hidden_level"] = hidden_level(episodes), known[0].copy()
     if rows is not None:

@@ -59,9 +59,9 @@ class Forecaster(ABC):
         """Learn from what came in since; models that cannot learn on do so from scratch."""
         return self.fit(series)
 
-    @abstractmethod
     def settings(self) -> dict[str, Any]:
         """Arguments that make another of its kind, as JSON has them."""
+        return {"horizons": self.horizons, "quantiles": self.quantiles}
 
     @abstractmethod
     def to_files(self) -> dict[str, bytes]:
@@ -129,10 +129,6 @@ class PointForecaster(Forecaster):
         level = series.level[chosen]
         change = self.points(series)[chosen][:, :, None] + self.errors
         return ordered(level[:, None, None] + change_scale(level)[:, None, None] * change)
-
-    def settings(self) -> dict[str, Any]:
-        """See `Forecaster.settings`."""
-        return {"horizons": self.horizons, "quantiles": self.quantiles}
 
     def to_files(self) -> dict[str, bytes]:
         """See `Forecaster.to_files`."""
@@ -210,10 +206,6 @@ class Chain(Forecaster):
             forecast[:, k] = rows[bins]
         forecast[np.isnan(level)] = np.nan
         return ordered(forecast)
-
-    def settings(self) -> dict[str, Any]:
-        """See `Forecaster.settings`."""
-        return {"horizons": self.horizons, "quantiles": self.quantiles}
 
     def to_files(self) -> dict[str, bytes]:
         """See `Forecaster.to_files`."""

@@ -149,8 +149,8 @@ class NetworkForecaster(Forecaster):
 
     def settings(self) -> dict[str, Any]:
         """See `Forecaster.settings`."""
-        about = {"horizons": self.horizons, "quantiles": self.quantiles, "features": vars(self.features)}
-        return {**about, "seed": self.seed, "steps": self.steps}
+        about = {"features": vars(self.features), "seed": self.seed, "steps": self.steps}
+        return {**super().settings(), **about}
 
     def to_files(self) -> dict[str, bytes]:
         """See `Forecaster.to_files`."""

@@ -136,8 +136,7 @@ class BoostingForecaster(Forecaster):
 
     def settings(self) -> dict[str, Any]:
         """See `Forecaster.settings`."""
-        about = {"horizons": self.horizons, "quantiles": self.quantiles}
-        return {**about, "features": vars(self.features), "seed": self.seed}
+        return {**super().settings(), "features": vars(self.features), "seed": self.seed}
 
     def _names(self) -> list[list[str]]:
         return [[f"h{h}_q{1000 * q:03.0f}.onnx" for q in self.quantiles] for h in self.horizons]

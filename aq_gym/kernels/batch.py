@@ -47,19 +47,29 @@ def start(p, relation, prior, episode, device, path, maps, task, k):
 
 
 @inlined
-def advance(p, relation, prior, episode, device, path, maps, task, k, actions, rewards, ended, forced, mask):
-    """A task in one episode, and its mask: ``ended``; -1 where there is nothing to observe."""
-    e, outcome = episode[k], 0
-    if task != STEP:
-        start(p, relation, prior, episode, device, path, maps, task, k)
-    elif e.slot > p.horizon:
+def run(
+    observe, numbers, relation, prior, constants, episode, device, path, maps, task, chosen,
+    actions, rewards, ended, forced, mask, observation,
+):  # fmt: skip
+    """A task in the chosen episodes; ``observe`` writes the observation of one."""
+    p, most, decrease = numbers[0], 0, np.empty((2, maps.shape[2]))
+    if task == STEP and not acceptable(p, episode, actions):
         return -1
-    else:
-        executed, rewards[k] = dynamics.decide(p, relation, prior, episode, device, path, maps, k, actions[k])
-        forced[k] = executed != actions[k]
-        outcome = ended[k] = 2 if e.slot > p.horizon else 1 if e.turn == 0 else 0
-    dynamics.write_mask(p, episode, device, k, mask)
-    return -1 if task == MASK else outcome
+    for i in range(chosen.shape[0]):
+        k, e = chosen[i], episode[chosen[i]]
+        if task == STEP:
+            if e.slot > p.horizon:
+                continue
+            executed, rewards[k] = dynamics.decide(p, relation, prior, episode, device, path, maps, k, actions[k])
+            forced[k] = executed != actions[k]
+            ended[k] = 2 if e.slot > p.horizon else 1 if e.turn == 0 else 0
+            most = max(most, ended[k])
+        else:
+            start(p, relation, prior, episode, device, path, maps, task, k)
+        dynamics.write_mask(p, episode, device, k, mask)
+        if task != MASK:
+            observe(p, relation, prior, constants, episode, device, maps, k, decrease, observation)
+    return most
 
 
 @compiled
@@ -68,17 +78,10 @@ def full(
     actions, rewards, ended, forced, mask, observation,
 ):  # fmt: skip
     """The ``full`` observation: actions, rewards, ``ended`` and ``forced`` (K,), masks (K, 2)."""
-    p, most, decrease = numbers[0], 0, np.empty((2, maps.shape[2]))
-    if task == STEP and not acceptable(p, episode, actions):
-        return -1
-    for k in chosen:
-        outcome = advance(
-            p, relation, prior, episode, device, path, maps, task, k, actions, rewards, ended, forced, mask
-        )
-        if outcome >= 0:
-            observe_full(p, relation, prior, constants, episode, device, maps, k, decrease, observation)
-        most = max(most, outcome)
-    return most
+    return run(
+        observe_full, numbers, relation, prior, constants, episode, device, path, maps, task, chosen,
+        actions, rewards, ended, forced, mask, observation,
+    )  # fmt: skip
 
 
 @compiled
@@ -87,17 +90,10 @@ def compact(
     actions, rewards, ended, forced, mask, observation,
 ):  # fmt: skip
     """The ``compact`` observation: actions, rewards, ``ended`` and ``forced`` (K,), masks (K, 2)."""
-    p, most, decrease = numbers[0], 0, np.empty((2, maps.shape[2]))
-    if task == STEP and not acceptable(p, episode, actions):
-        return -1
-    for k in chosen:
-        outcome = advance(
-            p, relation, prior, episode, device, path, maps, task, k, actions, rewards, ended, forced, mask
-        )
-        if outcome >= 0:
-            observe_compact(p, relation, prior, constants, episode, device, maps, k, decrease, observation)
-        most = max(most, outcome)
-    return most
+    return run(
+        observe_compact, numbers, relation, prior, constants, episode, device, path, maps, task, chosen,
+        actions, rewards, ended, forced, mask, observation,
+    )  # fmt: skip
 
 
 @compiled
@@ -106,17 +102,10 @@ def per_device(
     actions, rewards, ended, forced, mask, observation,
 ):  # fmt: skip
     """The ``per_device`` observation: actions, rewards, ``ended`` and ``forced`` (K,), masks (K, 2)."""
-    p, most, decrease = numbers[0], 0, np.empty((2, maps.shape[2]))
-    if task == STEP and not acceptable(p, episode, actions):
-        return -1
-    for k in chosen:
-        outcome = advance(
-            p, relation, prior, episode, device, path, maps, task, k, actions, rewards, ended, forced, mask
-        )
-        if outcome >= 0:
-            observe_per_device(p, relation, prior, constants, episode, device, maps, k, decrease, observation)
-        most = max(most, outcome)
-    return most
+    return run(
+        observe_per_device, numbers, relation, prior, constants, episode, device, path, maps, task, chosen,
+        actions, rewards, ended, forced, mask, observation,
+    )  # fmt: skip
 
 
 @compiled

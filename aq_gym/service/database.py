@@ -10,6 +10,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 PATIENCE = 2000  # ms that a writer waits for another one
+PAGES = 512  # KiB of the database that a connection of SQLite holds; the operating system holds it for all of them
 LARGEST_SLOT = 2**31 - 1  # of PostgreSQL's integer
 
 
@@ -101,5 +102,12 @@ def make_engine(url: str) -> Engine:
 
 
 def _prepare_sqlite(connection: Any, record: Any) -> None:
-    for setting in (f"busy_timeout={PATIENCE}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    settings = (
+        f"busy_timeout={PATIENCE}",
+        f"cache_size=-{PAGES}",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+    )
+    for setting in settings:
         connection.execute(f"PRAGMA {setting}")

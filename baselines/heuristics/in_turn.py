@@ -1,4 +1,4 @@
-"""Policies that decide device by device, played where all devices decide at once."""
+"""Policies of one view played in another: device by device where all decide at once, timers where slots are asked."""
 
 from __future__ import annotations
 
@@ -67,3 +67,53 @@ class InTurn:
             delay[on, turn] = 0
             record[on, turn] = level[on]
         return chosen[0] if single else chosen
+
+
+class InSlots:
+    """What a policy of ``decide="timer"`` does, as a policy of ``decide="slot"``.
+
+    Args:
+        policy: its `act` returns how many slots the device sleeps before it senses, from an observation that ends with
+            the timers (`aq_gym.timed_episodes`).
+        problem: that is played.
+    """
+
+    def __init__(self, policy: Any, problem: Problem) -> None:
+        self.policy, self.problem = policy, problem
+        self.observation = getattr(policy, "observation", None) or "full"
+        self.training_seconds = float(getattr(policy, "training_seconds", float("nan")))
+        self._timer = np.zeros((0, problem.n_devices), np.int64)  # (K, M) the slot of the next sensing, 0: none is set
+
+    def reset(self, seed: int | None) -> None:
+        """Forget the timers, and pass a new beginning on."""
+        self._timer = self._timer[:0]
+        if hasattr(self.policy, "reset"):
+            self.policy.reset(seed)
+
+    def act(self, observation: NDArray[np.float32], info: Mapping[str, Any]) -> NDArray[np.int64] | int:
+        """(K,) 0 or 1, or one of them; see `aq_gym.policy.Policy`."""
+        energy, delay = (np.atleast_2d(info[name]) for name in ("energy", "delay"))
+        slot, turn, rows = np.atleast_1d(info["slot"]), np.atleast_1d(info["turn"]), np.arange(len(energy))
+        if len(self._timer) != len(energy):
+            self._timer = np.zeros(energy.shape, np.int64)
+        self._timer[(slot == 1) & (turn == 0)] = 0
+        wakes = self._timer[rows, turn]
+        chooses = (wakes == 0) & (energy[rows, turn] > 0) & (slot <= self.problem.horizon)
+        if chooses.any():
+            longest = np.maximum(self.problem.max_sleep - delay[rows, turn], 0)
+            wish = self._ask(np.atleast_2d(observation), {**info, "slot": slot, "turn": turn}, longest)
+            wakes = np.where(chooses, slot + np.minimum(wish, longest), wakes)
+        on = wakes == slot
+        self._timer[rows, turn] = np.where(on, 0, wakes)
+        return on.astype(np.int64) if np.ndim(info["slot"]) else int(on[0])
+
+    def _ask(
+        self, observation: NDArray[np.float32], info: dict[str, Any], longest: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """(K,) slots to sleep."""
+        slots = self.problem.max_sleep
+        left = np.where(self._timer > 0, self._timer - info["slot"][:, None] + 1, 0) / slots
+        info["action_mask"] = (np.arange(slots) <= longest[:, None]).astype(np.int8)
+        batch = {name: np.atleast_2d(info[name]) for name in ("energy", "delay", "record")}
+        seen = np.concatenate([observation, left.astype(np.float32)], axis=1)
+        return np.asarray(self.policy.act(seen, info | batch | {"level": np.atleast_1d(info["level"])}))

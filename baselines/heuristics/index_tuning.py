@@ -36,7 +36,7 @@ FEATURES = (
 )
 GRID_DECISIONS = 2_500_000  # played by all candidates of `best_threshold` together
 QUICK_DECISIONS = 25_000_000  # played when an instance is tuned on demand: about a minute
-QUICK: dict[str, Any] = {"generations": 10, "population": 32, "step": 0.25}
+_QUICK = {"generations": 10, "population": 32}
 _FLOOR = 0.03  # least spread of a coefficient in the search, see Budget.step
 _CONSTANT = 1e-6  # a number of less spread is taken for a constant
 
@@ -213,14 +213,9 @@ def index_policy(problem: Problem, report: Callable[[str], None] = lambda line: 
     """
     if found := tuned_fields(TUNED, problem, "constant", "coefficients", "training_seconds"):
         return Index(problem, *found[:2], training_seconds=found[2])
-    starts, episodes = quick_tuning(problem, QUICK_DECISIONS)
-    return tune(problem, Budget(episodes=max(2, episodes), **QUICK), starts=starts, report=report)[0]
-
-
-def quick_tuning(problem: Problem, decisions: float) -> tuple[list[Index], int]:
-    """Committed policies of the same kind of inference to start from, and for how many episodes `QUICK` has time."""
     tuned = committed(TUNED)
     alike = [name for name in tuned if entry_problem(name).inference == problem.inference]
     starts = [start for name in alike for start in shifted(problem, tuned[name])]
-    plays = QUICK["generations"] * QUICK["population"] + len(starts) + 30 + 7 * 8  # the grid and the finalists
-    return starts, min(512, int(decisions / (plays * problem.horizon * problem.n_devices)))
+    plays = _QUICK["generations"] * _QUICK["population"] + len(starts) + 30 + 7 * 8  # the grid and the finalists
+    episodes = max(2, min(512, QUICK_DECISIONS // (plays * problem.horizon * problem.n_devices)))
+    return tune(problem, Budget(episodes=episodes, step=0.25, **_QUICK), starts=starts, report=report)[0]

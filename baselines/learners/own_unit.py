@@ -13,17 +13,23 @@ import dataclasses
 import math
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from agents import GreedyPolicy
+from aq_gym.episodes import Layers
 from aq_gym.network import SensorNetwork
 from aq_gym.observation import COMPACT_FEATURES, DEVICE_FEATURES
 from aq_gym.problem import Problem
-from baselines.heuristics.index import Index, Simulator
+from baselines.heuristics.index import AT, NAMES, WIDTHS, Index, Simulator
+from baselines.packing import pack
 from baselines.playing import FIRST_TUNING_SEED
 
 THRESHOLD = 0.5  # [µg/m³]
 DECISIONS = 400_000  # played to find a threshold: less than a second
 _SEED = FIRST_TUNING_SEED + 2**22
+_BLENDS = (1.0, 0.75, 0.5, 0.25)  # shares of the policy, beside greedy sensing
+_SHIFTS = (0.0, -0.2, 0.2, 0.4, 0.6)  # of the logarithm of the threshold
 _NAMES = [name for name, _, _ in (*COMPACT_FEATURES, *DEVICE_FEATURES)]
 LOGARITHMS = _NAMES.index("error_log"), _NAMES.index("level_log")
 UNREAD = tuple(  # logarithms of 1 + x µg/m³, which no constant turns into another unit
@@ -47,7 +53,7 @@ def greedy_threshold(problem: Problem, decisions: int = DECISIONS) -> float:
     constants = math.log(mean_level) - math.log(2.0) * np.arange(12.0)
     candidates = [Index(problem, constant, {"scarcity": 16.0}) for constant in constants]
     episodes = decisions // (len(candidates) * problem.horizon * problem.n_devices)
-    errors = Simulator(problem).errors(candidates, min(256, max(4, episodes)), _SEED).mean(axis=1)
+    errors = Simulator(problem).errors(candidates, min(256, max(2, episodes)), _SEED).mean(axis=1)
     best = int(np.clip(errors.argmin(), 1, len(candidates) - 2))
     left, middle, right = errors[best - 1 : best + 2]
     bend = left - 2.0 * middle + right
@@ -72,12 +78,45 @@ def scaled(network: SensorNetwork, factor: float) -> SensorNetwork:
     )
 
 
-def in_units_of(policy: GreedyPolicy, problem: Problem) -> GreedyPolicy:
-    """A policy that was learned on problems in their own units, for a problem as it is; its network is a copy."""
-    network = copy.deepcopy(policy.network)
-    shift = math.log(THRESHOLD / greedy_threshold(problem)) / 8.0
+def in_units_of(policy: GreedyPolicy, problem: Problem, decisions: int = DECISIONS) -> GreedyPolicy:
+    """A policy that was learned on problems in their own units, for a problem as it is; its network is a copy.
+
+    A linear one is also blended with greedy sensing, and its threshold moved, as does best in a short simulation of the
+    problem: with many devices its coefficients are beyond what it was tuned on.
+
+    Args:
+        policy: what was learned.
+        problem: what it will play.
+        decisions: played to find the unit, and twice as many to find the blend and the threshold.
+    """
+    network, threshold = copy.deepcopy(policy.network), greedy_threshold(problem, decisions)
+    shift = math.log(THRESHOLD / threshold) / 8.0
     for place in LOGARITHMS:
         network.input_center[place] -= shift
+    layers = pack(network).weights if policy.observation == "compact" else np.empty(0)
+    if len(layers) == len(NAMES) + 1:
+        weights = _blended(problem, layers.astype(np.float64), threshold, 2 * decisions) / 2.0
+        with torch.no_grad():
+            network.input_center.zero_()
+            network.input_scale.fill_(1.0)
+            network.advantage_head.weight.copy_(torch.from_numpy(np.stack([-weights[:-1], weights[:-1]])))
+            network.advantage_head.bias.copy_(torch.from_numpy(np.stack([-weights[-1], weights[-1]])))
     bound = GreedyPolicy(network, policy.q_values, observation=policy.observation, card=policy.card)
     bound.training_seconds = policy.training_seconds
     return bound
+
+
+def _blended(problem: Problem, weights: NDArray[np.float64], threshold: float, decisions: int) -> NDArray[np.float64]:
+    """(33,) weights of a linear policy, blended with greedy sensing and shifted; all choices play the same episodes."""
+    simulator, seed = Simulator(problem), _SEED + 2**20
+    weights = weights * 8.0 / weights[AT["gain_log"]]  # scores of both are then ln(decrease) less a threshold
+    greedy = Index(problem, math.log(threshold), {"scarcity": 16.0}).weights.astype(np.float64)
+    choices = len(_BLENDS) + len(_SHIFTS)
+    episodes = min(256, max(2, decisions // (choices * problem.horizon * problem.n_devices)))
+
+    def best(candidates: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+        layers = [Layers(WIDTHS, x.astype(np.float32)) for x in candidates]
+        return candidates[int(simulator.errors(layers, episodes, seed).mean(axis=1).argmin())]
+
+    blend = best([share * weights + (1.0 - share) * greedy for share in _BLENDS])
+    return best([blend - np.append(np.zeros(len(blend) - 1), move) for move in _SHIFTS])

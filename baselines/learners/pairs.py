@@ -1,7 +1,8 @@
-"""Counterfactual pairs from the compiled kernels: what would sensing have gained, all else equal?"""
+"""Counterfactual pairs: what would sensing have gained, all else equal? Played by the kernels, and fitted in time."""
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Sequence
@@ -10,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
+from agents import Improvement, PairedDQN, fit_advantages
+from agents.fitting import torch_threads
 from agents.improvement import Pairs
 from agents.networks import QNetwork
 from aq_gym.episodes import Episodes, Layers
@@ -18,9 +21,12 @@ from aq_gym.problem import Problem
 from baselines.heuristics.index import WIDTHS, Index
 from baselines.packing import available_cores, pack
 
-_PIECE = 4, 24  # episodes and pairs of each that are played at once where a time is set
+PIECE = 4, 24  # episodes and pairs of each that are played at once where a time is set
 _SHARES = 8  # parts that may be played side by side, each from a seed of its own
 _DOUBT, _EVERYWHERE = 0.2, 0.1  # the least fifth of the scores counts as near zero; odds of the others beside theirs
+_VALUE_COST = 3  # an update of the values takes about as long as so many of the advantages
+_LEAST = 500  # pairs below which an improvement of more is not worth its fit
+_TRIAL_UPDATES = 10  # to learn how long one takes
 _LEVEL_LOG = [name for name, _, _ in COMPACT_FEATURES].index("level_log")
 
 
@@ -110,7 +116,7 @@ class PairCollector:
         """
         problem, n, points = self.problem, self._n_episodes, self._points
         if not math.isinf(until):
-            n, points = min(n, _PIECE[0]), min(points, _PIECE[1])
+            n, points = min(n, PIECE[0]), min(points, PIECE[1])
         episodes = Episodes(problem, n, observation=self.observation)
         rows, unread = np.arange(n), episodes.empty_observations()
         scores = np.empty((n, problem.horizon * problem.n_devices), np.float32)
@@ -143,3 +149,52 @@ def _doubtful(scores: NDArray[np.float32], points: int, rng: np.random.Generator
     weight = _EVERYWHERE + 1.0 / (1.0 + np.square(size / max(near, 1e-12)))
     keys = np.log(np.nan_to_num(weight, nan=1e-12)) + rng.gumbel(size=scores.shape)
     return np.sort(np.argpartition(-keys, points - 1, axis=1)[:, :points], axis=1)
+
+
+class Improver:
+    """Calls `PairedDQN.improve` so that it ends in time.
+
+    Args:
+        agent: that improves.
+        collector: what plays its pairs.
+
+    Attributes:
+        cost: seconds that a whole improvement takes, estimated from the last one; NaN before the first.
+    """
+
+    def __init__(self, agent: PairedDQN, collector: PairCollector) -> None:
+        self._agent, self._collector, self.cost = agent, collector, math.nan
+
+    def improve(self, left: float) -> Improvement | None:
+        """One step of policy iteration in at most ``left`` seconds; None where that is too little."""
+        agent, config, began = self._agent, self._agent.config, time.perf_counter()
+        if math.isinf(left):
+            return agent.improve(self._collector)
+        if left <= 0.0 or left < self.cost / 2:  # False as long as the cost is NaN
+            return None
+        guided = agent.improvements == 0 and config.improve_from == "guide"
+        pairs = self._collector(None if guided else agent.chosen, config.pairs, agent.rng, began + left / 2)
+        played = len(pairs.deltas) / config.pairs
+        if len(pairs.deltas) < min(_LEAST, config.pairs):
+            return None
+        collecting = time.perf_counter() - began
+        updates = config.pair_updates + (_VALUE_COST * config.value_updates if config.pair_cut else 0)
+        fitting = updates * self._update_seconds(pairs)
+        share = min(1.0, max(0.0, left - (time.perf_counter() - began)) / max(fitting, 1e-9))
+        names = ("pair_updates", "value_updates")
+        agent.config = config.replace(**{name: round(share * getattr(config, name)) for name in names})
+        try:
+            improvement = agent.improve(lambda *_: pairs)
+        finally:
+            agent.config = config
+        self.cost = collecting / played + fitting
+        return improvement
+
+    def _update_seconds(self, pairs: Pairs) -> float:
+        """How long an update of the advantages takes, tried on a copy."""
+        config, network = self._agent.config, copy.deepcopy(self._agent.online)
+        given = pairs.observations[:4096], pairs.deltas[:4096, 0]
+        began = time.perf_counter()
+        with torch_threads(config.threads):
+            fit_advantages(network, *given, updates=_TRIAL_UPDATES, batch_size=config.batch_size)
+        return (time.perf_counter() - began) / _TRIAL_UPDATES

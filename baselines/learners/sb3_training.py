@@ -22,8 +22,7 @@ from baselines.learners.clock import VALIDATION_SHARE, Clock, announced_compilin
 from baselines.learners.instance import describe_instance
 from baselines.learners.run import Interrupts, noted_interrupts
 from baselines.learners.sb3_env import SB3VecEnv
-from baselines.learners.sb3_policy import ALGORITHMS, OFF_POLICY, SB3Policy, check_unused, save, save_card
-from baselines.learners.sb3_settings import overridden
+from baselines.learners.sb3_policy import ALGORITHMS, OFF_POLICY, SB3Policy, check_unused, overridden, save, save_card
 from baselines.learners.task import TINY
 from baselines.learners.validation import Validation, solvable
 from baselines.playing import check_count, problem_of

@@ -9,7 +9,7 @@ from aq_gym.problem import Problem
 from baselines.heuristics.in_turn import InTurn
 from baselines.heuristics.problems import entry_problem, same_problem
 from baselines.heuristics.relay import AdaptiveRelay
-from baselines.learners.own_unit import in_units_of
+from baselines.learners.own_unit import DECISIONS, in_units_of
 from baselines.learners.resumption import POLICY
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
@@ -79,12 +79,16 @@ def pretrained_policy(problem: Problem) -> GreedyPolicy | InTurn:
     )
 
 
-def load_generalist(problem: Problem) -> GreedyPolicy | AdaptiveRelay:
+def load_generalist(problem: Problem, decisions: int = DECISIONS) -> GreedyPolicy | AdaptiveRelay:
     """The agent that plays any instance, for a problem; nothing is learned.
 
     Known level: the shipped one; its ``card`` says how it was tuned. It needs to know in which unit the problem's
-    errors are small or large, so greedy sensing is played there for a second (`own_unit.greedy_threshold`). Hidden
-    level: `AdaptiveRelay`, planned on the problem's own chain.
+    errors are small or large and how high its threshold should be, so it is played there for a second or two
+    (`own_unit.in_units_of`). Hidden level: `AdaptiveRelay`, planned on the problem's own chain.
+
+    Args:
+        problem: what it will play.
+        decisions: played there three times over.
 
     Raises:
         ValueError: level-aware inference, for which neither is made, or none is shipped.
@@ -93,9 +97,9 @@ def load_generalist(problem: Problem) -> GreedyPolicy | AdaptiveRelay:
         return AdaptiveRelay(problem)
     if problem.inference != "paper":
         raise ValueError(
-            f"generalist: was tuned with the paper's inference, not with {problem.inference!r}; index is tuned for "
+            f"generalist: was trained with the paper's inference, not with {problem.inference!r}; index is tuned for "
             "any problem, scripts.train_dqn trains an agent"
         )
     if not GENERALIST.exists():
         raise ValueError("generalist: no such agent is shipped; scripts.tune_generalist makes one")
-    return in_units_of(load_trained(GENERALIST), problem)
+    return in_units_of(load_trained(GENERALIST), problem, decisions)

@@ -25,7 +25,7 @@ from typing import Any
 from agents import DQNConfig, GreedyPolicy, PairedDQN, TensorBoardLogger, export, save
 from baselines.learners.clock import VALIDATION_SHARE, Clock, Step, announced_compiling, share_done
 from baselines.learners.guide import Guide
-from baselines.learners.improving import Improver
+from baselines.learners.pairs import Improver
 from baselines.learners.resumption import CHECKPOINT, POLICY, new_agent, resumed
 from baselines.learners.task import TINY, SensingTask, tiny_config
 from baselines.learners.validation import Validation

@@ -145,10 +145,11 @@ def evaluate_task(plan: Plan, env_id: str) -> tuple[pd.DataFrame, list[str]]:
 
     Returns:
         The table of `baselines.evaluate` with env_id, the regret in percent and ``seed_errors``, the mean joint error
-        of each training seed; and which words were left out and why. A learner's row is the mean over its seeds.
+        of each training seed; and notes: which words were left out and why, which learner learned nothing. A
+        learner's row is the mean over its seeds.
     """
     problem = problem_of(env_id, **plan.env_kwargs)
-    policies, training, left_out = _yardsticks(plan, env_id, problem)
+    policies, training, notes = _yardsticks(plan, env_id, problem)
     records = {
         name: play_problem(policy, problem, plan.episodes, plan.seed, name=name) for name, policy in policies.items()
     }
@@ -156,6 +157,11 @@ def evaluate_task(plan: Plan, env_id: str) -> tuple[pd.DataFrame, list[str]]:
     seed_errors = dict.fromkeys(records, "")
     for learner in plan.learners:
         trained = {label(run): load_learner(plan, env_id, run) for run in plan.runs(learner)}
+        notes += [
+            f"{name} is the tuned rule that it started from: what it learned in the time was not better in validation"
+            for name, policy in trained.items()
+            if policy.card.get("policy_is") == "its guide"
+        ]
         played = [play_problem(x, problem, plan.episodes, plan.seed, name=name) for name, x in trained.items()]
         records[label(learner)] = together(played)
         training[label(learner)] = float(np.mean([float(x.training_seconds) for x in trained.values()]))
@@ -168,7 +174,7 @@ def evaluate_task(plan: Plan, env_id: str) -> tuple[pd.DataFrame, list[str]]:
         regret(x.joint_error, best.joint_error, plan.seed) if best else (math.nan,) * 3 for x in records.values()
     ]
     names = ["regret_percent", "regret_percent_low", "regret_percent_high"]
-    return table.join(pd.DataFrame(regrets, columns=names)), left_out
+    return table.join(pd.DataFrame(regrets, columns=names)), notes
 
 
 def _yardsticks(plan: Plan, env_id: str, problem: Problem) -> tuple[dict[str, Any], dict[str, float], list[str]]:
@@ -176,7 +182,7 @@ def _yardsticks(plan: Plan, env_id: str, problem: Problem) -> tuple[dict[str, An
     known = solvable(env_id, plan.env_kwargs)
     policies: dict[str, Any] = {}
     training: dict[str, float] = {}
-    left_out = []
+    notes = []
     for word in plan.yardsticks:
         try:
             policies[word], training[word] = build_policy(word, problem)
@@ -184,8 +190,8 @@ def _yardsticks(plan: Plan, env_id: str, problem: Problem) -> tuple[dict[str, An
             if word not in _NOT_EVERYWHERE or (word == "optimal" and known):
                 raise
             reason = "too large to solve" if word == "optimal" else str(error).removeprefix(f"{word}: ")
-            left_out.append(f"no {word}: {reason}")
-    return policies, training, left_out
+            notes.append(f"no {word}: {reason}")
+    return policies, training, notes
 
 
 def _draw_lines(plan: Plan, env_id: str, problem: Problem, policies: dict[str, Any]) -> None:

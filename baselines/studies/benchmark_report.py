@@ -18,10 +18,10 @@ from baselines.studies.readme import SEEDS, seed_rows
 from baselines.studies.tables import WIDTH, comparison, text_table
 
 
-def task_table(table: pd.DataFrame, title: str, left_out: Sequence[str]) -> str:
+def task_table(table: pd.DataFrame, title: str, notes: Sequence[str]) -> str:
     """A task's table, best policy first; the first row of ``table`` is what the others are compared to."""
     ordered = table.sort_values("joint_error", kind="stable")
-    lines = [line for reason in left_out for line in textwrap.wrap(reason, WIDTH)]
+    lines = [line for note in notes for line in textwrap.wrap(note, WIDTH)]
     return "\n".join([title, comparison(ordered, table.policy.iloc[0]), *lines, ""])
 
 
@@ -44,10 +44,10 @@ def conduct(
     def all_rows() -> pd.DataFrame:
         return pd.concat([tables[env_id] for env_id in ids if env_id in tables], ignore_index=True)
 
-    def evaluated(env_id: str, table: pd.DataFrame, left_out: list[str]) -> None:
+    def evaluated(env_id: str, table: pd.DataFrame, notes: list[str]) -> None:
         tables[env_id] = table.assign(**shared)
         write_table(plan.folder / "benchmark.csv", all_rows())
-        text = task_table(table, f"{env_id}: {plan.episodes:,} episodes", left_out)
+        text = task_table(table, f"{env_id}: {plan.episodes:,} episodes", notes)
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

@@ -47,6 +47,14 @@ def test_a_fresh_reading_is_kept_where_it_was_taken() -> None:
     np.testing.assert_allclose(found.deviation[[0, 12]], 50.0 * SPRING.measurement_variance**0.5)
 
 
+@pytest.mark.parametrize("fuse", [False, True])
+def test_a_map_of_some_locations_is_that_part_of_the_map(fuse: bool) -> None:
+    given = sources([[0, 3, 0], [1, 0, 9]], np.full((2, 3), 52.0), np.full((2, 3), 50.0))
+    whole = paper_map(SPRING, given, [50.0, 60.0], fuse_measured=fuse)
+    part = paper_map(SPRING, given, [50.0, 60.0], fuse_measured=fuse, wanted=[12, 3, 0])
+    assert (part.mean == whole.mean[:, [12, 3, 0]]).all() and (part.deviation == whole.deviation[:, [12, 3, 0]]).all()
+
+
 def test_the_relations_tell_means_and_covariances_of_the_deviations(pku_data: Any) -> None:
     (table,), _ = datasets.load_pku2018("pku2018-spring")
     level = table.mean(axis=1)

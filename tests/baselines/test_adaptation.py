@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import baselines
 from aq_gym.episodes import Layers
@@ -14,9 +15,10 @@ from aq_gym.problem import Problem
 from baselines import adaptation
 from baselines.heuristics.index import WIDTHS, Index, Simulator
 from baselines.heuristics.index_tuning import best_threshold
+from baselines.heuristics.relay import AdaptiveRelay
 from baselines.heuristics.simple import Random, Staggered
 from baselines.learners.layered import LayeredPolicy, added, matrices, outputs
-from baselines.learners.own_unit import UNREAD, greedy_in_own_unit, greedy_threshold, in_own_unit, scaled
+from baselines.learners.own_unit import UNREAD, greedy_in_own_unit, greedy_threshold, in_own_unit, in_units_of, scaled
 from baselines.learners.shipped import GENERALIST, load_generalist, load_trained
 from baselines.learners.universal import READ, imitated, relative_errors, sampled, training_sampler, tune_for_all
 from baselines.packing import compiled_error, pack
@@ -47,12 +49,41 @@ def test_the_generalist_plays_the_same_in_every_unit() -> None:
     np.testing.assert_allclose(play_problem(agent, CITY, 64, 0).joint_error, errors, rtol=1e-6)
     own = in_own_unit(CITY)
     factor = float(own.network.levels[0] / CITY.network.levels[0])
-    there = compiled_error(load_trained(GENERALIST), own, 64, 0) / factor
+    there = compiled_error(load_generalist(own), own, 64, 0) / factor
     assert there.mean() == pytest.approx(errors.mean(), rel=1e-3)
     weight = pack(agent.network).weights
     assert not np.any(weight[[place for place in UNREAD if place < 32]]), "what has a unit is not read"
     staggered = play_problem(Staggered(CITY), CITY, 64, 0).joint_error
     assert errors.mean() < staggered.mean()
+
+
+def test_the_generalist_is_blended_and_shifted_as_does_best() -> None:
+    """Where its threshold is far too high, the bound one is better than the plain one by the shift alone."""
+    agent = load_trained(GENERALIST)
+    plain = in_units_of(agent, CITY, 100_000)
+    with torch.no_grad():  # a worse agent: it asks for a decrease 1.5 times as large
+        agent.network.advantage_head.bias.copy_(agent.network.advantage_head.bias - torch.tensor([-0.2, 0.2]))
+    worse = in_units_of(agent, CITY, 100_000)
+    good, bad = (compiled_error(x, CITY, 256, 0).mean() for x in (plain, worse))
+    assert bad == pytest.approx(good, rel=0.01)
+
+
+def test_the_generalist_of_a_hidden_level_is_the_adaptive_relay() -> None:
+    problem = Problem.create("pku2018", [0, 15], 24, 4, 8, inference="hidden", n_levels=6)
+    assert isinstance(load_generalist(problem), AdaptiveRelay)
+    with pytest.raises(ValueError, match="generalist: was tuned with the paper's inference, not with 'level-aware'"):
+        load_generalist(Problem.create("pku2018", [0, 15], 24, 4, 8, inference="level-aware", level_noise=0.1))
+
+
+def test_adapting_where_the_level_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adaptation, "UNTIMED_TUNING", 100_000)
+    monkeypatch.setattr(adaptation, "PAIRS", 300)
+    kwargs = {"inference": "hidden", "n_levels": 6, "loss": 0.2, "energy_budgets": [3, 5]}
+    problem, lines = Problem.create("pku2018", [0, 15], 24, 4, 8, **kwargs), []
+    policy = baselines.adapt(Staggered(problem), problem, steps=1, report=lines.append)
+    errors = {line.split(":")[0]: float(line.split(":")[1].split()[0]) for line in lines[:-1]}
+    found = play_problem(policy, problem, 256, adaptation.SEED).joint_error.mean()
+    assert found == pytest.approx(min(errors.values()), abs=1e-4) and found < errors["given"]
 
 
 def test_the_universal_index_gets_better() -> None:

@@ -18,8 +18,7 @@ from baselines.learners import clock
 from baselines.learners import training as training_module
 from baselines.learners.clock import Step
 from baselines.learners.guide import Guide
-from baselines.learners.improving import Improver
-from baselines.learners.pairs import PairCollector
+from baselines.learners.pairs import Improver, PairCollector
 from baselines.learners.resumption import CHECKPOINT
 from baselines.learners.run import train
 from baselines.learners.shipped import load_trained

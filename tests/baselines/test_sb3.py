@@ -18,8 +18,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormali
 
 from baselines import play_problem
 from baselines.learners.sb3_env import SB3VecEnv
-from baselines.learners.sb3_policy import ALGORITHMS, CARD, MODEL, SB3Policy
-from baselines.learners.sb3_settings import hyperparameters, overridden
+from baselines.learners.sb3_policy import ALGORITHMS, CARD, MODEL, SB3Policy, hyperparameters, overridden
 from baselines.learners.sb3_training import _Watcher, train
 from baselines.playing import FIRST_TUNING_SEED
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from aq_gym.envs.multi_device import MultiDeviceEnv
 from aq_gym.envs.vector import MultiDeviceVectorEnv
-from baselines.heuristics.timers import InSlots
+from baselines.heuristics.in_turn import InSlots
 from baselines.playing import play_problem
 
 HOW: dict[str, Any] = {"inference": "hidden", "loss": 0.3, "harvest": (0.1, 5)}

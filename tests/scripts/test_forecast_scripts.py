@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import pandas as pd
 import pytest
 
 from aq_gym.forecasting import storage
-from baselines.studies.forecasts import file_split, read_table
+from aq_gym.forecasting.series import Series
+from baselines.studies.forecasts import build, file_split, read_table
 from scripts import evaluate_forecasters, train_forecaster
 
 
@@ -55,6 +57,25 @@ def test_evaluate_writes_table_and_pictures(town: Path, tmp_path: Path, capsys: 
     assert {"forecasts.csv", "phases.csv", "skill.png", "coverage.png", "fan.png", "ridge"} <= written
     out = capsys.readouterr().out
     assert "1 missing, 1 impossible" in out and "| 18 |" in (tmp_path / "x.md").read_text()
+
+
+def test_a_peer_that_is_missing_is_named_with_its_extra(town: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "darts", None)
+    monkeypatch.delitem(sys.modules, "baselines.studies.darts_peers", raising=False)
+    args = evaluate_forecasters.parse(["--forecasters", "drift", "--peers", "--readings", str(town), "--quiet"])
+    assert args.forecasters == ["drift", "darts-linear", "darts-boosting"]
+    with pytest.raises(ValueError, match=r"darts-linear needs darts: pip install 'aq-gym\[peers\]'"):
+        build("darts-linear", file_split(town, 300, 60.0))
+
+
+def test_a_linear_regression_of_darts_continues_a_line() -> None:
+    pytest.importorskip("darts", reason="needs pip install 'aq-gym[peers]'")
+    from baselines.studies.darts_peers import LAGS, DartsLinear
+
+    level = 50.0 + 10.0 * np.sin(np.arange(400) / 8.0)
+    series = Series(level, level, np.zeros(400))
+    forecast = DartsLinear((1, 6), (0.25, 0.5, 0.75)).fit([series[:300]]).predict(series, np.array([LAGS - 2, 320]))
+    assert np.isnan(forecast[0]).all() and forecast[1, :, 1] == pytest.approx(level[[321, 326]], abs=0.1)
 
 
 def test_train_stores_a_forecaster(town: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("flask_openapi3", reason="the service needs pip install 'aq-gym[service]'")
 
+from aq_gym.service.database import make_engine
 from baselines.studies.service import report
 from baselines.studies.service.load import growth
 from scripts.measure_service import main, parse
@@ -33,6 +34,14 @@ def test_a_missed_limit_is_named_and_ends_the_command_with_1(
         main(parse(["--sections", "kills", "--kills", "7", "--markdown", str(page)]))
     assert end.value.code == 1
     assert "100: MISSED" in capsys.readouterr().out and "| rate | 90/s | 100: MISSED |" in page.read_text("utf-8")
+
+
+def test_a_connection_holds_little_of_the_database(tmp_path: Path) -> None:
+    """SQLite's 2 MiB a connection fill as the database grows, which looked like a leak."""
+    engine = make_engine(f"sqlite:///{tmp_path}/x.sqlite3")
+    with engine.connect() as connection:
+        assert -1024 <= connection.exec_driver_sql("PRAGMA cache_size").scalar_one() < 0
+    engine.dispose()
 
 
 @pytest.mark.slow

@@ -106,7 +106,7 @@ def page(table: pd.DataFrame, problem: Problem, stride: int, lines: Mapping[str,
         "# The level hidden: policies on real air\n\n"
         "The server knows only what devices report. Policies are made for the network of one season and play windows "
         f"of the other: {problem.n_devices} devices at {list(problem.devices)}, {shape}. A report says "
-        "max(reading / φ, 1), where φ is what the location has of the level on average. The same reports are lost for "
+        "max(reading / φ, 1), where φ is the location's mean ratio to the level. The same reports are lost for "
         "all policies.\n\n"
         f"{said}\n\n"
         "RMSE at the locations without a device, in µg/m³; change to the first policy, paired; both with 95 % "
@@ -122,5 +122,5 @@ def page(table: pd.DataFrame, problem: Problem, stride: int, lines: Mapping[str,
         f"{hourly_table(lines)}\n"
         "It is least from slot 0, and the same at all slots between: the readings were interpolated between full "
         f"hours, and noise added. So windows start {stride} slots apart, which is no multiple of 2 or 3: their phases "
-        "take turns. What is said here of slots of ten minutes rests on six of them being nearly one straight line.\n\n"
+        "take turns. All results at ten-minute resolution rest on interpolated readings.\n\n"
     )

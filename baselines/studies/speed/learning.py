@@ -6,7 +6,7 @@ import math
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import gymnasium as gym
 import stable_baselines3
@@ -72,24 +72,13 @@ def theirs(decisions: int) -> Rate:
     return rate
 
 
-class Curve(list[tuple[float, float]]):
-    """What the validations of one training found: seconds and average joint error [µg/m³]."""
-
-    def best(self, by: float = math.inf) -> float:
-        """The least error in the first ``by`` seconds [µg/m³]; infinity if there was no validation."""
-        return min((error for seconds, error in self if seconds <= by), default=math.inf)
-
-    def reached(self, error: float) -> float:
-        """Seconds until a validation found at most that error [µg/m³]; infinity if none did."""
-        return min((seconds for seconds, found in self if found <= error), default=math.inf)
+Curve = list[tuple[float, float]]
+"""What the validations of one training found: seconds and average joint error [µg/m³]."""
 
 
-class Race(NamedTuple):
-    """One training of either side."""
-
-    error: float  # the least validated average joint error of SB3's agent [µg/m³]
-    ours: float  # seconds of training until a validation found it
-    theirs: float
+def reached(curve: Curve, error: float) -> float:
+    """Seconds until a validation found at most that error [µg/m³]; infinity if none did."""
+    return min((seconds for seconds, found in curve if found <= error), default=math.inf)
 
 
 def train_theirs(seed: int, seconds: float, steps: int | None = None) -> tuple[sb3.SB3Policy, Curve]:
@@ -122,22 +111,24 @@ def train_ours(config: DQNConfig, seed: int, seconds: float, error: float) -> tu
     for step in training.run(seconds):
         if step.validation_error is not None:
             curve.append((step.seconds, step.validation_error))
-        if curve.best() <= error or step.seconds >= seconds:
+        if math.isfinite(reached(curve, error)) or step.seconds >= seconds:
             break
     return training.policy(), curve
 
 
-def race(config: DQNConfig, seed: int, seconds: float) -> Race:
+def race(config: DQNConfig, seed: int, seconds: float) -> tuple[float, float, float]:
     """Train SB3's best agent for some seconds, then our DQN until it is as good on the same episodes, at most as long.
 
-    The two policies are compared once more on others.
+    Returns:
+        The least error that SB3's agent validated with [µg/m³], and the seconds that ours and SB3's took to it.
     """
     best, theirs = train_theirs(seed, seconds)
-    policy, ours = train_ours(config, seed, seconds, theirs.best())
+    error = min(found for _, found in theirs)
+    policy, ours = train_ours(config, seed, seconds, error)
     policies = {f"SB3 {BEST.upper()}": best, "our DQN": policy}
-    print(f"seed {seed}, {EVALUATION_EPISODES:,} evaluation episodes")
+    print(f"seed {seed}, {EVALUATION_EPISODES:,} other episodes")
     print(comparison(evaluate(policies, ENV, EVALUATION_EPISODES, 0), next(iter(policies)), digits=3), flush=True)
-    return Race(theirs.best(), ours.reached(theirs.best()), theirs.reached(theirs.best()))
+    return error, reached(ours, error), reached(theirs, error)
 
 
 def reach(seconds: float, seeds: Sequence[int]) -> Comparison:
@@ -150,16 +141,16 @@ def reach(seconds: float, seeds: Sequence[int]) -> Comparison:
     config = DQNConfig.named(chosen["config"], **chosen["settings"])
     train_theirs(0, math.inf, 10_000)
     train_ours(config.replace(improvements=2, pairs=64, pair_updates=2, value_updates=2), 0, math.inf, 0.0)
-    races = [race(config, seed, seconds) for seed in seeds]
-    errors = " and ".join(f"{x.error:.2f}" for x in races)
+    found, ours, theirs = zip(*(race(config, seed, seconds) for seed in seeds), strict=True)
+    errors = " and ".join(f"{x:.2f}" for x in found)
     return Comparison(
         f"training on {ENV} to the least joint error of the peer in {seconds:g} s: {errors} µg/m³; one round a seed",
         "times/s",
-        iter([1.0 / x.ours for x in races]).__next__,
+        (1.0 / x for x in ours).__next__,
         f"{named('stable-baselines3')} {BEST.upper()}, our settings",
-        iter([1.0 / x.theirs for x in races]).__next__,
+        (1.0 / x for x in theirs).__next__,
         10.0,
-        rounds=len(races),
+        rounds=len(seeds),
     )
 
 

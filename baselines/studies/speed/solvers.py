@@ -20,7 +20,6 @@ from baselines.studies.speed.worker import banded
 FloatArray = NDArray[np.float64]
 HORIZON, BUDGET, SLEEP = 144, 24, 24
 LARGEST: tuple[Any, ...] = (SensorNetwork.load("pku2018").coarsen(6), (0, 15), 72, 6, 12)  # that quantecon has room for
-DENSE_SLOTS = 4  # that the dense peer is timed for: each takes as long as the others
 
 
 def errors_of(network: SensorNetwork, sleep: int) -> FloatArray:
@@ -75,25 +74,6 @@ def quantecon_single(network: SensorNetwork, horizon: int, budget: int, sleep: i
     return play
 
 
-def dense_single(network: SensorNetwork, slots: int, budget: int, sleep: int) -> Any:
-    """The same in dense NumPy: whole tables, one matrix product a slot."""
-    n, error = network.n_levels, errors_of(network, sleep)
-    transition = network.transition.T.copy()
-
-    def play() -> FloatArray:
-        value = np.zeros((budget + 1, sleep, n, n))
-        for _ in range(slots):
-            ahead = (value.reshape(-1, n) @ transition).reshape(value.shape)
-            asleep = np.concatenate([ahead[:, 1:], ahead[:, -1:]], axis=1) - error[1:]
-            awake = np.full((budget + 1, n), -np.inf)
-            awake[1:] = np.einsum("pee->pe", ahead[:-1, 0]) - np.einsum("ee->e", error[0])
-            asleep[1:, -1] = -np.inf
-            value = np.maximum(asleep, awake[:, None, None])
-        return value
-
-    return play
-
-
 def quantecon_joint(network: SensorNetwork, devices: tuple[int, int], horizon: int, budget: int, sleep: int) -> Any:
     """Quantecon's solver of two devices that decide at once."""
     quantecon = peer("quantecon.markov")
@@ -128,28 +108,16 @@ def quantecon_joint(network: SensorNetwork, devices: tuple[int, int], horizon: i
 
 
 def comparisons() -> Iterator[Comparison]:
-    """One device against quantecon and dense NumPy, two devices against quantecon."""
-    size, there = f"T={HORIZON} B={BUDGET} D={SLEEP}", peer("quantecon.markov") is not None
-    for n_levels, goal in ((20, 20.0), (50, 25.0)) if there else ():
+    """One device and two against quantecon."""
+    if peer("quantecon.markov") is None:
+        return
+    for n_levels, goal in ((20, 20.0), (50, 25.0)):
         one: tuple[Any, ...] = (banded(n_levels), 0, HORIZON, BUDGET, SLEEP)
-        theirs = quantecon_single(one[0], *one[2:])
-        yield _beside_quantecon(f"exact, one device, {size}, {n_levels} levels", solve, one, theirs, goal)
-    for n_levels in (100, 300):
-        network = banded(n_levels)
-        solve(network, 0, 12, 2, 6)
-        yield Comparison(
-            f"exact, one device, {size}, {n_levels} levels",
-            "solved/s",
-            timed(lambda network=network: solve(network, 0, HORIZON, BUDGET, SLEEP), 1),
-            f"NumPy, dense ({DENSE_SLOTS} slots timed, times {HORIZON // DENSE_SLOTS})",
-            timed(dense_single(network, DENSE_SLOTS, BUDGET, SLEEP), DENSE_SLOTS / HORIZON),
-            rounds=3,
-        )
-    small: tuple[Any, ...] = (SensorNetwork.load("pku2018").coarsen(5), (0, 15), 24, 4, 6)
-    for two, goal in ((small, None), (LARGEST, 25.0)) if there else ():
-        network, _, horizon, budget, sleep = two
-        what = f"exact, two devices, T={horizon} B={budget} D={sleep}, {network.n_levels} levels"
-        yield _beside_quantecon(what, solve_joint, two, quantecon_joint(*two), goal, rounds=3)
+        what = f"exact, one device, T={HORIZON} B={BUDGET} D={SLEEP}, {n_levels} levels"
+        yield _beside_quantecon(what, solve, one, quantecon_single(one[0], *one[2:]), goal)
+    network, _, horizon, budget, sleep = LARGEST
+    what = f"exact, two devices, T={horizon} B={budget} D={sleep}, {network.n_levels} levels"
+    yield _beside_quantecon(what, solve_joint, LARGEST, quantecon_joint(*LARGEST), 25.0, rounds=3)
 
 
 def _beside_quantecon(

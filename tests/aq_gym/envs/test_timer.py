@@ -11,8 +11,9 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 
+from aq_gym.envs.joint_devices import JointDevicesEnv
 from aq_gym.envs.multi_device import MultiDeviceEnv
-from aq_gym.envs.vector import MultiDeviceVectorEnv
+from aq_gym.envs.vector import JointDevicesVectorEnv, MultiDeviceVectorEnv
 from aq_gym.episodes import Layers
 from aq_gym.observation import COMPACT_FEATURES
 
@@ -104,6 +105,9 @@ def test_checkers(env_id: str) -> None:
 def test_what_is_refused() -> None:
     with pytest.raises(ValueError, match="decide: expected 'slot' or 'timer', got 'never'"):
         MultiDeviceEnv(decide="never")
+    for joint in (JointDevicesEnv, JointDevicesVectorEnv):
+        with pytest.raises(ValueError, match="decide: expected 'slot', got 'timer'"):
+            joint(decide="timer")
     env = MultiDeviceEnv(**SMALL, decide="timer", observation="compact")
     env.reset(seed=0)
     for action in (-1, 5, 1.5, None, True):

@@ -143,8 +143,8 @@ class Episodes:
         ended = np.empty(len(self), np.int8) if ended is None else ended
         forced = np.empty(self.shape, np.bool_) if forced is None else forced
         mask = np.empty(self.mask_shape, np.int8) if mask is None else mask
-        outcome = ended, forced, mask, observation
-        most = int(self._view(*self.arguments, batch.STEP, self._all, actions, rewards, *outcome))
+        out = ended, forced, mask, observation
+        most: int = self._view(*self.arguments, batch.STEP, self._all, actions, rewards, *out)
         if most < 0:
             self._refuse(actions)
         return most

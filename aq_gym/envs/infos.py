@@ -70,5 +70,5 @@ def add_outcome(
 def _add(infos: dict[str, Any], name: str, values: NDArray[Any], where: NDArray[np.bool_]) -> None:
     """Values (K,) or (K, M) of some episodes, zero elsewhere; nothing if there are none."""
     if where.any():
-        infos[name] = np.where(where[:, None] if values.ndim == 2 else where, values, np.zeros((), values.dtype))
+        infos[name] = values * (where[:, None] if values.ndim == 2 else where)
         infos[f"_{name}"] = where.copy()

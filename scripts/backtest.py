@@ -7,10 +7,10 @@
 The model of the maps is fitted to DataSet_1 (spring) alone, and all policies play the same windows of DataSet_2
 (summer). Policies are tuned on spring's network; index starts from coefficients that were tuned on both periods'
 network. The generalist is one index policy that was tuned on random instances, one in four of them on a network of this
-campus. The raw readings come from `python -m scripts.download_data`, or from the mirror that AQ_GYM_DATA names. Methods: the paper's three steps on real
-readings; a flat map at the area's level; that corrected by each location's mean deviation; the level-aware map, which
-is the corrected one moved by the readings; scikit-learn's Gaussian process. Errors are those of the locations without
-a device.
+campus. The raw readings come from `python -m scripts.download_data`, or from the mirror that AQ_GYM_DATA names.
+Methods: the paper's three steps on real readings; a flat map at the area's level; that corrected by each location's
+mean deviation; the level-aware map, which is the corrected one moved by the readings; scikit-learn's Gaussian process.
+Errors are those of the locations without a device.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ PAIRS = 4_096  # played in each step
 _SHARES = (1.0, 0.5, 0.25)  # of what was learned that are tried
 _TUNING, _CHECKING = 0.3, 0.02  # of the time: for the index policy where none is committed, for each validation
 UNTIMED_TUNING = 4_000_000  # decisions, where no clock decides
-_FIT = 2.0  # seconds of a core that a fit is expected to take before one was made
+_FIT = 0.7  # seconds of a core that a fit is expected to take before one was made
 _SLACK = 1.5  # times as long as expected may a validation or a fit take
 _MANY = 8  # devices from which on, in pairs, the others repeat what they did: a third of the noise and of the time
 _SETTINGS = DQNConfig(hidden=(32,), input_scaling="standard")
@@ -96,6 +96,8 @@ def _compile(problem: Problem) -> None:
         Simulator(tiny, kind).errors([collector.layers(None)], 2, SEED)
         collector.collect(collector.layers(None), 2, np.random.default_rng(0))
     play_problem(Staggered(tiny), tiny, 2, SEED)
+    network, few = make_network(_SETTINGS, 2, 2, torch.Generator()), np.eye(2, dtype=np.float32)
+    fit_advantages(network, few, few[0], scales=few[0] + 1.0, updates=1, value_anchor=0.0, seed=0)  # torch loads parts
 
 
 class _Adaptation:

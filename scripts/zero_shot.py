@@ -19,7 +19,7 @@ import pandas as pd
 from agents import GreedyPolicy
 from baselines.learners.own_unit import in_units_of
 from baselines.learners.shipped import GENERALIST, load_pretrained, load_trained, pretrained_ids
-from baselines.studies.files import write_results
+from baselines.studies.files import write_results, write_table
 from baselines.studies.stored_trainings import recipe_config, train_once
 from baselines.studies.zero_shot import COLUMNS, INSTANCES, measure, page, summary
 from scripts.arguments import add_results, at_least, command_parser, parsed
@@ -47,9 +47,10 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
         rows += measure(name, bound, there, args.episodes, args.adapt)
         if not args.quiet:
             print(name, *(f"{row[1]} {row[2]:.4f}" for row in rows if row[0] == name), sep="  ", flush=True)
-        table = pd.DataFrame(rows, columns=COLUMNS)  # rewritten after each: a long run may be interrupted
-        write_results(table, args.csv, page(table, agent.card, args.adapt), args.markdown, args.command)
+        table = pd.DataFrame(rows, columns=COLUMNS)
+        write_table(args.csv, table)  # after each: a long run may be interrupted
     print(summary(table))
+    write_results(table, args.csv, page(table, agent.card, args.adapt), args.markdown, args.command)
     return table
 
 

@@ -20,7 +20,7 @@ help:
 	@echo "make pytest      the tests alone (ARGS='-k vector' passes options on)"
 	@echo "make lint        ruff check and format check; 'make format' mends what it can"
 	@echo "make typecheck   mypy on aq_gym and agents"
-	@echo "make speed       environments, solvers and training beside their peers, growth curves"
+	@echo "make speed       environments, solvers and training beside their peers"
 	@echo "make paper       the paper's figures and verdicts, into results/paper/report.html"
 	@echo "make lock        rewrite requirements.lock with the newest versions (torch keeps its own)"
 	@echo "make clean       remove caches and builds (.venv, runs/ and results/ stay)"

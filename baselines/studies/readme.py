@@ -37,7 +37,7 @@ def benchmark_table(path: Path) -> str:
             rows.append([name, policy, interval(row, "joint_error"), less, regret, f"{row.training_seconds:.0f}"])
     one = table.iloc[0]
     n = int(one.get("training_seeds", 1))
-    heads = "task", "policy", "joint error [µg/m³]", "less that of staggered", "regret %", "training s"
+    heads = "task", "policy", "joint error [µg/m³]", "difference to staggered", "regret %", "training s"
     seeds = f"Learners were trained on {n} seeds: rows are means over them, intervals those over episodes. "
     return (
         f"{markdown(heads, rows)}\n"

@@ -97,7 +97,7 @@ def _compile(problem: Problem) -> None:
         collector.collect(collector.layers(None), 2, np.random.default_rng(0))
     play_problem(Staggered(tiny), tiny, 2, SEED)
     network, few = make_network(_SETTINGS, 2, 2, torch.Generator()), np.eye(2, dtype=np.float32)
-    fit_advantages(network, few, few[0], scales=few[0] + 1.0, updates=1, value_anchor=0.0, seed=0)  # torch loads parts
+    fit_advantages(network, few, few[0], scales=few[0] + 1.0, updates=1, seed=0)  # torch loads parts
 
 
 class _Adaptation:

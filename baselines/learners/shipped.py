@@ -97,7 +97,7 @@ def load_generalist(problem: Problem, decisions: int = DECISIONS) -> GreedyPolic
         return AdaptiveRelay(problem)
     if problem.inference != "paper":
         raise ValueError(
-            f"generalist: was trained with the paper's inference, not with {problem.inference!r}; index is tuned for "
+            f"generalist: was tuned with the paper's inference, not with {problem.inference!r}; index is tuned for "
             "any problem, scripts.train_dqn trains an agent"
         )
     if not GENERALIST.exists():

@@ -8,9 +8,9 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -93,15 +93,15 @@ def _page(port: int, k: int, refreshes: Any) -> None:
         refreshes[k] += 1
 
 
-def shown_by_a_page(port: int) -> Iterator[Any]:
+def shown_by_a_page(port: int) -> Generator[Any, None, None]:
     """Read the stream of events; ask for the present slot when one says that something is new, as the page does."""
-    stream = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    stream.request("GET", "/api/v1/events")
-    events, client = stream.getresponse(), Client(port)
-    for line in events:
-        if line.startswith(b"event:"):
-            yield client.ask("/api/v1/now")
-            time.sleep(PAGE_PAUSE)
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as stream, closing(Client(port)) as client:
+        stream.request("GET", "/api/v1/events")
+        with stream.getresponse() as events:
+            for line in events:
+                if line.startswith(b"event:"):
+                    yield client.ask("/api/v1/now")
+                    time.sleep(PAGE_PAUSE)
 
 
 def until_shown(port: int, device: str, token: str, seconds: float, first_slot: int) -> NDArray[np.float64]:
@@ -117,20 +117,19 @@ def until_shown(port: int, device: str, token: str, seconds: float, first_slot: 
     Raises:
         RuntimeError: a page that is still open does not show a reading.
     """
-    client, took, end = Client(port, token), [], time.perf_counter() + seconds
-    pages_now = shown_by_a_page(port)
-    next(pages_now)  # the first event comes at once
-    while time.perf_counter() < end:
-        slot = first_slot + len(took)
-        began = time.perf_counter()
-        client.report([{"device": device, "slot": slot, "value": 20.0}])
-        for now in pages_now:
-            if next(x["last_report"] for x in now["devices"] if x["device"] == device) == slot:
-                break
-        else:
-            raise RuntimeError(f"{device}: the stream ended before its reading of slot {slot} was shown")
-        took.append(time.perf_counter() - began)
-    client.close()
+    took, end = list[float](), time.perf_counter() + seconds
+    with closing(Client(port, token)) as client, closing(shown_by_a_page(port)) as pages_now:
+        next(pages_now)  # the first event comes at once
+        while time.perf_counter() < end:
+            slot = first_slot + len(took)
+            began = time.perf_counter()
+            client.report([{"device": device, "slot": slot, "value": 20.0}])
+            for now in pages_now:
+                if next(x["last_report"] for x in now["devices"] if x["device"] == device) == slot:
+                    break
+            else:
+                raise RuntimeError(f"{device}: the stream ended before its reading of slot {slot} was shown")
+            took.append(time.perf_counter() - began)
     return np.array(took)
 
 

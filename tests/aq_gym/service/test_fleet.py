@@ -6,7 +6,6 @@ import dataclasses
 import io
 import json
 import urllib.error
-from collections.abc import Callable
 from email.message import Message
 from pathlib import Path
 from typing import Any
@@ -100,9 +99,9 @@ def test_a_refused_report_ends_the_fleet_with_the_reason(problem: Problem) -> No
 
 
 @pytest.mark.slow
-def test_a_service_whose_fleet_dies_ends_with_a_message(serve: Callable[..., Server]) -> None:
-    server = serve("--simulate", "--largest", "1")  # no air is as clean as that, so the first report is refused
-    assert server.process.wait(60) == 2
+def test_a_service_whose_fleet_dies_ends_with_a_message(tmp_path: Path) -> None:
+    server = Server(tmp_path, ["--simulate", "--largest", "1"])  # no air is as clean, so the first report is refused
+    assert server.process.wait(120) == 2
     assert "error: the thread 'fleet' ended by RuntimeError" in server.log() and "expected at most 1" in server.log()
 
 

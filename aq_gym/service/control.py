@@ -105,11 +105,7 @@ class Controller:
         newest = self.store.newest_before(slot)
         state, known, alerts = self._after(last, slot, names, newest)
         level = known.level if known else last.level if last else FIRST_LEVEL
-        over = (
-            last is None
-            or last.cycle_slot >= self.problem.horizon
-            or last.state.get("sizes", self._sizes) != self._sizes
-        )
+        over = last is None or self._ends(last)
         cycle_slot = 0 if last is None or over else last.cycle_slot + 1
         decisions: list[Decision] = []
         if cycle_slot == 0:

@@ -41,7 +41,7 @@ def infer_map(problem: Problem, locations: ArrayLike, values: ArrayLike, age: Ar
         return problem.hidden_level.estimate(where, np.minimum(d, problem.longest_delay), then)
     if problem.inference == "level-aware":
         return LevelAware.of(network).estimate(Sources(where, x, d, then), level, level_noise=problem.level_noise)
-    return paper_map(network, Sources(where, x, d, then), level)
+    return paper_map(network, Sources(where, x, d, then), level, fuse_measured=problem.fuse_measured)
 
 
 def current_map(settings: Settings, store: Store, clock: SlotClock) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from aq_gym.service.confirm import Confirmation, confirm
-from aq_gym.service.drift import FORECAST, drifted
+from aq_gym.service.drift import EVERY, FORECAST, drifted
 from aq_gym.service.level import present_level
 from aq_gym.service.planning_state import PlanningState
 from aq_gym.service.services import Services
@@ -24,6 +24,7 @@ class NetworkCollector(Collector):
 
     def __init__(self, services: Services) -> None:
         self._services, self._store, self._clock = services, services.store, services.clock
+        self._skill = -1, math.nan  # slot that it was computed in, and what was found
         self._confirmed = -1, Confirmation(math.nan, math.nan, 0)  # slot, and what was found up to the one before
 
     def describe(self) -> Iterable[Metric]:
@@ -54,6 +55,8 @@ class NetworkCollector(Collector):
         yield drift
         if self._confirmed[0] != plan.slot:
             self._confirmed = plan.slot, confirm(self._services.settings, self._store, plan.slot - 1)
+        if self._skill[0] < 0 or plan.slot >= self._skill[0] + EVERY:
+            self._skill = plan.slot, self._services.outlook.skill(plan.slot)
         found, settings = self._confirmed[1], self._services.settings
         known = present_level(settings.problem, self._store.devices(), self._store.latest(), plan.slot)
         level = math.nan if known is None else known.level
@@ -63,6 +66,7 @@ class NetworkCollector(Collector):
             "aq_joint_error_promised": ("Average joint error that the plan claims [µg/m³]", promised),
             "aq_map_error_promised": ("Error that the map claimed where readings came [µg/m³]", found.promised),
             "aq_map_error_delivered": ("Error that the map had where readings came [µg/m³]", found.delivered),
+            "aq_forecast_skill": ("Skill of the last forecasts against persistence; NaN: too few", self._skill[1]),
             "aq_version": ("The promoted version that is served; 0: none", float(self._services.version or 0)),
             "aq_plan_lag_slots": ("Slots since the last plan", float(self._clock.slot() - plan.slot)),
         }

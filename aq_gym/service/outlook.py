@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from statistics import NormalDist
 from threading import Lock
@@ -10,17 +11,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aq_gym.belief import ChainBelief
 from aq_gym.estimation import deviation_covariance, mean_deviation
 from aq_gym.forecasting.forecaster import QUANTILES, Forecaster, mass_quantiles
 from aq_gym.forecasting.series import Series
 from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
 from aq_gym.service.database import Plan
-from aq_gym.service.level import freshest, present_level
+from aq_gym.service.level import freshest, present_level, reported_levels
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
 
 FARTHEST = 18  # slots ahead
+AHEAD = 6  # slots that the forecasts whose skill is reported look ahead
+LEAST_FORECASTS = 36  # below these there is no skill to report
 Row = tuple[int, NDArray[np.float64], float]  # slots ahead, (Q,) quantiles [µg/m³], chance above the alert level
 HISTORY = 2100  # slots that a forecaster reads: two weeks for its calibration, and its own lags
 
@@ -44,7 +48,7 @@ def load_forecaster(path: Path, air_seconds: float) -> Forecaster:
     return forecaster
 
 
-def chain_forecast(network: SensorNetwork, level: float, limit: float, farthest: int = FARTHEST) -> list[Row]:
+def chain_forecast(network: SensorNetwork, level: float, limit: float) -> list[Row]:
     """By the network's own chain, equation (8): rows of P^h, each level spread over its bin.
 
     A level between two of the network's levels begins in both, the more in the nearer one.
@@ -57,16 +61,16 @@ def chain_forecast(network: SensorNetwork, level: float, limit: float, farthest:
     middles = (levels[1:] + levels[:-1]) / 2.0
     edges = np.array([max(0.0, 2 * levels[0] - middles[0]), *middles, 2 * levels[-1] - middles[-1]])
     rows = []
-    for h in range(1, farthest + 1):
+    for h in range(1, FARTHEST + 1):
         mass = mass @ network.transition
         rows.append((h, mass_quantiles(mass, edges, QUANTILES), float(mass[levels > limit].sum())))
     return rows
 
 
-def belief_forecast(problem: Problem, delay: int, record: float, limit: float, farthest: int = FARTHEST) -> list[Row]:
+def belief_forecast(problem: Problem, delay: int, record: float, limit: float) -> list[Row]:
     """By the belief about a hidden level, ``delay`` slots after it was ``record``: normal about its mean."""
     rows = []
-    for h in range(1, farthest + 1):
+    for h in range(1, FARTHEST + 1):
         mean, variance = problem.hidden_level.belief.moments(delay + h, record)
         level = NormalDist(float(mean), float(variance) ** 0.5)
         quantiles = np.maximum([level.inv_cdf(q) for q in QUANTILES], 0.0)
@@ -124,11 +128,53 @@ class Outlook:
         about = {"slot": plan.slot, "level": level, "unit": "µg/m³", "model": model, "alert_level": limit}
         return {**about, "quantiles": list(QUANTILES), "forecast": forecast}
 
+    def skill(self, until: int) -> float:
+        """1 minus the ratio of the forecasts' mean absolute error to persistence's, lately; NaN: too little is known.
+
+        Forecasts look `AHEAD` slots ahead, from the levels that slots began with, over `HISTORY` slots up to ``until``.
+        With a hidden level: what was believed when a report came, against the report before it.
+        """
+        if self._settings.problem.inference == "hidden" and self._forecaster is None:
+            before, guess, came = self._believed(until)
+        else:
+            level = self._levels(until)
+            before, guess, came = level[:-AHEAD], self._forecasts(level), level[AHEAD:]
+        error, naive = np.abs(came - guess), np.abs(came - before)
+        known = ~np.isnan(error + naive)
+        if known.sum() < LEAST_FORECASTS or not naive[known].any():
+            return math.nan
+        return float(1.0 - error[known].sum() / naive[known].sum())
+
+    def _forecasts(self, level: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(HISTORY - AHEAD,) best guesses of the level `AHEAD` slots later."""
+        network, made = self._settings.problem.network, level[:-AHEAD]
+        if self._forecaster is None or AHEAD not in self._forecaster.horizons:
+            belief = ChainBelief(network.levels, network.transition, AHEAD)
+            now = np.nan_to_num(made, nan=float(network.levels[0]))
+            return np.asarray(made + belief.moments(AHEAD, now)[0] - belief.moments(0, now)[0])
+        quantiles = self._forecaster.predict(Series(level, level, self._spread * level), np.arange(len(made)))
+        return np.asarray(quantiles[:, self._forecaster.horizons.index(AHEAD), self._forecaster.median])
+
+    def _believed(self, until: int) -> tuple[NDArray[np.float64], ...]:
+        """Levels that reports meant, what was believed when the next one came, and what that one meant [µg/m³]."""
+        problem = self._settings.problem
+        level = reported_levels(problem, self._store, max(0, until - HISTORY + 1), until)
+        at = np.flatnonzero((~np.isnan(level)).any(axis=1))
+        found = np.nanmean(level[at], axis=1)
+        delay = np.minimum(np.diff(at), problem.longest_delay)
+        return found[:-1], problem.hidden_level.belief.moments(delay, found[:-1])[0], found[1:]
+
+    def _levels(self, slot: int) -> NDArray[np.float64]:
+        """(HISTORY,) levels that the slots up to this one began with; NaN: unknown."""
+        level = np.full(HISTORY, np.nan)
+        for at, value, _ in self._store.levels(max(0, slot - HISTORY + 1), HISTORY):
+            if at <= slot:
+                level[at - slot - 1] = value
+        return level
+
     def _by_forecaster(self, forecaster: Forecaster, plan: Plan) -> list[Row] | None:
         """From the levels that slots began with, as it was calibrated; None where they are too few or have gaps."""
-        level = np.full(HISTORY, np.nan)
-        for slot, value, _ in self._store.levels(max(0, plan.slot - HISTORY + 1), HISTORY):
-            level[slot - plan.slot - 1] = value
+        level = self._levels(plan.slot)
         quantiles = forecaster.predict(Series(level, level, self._spread * level))[0]
         if np.isnan(quantiles).any():
             return None

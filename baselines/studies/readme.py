@@ -46,7 +46,8 @@ def benchmark_table(path: Path) -> str:
         f"Trainings of DQN and SB3 were cut after {one.seconds:g} s, "
         f"{'two side by side on 2 cores' if one.cores > 1 else 'one after another on one core'} ({one.cpu}); "
         "pretrained is the agent that is shipped for the task, generalist the one for any, with the seconds of their "
-        f"training; greedy and index with those of tuning. {seeds if n > 1 else ''}Commit {one.commit[:10]}"
+        "training; greedy and index with those of tuning, which also count where DQN starts from index. "
+        f"{seeds if n > 1 else ''}Commit {one.commit[:10]}"
         f"{' with uncommitted changes' if one.dirty else ''}, `python -m scripts.benchmark`."
     )
 

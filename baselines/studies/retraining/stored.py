@@ -84,5 +84,9 @@ def agent_file(artefacts: Artefacts, word: str, problem: Problem) -> Path | None
     if word in WORDS and word != "pretrained":
         return None
     shipped = (PRETRAINED / f"{x}.safetensors" for x in pretrained_ids() if same_problem(problem, entry_problem(x)))
-    own = shipped if word == "pretrained" else (x for x in (Path(word), Path(word) / POLICY) if x.is_file())
+    own = (
+        shipped
+        if word == "pretrained"
+        else (x for x in (Path(word), Path(word) / POLICY) if x.is_file() and x.suffix != ".json")
+    )
     return artefacts.file(POLICY) or next(own, None)

@@ -151,14 +151,14 @@ def test_trend() -> None:
 def test_the_fan_is_the_chains() -> None:
     network = SensorNetwork.load("pku2018")
     level = float(network.levels[6])
-    fan = chain_forecast(network, level, 75.0, 3)
+    fan = chain_forecast(network, level, 75.0)[:3]
     power = np.linalg.matrix_power(network.transition, 3)[6]
     edges = 10.0 * np.arange(len(network.levels) + 1)
     want = np.interp(QUANTILES, np.concatenate([[0.0], np.cumsum(power)]), edges)
     np.testing.assert_allclose(fan[2][1], want)
     assert all((np.diff(row) >= 0).all() for _, row, _ in fan)
     assert fan[2][2] == pytest.approx(power[network.levels > 75.0].sum())
-    between = chain_forecast(network, level + 2.5, 0.0, 1)[0][1]  # 3 parts of this level's row, 1 of the next one's
+    between = chain_forecast(network, level + 2.5, 0.0)[0][1]  # 3 parts of this level's row, 1 of the next one's
     mass = 0.75 * network.transition[6] + 0.25 * network.transition[7]
     np.testing.assert_allclose(between, np.interp(QUANTILES, np.concatenate([[0.0], np.cumsum(mass)]), edges))
 

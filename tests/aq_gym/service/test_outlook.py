@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from aq_gym.forecasting.combined import Calibrated
 from aq_gym.forecasting.features import Features
 from aq_gym.forecasting.forecaster import Drift
 from aq_gym.forecasting.series import Series
+from aq_gym.problem import Problem
 from aq_gym.service.app import create_app
 from aq_gym.service.intake import Report
 from aq_gym.service.outlook import HISTORY, Outlook, load_forecaster
@@ -75,3 +77,43 @@ def test_a_forecaster_that_does_not_fit_is_refused(stored: Path, tmp_path: Path)
     path = storage.save(tmp_path / "clock.zip", with_clock, {"slot_minutes": 10.0})
     with pytest.raises(ValueError, match="cannot be served; clock"):
         load_forecaster(path, 600.0)
+
+
+class Ahead(Drift):
+    """Knows a rising level: every forecast is the level plus ``rise`` a slot."""
+
+    rise = 0.0
+
+    def predict(self, series: Series, origins: np.ndarray | None = None) -> np.ndarray:
+        chosen = np.arange(len(series)) if origins is None else origins
+        guess = series.level[chosen, None] + self.rise * np.array(self.horizons)
+        return np.repeat(guess[:, :, None], len(self.quantiles), axis=2)
+
+
+@pytest.mark.parametrize(("rise", "skill"), [(0.0, 0.0), (0.5, 1.0), (0.25, 0.5), (1.5, -1.0)])
+def test_skill_is_what_the_forecasts_were_better_than_persistence_by(
+    make_services: Make, rise: float, skill: float
+) -> None:
+    services, forecaster = make_services(slot=99), Ahead()
+    forecaster.rise = rise
+    outlook = Outlook(services.settings, services.store, forecaster)
+    rows = [(slot, 40.0 + 0.5 * slot, 1.0) for slot in range(60)]
+    services.store.levels = lambda since, limit: [x for x in rows if x[0] >= since][-limit:]  # type: ignore[method-assign]
+    assert outlook.skill(59) == pytest.approx(skill)
+    assert np.isnan(outlook.skill(30)), "too few"
+
+
+def test_the_chains_and_the_beliefs_skill(make_services: Make) -> None:
+    services = make_services(slot=99)
+    for slot, level in enumerate(air(60)):
+        services.controller.plan_until(slot)
+        services.store.add_readings([Report(f"device_{m}", slot, float(level)) for m in range(3)])
+    skill = services.outlook.skill(59)
+    assert -3.0 < skill < 1.0
+    assert f"aq_forecast_skill {skill}" in create_app(services).test_client().get("/metrics").text
+
+    problem = services.settings.problem
+    sizes = problem.horizon, problem.energy_budget, problem.max_sleep
+    hidden = Problem.create("pku2018", problem.devices, *sizes, inference="hidden")
+    believed = Outlook(dataclasses.replace(services.settings, problem=hidden), services.store)
+    assert -3.0 < believed.skill(59) < 1.0 and believed.skill(59) != skill

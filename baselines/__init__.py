@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from baselines.adaptation import adapt
     from baselines.evaluation import WORDS, build_policy, evaluate, play, summarise
     from baselines.heuristics.greedy import Greedy
-    from baselines.heuristics.in_turn import InTurn
+    from baselines.heuristics.in_turn import InSlots, InTurn
     from baselines.heuristics.rollout import Rollout
     from baselines.heuristics.simple import Random, Staggered, Synchronised, Uniform
     from baselines.learners.shipped import load_generalist, load_pretrained
@@ -23,7 +23,7 @@ _MODULES = {
     "adaptation": ("adapt",),
     "evaluation": ("WORDS", "build_policy", "evaluate", "play", "summarise"),
     "heuristics.greedy": ("Greedy",),
-    "heuristics.in_turn": ("InTurn",),
+    "heuristics.in_turn": ("InSlots", "InTurn"),
     "heuristics.rollout": ("Rollout",),
     "heuristics.simple": ("Random", "Staggered", "Synchronised", "Uniform"),
     "learners.shipped": ("load_generalist", "load_pretrained"),
@@ -36,6 +36,7 @@ _PARTS = ("dqn", "dynamic_programming", "evaluation", "placement", "playing", "s
 __all__ = [
     "WORDS",
     "Greedy",
+    "InSlots",
     "InTurn",
     "Random",
     "Record",

@@ -1,7 +1,7 @@
 """Train our DQN and Stable-Baselines3 agents on four tasks, and compare them to every yardstick on the same episodes.
 
     python -m scripts.benchmark                     # at most ten minutes on two cores: `make benchmark`
-    python -m scripts.benchmark --quick             # at most two: `make benchmark ARGS=--quick`
+    python -m scripts.benchmark --quick             # some two: `make benchmark ARGS=--quick`
     python -m scripts.benchmark --resume            # go on with the latest one; finished trainings are kept
     python -m scripts.benchmark --training-seeds 5 --episodes 10000     # about an hour
     python -m scripts.benchmark --ids SingleDevice-v0 --learners dqn sb3-maskable_ppo --seconds 300 --scale 3

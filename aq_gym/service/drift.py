@@ -12,20 +12,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from river.drift import ADWIN
 
-from aq_gym.belief import ChainBelief
 from aq_gym.estimation import deviation_covariance
 from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
 from aq_gym.service.confirm import residuals
 from aq_gym.service.database import Alert, Plan
-from aq_gym.service.level import reported_levels
+from aq_gym.service.level import reported_levels, successive_reports
+from aq_gym.service.outlook import AHEAD, chain_change
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
 
 KIND, FORECAST = "drift", "forecast"
 WINDOW = 2016  # slots whose residuals count
 EVERY = 36  # slots between two looks
-AHEAD = 6  # slots that the forecasts look ahead; one is made every so many, so that errors do not overlap
 CONFIDENCE = 0.002  # of ADWIN: smaller is slower and surer
 LEAST = 0.5  # claimed deviations; smaller changes are of no consequence
 RECENT = 30  # values, about a day of a device that reads every 50 minutes
@@ -68,10 +67,9 @@ def changes(settings: Settings, store: Store, until: int) -> dict[str, Change]:
 
 def forecast_errors(network: SensorNetwork, levels: NDArray[np.float64]) -> NDArray[np.float64]:
     """Sizes of the errors of the chain's forecasts of (T,) levels, equation (8), in deviations that it claims."""
-    belief = ChainBelief(network.levels, network.transition, AHEAD)
-    made = levels[:-AHEAD:AHEAD]
-    mean, variance = belief.moments(AHEAD, made)
-    error = levels[AHEAD::AHEAD][: len(made)] - made - (mean - belief.moments(0, made)[0])
+    made = levels[:-AHEAD:AHEAD]  # one every so many, so that errors do not overlap
+    change, variance = chain_change(network, made)
+    error = levels[AHEAD::AHEAD][: len(made)] - made - change
     return np.asarray(np.abs(error) / np.maximum(np.sqrt(variance), LEAST_DEVIATION))
 
 
@@ -82,11 +80,8 @@ def belief_errors(problem: Problem, levels: NDArray[np.float64]) -> NDArray[np.f
         problem: with a hidden level.
         levels: (T, M) that reports mean [µg/m³], NaN where there was none.
     """
-    count = (~np.isnan(levels)).sum(axis=1)
-    at = np.flatnonzero(count)
-    found = np.nansum(levels[at], axis=1) / count[at]
-    before, now = found[:-1], found[1:]
-    mean, variance = problem.hidden_level.belief.moments(np.minimum(np.diff(at), problem.longest_delay), before)
+    before, now, delay = successive_reports(problem, levels)
+    mean, variance = problem.hidden_level.belief.moments(delay, before)
     places = float(np.diag(deviation_covariance(problem.network)).mean())  # what a report's place deviates by, over e²
     return np.asarray(np.abs(now - mean) / np.sqrt(variance + places * (np.square(before) + np.square(now))))
 

@@ -40,6 +40,21 @@ def reported_levels(problem: Problem, store: Store, first: int, last: int) -> ND
     return table
 
 
+def successive_reports(
+    problem: Problem, levels: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """What each slot with reports meant, what the next such slot meant [µg/m³], and the slots between the two.
+
+    Args:
+        problem: the slots between are at most its ``longest_delay``.
+        levels: (T, M) as of `reported_levels`.
+    """
+    count = (~np.isnan(levels)).sum(axis=1)
+    at = np.flatnonzero(count)
+    found = np.nansum(levels[at], axis=1) / count[at]
+    return found[:-1], found[1:], np.minimum(np.diff(at), problem.longest_delay)
+
+
 def estimate_level(network: SensorNetwork, devices: ArrayLike, values: ArrayLike, age: ArrayLike) -> LevelEstimate:
     """The levels that the devices' last readings mean, weighted by precision.
 

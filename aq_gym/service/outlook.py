@@ -18,12 +18,12 @@ from aq_gym.forecasting.series import Series
 from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
 from aq_gym.service.database import Plan
-from aq_gym.service.level import freshest, present_level, reported_levels
+from aq_gym.service.level import freshest, present_level, reported_levels, successive_reports
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
 
 FARTHEST = 18  # slots ahead
-AHEAD = 6  # slots that the forecasts whose skill is reported look ahead
+AHEAD = 6  # slots that the forecasts look ahead whose skill is reported and whose drift is watched
 LEAST_FORECASTS = 36  # below these there is no skill to report
 Row = tuple[int, NDArray[np.float64], float]  # slots ahead, (Q,) quantiles [µg/m³], chance above the alert level
 HISTORY = 2100  # slots that a forecaster reads: two weeks for its calibration, and its own lags
@@ -46,6 +46,13 @@ def load_forecaster(path: Path, air_seconds: float) -> Forecaster:
     except ValueError as error:
         raise ValueError(f"{path}: it cannot be served; {error}") from None
     return forecaster
+
+
+def chain_change(network: SensorNetwork, level: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(T,) by how much levels change within `AHEAD` slots by the chain, equation (8): means and variances."""
+    belief = ChainBelief(network.levels, network.transition, AHEAD)
+    mean, variance = belief.moments(AHEAD, level)
+    return np.asarray(mean - belief.moments(0, level)[0]), np.asarray(variance)
 
 
 def chain_forecast(network: SensorNetwork, level: float, limit: float) -> list[Row]:
@@ -149,20 +156,16 @@ class Outlook:
         """(HISTORY - AHEAD,) best guesses of the level `AHEAD` slots later."""
         network, made = self._settings.problem.network, level[:-AHEAD]
         if self._forecaster is None or AHEAD not in self._forecaster.horizons:
-            belief = ChainBelief(network.levels, network.transition, AHEAD)
-            now = np.nan_to_num(made, nan=float(network.levels[0]))
-            return np.asarray(made + belief.moments(AHEAD, now)[0] - belief.moments(0, now)[0])
+            return np.asarray(made + chain_change(network, np.nan_to_num(made, nan=float(network.levels[0])))[0])
         quantiles = self._forecaster.predict(Series(level, level, self._spread * level), np.arange(len(made)))
         return np.asarray(quantiles[:, self._forecaster.horizons.index(AHEAD), self._forecaster.median])
 
     def _believed(self, until: int) -> tuple[NDArray[np.float64], ...]:
         """Levels that reports meant, what was believed when the next one came, and what that one meant [µg/m³]."""
         problem = self._settings.problem
-        level = reported_levels(problem, self._store, max(0, until - HISTORY + 1), until)
-        at = np.flatnonzero((~np.isnan(level)).any(axis=1))
-        found = np.nanmean(level[at], axis=1)
-        delay = np.minimum(np.diff(at), problem.longest_delay)
-        return found[:-1], problem.hidden_level.belief.moments(delay, found[:-1])[0], found[1:]
+        levels = reported_levels(problem, self._store, max(0, until - HISTORY + 1), until)
+        before, came, delay = successive_reports(problem, levels)
+        return before, problem.hidden_level.belief.moments(delay, before)[0], came
 
     def _levels(self, slot: int) -> NDArray[np.float64]:
         """(HISTORY,) levels that the slots up to this one began with; NaN: unknown."""

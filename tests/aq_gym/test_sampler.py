@@ -7,18 +7,7 @@ import pytest
 
 from aq_gym import SensorNetwork
 from aq_gym.belief import GrownBelief
-from aq_gym.sampler import RANGES, InstanceSampler, _mean_b, random_network, with_belief
-
-
-def extent(network: SensorNetwork) -> dict[str, float]:
-    """Where a network lies, by the names of `RANGES`."""
-    pku = SensorNetwork.load("pku2018")
-    return {
-        "locations": float(network.n_locations),
-        "levels": float(network.n_levels),
-        "spatial_variance": _mean_b(network) / _mean_b(pku),
-        "temporal_variance": network.temporal_variance / pku.temporal_variance,
-    }
+from aq_gym.sampler import RANGES, InstanceSampler, extent, random_network, with_belief
 
 
 def test_draws_are_feasible_varied_and_reproducible() -> None:

@@ -70,8 +70,8 @@ def main(args: argparse.Namespace) -> None:
     database = args.database or f"sqlite:///{args.folder.resolve() / 'service.sqlite3'}"
     streams = max(0, args.threads - REQUEST_THREADS)
     more = {"places": places, "webhooks": tuple(args.webhook), "webhook_hosts": tuple(args.webhook_host)}
-    numbers = slot_seconds, air_seconds, streams, largest
-    settings = Settings(served.problem, database, *numbers, operator_token=token, **more)
+    more |= {"slot_seconds": slot_seconds, "air_seconds": air_seconds, "largest": largest, "operator_token": token}
+    settings = Settings(served.problem, database, most_streams=streams, **more)
     air = air_over(network, args.seed, args.replay, places.names, largest) if args.simulate else None
     args.folder.mkdir(parents=True, exist_ok=True)
     services = build_services(settings, served, time.time())

@@ -37,7 +37,7 @@ def _empty(settings: Settings, store: Store, last: Plan, plan: Plan) -> list[Ale
 
 
 def _unconfirmed(settings: Settings, store: Store, plan: Plan) -> list[Alert]:
-    if any(alert.kind == "unconfirmed" for alert in store.alerts(max(0, plan.slot - WINDOW))):
+    if store.alerts(max(0, plan.slot - WINDOW), 1, "unconfirmed"):
         return []
     found = confirm(settings, store, plan.slot - 1)
     if not found.broken:

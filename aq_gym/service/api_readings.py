@@ -15,8 +15,6 @@ from aq_gym.service.services import require_writer, services
 api = APIBlueprint("readings", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="readings")])
 UNITS = {"µg/m³": 1.0, "ug/m3": 1.0, "mg/m3": 1000.0, "mg/m³": 1000.0}
 
-RESULTS = ("accepted", "conflicting")
-
 
 class ReadingIn(BaseModel):
     """One reading."""
@@ -63,7 +61,8 @@ def add_readings(body: ReadingsIn) -> tuple[Response, int]:
         abort(403, f"the token of {writer.id} writes for no other device")
     received = here.store.add_readings(reports)
     refused = set(received.conflicting)
-    for (device, result), count in Counter((r.device, RESULTS[r in refused]) for r in reports).items():
+    results = Counter((r.device, "conflicting" if r in refused else "accepted") for r in reports)
+    for (device, result), count in results.items():
         here.metrics.readings.labels(device, result).inc(count)
     conflicting = [vars(report) for report in received.conflicting]
     status = 201 if received.stored else 409 if conflicting else 200

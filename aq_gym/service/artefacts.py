@@ -51,7 +51,7 @@ class Artefacts:
         return name or None
 
     def stamp(self) -> str:
-        """Another text whenever another version is promoted; it may name one that does not exist."""
+        """The content of `current`, unchecked; changes with every promotion."""
         path = self.folder / CURRENT
         return path.read_text("utf-8", "replace") if path.is_file() else ""
 

@@ -62,7 +62,9 @@ def infer_at(
     """
     where, x = np.asarray(sources, dtype=np.int64), np.asarray(values, dtype=np.float64)
     level_then = np.maximum(x / (1.0 + mean_deviation(network)[where]), LEAST)
-    found = paper_map(network, Sources(where, x, np.asarray(age, np.int64), level_then), level, wanted=[location])
+    found = paper_map(
+        network, Sources(where, x, np.asarray(age, np.int64), level_then), level, fuse_measured=True, wanted=[location]
+    )  # no source is there
     return float(found.mean[0]), float(found.deviation[0])
 
 
@@ -82,8 +84,9 @@ def residuals(settings: Settings, store: Store, since: int, until: int) -> list[
     newest: dict[str, Reading] = {}
     found = []
     for k, reading in enumerate(readings):
-        others = [x for name, x in newest.items() if name != reading.device]
-        if others and reading.slot in levels and k >= len(readings) - checked:
+        is_checked = k >= len(readings) - checked and reading.slot in levels
+        others = [x for name, x in newest.items() if name != reading.device] if is_checked else []
+        if others:
             where, age = [locations[x.device] for x in others], [reading.slot - x.slot for x in others]
             given = where, [x.value for x in others], age, levels[reading.slot]
             mean, deviation = _of_others(problem, locations[reading.device], given)

@@ -11,8 +11,8 @@ How a plan comes about, once a slot, in `Controller._plan`:
 4. Every T + 1 slots a new cycle begins: all energy is there again, and every device is to report. One also begins where
    the plan before was made for another horizon, energy or longest sleep.
 5. `_decide`: else the environment's own episode is put into this state. Each device in turn is observed as in
-   `gymnasium.make`, and the policy acts. A report that is asked for is supposed to find the level that is believed, so
-   the devices that decide later in the slot count on it. In the environment they would know what it found.
+   `gymnasium.make`, and the policy acts. A report just asked for is assumed to come and to confirm the believed level,
+   so the devices that decide later in the slot count on it. In the environment they would know what it found.
 6. Plan and alerts are stored in one transaction. If another process was first, its plan counts.
 
 A plan depends on the plan before and the readings alone, so whoever computes it finds the same.
@@ -110,7 +110,8 @@ class Controller:
         decisions: list[Decision] = []
         if cycle_slot == 0:
             everybody = np.ones(len(names), np.bool_)
-            state.energy, state.missed, state.lost = np.array(self.problem.energies), everybody - 2, everybody * 0
+            state.energy = np.array(self.problem.energies)
+            state.missed, state.lost = np.full(len(names), -1), np.zeros(len(names), np.int64)
             decisions = [Decision(x, True, True, int(p), 0.0, 1.0) for x, p in zip(names, state.energy, strict=True)]
             promised = float(promised_errors(self.problem, state, everybody, level).mean())
         elif missed and last is not None:
@@ -173,8 +174,7 @@ class Controller:
         if not newest:
             return None
         if self.problem.inference == "hidden":
-            fresh, delay = int(state.delay.argmin()), self._delay(state)
-            mean, variance = self.problem.hidden_level.belief.moments(delay[fresh], state.record[fresh])
+            mean, variance = self.problem.hidden_level.level(self._delay(state), state.record)
             return LevelEstimate(float(mean), float(variance) ** 0.5)
         values = [newest[name].value if name in newest else np.nan for name in names]
         age = [slot - newest[name].slot if name in newest else 1 for name in names]

@@ -26,10 +26,10 @@ KIND, FORECAST = "drift", "forecast"
 WINDOW = 2016  # slots whose residuals count
 EVERY = 36  # slots between two looks
 CONFIDENCE = 0.002  # of ADWIN: smaller is slower and surer
-LEAST = 0.5  # claimed deviations; smaller changes are of no consequence
+LEAST = 0.5  # claimed deviations; smaller changes raise no alert
 RECENT = 30  # values, about a day of a device that reads every 50 minutes
 LARGEST = 5.0  # claimed deviations; a residual beyond counts as this
-MOST_ALERTS = 10_000  # of all kinds, in the window
+MOST_ALERTS = 10_000  # of drift, in the window
 FACT = "drift_since"  # slot of the last retraining: residuals before it say nothing about what serves now
 LEAST_DEVIATION = 1.0  # µg/m³; a level that was never left claims to be certain
 
@@ -108,7 +108,7 @@ def first_slot(store: Store, until: int) -> int:
 
 def drifted(store: Store, until: int) -> set[str]:
     """Streams that an alert was raised for and nothing was retrained since."""
-    return {alert.subject for alert in store.alerts(first_slot(store, until), MOST_ALERTS) if alert.kind == KIND}
+    return {alert.subject for alert in store.alerts(first_slot(store, until), MOST_ALERTS, KIND)}
 
 
 def drift_alerts(settings: Settings, store: Store, plan: Plan) -> list[Alert]:

@@ -20,7 +20,7 @@ from aq_gym.service.store import Newest, Store
 api = APIBlueprint("live", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="live")])
 log = logging.getLogger("aq_gym.service")
 ALERTS = 30  # in one answer
-REST, LONGEST_REST = 3.0, 0.5  # between two answers: times as long as one takes to make, but at most so many seconds
+REST, LONGEST_REST = 3.0, 0.5  # pause between two looks: 3 times what the last answer took, at most 0.5 s
 
 
 class Live:

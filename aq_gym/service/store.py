@@ -187,10 +187,11 @@ class Store:
                 session.execute(self._insert(Alert).on_conflict_do_nothing(), [given])
         return True
 
-    def alerts(self, since: int, limit: int = 200) -> list[Alert]:
-        """The newest alerts from a slot on, newest first."""
+    def alerts(self, since: int, limit: int = 200, kind: str | None = None) -> list[Alert]:
+        """The newest alerts from a slot on, of one kind or of all, newest first."""
         with self.session() as session:
             query = select(Alert).where(Alert.slot >= since).order_by(Alert.slot.desc(), Alert.id.desc())
+            query = query if kind is None else query.where(Alert.kind == kind)
             return list(session.scalars(query.limit(limit)))
 
     def alerts_after(self, last: int, limit: int = 100) -> list[Alert]:
@@ -204,7 +205,11 @@ class Store:
             session.merge(Fact(name=name, value=value))
 
     def fact(self, name: str, otherwise: str) -> str:
-        """A fact that stays as it was first stored."""
+        """The value that is stored; where there is none, ``otherwise`` is stored."""
+        query = select(Fact.value).where(Fact.name == name)
+        with self.session() as session:
+            if (value := session.scalars(query).one_or_none()) is not None:  # nothing to write, so no lock is taken
+                return value
         with self.session.begin() as session:
             session.execute(self._insert(Fact).on_conflict_do_nothing(), [{"name": name, "value": otherwise}])
-            return session.scalars(select(Fact.value).where(Fact.name == name)).one()
+            return session.scalars(query).one()

@@ -10,7 +10,7 @@ from aq_gym.problem import Problem
 
 
 def columns_of(problem: Problem) -> tuple[int, int, int]:
-    """Where in an episode's path lost reports begin and harvested energy does, 0 if there is none; and its length.
+    """First columns of lost reports and of harvests in an episode's path, 0: there are none; and the path's length.
 
     The levels of slots 0 to T come first. Then each device has T + 1 columns, 1 where its report would get lost; then
     each has as many, 1 where it harvests.
@@ -32,13 +32,12 @@ class Chance:
     """
 
     def __init__(self, problem: Problem) -> None:
-        losses, harvests, self.n_uniforms = columns_of(problem)
+        self.n_uniforms = columns_of(problem)[2]
         self.n_slots = problem.horizon + 1
         self.levels = np.asarray(problem.network.levels, dtype=np.float64)
         self._chain = cumulative(np.vstack([problem.network.transition, problem.network.start]))
-        self._probability = np.full(self.n_uniforms - self.n_slots, problem.loss if losses else problem.harvest[0])
-        if losses and harvests:
-            self._probability[harvests - self.n_slots :] = problem.harvest[0]
+        chances = [p for p in (problem.loss, problem.harvest[0]) if p > 0.0]
+        self._probability = np.repeat(np.array(chances), problem.n_devices * self.n_slots)
 
     def draw(self, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
         """(R, n_uniforms) paths of level indices, zeros and ones, from as many numbers from 0 to 1."""

@@ -1,4 +1,4 @@
-"""How differently two locations behave, and points that are as far apart."""
+"""Distances between the locations' behaviour, and points that are as far apart."""
 
 from __future__ import annotations
 

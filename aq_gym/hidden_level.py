@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from aq_gym.belief import Belief, belief_of
+from aq_gym.belief import Belief, Moments, belief_of
 from aq_gym.estimation import Estimate, LevelAware, mean_deviation
 from aq_gym.parameters import NetworkParameters
 
@@ -50,6 +50,12 @@ class HiddenLevel:
             ValueError: the network has no ``level_model``, no ``level_belief``, or the belief is unknown.
         """
         return cls(LevelAware.of(network), belief_of(network, belief, longest))
+
+    def level(self, delay: ArrayLike, record: ArrayLike) -> Moments:
+        """Mean and variance (...) of the level from the freshest of the reports (..., M)."""
+        d, u = np.asarray(delay), np.asarray(record, dtype=np.float64)
+        fresh = np.expand_dims(d.argmin(axis=-1), -1)
+        return self.belief.moments(*(np.take_along_axis(x, fresh, -1)[..., 0] for x in (d, u)))
 
     def estimate(self, devices: ArrayLike, delay: ArrayLike, record: ArrayLike) -> Estimate:
         """The map from the last report of each device.

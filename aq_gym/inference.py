@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from aq_gym.belief import BELIEFS, belief_of
 from aq_gym.estimation import LevelAware, Sources, mean_deviation
 from aq_gym.hidden_level import HiddenLevel
+from aq_gym.network_checks import is_number
 from aq_gym.parameters import NetworkParameters
 
 INFERENCES = ("paper", "level-aware", "hidden")
@@ -97,7 +98,8 @@ def infer(
     """
     check_inference(network, inference, level_noise, belief)
     if inference == "hidden":
-        return infer_hidden(HiddenLevel.of(network, belief), _rows(network, devices), delay, record)
+        longest = int(np.max(delay, initial=0))
+        return infer_hidden(HiddenLevel.of(network, belief, longest), _rows(network, devices), delay, record)
     level = np.asarray(level, dtype=np.float64)
     if inference == "level-aware":
         return _level_aware(network, devices, delay, record, level, level_noise)
@@ -149,8 +151,7 @@ def check_inference(
     """
     if inference not in INFERENCES:
         raise ValueError(f"inference: expected one of {', '.join(INFERENCES)}, got {inference!r}")
-    number = isinstance(level_noise, int | float | np.number) and not isinstance(level_noise, bool)
-    if not number or not 0.0 <= level_noise <= 1.0:
+    if not is_number(level_noise) or not 0.0 <= level_noise <= 1.0:
         raise ValueError(f"level_noise: expected a share of the level from 0 to 1, got {level_noise!r}")
     if inference != "level-aware" and level_noise:
         why = "the paper's inference takes the level for known" if inference == "paper" else "the level is hidden"

@@ -15,7 +15,7 @@ _MINUTES_OF_A_DAY = 1440.0
 
 
 def enough_readings(levels: Sequence[NDArray[np.float64]], n_locations: int, min_level: float = 30.0) -> bool:
-    """Whether periods of these levels (T,) [µg/m³] are enough to learn from: 4 N slots of the least level in each."""
+    """Whether each period has 4 N slots with levels (T,) of at least `min_level` [µg/m³], enough to learn from."""
     return all(int((e >= max(min_level, 1e-9)).sum()) >= 4 * n_locations for e in levels)
 
 

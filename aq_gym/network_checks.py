@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aq_gym.parameters import LEVEL_BELIEF, LEVEL_MODEL
+from aq_gym.parameters import LEVEL_BELIEF, LEVEL_MODEL, NetworkParameters
 
 ARRAYS = {"mean_relation": 2, "variance_relation": 2, "levels": 1, "transition": 2, "start": 1} | {
     "coordinates": 2,
@@ -28,6 +28,11 @@ LARGEST_VARIANCE_RELATION = 1e6  # [1]
 LARGEST_VARIANCE_RATIO = 1e12  # the variance that a slot or another location adds / that of a fresh reading
 SLOT_MINUTES = (1e-3, 1e6)
 FURTHEST = 1e8  # of coordinates from their origin [m]
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a real number, not a truth value."""
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
 def as_number(field: str, value: Any) -> float:
@@ -218,3 +223,22 @@ def check_level_belief(belief: NDArray[np.float64] | None, highest: float) -> No
                 f"level_belief: {name} is {value}; right are q0, q1, q2, k of at least 0, h from 0 to 4, m above 0, "
                 f"and none beyond what levels up to {highest:g} µg/m³ explain"
             )
+
+
+def check_sums(network: NetworkParameters, max_sleep: int) -> None:
+    """Refuse what sums of precisions in floating point cannot hold: single terms that outweigh all others.
+
+    In units of the level a reading's precision is at most 1/c of the sharpest record at the highest level, and at least
+    1/c of the oldest at the lowest; a fresh one's is 1/δ².
+    """
+    low, top, delta2 = float(network.levels[0]), float(network.levels[-1]), network.measurement_variance
+    drift = network.temporal_variance / delta2
+    with np.errstate(over="ignore"):
+        sharpest = np.float64(top) ** 2 / max(low**2 + drift, np.finfo(float).tiny)
+        vaguest = (np.float64(top) ** 2 + max_sleep * drift) / max(low**2, np.finfo(float).tiny)
+    if not (sharpest < 1e7 and vaguest < 1e13):
+        raise ValueError(
+            f"network: {network.name!r} has levels from {low:g} to {top:g} µg/m³ and variances δ² {delta2:g}, "
+            f"σ² {network.temporal_variance:g}, too far apart to be computed with; expected levels and standard "
+            "deviations of readings within some three orders of magnitude"
+        )

@@ -21,7 +21,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from aq_gym.belief import Moments
 from aq_gym.estimation import LevelAware, mean_deviation
 from aq_gym.hidden_level import LEVEL_VARIANCE
 from aq_gym.problem import Problem
@@ -266,16 +265,9 @@ def error_bound(problem: Problem) -> float:
 
 def level_bound(problem: Problem) -> float:
     """The highest level, or the highest that may be believed of a hidden one [µg/m³]."""
-    return max(float(problem.network.levels[-1]), float(_beliefs(problem)[0].max()))
+    return max(float(problem.network.levels[-1]), problem.most_believed[0])
 
 
 def deviation_bound(problem: Problem) -> float:
     """The largest standard deviation that the server may believe of a hidden level [µg/m³]; 1 where it is known."""
-    return max(1.0, math.sqrt(float(_beliefs(problem)[1].max())))
-
-
-def _beliefs(problem: Problem) -> Moments:
-    """Means and variances of all beliefs that reports of the network's levels lead to; a known level has none."""
-    if problem.inference != "hidden":
-        return problem.network.levels, np.zeros(1)
-    return problem.hidden_level.belief.moments(np.arange(problem.longest_delay + 1)[:, None], problem.network.levels)
+    return max(1.0, math.sqrt(problem.most_believed[1]))

@@ -20,6 +20,7 @@ from aq_gym.estimation import LevelAware
 from aq_gym.hidden_level import HiddenLevel
 from aq_gym.inference import Map, check_inference, infer, infer_hidden
 from aq_gym.network import SensorNetwork
+from aq_gym.network_checks import check_sums, is_number
 
 
 def resolve_network(network: SensorNetwork | str | os.PathLike[str], n_levels: int | None = None) -> SensorNetwork:
@@ -175,7 +176,7 @@ class Problem:
                 f"{-(-horizon // max_sleep)} or max_sleep to {-(-horizon // least)}, or shorten horizon"
             )
         if inference == "paper":
-            _check_range(resolved, max_sleep)
+            check_sums(resolved, max_sleep)
         else:
             _check_variogram(resolved, locations)
         numbers = horizon, energy_budget, max_sleep, fuse_measured, inference, float(level_noise), belief
@@ -196,6 +197,15 @@ class Problem:
         """The maps from reports alone, of a problem with a hidden level."""
         return HiddenLevel.of(self.network, self.belief, self.longest_delay)
 
+    @cached_property
+    def most_believed(self) -> tuple[float, float]:
+        """The largest mean and variance of the beliefs that reports lead to; of a known level its largest, and 0."""
+        if self.inference != "hidden":
+            return float(self.network.levels[-1]), 0.0
+        delay = np.arange(self.longest_delay + 1)[:, None]
+        mean, variance = self.hidden_level.belief.moments(delay, self.network.levels)
+        return float(mean.max()), float(variance.max())
+
 
 def _budgets(budgets: Any, n_devices: int, mean: int) -> tuple[int, ...] | None:
     if budgets is None:
@@ -211,7 +221,7 @@ def _budgets(budgets: Any, n_devices: int, mean: int) -> tuple[int, ...] | None:
 
 
 def _loss(loss: float, inference: str) -> float:
-    if not _is_number(loss) or not 0.0 <= loss < 1.0:
+    if not is_number(loss) or not 0.0 <= loss < 1.0:
         raise ValueError(f"loss: expected a probability from 0 to below 1, got {loss!r}")
     if loss and inference != "hidden":
         raise ValueError(f"loss: reports get lost with inference='hidden' alone, got {loss!r} with {inference!r}")
@@ -223,7 +233,7 @@ def _harvest(harvest: Any) -> tuple[float, int]:
         return 0.0, 0
     expected = "a probability that a device gains a sensing in a slot, and the energy up to which it does"
     listed = _listed("harvest", harvest, expected)
-    if len(listed) != 2 or not _is_number(listed[0]) or not 0.0 <= listed[0] <= 1.0:
+    if len(listed) != 2 or not is_number(listed[0]) or not 0.0 <= listed[0] <= 1.0:
         raise ValueError(f"harvest: expected {expected}, got {harvest!r}")
     most = check_integer("harvest[1]", listed[1], 1 if listed[0] else 0)
     return (float(listed[0]), most) if listed[0] else (0.0, 0)
@@ -236,29 +246,6 @@ def _listed(name: str, values: Any, expected: str) -> list[Any]:
     except TypeError:
         pass
     raise ValueError(f"{name}: expected {expected}, got {values!r}")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
-
-
-def _check_range(network: SensorNetwork, max_sleep: int) -> None:
-    """Refuse what sums of precisions in floating point cannot hold: single terms that outweigh all others.
-
-    In units of the level a reading's precision is at most 1/c of the sharpest record at the highest level, and at least
-    1/c of the oldest at the lowest; a fresh one's is 1/δ².
-    """
-    low, top, delta2 = float(network.levels[0]), float(network.levels[-1]), network.measurement_variance
-    drift = network.temporal_variance / delta2
-    with np.errstate(over="ignore"):
-        sharpest = np.float64(top) ** 2 / max(low**2 + drift, np.finfo(float).tiny)
-        vaguest = (np.float64(top) ** 2 + max_sleep * drift) / max(low**2, np.finfo(float).tiny)
-    if not (sharpest < 1e7 and vaguest < 1e13):
-        raise ValueError(
-            f"network: {network.name!r} has levels from {low:g} to {top:g} µg/m³ and variances δ² {delta2:g}, "
-            f"σ² {network.temporal_variance:g}, too far apart to be computed with; expected levels and standard "
-            "deviations of readings within some three orders of magnitude"
-        )
 
 
 def _check_variogram(network: SensorNetwork, devices: Sequence[int]) -> None:

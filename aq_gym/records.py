@@ -71,9 +71,7 @@ class Parameters(NamedTuple):
 
     numbers: NDArray[Any]  # (1,) `PARAMETERS`
     relation: NDArray[np.float64]  # (3, M, P) devices to locations, rows: see `kernels.precision` or `level_aware` [1]
-    prior: (
-        NDArray[np.float64] | None
-    )  # rows: see `kernels.level_aware` and `kernels.hidden`; None with the paper's inference [1]
+    prior: NDArray[np.float64] | None  # rows: `kernels.level_aware`, `kernels.hidden`; None: the paper's inference [1]
     constants: NDArray[np.float64]  # (5 + M,) constants that observations show, see `observation.constants` [1]
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from aq_gym.belief import GrownBelief
 from aq_gym.inference import INFERENCES
+from aq_gym.kernels.chain import cumulative, draw_paths
 from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
 from aq_gym.synthetic import synthetic_fields
@@ -104,13 +105,10 @@ def _chain(rng: np.random.Generator, n: int, mean: float) -> tuple[Any, Any, Any
 
 def with_belief(network: SensorNetwork, rng: np.random.Generator) -> SensorNetwork:
     """The same network with a belief about a hidden level, fitted to a path of its own chain."""
-    chances = np.cumsum(np.vstack([network.start, network.transition]), axis=1)
-    row, path = 0, []
-    for uniform in rng.random(_BELIEF_SLOTS):
-        level = min(int(np.searchsorted(chances[row], uniform)), network.n_levels - 1)
-        row = level + 1
-        path.append(level)
-    belief = GrownBelief.fit([network.levels[path]])
+    chances = cumulative(np.vstack([network.transition, network.start]))
+    path = np.empty((1, _BELIEF_SLOTS), np.int64)
+    draw_paths(rng.random(path.shape), network.n_levels, chances, path)
+    belief = GrownBelief.fit([network.levels[path[0]]])
     return dataclasses.replace(network, level_belief=np.array(belief))
 
 

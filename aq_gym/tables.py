@@ -113,6 +113,7 @@ def check_readings(
     """
     low, high = (-math.inf, math.inf) if largest is None else (0.0, largest)
     with np.errstate(invalid="ignore"):
+        # below -9 a number may be a code for no reading
         suspects = np.argwhere(~(np.isfinite(table) & (table >= max(low, -9.0)) & (table <= high)))
     for row, column in suspects.tolist():
         given = cell(row, column)

@@ -22,9 +22,7 @@ class CleaningRules:
     stuck_slots: int = 36  # equal readings in a row, six hours in slots of ten minutes; still air repeats for less
     stuck_above: float = 5.0  # µg/m³; integer readings of clean air repeat for hours
     window: int = 13  # slots around a reading, odd, that an outlier is judged by
-    outlier_score: float = (
-        12.0  # deviations from the window's median; real plumes reach 8 in pku2018; infinite: no outliers
-    )
+    outlier_score: float = 12.0  # deviations from the median; plumes reach 8 in pku2018; infinite: no outliers
     least_deviation: float = 2.0  # µg/m³; a device that hardly moves has no outliers of 1 µg/m³
 
     def __post_init__(self) -> None:

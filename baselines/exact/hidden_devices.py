@@ -13,9 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from aq_gym.hidden_level import HiddenLevel
 from aq_gym.problem import Problem
-from baselines.exact.hidden_induction import age_costs, backwards, harvested, powers, rules_of
+from baselines.exact.hidden_induction import backwards, harvested, powers, rules_of
 from baselines.exact.states import FloatArray, IntArray
 
 _SIDE_BY_SIDE = 10_000  # states whose maps are made together
@@ -32,7 +31,13 @@ class States(NamedTuple):
         """Those of some rows."""
         return States(self.energy[k], self.age[k], self.record[k])
 
-    def tried(self, m: int) -> States:
+    @classmethod
+    def first(cls, problem: Problem) -> States:
+        """Those at the beginning of slot 1, one for each level of slot 0, in which all have reported."""
+        record = np.repeat(np.arange(problem.network.n_levels)[:, None], problem.n_devices, axis=1)
+        return cls(np.broadcast_to(problem.energies, record.shape), np.ones_like(record), record)
+
+    def lost(self, m: int) -> States:
         """Device m has sensed, and its report is lost."""
         energy = self.energy.copy()
         energy[:, m] -= 1
@@ -42,7 +47,7 @@ class States(NamedTuple):
         """Device m has sensed, and its report has come."""
         age, record = self.age.copy(), self.record.copy()
         age[:, m], record[:, m] = 0, level
-        return States(self.tried(m).energy, age, record)
+        return States(self.lost(m).energy, age, record)
 
 
 class Tables(NamedTuple):
@@ -115,7 +120,7 @@ def _sensing(tables: Tables, t: int, states: States, m: int, choice: tuple[int, 
         found = cost_from(tables, t, states.rows(rows).reported(m, level), m + 1, choice)
         cost[rows] += (1.0 - loss) * weights[rows, level] * found
     if loss > 0.0:
-        cost += loss * cost_from(tables, t, states.tried(m), m + 1, choice)
+        cost += loss * cost_from(tables, t, states.lost(m), m + 1, choice)
     return cost
 
 
@@ -170,8 +175,7 @@ def induce(problem: Problem, together: bool = False) -> Tables:
 def _fill_one(tables: Tables) -> None:
     """One device: by products of matrices."""
     problem, n_levels, horizon = tables.problem, tables.problem.network.n_levels, tables.problem.horizon
-    costs = age_costs(problem.network, problem.devices[0], problem.belief, 2 * horizon)
-    for t, off, on in backwards(costs, tables.power, rules_of(problem)):
+    for t, off, on in backwards(tables.costs.reshape(-1, n_levels), tables.power, rules_of(problem)):
         best = off.copy()
         best[1:] = np.where(np.arange(1, horizon + 1)[:, None] < problem.max_sleep, np.minimum(on, off[1:]), on)
         tables.after[t, :, n_levels:-n_levels] = best.reshape(len(best), -1)
@@ -189,22 +193,24 @@ def _harvest(tables: Tables, t: int) -> None:
 def _slot_costs(problem: Problem) -> FloatArray:
     """`Tables.costs`."""
     levels, count = problem.network.levels, problem.n_devices
-    model = HiddenLevel.of(problem.network, problem.belief, problem.horizon + 1)
     n_cells = (problem.horizon + 2) * levels.size
     costs = np.empty(n_cells**count)
     for begin in range(0, costs.size, _SIDE_BY_SIDE):
         code = np.arange(begin, min(begin + _SIDE_BY_SIDE, costs.size))
         cell = code[:, None] // n_cells ** np.arange(count - 1, -1, -1) % n_cells
-        found = model.estimate(problem.devices, cell // levels.size, levels[cell % levels.size])
+        found = problem.hidden_level.estimate(problem.devices, cell // levels.size, levels[cell % levels.size])
         costs[code] = found.deviation.mean(axis=-1)
     return costs
 
 
 def _reachable(problem: Problem, t: int) -> list[States]:
-    """The states at the beginning of slot t, for all energies in turn: with equal ages records are equal."""
+    """The states at the beginning of slot t, one `States` for each combination of energies.
+
+    Devices that reported in the same slot reported the same level.
+    """
     found = []
+    lasting = problem.loss > 0.0 or problem.harvest[0] > 0.0  # else a device with energy sleeps at most D slots
     for energy in itertools.product(*(range(problem.most_energy + 1) for _ in problem.devices)):
-        lasting = problem.loss > 0.0 or problem.harvest[0] > 0.0  # else a device with energy sleeps at most D slots
         ages = [range(1, 1 + (t if p == 0 or lasting else min(t, problem.max_sleep))) for p in energy]
         axes = [np.arange(problem.network.n_levels)] * len(ages)
         grid = np.stack([x.ravel() for x in np.meshgrid(*map(np.array, ages), *axes, indexing="ij")], axis=1)

@@ -31,12 +31,7 @@ def evaluate_hidden(
     """
     network, count, total = problem.network, problem.n_devices, 0.0
     power = powers(network.transition, problem.horizon)
-    model = HiddenLevel.of(network, problem.belief, problem.horizon)
-    record = np.repeat(np.arange(network.n_levels)[:, None], count, axis=1)
-    states, weight = (
-        States(np.broadcast_to(problem.energies, record.shape), np.ones_like(record), record),
-        network.start,
-    )
+    model, states, weight = problem.hidden_level, States.first(problem), network.start
     for t in range(1, problem.horizon + 1):
         for m in range(count):
             rows = np.flatnonzero(weight > negligible)
@@ -64,15 +59,14 @@ def _info(
     may_sleep: NDArray[np.bool_],
 ) -> dict[str, NDArray[Any]]:
     """What the vector environment would say; its level is the mean of what the server believes."""
-    n, fresh, levels = len(may_sense), states.age.argmin(axis=1)[:, None], problem.network.levels
-    age, record = (np.take_along_axis(x, fresh, 1)[:, 0] for x in (states.age, states.record))
+    n, record = len(may_sense), problem.network.levels[states.record]
     return {
         "slot": np.full(n, t),
         "turn": np.full(n, m),
         "energy": states.energy,
         "delay": states.age,
-        "record": levels[states.record],
-        "level": model.belief.moments(age, levels[record])[0],
+        "record": record,
+        "level": model.level(states.age, record)[0],
         "action_mask": np.stack([may_sleep, may_sense], axis=1).astype(np.int8),
     }
 
@@ -89,7 +83,7 @@ def _decided(
         parts.append(sensing.rows(rows).reported(m, level))
         weights.append((1.0 - problem.loss) * chance[rows, level] * weight[awake[rows]])
     if problem.loss > 0.0:
-        parts.append(sensing.tried(m))
+        parts.append(sensing.lost(m))
         weights.append(problem.loss * weight[awake])
     return _merged(problem, parts, weights)
 

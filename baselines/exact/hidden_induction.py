@@ -15,8 +15,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aq_gym.hidden_level import HiddenLevel
-from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
 from baselines.exact.states import FloatArray
 
@@ -57,16 +55,6 @@ def powers(transition: FloatArray, longest: int) -> FloatArray:
     return found
 
 
-def age_costs(network: SensorNetwork, device: int, belief: str, longest: int) -> FloatArray:
-    """(longest + 1, E) c(d, u), the average deviation of the map by age and record of the only device's report."""
-    model = HiddenLevel.of(network, belief, longest)
-    costs = np.empty((longest + 1, network.n_levels))
-    for d in range(longest + 1):
-        delay = np.full((network.n_levels, 1), d)
-        costs[d] = model.estimate([device], delay, network.levels[:, None]).deviation.mean(axis=-1)
-    return costs
-
-
 def harvested(ahead: FloatArray, harvest: tuple[float, int], axis: int = 0) -> FloatArray:
     """Values by the energy at the end of a slot, from those by energy (along ``axis``) at the next one's beginning."""
     chance, cap = harvest
@@ -81,7 +69,7 @@ def backwards(costs: FloatArray, power: FloatArray, rules: Rules) -> Iterator[tu
     """Slots T, ..., 1 with the cost from there on of sleeping and of sensing.
 
     Args:
-        costs: (longest + T + 1, E) by age and record.
+        costs: (C, E) by age and record, up to the greatest age that is reached; C is at least longest + 1.
         power: (longest + 1, E, E) or more.
         rules: of the device.
 

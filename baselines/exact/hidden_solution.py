@@ -92,8 +92,7 @@ class HiddenSolution:
         delay = np.where(over[..., None], 1, delay)
         values = self._values(np.where(over, 1, slot), np.where(over[..., None], 0, energy), delay, u, turn)
         if self.view == "joint":
-            best = np.array(choices(self.problem.n_devices))[values.argmax(axis=-1)]
-            return best
+            return np.array(choices(self.problem.n_devices))[values.argmax(axis=-1)]
         on = np.asarray((values[..., 1] > values[..., 0]) & ~over, dtype=np.int64)
         return on if on.ndim else int(on)
 
@@ -133,9 +132,6 @@ def solve_hidden(
             "(network.coarsen), or a shorter horizon, or raise max_bytes"
         )
     tables = induce(problem, view == "joint")
-    start = problem.network.start
-    record = np.repeat(np.arange(start.size)[:, None], problem.n_devices, axis=1)  # all reported in slot 0
-    energy = np.broadcast_to(problem.energies, record.shape)
-    states = States(energy, np.ones_like(record), record)
+    start, states = problem.network.start, States.first(problem)
     cost = joint_costs(tables, 1, states).min(axis=1) if view == "joint" else cost_from(tables, 1, states)
     return HiddenSolution(problem, float(start @ cost) / problem.horizon, view, single, tables)

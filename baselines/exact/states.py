@@ -81,7 +81,7 @@ def digits(index: IntArray, base: int, count: int) -> IntArray:
 
 
 def check_plain(problem: Problem) -> None:
-    """Refuse a known level together with what is solved under a hidden one alone.
+    """Refuse unequal or harvested energies where the level is known: only the solver of hidden levels takes them.
 
     Raises:
         ValueError: unequal energies, or energy that arrives.

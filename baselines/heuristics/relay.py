@@ -136,8 +136,8 @@ def longest_sleep(problem: Problem) -> int:
 def relay_costs(problem: Problem, longest: int) -> NDArray[np.float64]:
     """(longest + 1, E) cost of a slot in a relay by the age and the record of the freshest report.
 
-    It is the mean over which device that is. The other devices' reports are older by even intervals and have the same
-    record.
+    It is averaged over which device reported last. The other devices' reports are older by even intervals and have the
+    same record.
 
     Raises:
         ValueError: the level is not hidden.

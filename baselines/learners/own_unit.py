@@ -81,8 +81,8 @@ def scaled(network: SensorNetwork, factor: float) -> SensorNetwork:
 def in_units_of(policy: GreedyPolicy, problem: Problem, decisions: int = DECISIONS) -> GreedyPolicy:
     """A policy that was learned on problems in their own units, for a problem as it is; its network is a copy.
 
-    A linear one is also blended with greedy sensing, and its threshold moved, as does best in a short simulation of the
-    problem: with many devices its coefficients are beyond what it was tuned on.
+    A linear one is also blended with greedy sensing and its threshold moved, by whichever choice does best in a short
+    simulation: with many devices its coefficients leave the range that they were tuned in.
 
     Args:
         policy: what was learned.

@@ -88,7 +88,7 @@ def load_generalist(problem: Problem, decisions: int = DECISIONS) -> GreedyPolic
 
     Args:
         problem: what it will play.
-        decisions: played there three times over.
+        decisions: simulated to find the unit; twice as many again for the blend and the threshold.
 
     Raises:
         ValueError: level-aware inference, for which neither is made, or none is shipped.

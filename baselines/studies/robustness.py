@@ -13,7 +13,6 @@ from gymnasium.utils import seeding
 from numpy.typing import NDArray
 
 from aq_gym.episodes import Episodes
-from aq_gym.hidden_level import HiddenLevel
 from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
 from baselines.evaluation.comparing import mean_with_interval
@@ -119,7 +118,7 @@ def play_disturbed(
             energy[:, : disturbance.dead] = 0
         level, said = path[:, slot], known[:, slot]
         for turn in range(m):
-            assumed = _fresh_mean(problem.hidden_level, delay, believed) if hidden else said[:, 0]
+            assumed = problem.hidden_level.level(delay, believed)[0] if hidden else said[:, 0]
             observation = seen.observe_states(np.full(k, slot), np.full(k, turn), energy, delay, believed, assumed)
             mask = seen.action_mask()
             info = {"slot": np.full(k, slot), "turn": np.full(k, turn), "energy": energy.copy(), "delay": delay.copy()}
@@ -133,13 +132,6 @@ def play_disturbed(
         total += _errors(problem, there, delay, record, believed, level)
         delay = np.minimum(delay + 1, problem.longest_delay)
     return total / horizon
-
-
-def _fresh_mean(model: HiddenLevel, delay: NDArray[np.int64], record: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(K,) the level that the freshest report leads to [µg/m³]."""
-    fresh = delay.argmin(axis=1)[:, None]
-    mean, _ = model.belief.moments(*(np.take_along_axis(x, fresh, 1)[:, 0] for x in (delay, record)))
-    return mean
 
 
 def _errors(

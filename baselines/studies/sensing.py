@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
@@ -14,6 +13,7 @@ from aq_gym.palette import MARKERS, PALETTE
 from aq_gym.problem import Problem
 from baselines.evaluation.comparing import compare
 from baselines.evaluation.registry import build_policy
+from baselines.studies.files import pyplot, save_figure
 from baselines.studies.tables import markdown
 
 SLOTS_A_DAY = 144
@@ -73,7 +73,7 @@ def table_of(table: pd.DataFrame) -> str:
 def draw(table: pd.DataFrame, path: Path) -> None:
     """Error against sensings a day: a panel for each horizon, a line for each policy, dashed where reports are lost."""
     days = list(dict.fromkeys(table.days))
-    figure, axes = plt.subplots(1, len(days), figsize=(4.6 * len(days), 3.8), sharey=True, layout="constrained")
+    figure, axes = pyplot().subplots(1, len(days), figsize=(4.6 * len(days), 3.8), sharey=True, layout="constrained")
     panels: Any = np.atleast_1d(axes)
     for panel, length in zip(panels, days, strict=True):
         for (policy, loss), part in table[table.days == length].groupby(["policy", "loss"], sort=False):
@@ -90,5 +90,4 @@ def draw(table: pd.DataFrame, path: Path) -> None:
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2 * len(days) - 1, frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
+    save_figure(path, figure, dpi=150)

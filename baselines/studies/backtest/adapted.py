@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aq_gym.estimation import LEVELS_OF_COVERAGE, Estimate, mean_deviation
-from aq_gym.hidden_level import HiddenLevel
 from aq_gym.problem import Problem
 from baselines.studies.backtest.replaying import Windows
 
@@ -80,9 +79,7 @@ def _parts(
     problem: Problem, delay: NDArray[np.int64], record: NDArray[np.float64], deviation: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Of each location's variance (..., N): what does not grow since the freshest report, and what does [(µg/m³)²]."""
-    model: HiddenLevel = problem.hidden_level
-    fresh = delay.argmin(axis=-1)[..., None]
-    _, variance = model.belief.moments(*(np.take_along_axis(x, fresh, -1) for x in (delay, record)))
+    variance = problem.hidden_level.level(delay, record)[1][..., None]
     whole = np.square(deviation)
     growing = np.minimum(np.square(1.0 + mean_deviation(problem.network)) * variance, (1.0 - _LEAST) * whole)
     return whole - growing, growing

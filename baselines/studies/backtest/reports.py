@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from aq_gym.episodes import Episodes
 from aq_gym.estimation import LEVELS_OF_COVERAGE, Estimate, mean_deviation
-from aq_gym.hidden_level import HiddenLevel
 from aq_gym.problem import Problem
 from baselines.evaluation.registry import build_policy
 from baselines.playing import play_problem
@@ -77,7 +76,7 @@ class _Asker:
     """A policy's decisions, with the observation and the info that the environment would give."""
 
     def __init__(self, policy: Any, problem: Problem, k: int) -> None:
-        self._policy, self._model = policy, HiddenLevel.of(problem.network, problem.belief, problem.horizon + 1)
+        self._policy, self._model = policy, problem.hidden_level
         self._episodes = None
         if getattr(policy, "needs_observation", True):
             self._episodes = Episodes(problem, k, observation=getattr(policy, "observation", None) or "full")
@@ -88,18 +87,17 @@ class _Asker:
         self, t: int, device: int, energy: Any, delay: Any, record: Any, mask: NDArray[np.int8]
     ) -> NDArray[np.bool_]:
         k = len(energy)
-        fresh = delay.argmin(axis=1)[:, None]
-        level, _ = self._model.belief.moments(*(np.take_along_axis(x, fresh, 1)[:, 0] for x in (delay, record)))
         state = {"slot": np.full(k, t), "turn": np.full(k, device), "energy": energy.copy(), "delay": delay.copy()}
-        state |= {"record": record.copy(), "level": level}
+        state |= {"record": record.copy(), "level": self._model.level(delay, record)[0]}
         seen = None if self._episodes is None else self._episodes.observe_states(*state.values())
         return np.asarray(self._policy.act(seen, state | {"action_mask": mask})) == 1
 
 
 def maps_of(problem: Problem, reports: Reports) -> Estimate:
     """The maps after slots 1..T of each window, (K, T, N) [µg/m³]."""
-    model = HiddenLevel.of(problem.network, problem.belief, problem.horizon + 1)
-    maps = [model.estimate(problem.devices, d, u) for d, u in zip(reports.delay, reports.record, strict=True)]
+    maps = [
+        problem.hidden_level.estimate(problem.devices, d, u) for d, u in zip(reports.delay, reports.record, strict=True)
+    ]
     return Estimate(np.stack([x.mean for x in maps]), np.stack([x.deviation for x in maps]))
 
 

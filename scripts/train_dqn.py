@@ -7,7 +7,8 @@
 Settings are data: baselines/dqn_recipes.json names a configuration of agents/configurations for each id. The folder
 receives checkpoint.safetensors, policy.safetensors and TensorBoard's events. --seconds limits training, the tuning of
 its guide and validation together; compiling comes before. Ctrl-C (or SIGTERM) stops early and keeps what was learned;
---resume continues, with the same result as if nothing had happened. What is left is never worse on the validation
+--resume continues, with the same result as if nothing had happened; --seconds count
+from the first start, so give more of them to go on. What is left is never worse on the validation
 episodes than the guide. Play the policy with `python -m scripts.evaluate --dqn FOLDER`.
 """
 

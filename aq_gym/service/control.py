@@ -9,7 +9,8 @@ How a plan comes about, once a slot, in `Controller._plan`:
 3. `_level`: what the server knows of the level. A hidden one: the belief that the freshest report leads to. Else an
    estimate from all last readings.
 4. Every T + 1 slots a new cycle begins: all energy is there again, and every device is to report. One also begins where
-   the plan before was made for another horizon, energy or longest sleep.
+   the plan before was made for another horizon, energy or longest sleep. Nobody can be asked in a slot that is over,
+   so a cycle begins with the present slot.
 5. `_decide`: else the environment's own episode is put into this state. Each device in turn is observed as in
    `gymnasium.make`, and the policy acts. A report just asked for is assumed to come and to confirm the believed level,
    so the devices that decide later in the slot count on it. In the environment they would know what it found.
@@ -87,10 +88,9 @@ class Controller:
         Slots that went by while nobody planned are stored without decisions: nobody could have been woken in them.
         """
         last = self.store.last_plan()
-        first = 0 if last is None else last.slot + 1
         plans = []
-        for k in range(max(first, 0), slot + 1):
-            plan, alerts = self._plan(last, k, missed=k < slot and last is not None)
+        for k in range(slot if last is None else last.slot + 1, slot + 1):
+            plan, alerts = self._plan(last, k, missed=k < slot)
             if not self.store.add_plan(plan, alerts):
                 found = self.store.plan(k)
                 assert found is not None
@@ -105,8 +105,10 @@ class Controller:
         newest = self.store.newest_before(slot)
         state, known, alerts = self._after(last, slot, names, newest)
         level = known.level if known else last.level if last else FIRST_LEVEL
-        over = last is None or self._ends(last)
-        cycle_slot = 0 if last is None or over else last.cycle_slot + 1
+        if last is not None and not self._ends(last):
+            cycle_slot = last.cycle_slot + 1
+        else:
+            cycle_slot = self.problem.horizon + 1 if missed else 0
         decisions: list[Decision] = []
         if cycle_slot == 0:
             everybody = np.ones(len(names), np.bool_)

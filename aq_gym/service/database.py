@@ -54,7 +54,7 @@ class Plan(Base):
 
     __tablename__ = "plan"
     slot: Mapped[int] = mapped_column(Integer, primary_key=True)  # since the service began
-    cycle_slot: Mapped[int] = mapped_column(Integer)  # 0..T within the present budget
+    cycle_slot: Mapped[int] = mapped_column(Integer)  # 0..T within the present budget; T + 1: missed, before a new one
     level: Mapped[float] = mapped_column(Float)  # estimated, of a hidden level the belief's mean [µg/m³]
     # Standard deviation of the level [µg/m³]; None: nobody had reported yet, and `level` stands in for nothing known
     level_deviation: Mapped[float | None] = mapped_column(Float)

@@ -139,7 +139,7 @@ def test_other_sizes_begin_a_new_cycle_and_other_devices_are_refused(make_servic
         dataclasses.replace(services.settings, problem=longer), services.store, policy_of("greedy", longer)
     )
     plans = controller.plan_until(5)
-    assert [plan.cycle_slot for plan in plans] == [0, 1] and plans[0].state["energy"] == [5, 5, 5]
+    assert [plan.cycle_slot for plan in plans] == [25, 0] and plans[1].state["energy"] == [5, 5, 5]
     moved = dataclasses.replace(services.settings, problem=dataclasses.replace(longer, devices=(0, 6, 15)))
     with pytest.raises(ValueError, match="devices at the locations 0, 6, 12, but 0, 6, 15 are to be served"):
         register_devices(services.store, moved)
@@ -195,6 +195,25 @@ def test_slots_that_went_by_have_no_decisions(make_services: Make, air: Air) -> 
     plans = services.controller.plan_until(6)
     assert [len(plan.decisions) for plan in plans] == [0, 0, 0, 3]
     assert plans[-1].cycle_slot == 6
+
+
+@pytest.mark.parametrize("why", ["another budget", "the cycle's end", "no plan yet"])
+def test_nobody_is_blamed_for_slots_that_went_by(make_services: Make, air: Air, problem: Problem, why: str) -> None:
+    services = make_services()
+    if why == "another budget":
+        run(services, air, range(4))
+        problem = dataclasses.replace(problem, energy_budget=5)
+    elif why == "the cycle's end":
+        run(services, air, range(problem.horizon + 1))
+    controller = Controller(
+        dataclasses.replace(services.settings, problem=problem), services.store, policy_of("greedy", problem)
+    )
+    plans = controller.plan_until(20)
+    assert [len(plan.decisions) for plan in plans] == [0] * (len(plans) - 1) + [3]
+    assert plans[-1].cycle_slot == 0 and all(x["sense"] for x in plans[-1].decisions)
+    services.store.add_readings([Report(x["device"], 20, air(20)) for x in plans[-1].decisions])
+    assert controller.plan_until(21)[-1].cycle_slot == 1
+    assert [x.message for x in services.store.alerts(0) if x.kind == "missed"] == []
 
 
 def test_the_level_is_the_weighted_mean_of_what_was_said(problem: Problem) -> None:

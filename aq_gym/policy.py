@@ -39,6 +39,11 @@ class Policy(Protocol):
         ...
 
 
+def observation_of(policy: Policy) -> str:
+    """The kind of observation that a policy reads."""
+    return getattr(policy, "observation", None) or "full"
+
+
 def own(values: Any, turn: Any) -> NDArray[Any]:
     """The entry of the device whose turn it is: (..., M) and (...) -> (...)."""
     values, turn = np.asarray(values), np.asarray(turn)

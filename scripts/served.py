@@ -13,6 +13,7 @@ from aq_gym.envs.infos import raw_state
 from aq_gym.episodes import Episodes
 from aq_gym.inference import INFERENCES
 from aq_gym.network import SensorNetwork
+from aq_gym.policy import observation_of
 from aq_gym.problem import Problem
 from aq_gym.service.artefacts import NETWORK, POLICY, Artefacts
 from baselines.evaluation import WORDS, build_policy
@@ -98,7 +99,7 @@ def policy_for(problem: Problem, name: str, option: str = "--policy") -> Any:
 
 
 def _try(policy: Any, problem: Problem) -> None:
-    episode = Episodes(problem, 1, observation=getattr(policy, "observation", None) or "full")
+    episode = Episodes(problem, 1, observation=observation_of(policy))
     level = float(problem.network.levels.mean())
     ones = np.ones((1, problem.n_devices), np.int64)
     observation = episode.observe_states([1], [0], problem.energies * ones, ones, level * ones, [level])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aq_gym.service.confirm import WINDOW, confirm
 from aq_gym.service.database import Alert, Plan
 from aq_gym.service.drift import drift_alerts
+from aq_gym.service.planning_state import PlanningState
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
 
@@ -29,7 +30,8 @@ def _empty(settings: Settings, store: Store, last: Plan, plan: Plan) -> list[Ale
     if plan.cycle_slot == 0 or left <= settings.problem.max_sleep:
         return []
     alerts = []
-    for device, before, now in zip(store.devices(), last.state["energy"], plan.state["energy"], strict=False):
+    energy = [PlanningState.from_json(x.state).energy for x in (last, plan)]
+    for device, before, now in zip(store.devices(), *energy, strict=True):
         if before > 0 == now:
             message = f"{device.id} has no energy left for the {left} slots that remain"
             alerts.append(Alert(slot=plan.slot, kind="energy", subject=device.id, message=message))

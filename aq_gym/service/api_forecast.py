@@ -23,8 +23,8 @@ class LevelsQuery(BaseModel):
 def forecast() -> Response:
     """`model` is "calibrated", by the operator's forecaster, or "chain", whose intervals are the model's own."""
     here = services()
-    plan = here.store.last_plan()
-    found = None if plan is None else here.outlook.of(plan)
+    present = here.store.present()
+    found = None if present is None else here.outlook.of(present)
     if found is None:
         abort(503, "no device has reported yet")
     return jsonify(found)
@@ -33,7 +33,9 @@ def forecast() -> Response:
 @api.get("/levels", summary="The level of each slot as it was estimated then")
 def levels(query: LevelsQuery) -> Response:
     """In the order of slots; those before the first reading are left out."""
-    rows = services().store.levels(query.since, query.limit)
+    rows = services().store.levels(query.since, limit=query.limit)
     return jsonify(
-        levels=[{"slot": slot, "level": round(level, 3), "promised_error": round(e, 3)} for slot, level, e in rows]
+        levels=[
+            {"slot": x.slot, "level": round(x.level, 3), "promised_error": round(x.promised_error, 3)} for x in rows
+        ]
     )

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 
 from aq_gym.service.database import LARGEST_SLOT
 from aq_gym.service.maps import current_map, geojson
+from aq_gym.service.planning_state import PlanningState
 from aq_gym.service.services import services
 
 try:
@@ -46,14 +47,14 @@ def schedule() -> Response:
     Level and promised error are what the plan was made with when the slot began: null before the first reading.
     """
     here = services()
-    plan = here.store.last_plan()
-    if plan is None:
+    present = here.store.present()
+    if present is None:
         abort(503, "no slot is planned yet")
+    plan, latest = present.plan, present.latest
     about = {"slot": plan.slot, "time": here.clock.iso(plan.slot), "cycle_slot": plan.cycle_slot}
-    latest = here.store.latest()
     decisions = [
-        {**x, "stale": missed >= 0, "last_report": latest[x["device"]].slot if x["device"] in latest else None}
-        for x, missed in zip(plan.decisions, plan.state["missed"], strict=False)
+        {**x, "stale": bool(stale), "last_report": latest[x["device"]].slot if x["device"] in latest else None}
+        for x, stale in zip(plan.decisions, PlanningState.from_json(plan.state).stale, strict=False)
     ]
     next_slot = {"next_slot": plan.slot + 1, "next_time": here.clock.iso(plan.slot + 1)}
     known = plan.level_deviation is not None  # else the plan was made before anybody had reported
@@ -80,7 +81,8 @@ def show_geojson() -> Response:
 
 def _map() -> dict[str, Any]:
     here = services()
-    found = current_map(here.settings, here.store, here.clock)
+    present = here.store.present()
+    found = None if present is None else current_map(here.settings, here.clock, present)
     if found is None:
         abort(503, "no device has reported yet")
     return found
@@ -134,7 +136,7 @@ def _page(query: HistoryQuery) -> tuple[list[dict[str, Any]], str | None]:
         if not (slot.isascii() and slot.isdigit() and len(slot) < 17):
             abort(422, f"cursor: expected a value of `next`, got {query.cursor!r}")
         after = min(int(slot), LARGEST_SLOT), device
-    found = here.store.readings(query.device, after, query.until, query.limit, query.since)
+    found = here.store.readings(query.since, query.until, query.limit, query.device, after)
     rows = [{"device": x.device, "slot": x.slot, "time": here.clock.iso(x.slot), "value": x.value} for x in found]
     following = f"{found[-1].slot}:{found[-1].device}" if len(found) == query.limit else None
     return rows, following

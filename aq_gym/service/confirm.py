@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from aq_gym.estimation import Sources, mean_deviation, paper_map
-from aq_gym.network import SensorNetwork
-from aq_gym.problem import Problem
 from aq_gym.service.database import Reading
-from aq_gym.service.level import LEAST
 from aq_gym.service.maps import infer_map
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
@@ -20,7 +15,6 @@ from aq_gym.service.store import Store
 WINDOW = 144  # slots whose readings count
 LEAST_READINGS = 20  # fewer say nothing
 TOLERANCE = 2.0  # times the promised error
-MOST_SLOTS = 1_000_000
 MOST_WORK = 20_000_000  # readings that are checked, times what a map of each takes: some seconds
 
 
@@ -47,27 +41,6 @@ class Residual(NamedTuple):
     claim: float  # standard deviation that the map and the sensor claimed of it [µg/m³]
 
 
-def infer_at(
-    network: SensorNetwork, location: int, sources: ArrayLike, values: ArrayLike, age: ArrayLike, level: float
-) -> tuple[float, float]:
-    """Mean and deviation of one location from the readings of others, equations (1) to (6); see `maps.infer_map`.
-
-    Args:
-        network: the fitted parameters.
-        location: that is inferred.
-        sources: (M,) locations of the others.
-        values: (M,) their last readings [µg/m³].
-        age: (M,) slots since.
-        level: the area's level now [µg/m³].
-    """
-    where, x = np.asarray(sources, dtype=np.int64), np.asarray(values, dtype=np.float64)
-    level_then = np.maximum(x / (1.0 + mean_deviation(network)[where]), LEAST)
-    found = paper_map(
-        network, Sources(where, x, np.asarray(age, np.int64), level_then), level, fuse_measured=True, wanted=[location]
-    )  # no source is there
-    return float(found.mean[0]), float(found.deviation[0])
-
-
 def residuals(settings: Settings, store: Store, since: int, until: int) -> list[Residual]:
     """Check the map against the readings of some slots, in the order of slots.
 
@@ -75,11 +48,10 @@ def residuals(settings: Settings, store: Store, since: int, until: int) -> list[
     never confirms itself. In a very large fleet the newest readings are checked.
     """
     problem, network, first = settings.problem, settings.problem.network, max(0, since)
-    levels = {slot: level for slot, level, _ in store.levels(first, MOST_SLOTS)}
+    levels = {x.slot: x.level for x in store.levels(first)}
     locations = {device.id: device.location for device in store.devices()}
     work = len(locations) if problem.inference == "paper" else len(locations) ** 2 * network.n_locations
-    most = (until - first + 1 + WINDOW) * max(1, len(locations))
-    readings = store.readings(None, (-1, ""), until, max(1, most), max(0, first - WINDOW))
+    readings = store.readings(first - WINDOW, until)
     checked = MOST_WORK // max(1, work)
     newest: dict[str, Reading] = {}
     found = []
@@ -88,20 +60,13 @@ def residuals(settings: Settings, store: Store, since: int, until: int) -> list[
         others = [x for name, x in newest.items() if name != reading.device] if is_checked else []
         if others:
             where, age = [locations[x.device] for x in others], [reading.slot - x.slot for x in others]
-            given = where, [x.value for x in others], age, levels[reading.slot]
-            mean, deviation = _of_others(problem, locations[reading.device], given)
+            values, level, at = [x.value for x in others], levels[reading.slot], [locations[reading.device]]
+            place = infer_map(problem, where, values, age, level, wanted=at)
             own = network.measurement_variance * reading.value**2  # what the reading itself is off
-            claim = float(np.hypot(deviation, own**0.5))
-            found.append(Residual(reading.device, reading.slot, reading.value - mean, claim))
+            claim = float(np.hypot(place.deviation[0], own**0.5))
+            found.append(Residual(reading.device, reading.slot, reading.value - float(place.mean[0]), claim))
         newest[reading.device] = reading
     return found
-
-
-def _of_others(problem: Problem, location: int, given: tuple[Any, ...]) -> tuple[float, float]:
-    if problem.inference == "paper":
-        return infer_at(problem.network, location, *given)
-    found = infer_map(problem, *given)
-    return float(found.mean[location]), float(found.deviation[location])
 
 
 def confirm(settings: Settings, store: Store, until: int) -> Confirmation:

@@ -3,11 +3,11 @@
 How a plan comes about, once a slot, in `Controller._plan`:
 
 1. The plan of the slot before is read from the database, and each device's newest reading from before this slot.
-2. `_after`: how old each device's last report is, and the level that it had (its record). A scheduled report that did
+2. `level.present_level`: what the server knows of the level. A hidden one: the belief that the freshest report leads
+   to. Else an estimate from all last readings.
+3. `_after`: how old each device's last report is, and the level that it had (its record). A scheduled report that did
    not come is lost: the energy is spent, age and record stay. After too many of them in a row the device is stale, an
    alert says so, and plans do without it until it reports again.
-3. `_level`: what the server knows of the level. A hidden one: the belief that the freshest report leads to. Else an
-   estimate from all last readings.
 4. Every T + 1 slots a new cycle begins: all energy is there again, and every device is to report. One also begins where
    the plan before was made for another horizon, energy or longest sleep. Nobody can be asked in a slot that is over,
    so a cycle begins with the present slot.
@@ -30,11 +30,11 @@ from numpy.typing import NDArray
 
 from aq_gym.envs.infos import raw_state
 from aq_gym.episodes import Episodes
-from aq_gym.policy import Policy
+from aq_gym.policy import Policy, observation_of
 from aq_gym.problem import Problem
 from aq_gym.service.alerts import alerts_of
 from aq_gym.service.database import Alert, Device, Latest, Plan, Reading
-from aq_gym.service.level import LevelEstimate, estimate_level, level_read
+from aq_gym.service.level import level_read, present_level
 from aq_gym.service.planning_state import FIRST_LEVEL, PlanningState, promised_errors
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
@@ -74,7 +74,7 @@ class Controller:
     def __init__(self, settings: Settings, store: Store, policy: Policy) -> None:
         self.settings, self.store, self.policy = settings, store, policy
         self.problem = settings.problem
-        read = getattr(policy, "observation", "full")
+        read = observation_of(policy)
         kinds = ("full",) if read == "full" else (read, "full")  # what the policy reads, and what says why
         self._episodes = [Episodes(self.problem, 1, observation=kind) for kind in kinds]
         why = next(x for x in self._episodes[-1].layout.segments if x.name == "decrease_if_on")
@@ -101,10 +101,11 @@ class Controller:
 
     def _plan(self, last: Plan | None, slot: int, missed: bool) -> tuple[Plan, list[Alert]]:
         """See the module; ``missed``: the slot has gone by."""
-        names = [device.id for device in self.store.devices()]
-        newest = self.store.newest_before(slot)
-        state, known, alerts = self._after(last, slot, names, newest)
+        devices, newest = self.store.devices(), self.store.newest_before(slot)
+        names = [device.id for device in devices]
+        known = present_level(self.problem, devices, newest, slot)
         level = known.level if known else last.level if last else FIRST_LEVEL
+        state, alerts = self._after(last, level, names, newest)
         if last is not None and not self._ends(last):
             cycle_slot = last.cycle_slot + 1
         else:
@@ -135,20 +136,18 @@ class Controller:
         return last.cycle_slot >= self.problem.horizon or last.state.get("sizes", self._sizes) != self._sizes
 
     def _after(
-        self, last: Plan | None, slot: int, names: list[str], newest: Mapping[str, Latest | Reading]
-    ) -> tuple[PlanningState, LevelEstimate | None, list[Alert]]:
-        """The state when a slot begins, and what is known of the level: reports that came count, others are lost."""
+        self, last: Plan | None, level: float, names: list[str], newest: Mapping[str, Latest | Reading]
+    ) -> tuple[PlanningState, list[Alert]]:
+        """The state when the next slot begins: reports that came count, others are lost."""
         if last is None:
-            return PlanningState.first(self.problem), None, []
-        state, hidden = PlanningState.from_json(last.state), self.problem.inference == "hidden"
-        known = None if hidden else self._level(state, slot, names, newest)
+            return PlanningState.first(self.problem), []
+        state, alerts = PlanningState.from_json(last.state), []
         scheduled = {x["device"] for x in last.decisions if x["sense"]}
-        alerts = []
         for m, name in enumerate(names):
             reading = newest.get(name)
             reported = -1 if reading is None else reading.slot
             if reading is not None and reported > last.slot - state.delay[m]:  # it is new
-                state.record[m] = self._record(m, reading, last, last.level if known is None else known.level)
+                state.record[m] = self._record(m, reading, last, level)
                 state.delay[m], state.lost[m] = last.slot - reported, 0
                 state.missed[m] = -1 if reported >= state.missed[m] else state.missed[m]
             if name in scheduled and reported < last.slot:
@@ -157,7 +156,7 @@ class Controller:
                     state.missed[m] = last.slot
                     alerts.append(_missed(name, last.slot, int(state.lost[m])))
             state.delay[m] += 1
-        return state, self._level(state, slot, names, newest) if hidden else known, alerts
+        return state, alerts
 
     def _record(self, m: int, reading: Latest | Reading, last: Plan, level: float) -> float:
         """The level when a report was made: with a hidden one what it says, else what the server knew [µg/m³].
@@ -168,19 +167,6 @@ class Controller:
             return float(level_read(self.problem.network, self.problem.devices[m], reading.value))
         plan = last if reading.slot == last.slot else self.store.plan(reading.slot)
         return level if plan is None or plan.cycle_slot == 0 else plan.level
-
-    def _level(
-        self, state: PlanningState, slot: int, names: list[str], newest: Mapping[str, Latest | Reading]
-    ) -> LevelEstimate | None:
-        """What is known of the level when a slot begins; None while nobody ever reported."""
-        if not newest:
-            return None
-        if self.problem.inference == "hidden":
-            mean, variance = self.problem.hidden_level.level(self._delay(state), state.record)
-            return LevelEstimate(float(mean), float(variance) ** 0.5)
-        values = [newest[name].value if name in newest else np.nan for name in names]
-        age = [slot - newest[name].slot if name in newest else 1 for name in names]
-        return estimate_level(self.problem.network, self.problem.devices, values, age)
 
     def _delay(self, state: PlanningState) -> NDArray[np.int64]:
         """(M,) delays as an environment has them [slots]."""

@@ -96,7 +96,7 @@ def streams(settings: Settings, store: Store, until: int) -> dict[str, NDArray[n
     if problem.inference == "hidden":
         errors = belief_errors(problem, reported_levels(problem, store, since, until))
     else:
-        levels = np.array([level for slot, level, _ in store.levels(since, WINDOW) if slot <= until])
+        levels = np.array([x.level for x in store.levels(since, until)])
         errors = forecast_errors(problem.network, levels) if len(levels) > AHEAD else np.empty(0)
     return {**{name: np.array(x) for name, x in found.items()}, FORECAST: errors}
 

@@ -14,6 +14,7 @@ from flask_openapi3 import APIBlueprint, Tag
 from sqlalchemy.exc import SQLAlchemyError
 
 from aq_gym.service.maps import current_map
+from aq_gym.service.planning_state import PlanningState
 from aq_gym.service.services import Services, services
 from aq_gym.service.store import Newest, Store
 
@@ -117,17 +118,15 @@ class Live:
 
 def snapshot(here: Services) -> dict[str, Any] | None:
     """All that the page shows of the present slot."""
-    plan = here.store.last_plan()
-    if plan is None:
+    present = here.store.present()
+    if present is None:
         return None
-    settings, problem = here.settings, here.settings.problem
-    latest = here.store.latest()
-    decisions = {x["device"]: x for x in plan.decisions}
+    plan, settings, problem = present.plan, here.settings, here.settings.problem
+    state, decisions = PlanningState.from_json(plan.state), {x["device"]: x for x in plan.decisions}
     devices = []
-    for device in here.store.devices():
-        m, last = device.position, latest.get(device.id)
-        decision = decisions.get(device.id, {})
-        energy, delay = int(plan.state["energy"][m]), 0 if decision.get("sense") else int(plan.state["delay"][m])
+    for m, device in enumerate(present.devices):
+        last, decision = present.latest.get(device.id), decisions.get(device.id, {})
+        energy, delay = int(state.energy[m]), 0 if decision.get("sense") else int(state.delay[m])
         to_new_budget = problem.horizon - plan.cycle_slot + 1
         wait = min(max(problem.max_sleep - delay, 1), to_new_budget) if energy else to_new_budget
         devices.append(
@@ -140,14 +139,14 @@ def snapshot(here: Services) -> dict[str, Any] | None:
                 "scarcity": decision.get("scarcity"),
                 "energy": energy,
                 "delay": delay,
-                "stale": plan.state["missed"][m] >= 0,
-                "lost": plan.state.get("lost", [0] * (m + 1))[m],  # scheduled reports in a row that did not come
+                "stale": bool(state.stale[m]),
+                "lost": int(state.lost[m]),  # scheduled reports in a row that did not come
                 "wake_by": plan.slot + wait,  # the slot in which it senses at the latest
                 "last_report": None if last is None else last.slot,
                 "last_value": None if last is None else last.value,
             }
         )
-    found = current_map(settings, here.store, here.clock)
+    found = current_map(settings, here.clock, present)
     return {
         "slot": plan.slot,
         "time": here.clock.iso(plan.slot),
@@ -164,7 +163,7 @@ def snapshot(here: Services) -> dict[str, Any] | None:
         "promised_error": None if found is None else found["average_joint_error"],
         "devices": devices,
         "locations": [] if found is None else found["locations"],
-        "outlook": here.outlook.of(plan),
+        "outlook": here.outlook.of(present),
         "alerts": [
             {"slot": x.slot, "kind": x.kind, "subject": x.subject, "message": x.message}
             for x in here.store.alerts(0, ALERTS)

@@ -172,15 +172,14 @@ def last_hours(here: Services, hours: int) -> tuple[int, list[float | None]]:
     per_hour = here.settings.slots_per_hour
     if here.settings.air_seconds > LONGEST_SLOT:
         return -1, [None] * hours
-    rows = here.store.levels(0, per_hour * hours)
+    rows = here.store.levels(0, limit=per_hour * hours)
     if not rows:
         return -1, [None] * hours
-    last = rows[-1][0]
-    levels, since = {slot: level for slot, level, _ in rows}, last - per_hour * hours + 1
-    read = here.store.slots_read(since)
+    last = rows[-1].slot
+    read = here.store.slots_read(last - per_hour * hours + 1)
     if here.settings.problem.inference == "hidden":  # the belief says for how long a report counts
-        read |= {slot for slot, x in here.store.unsure(since).items() if x <= SURE * levels.get(slot, 0.0)}
-    return last, hourly_means(levels, read, last, per_hour, hours)
+        read |= {x.slot for x in rows if x.deviation <= SURE * x.level}
+    return last, hourly_means({x.slot: x.level for x in rows}, read, last, per_hour, hours)
 
 
 @api.get("/health", summary="Index, class and advice: US EPA and HJ 633")

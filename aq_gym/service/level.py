@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from aq_gym.estimation import mean_deviation
+from aq_gym.estimation import deviation_covariance, mean_deviation
 from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
-from aq_gym.service.database import Device, Latest
+from aq_gym.service.database import Device, Latest, Reading
 from aq_gym.service.store import Store
 
 LEAST = 1.0  # µg/m³; a level of 0 would make every error 0
@@ -30,14 +30,32 @@ def level_read(network: SensorNetwork, locations: ArrayLike, values: ArrayLike) 
     return np.maximum(np.asarray(values, dtype=np.float64) / ratio, LEAST)
 
 
+def spread_over_level(network: SensorNetwork) -> float:
+    """Standard deviation of the locations about the level, as a share of it."""
+    variance = np.diag(deviation_covariance(network)) + np.square(mean_deviation(network))
+    return float(np.sqrt(variance.mean()))
+
+
+def readings_table(store: Store, first: int, last: int) -> NDArray[np.float64]:
+    """(last - first + 1, M) the readings of some slots [µg/m³]; NaN: none."""
+    position = {device.id: device.position for device in store.devices()}
+    table = np.full((last - first + 1, len(position)), np.nan)
+    for x in store.readings(first, last):
+        table[x.slot - first, position[x.device]] = x.value
+    return table
+
+
+def planned_levels(store: Store, first: int, last: int) -> NDArray[np.float64]:
+    """(last - first + 1,) the levels that the plans of some slots began with [µg/m³]; NaN: unknown."""
+    levels = np.full(last - first + 1, np.nan)
+    for x in store.levels(first, last):
+        levels[x.slot - first] = x.level
+    return levels
+
+
 def reported_levels(problem: Problem, store: Store, first: int, last: int) -> NDArray[np.float64]:
     """(last - first + 1, M) the level that each report of some slots means [µg/m³]; NaN: no report."""
-    table = np.full((max(0, last - first + 1), problem.n_devices), np.nan)
-    position = {device.id: device.position for device in store.devices()}
-    for x in store.readings(None, (-1, ""), last, max(1, table.size), first):
-        m = position[x.device]
-        table[x.slot - first, m] = level_read(problem.network, problem.devices[m], x.value)
-    return table
+    return level_read(problem.network, problem.devices, readings_table(store, first, last))
 
 
 def successive_reports(
@@ -64,31 +82,22 @@ def estimate_level(network: SensorNetwork, devices: ArrayLike, values: ArrayLike
     Args:
         network: the fitted parameters.
         devices: (M,) locations.
-        values: (M,) last readings [µg/m³]; NaN: none yet.
+        values: (M,) last readings [µg/m³].
         age: (M,) slots since.
-
-    Raises:
-        ValueError: no reading at all.
     """
-    rows, x = np.asarray(devices, dtype=np.intp), np.asarray(values, dtype=np.float64)
-    known = ~np.isnan(x)
-    if not known.any():
-        raise ValueError("values: expected at least one reading, got none")
-    level = level_read(network, rows, x)
+    rows = np.asarray(devices, dtype=np.intp)
+    level = level_read(network, rows, values)
     field = network.variance_relation[rows].mean(axis=1) * level**2
     variance = network.measurement_variance * level**2 + network.temporal_variance * np.asarray(age) + field
-    precision = 1.0 / variance[known]
-    mean = float((level[known] * precision).sum() / precision.sum())
+    precision = 1.0 / variance
+    mean = float((level * precision).sum() / precision.sum())
     return LevelEstimate(mean, float(precision.sum() ** -0.5))
 
 
 def present_level(
-    problem: Problem, devices: Sequence[Device], latest: Mapping[str, Latest], slot: int
+    problem: Problem, devices: Sequence[Device], latest: Mapping[str, Latest | Reading], slot: int
 ) -> LevelEstimate | None:
-    """The level with all readings that have come by now, those of the slot itself too; None: there is none.
-
-    While no reading of the slot has come, it is the level of the slot's plan.
-    """
+    """The level in a slot with the newest reading of each device; None: nobody has reported yet."""
     found = [(x.location, latest[x.id].value, max(0, slot - latest[x.id].slot)) for x in devices if x.id in latest]
     if not found:
         return None
@@ -98,7 +107,9 @@ def present_level(
     return estimate_level(problem.network, *zip(*found, strict=True))
 
 
-def freshest(problem: Problem, devices: Sequence[Device], latest: Mapping[str, Latest], slot: int) -> tuple[int, float]:
+def freshest(
+    problem: Problem, devices: Sequence[Device], latest: Mapping[str, Latest | Reading], slot: int
+) -> tuple[int, float]:
     """Slots since the newest of all readings, and the level that it means [µg/m³]."""
     newest = max((x for x in devices if x.id in latest), key=lambda x: latest[x.id].slot)
     reading = latest[newest.id]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from aq_gym.service.clock import SlotClock
 from aq_gym.service.level import level_read, present_level
 from aq_gym.service.planning_state import PlanningState, promised_errors
 from aq_gym.service.settings import Settings
-from aq_gym.service.store import Store
+from aq_gym.service.store import Present
 
 UNPLACED = (
     "GeoJSON needs degrees, and it is not known where on Earth this network is: fit it by scripts.calibrate with "
@@ -21,7 +22,14 @@ UNPLACED = (
 )
 
 
-def infer_map(problem: Problem, locations: ArrayLike, values: ArrayLike, age: ArrayLike, level: float) -> Estimate:
+def infer_map(
+    problem: Problem,
+    locations: ArrayLike,
+    values: ArrayLike,
+    age: ArrayLike,
+    level: float,
+    wanted: Sequence[int] | None = None,
+) -> Estimate:
     """The map from devices' last readings, by the problem's inference.
 
     The level when a reading was taken, which its noise is proportional to, is read off the reading itself. With a
@@ -33,28 +41,31 @@ def infer_map(problem: Problem, locations: ArrayLike, values: ArrayLike, age: Ar
         values: (M,) last readings [µg/m³].
         age: (M,) slots since.
         level: the area's level now, not read where it is hidden [µg/m³].
+        wanted: (W,) the locations of the map, where no device reads; None: all.
     """
     network = problem.network
     where, x, d = np.asarray(locations, np.int64), np.asarray(values, np.float64), np.asarray(age, np.int64)
     then = level_read(network, where, x)
+    sources = Sources(where, x, d, then)
+    if problem.inference == "paper":
+        fused = problem.fuse_measured or wanted is not None
+        return paper_map(network, sources, level, fuse_measured=fused, wanted=wanted)
     if problem.inference == "hidden":
-        return problem.hidden_level.estimate(where, np.minimum(d, problem.longest_delay), then)
-    if problem.inference == "level-aware":
-        return LevelAware.of(network).estimate(Sources(where, x, d, then), level, level_noise=problem.level_noise)
-    return paper_map(network, Sources(where, x, d, then), level, fuse_measured=problem.fuse_measured)
+        found = problem.hidden_level.estimate(where, np.minimum(d, problem.longest_delay), then)
+    else:
+        found = LevelAware.of(network).estimate(sources, level, level_noise=problem.level_noise)
+    return found if wanted is None else Estimate(*(x[..., wanted] for x in found))
 
 
-def current_map(settings: Settings, store: Store, clock: SlotClock) -> dict[str, Any] | None:
-    """The present slot's map as JSON has it, from all readings that have come; None while there is none, or no plan."""
-    plan = store.last_plan()
-    latest = store.latest()
-    devices = [d for d in store.devices() if d.id in latest]
-    problem, network = settings.problem, settings.problem.network
-    known = None if plan is None else present_level(problem, devices, latest, plan.slot)
-    if plan is None or known is None:
+def current_map(settings: Settings, clock: SlotClock, present: Present) -> dict[str, Any] | None:
+    """The present slot's map as JSON has it, from all readings that have come; None while there is none."""
+    plan, problem, network = present.plan, settings.problem, settings.problem.network
+    known = present_level(problem, present.devices, present.latest, plan.slot)
+    if known is None:
         return None
     level = known.level
-    newest = [latest[d.id] for d in devices]
+    devices = [x for x in present.devices if x.id in present.latest]
+    newest = [present.latest[x.id] for x in devices]
     age = [max(0, plan.slot - x.slot) for x in newest]
     estimate = infer_map(problem, [x.location for x in devices], [x.value for x in newest], age, level)
     due = np.array([x["sense"] for x in plan.decisions] or [False] * problem.n_devices)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from aq_gym.service.confirm import Confirmation, confirm
@@ -14,9 +13,6 @@ from aq_gym.service.drift import EVERY, FORECAST, drifted
 from aq_gym.service.level import present_level
 from aq_gym.service.planning_state import PlanningState
 from aq_gym.service.services import Services
-
-if TYPE_CHECKING:
-    from prometheus_client.metrics_core import Metric
 
 
 class NetworkCollector(Collector):
@@ -27,38 +23,32 @@ class NetworkCollector(Collector):
         self._skill = -1, math.nan  # slot that it was computed in, and what was found
         self._confirmed = -1, Confirmation(math.nan, math.nan, 0)  # slot, and what was found up to the one before
 
-    def describe(self) -> Iterable[Metric]:
-        """Nothing, so that registering asks no database."""
-        return []
-
     def collect(self) -> Iterable[Metric]:
         """The present values."""
         age = GaugeMetricFamily("aq_reading_age_seconds", "Since a device last reported", labels=["device"])
         energy = GaugeMetricFamily("aq_energy_left", "Sensings left to a device", labels=["device"])
         stale = GaugeMetricFamily("aq_device_stale", "1: missed its scheduled report", labels=["device"])
-        now = self._clock.now()
-        for name, latest in self._store.latest().items():
-            age.add_metric([name], max(0.0, now - latest.received))
-        yield age
-        plan = self._store.last_plan()
-        if plan is None:
+        drift = GaugeMetricFamily("aq_drift", "1: its residuals have changed", labels=["stream"])
+        present = self._store.present()
+        if present is None:
             return
-        state = PlanningState.from_json(plan.state)
-        for m, device in enumerate(self._store.devices()):
+        plan, devices, latest = present
+        now, state = self._clock.now(), PlanningState.from_json(plan.state)
+        for name, reading in latest.items():
+            age.add_metric([name], max(0.0, now - reading.received))
+        for m, device in enumerate(devices):
             energy.add_metric([device.id], float(state.energy[m]))
             stale.add_metric([device.id], float(state.stale[m]))
-        yield from (energy, stale)
-        drift = GaugeMetricFamily("aq_drift", "1: its residuals have changed", labels=["stream"])
         changed = drifted(self._store, plan.slot)
-        for stream in (*(device.id for device in self._store.devices()), FORECAST):
+        for stream in (*(device.id for device in devices), FORECAST):
             drift.add_metric([stream], float(stream in changed))
-        yield drift
+        yield from (age, energy, stale, drift)
         if self._confirmed[0] != plan.slot:
             self._confirmed = plan.slot, confirm(self._services.settings, self._store, plan.slot - 1)
         if self._skill[0] < 0 or plan.slot >= self._skill[0] + EVERY:
             self._skill = plan.slot, self._services.outlook.skill(plan.slot)
         found, settings = self._confirmed[1], self._services.settings
-        known = present_level(settings.problem, self._store.devices(), self._store.latest(), plan.slot)
+        known = present_level(settings.problem, devices, latest, plan.slot)
         level = math.nan if known is None else known.level
         promised = math.nan if plan.level_deviation is None else plan.promised_error
         numbers = {

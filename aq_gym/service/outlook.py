@@ -12,15 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aq_gym.belief import ChainBelief
-from aq_gym.estimation import deviation_covariance, mean_deviation
 from aq_gym.forecasting.forecaster import QUANTILES, Forecaster, mass_quantiles
 from aq_gym.forecasting.series import Series
 from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
 from aq_gym.service.database import Plan
-from aq_gym.service.level import freshest, present_level, reported_levels, successive_reports
+from aq_gym.service.level import (
+    freshest,
+    planned_levels,
+    present_level,
+    reported_levels,
+    spread_over_level,
+    successive_reports,
+)
 from aq_gym.service.settings import Settings
-from aq_gym.service.store import Store
+from aq_gym.service.store import Present, Store
 
 FARTHEST = 18  # slots ahead
 AHEAD = 6  # slots that the forecasts look ahead whose skill is reported and whose drift is watched
@@ -96,15 +102,13 @@ class Outlook:
 
     def __init__(self, settings: Settings, store: Store, forecaster: Forecaster | None = None) -> None:
         self._settings, self._store, self._forecaster = settings, store, forecaster
-        network = settings.problem.network
-        variance = np.diag(deviation_covariance(network)) + np.square(mean_deviation(network))
-        self._spread = float(np.sqrt(variance.mean()))  # of the locations about the level, as a share of it
+        self._spread = spread_over_level(settings.problem.network)
         self._lock = Lock()
         self._made: tuple[tuple[int, float], dict[str, Any]] | None = None
 
-    def of(self, plan: Plan) -> dict[str, Any] | None:
+    def of(self, present: Present) -> dict[str, Any] | None:
         """The forecast from the present slot on, with the readings that have come; None before the first one."""
-        devices, latest = self._store.devices(), self._store.latest()
+        plan, devices, latest = present
         known = present_level(self._settings.problem, devices, latest, plan.slot)
         if known is None:
             return None
@@ -169,11 +173,7 @@ class Outlook:
 
     def _levels(self, slot: int) -> NDArray[np.float64]:
         """(HISTORY,) levels that the slots up to this one began with; NaN: unknown."""
-        level = np.full(HISTORY, np.nan)
-        for at, value, _ in self._store.levels(max(0, slot - HISTORY + 1), HISTORY):
-            if at <= slot:
-                level[at - slot - 1] = value
-        return level
+        return planned_levels(self._store, slot - HISTORY + 1, slot)
 
     def _by_forecaster(self, forecaster: Forecaster, plan: Plan) -> list[Row] | None:
         """From the levels that slots began with, as it was calibrated; None where they are too few or have gaps."""

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from aq_gym.envs.infos import raw_state
 from aq_gym.episodes import Episodes
-from aq_gym.policy import Policy
+from aq_gym.policy import Policy, observation_of
 from aq_gym.problem import Problem
 from aq_gym.service.level import reported_levels
 from aq_gym.service.planning_state import PlanningState
 from aq_gym.service.services import Services
 from aq_gym.service.store import Store
-
-if TYPE_CHECKING:
-    from prometheus_client.metrics_core import Metric
 
 EPISODES = 32  # over which lost reports are averaged
 Slots = list[tuple[int, float, float]]  # slot, level and promised error [µg/m³] of the plans of a cycle
@@ -35,7 +31,7 @@ def replay(problem: Problem, policy: Policy, levels: ArrayLike) -> float:
         levels: (T + 1,) of slots 0 to T; they need not be levels of the network's chain [µg/m³].
     """
     count = EPISODES if problem.loss else 1
-    episode = Episodes(problem, count, observation=getattr(policy, "observation", "full"))
+    episode = Episodes(problem, count, observation=observation_of(policy))
     episode.path[...] = levels
     if problem.loss:
         lost = episode.state.path[:, problem.horizon + 1 :]
@@ -73,10 +69,6 @@ class RegretCollector(Collector):
     def __init__(self, services: Services) -> None:
         self._services = services
         self._known: tuple[int, float] = -1, 0.0  # the cycle's last slot, and its regret
-
-    def describe(self) -> Iterable[Metric]:
-        """Nothing, so that registering asks no database."""
-        return []
 
     def collect(self) -> Iterable[Metric]:
         """Nothing before the first cycle has ended, and nothing without a yardstick."""

@@ -64,9 +64,9 @@ def hotspots(here: Services, first: int, last: int) -> list[dict[str, Any]]:
 
     Devices read in different slots, so each enters with its mean ratio to the level of the slot, times the mean level.
     """
-    levels = {slot: level for slot, level, _ in here.store.levels(first, last - first + 1)}
+    levels = {x.slot: x.level for x in here.store.levels(first, last)}
     ratios: dict[str, list[float]] = {}
-    for reading in here.store.readings(None, (first - 1, "\uffff"), last, MOST_READINGS):
+    for reading in here.store.readings(first, last, MOST_READINGS):
         if reading.slot in levels:
             ratios.setdefault(reading.device, []).append(reading.value / levels[reading.slot])
     devices = [x for x in here.store.devices() if x.id in ratios]

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import sessionmaker
 
-from aq_gym.service.database import Alert, Device, Fact, Latest, Plan, Reading
+from aq_gym.service.database import LARGEST_SLOT, Alert, Device, Fact, Latest, Plan, Reading
 from aq_gym.service.intake import Intake, Received, Report
 from aq_gym.service.migrations import upgrade
 
@@ -21,6 +21,23 @@ class Newest(NamedTuple):
 
     slot: int  # of the last plan; -1: none yet
     received: float  # when a reading last came that is its device's newest [s since 1970]; 0: never
+
+
+class Level(NamedTuple):
+    """The area's level as a plan knew it."""
+
+    slot: int
+    level: float  # µg/m³
+    promised_error: float  # µg/m³
+    deviation: float  # standard deviation of the level [µg/m³]
+
+
+class Present(NamedTuple):
+    """What an answer about the present slot is made from."""
+
+    plan: Plan  # the newest
+    devices: list[Device]  # in the order in which they decide
+    latest: dict[str, Latest]  # of the devices that ever reported
 
 
 class Store:
@@ -40,6 +57,11 @@ class Store:
     def add_readings(self, reports: Sequence[Report]) -> Received:
         """Store readings, all or none; a device and slot that are known already stay as they are."""
         return self._intake.add(reports)
+
+    def present(self) -> Present | None:
+        """What is newest; None before the first plan."""
+        plan = self.last_plan()
+        return None if plan is None else Present(plan, self.devices(), self.latest())
 
     def latest(self) -> dict[str, Latest]:
         """The newest reading of each device that ever reported."""
@@ -63,7 +85,12 @@ class Store:
             return session.get(Reading, (device, slot))
 
     def readings(
-        self, device: str | None, after: tuple[int, str], until: int, limit: int, since: int = 0
+        self,
+        since: int,
+        until: int,
+        limit: int | None = None,
+        device: str | None = None,
+        after: tuple[int, str] = (-1, ""),
     ) -> list[Reading]:
         """Readings in the order (slot, device), those after a cursor."""
         slot, name = after
@@ -77,10 +104,8 @@ class Store:
     def newest(self) -> Newest:
         """Cheap enough to be asked several times a second."""
         with self.session() as session:
-            slot, received = (
-                session.scalar(select(func.max(Plan.slot))),
-                session.scalar(select(func.max(Latest.received))),
-            )
+            slot = session.scalar(select(func.max(Plan.slot)))
+            received = session.scalar(select(func.max(Latest.received)))
         return Newest(-1 if slot is None else slot, received or 0.0)
 
     def slots_read(self, since: int) -> set[int]:
@@ -88,22 +113,13 @@ class Store:
         with self.session() as session:
             return set(session.scalars(select(Reading.slot).where(Reading.slot >= since).distinct()))
 
-    def levels(self, since: int, limit: int) -> list[tuple[int, float, float]]:
-        """(slot, level, promised error) of the newest plans from a slot on, in order.
-
-        Plans that were made before anybody reported are left out.
-        """
-        query = select(Plan.slot, Plan.level, Plan.promised_error)
-        query = query.where(Plan.slot >= since, Plan.level_deviation.is_not(None))
+    def levels(self, since: int, until: int = LARGEST_SLOT, limit: int | None = None) -> list[Level]:
+        """Of the newest plans of some slots, in order; without plans that were made before anybody reported."""
+        query = select(Plan.slot, Plan.level, Plan.promised_error, Plan.level_deviation)
+        query = query.where(Plan.slot.between(since, until), Plan.level_deviation.is_not(None))
         with self.session() as session:
             rows = session.execute(query.order_by(Plan.slot.desc()).limit(limit)).all()
-        return [(slot, level, error) for slot, level, error in reversed(rows)]
-
-    def unsure(self, since: int) -> dict[int, float]:
-        """The level's standard deviation by slot, from a slot on [µg/m³]; without plans that knew nothing."""
-        query = select(Plan.slot, Plan.level_deviation).where(Plan.slot >= since, Plan.level_deviation.is_not(None))
-        with self.session() as session:
-            return {slot: x for slot, x in session.execute(query) if x is not None}
+        return [Level(slot, level, error, deviation or 0.0) for slot, level, error, deviation in reversed(rows)]
 
     def readings_at(self, device: str | None, skip: int, limit: int, newest_first: bool) -> list[Reading]:
         """Readings in the order of slots, some skipped."""

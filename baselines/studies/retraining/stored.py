@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from aq_gym.estimation import deviation_covariance, mean_deviation
 from aq_gym.forecasting.series import Series
 from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
 from aq_gym.service.artefacts import POLICY, Artefacts
+from aq_gym.service.level import planned_levels, readings_table, spread_over_level
 from aq_gym.service.store import Store
 from baselines.evaluation import WORDS
 from baselines.heuristics.problems import entry_problem, same_problem
@@ -43,8 +43,7 @@ class Stored(NamedTuple):
 
     def series(self, network: SensorNetwork) -> Series:
         """What the service's forecasts are made from: the level, and the spread of the network's locations about it."""
-        spread = np.sqrt((np.diag(deviation_covariance(network)) + mean_deviation(network) ** 2).mean())
-        return Series(self.levels, self.levels, spread * self.levels)
+        return Series(self.levels, self.levels, spread_over_level(network) * self.levels)
 
     def about(self) -> dict[str, Any]:
         """For a manifest."""
@@ -63,20 +62,14 @@ def read(store: Store, slots: int, horizon: int | None = None) -> Stored:
     plan = store.last_plan()
     until = -1 if plan is None else plan.slot
     first = max(0, until - slots + 1)
-    levels, least = store.levels(first, slots), LEAST_SLOTS if horizon is None else LEAST_EPISODES * (horizon + 1)
-    if len(levels) < least:
+    levels = planned_levels(store, first, until)
+    known, least = int((~np.isnan(levels)).sum()), LEAST_SLOTS if horizon is None else LEAST_EPISODES * (horizon + 1)
+    if known < least:
         raise ValueError(
-            f"database: expected at least {least} planned slots to learn from, got {len(levels)} of at most {slots} "
+            f"database: expected at least {least} planned slots to learn from, got {known} of at most {slots} "
             "that are asked for"
         )
-    column = {device.id: device.position for device in store.devices()}
-    n = until - first + 1
-    found = Stored(first, np.full((n, len(column)), np.nan), np.full(n, np.nan))
-    for slot, level, _ in levels:
-        found.levels[slot - first] = level
-    for x in store.readings(None, (first, ""), until, len(column) * n):
-        found.readings[x.slot - first, column[x.device]] = x.value
-    return found
+    return Stored(first, readings_table(store, first, until), levels)
 
 
 def agent_file(artefacts: Artefacts, word: str, problem: Problem) -> Path | None:

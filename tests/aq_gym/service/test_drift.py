@@ -13,7 +13,6 @@ from aq_gym import SensorNetwork
 from aq_gym.datasets import load_pku2018
 from aq_gym.problem import Problem
 from aq_gym.service import drift
-from aq_gym.service.confirm import infer_at
 from aq_gym.service.control import register_devices
 from aq_gym.service.database import Alert, Plan, make_engine
 from aq_gym.service.fleet import Air, SyntheticAir
@@ -134,5 +133,6 @@ def test_the_control_loop_raises_it_and_metrics_show_it(
 def test_a_place_is_inferred_as_the_map_infers_it() -> None:
     network = SensorNetwork.load("pku2018")
     given = [6, 12, 24], [40.0, 55.0, 61.0], [1, 0, 7], 52.0
-    whole = infer_map(Problem.create(network, [6, 12, 24], 60, 10, 12), *given)
-    assert infer_at(network, 3, *given) == pytest.approx((whole.mean[3], whole.deviation[3]))
+    problem = Problem.create(network, [6, 12, 24], 60, 10, 12)
+    whole, place = infer_map(problem, *given), infer_map(problem, *given, wanted=[3])
+    assert np.ravel(place) == pytest.approx([whole.mean[3], whole.deviation[3]])

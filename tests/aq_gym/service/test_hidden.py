@@ -185,11 +185,11 @@ def test_a_dead_device_is_given_up_after_more_losses_than_chance_explains(hidden
 def test_before_any_report_nothing_is_known(hidden: Problem) -> None:
     services = services_of(hidden, policy_of("staggered", hidden), 2)
     plans = services.controller.plan_until(0) + services.controller.plan_until(1)
-    assert [plan.level_deviation for plan in plans] == [None, None] and services.store.levels(0, 10) == []
+    assert [plan.level_deviation for plan in plans] == [None, None] and services.store.levels(0) == []
     assert create_app(services).test_client().get("/api/v1/forecast").status_code == 503
     services.store.add_readings([Report("device_2", 1, 50.0)])
     plan = services.controller.plan_until(2)[-1]
-    assert plan.level_deviation is not None and [x[0] for x in services.store.levels(0, 10)] == [2]
+    assert plan.level_deviation is not None and [x[0] for x in services.store.levels(0)] == [2]
 
 
 def test_errors_of_the_belief_by_hand(hidden: Problem) -> None:

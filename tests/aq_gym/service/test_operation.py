@@ -51,7 +51,7 @@ def test_plans_of_an_older_database_say_what_was_known(tmp_path: Path) -> None:
         for slot, level in rows:
             connection.execute(text(f"insert into plan values ({slot}, {slot}, {level}, 5.0, '{{}}', '[]')"))
     store.create_tables()
-    assert [(slot, level) for slot, level, _ in store.levels(0, 10)] == rows[2:], "the first level stood for nothing"
+    assert [(x.slot, x.level) for x in store.levels(0)] == rows[2:], "the first level stood for nothing"
     assert [store.plan(slot).level_deviation for slot in range(4)] == [None, None, 0.0, 0.0]  # type: ignore[union-attr]
 
 

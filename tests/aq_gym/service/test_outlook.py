@@ -21,6 +21,7 @@ from aq_gym.service.app import create_app
 from aq_gym.service.intake import Report
 from aq_gym.service.outlook import HISTORY, Outlook, load_forecaster
 from aq_gym.service.services import Services
+from aq_gym.service.store import Level
 
 Make = Callable[..., Services]
 
@@ -48,10 +49,10 @@ def test_the_forecast_is_the_forecasters(make_services: Make, stored: Path) -> N
     for slot, level in enumerate(air(60)):
         plan = services.controller.plan_until(slot)[-1]
         services.store.add_readings([Report(f"device_{m}", slot, float(level)) for m in range(3)])
-        found = outlook.of(plan)
+        found = outlook.of(services.store.present())
         models += [found["model"]] if found else []
     assert models[0] == "chain" and models[-1] == "calibrated", "a short history is the chain's"
-    known = [level for _, level, _ in services.store.levels(0, 1000)]
+    known = [x.level for x in services.store.levels(0)]
     padded = np.concatenate([np.full(HISTORY - len(known), np.nan), known])
     want = forecaster.predict(Series(padded, padded, padded))[0]
     assert [x["ahead"] for x in found["forecast"]] == list(forecaster.horizons)
@@ -97,8 +98,8 @@ def test_skill_is_what_the_forecasts_were_better_than_persistence_by(
     services, forecaster = make_services(slot=99), Ahead()
     forecaster.rise = rise
     outlook = Outlook(services.settings, services.store, forecaster)
-    rows = [(slot, 40.0 + 0.5 * slot, 1.0) for slot in range(60)]
-    services.store.levels = lambda since, limit: [x for x in rows if x[0] >= since][-limit:]  # type: ignore[method-assign]
+    rows = [Level(slot, 40.0 + 0.5 * slot, 1.0, 1.0) for slot in range(60)]
+    services.store.levels = lambda since, until: [x for x in rows if since <= x.slot <= until]  # type: ignore[assignment, method-assign]
     assert outlook.skill(59) == pytest.approx(skill)
     assert np.isnan(outlook.skill(30)), "too few"
 

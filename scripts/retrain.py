@@ -49,9 +49,10 @@ def rollback(artefacts: Artefacts) -> str | None:
 
 
 def run(args: argparse.Namespace, artefacts: Artefacts) -> str | None:
-    problem, policy = serving(artefacts, args)
+    promoted = artefacts.promoted()
+    problem, policy = serving(promoted, args)
     store = open_store(args)
-    weights = agent_file(artefacts, args.policy, problem)
+    weights = agent_file(promoted, args.policy, problem)
     stored = read(store, args.slots, None if weights is None else problem.horizon)
     changed = drift.drifted(store, stored.last)
     if args.if_drift and not changed:
@@ -59,7 +60,6 @@ def run(args: argparse.Namespace, artefacts: Artefacts) -> str | None:
         return None
     about = f"slots {stored.first} to {stored.last}, {stored.about()['readings']:,} readings"
     print(f"{about}; changed: {', '.join(sorted(changed)) or 'nothing'}", flush=True)
-    how = {"forecaster": args.forecaster, "seconds": args.seconds, "seed": args.seed}
     version = retrain(
         Settings(problem, air_seconds=60.0 * (args.slot_minutes or problem.network.slot_minutes)),
         store,
@@ -67,10 +67,10 @@ def run(args: argparse.Namespace, artefacts: Artefacts) -> str | None:
         stored,
         policy,
         weights,
-        **how,
+        forecaster=args.forecaster,
+        seconds=args.seconds,
+        seed=args.seed,
     )
-    if version is None:
-        raise KeyboardInterrupt
     if artefacts.current() != version:
         print(f"{artefacts.folder / version} is stored and not promoted: no part is as good as the running one")
         return None

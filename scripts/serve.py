@@ -26,7 +26,7 @@ from aq_gym.network_files import read_card
 from aq_gym.service import logs
 from aq_gym.service.app import build_services, create_app
 from aq_gym.service.artefacts import FORECASTER, Artefacts
-from aq_gym.service.fleet import Fleet, air_over
+from aq_gym.service.fleet import Air, Fleet, SyntheticAir, recorded_air
 from aq_gym.service.leader import Leadership
 from aq_gym.service.loop import ControlLoop
 from aq_gym.service.outlook import load_forecaster
@@ -37,7 +37,7 @@ from aq_gym.service.settings import Settings
 from aq_gym.service.versions import Served, Versions
 from aq_gym.service.webhooks import Webhooks
 from aq_gym.tables import LARGEST_READING
-from scripts.arguments import at_least
+from scripts.arguments import at_least, command_parser
 from scripts.command import FAILED, enter, say
 from scripts.served import add_served, air_seconds_of, policy_for, serving
 
@@ -51,11 +51,12 @@ def main(args: argparse.Namespace) -> None:
 
     def load() -> Served:
         say(f"policy {args.policy}: loading or tuning it, and compiling; may take a minute at the first start")
-        problem, policy = serving(artefacts, args)
-        file = args.forecaster or artefacts.file(FORECASTER)
+        promoted = artefacts.promoted()
+        problem, policy = serving(promoted, args)
+        file = args.forecaster or promoted.files.get(FORECASTER)
         forecaster = None if file is None else load_forecaster(file, air_seconds_of(args, problem.network))
         word = args.yardstick or ("relay" if problem.inference == "hidden" else "staggered")
-        return Served(problem, policy, policy_for(problem, word, "--yardstick"), forecaster, artefacts.current())
+        return Served(problem, policy, policy_for(problem, word, "--yardstick"), forecaster, promoted.version)
 
     versions = Versions(artefacts, load)  # before the first version is read, so that none is missed
     served = load()
@@ -72,7 +73,9 @@ def main(args: argparse.Namespace) -> None:
     more = {"places": places, "webhooks": tuple(args.webhook), "webhook_hosts": tuple(args.webhook_host)}
     more |= {"slot_seconds": slot_seconds, "air_seconds": air_seconds, "largest": largest, "operator_token": token}
     settings = Settings(served.problem, database, most_streams=streams, **more)
-    air = air_over(network, args.seed, args.replay, places.names, largest) if args.simulate else None
+    air: Air | None = SyntheticAir(network, args.seed) if args.simulate else None
+    if args.replay:
+        air = recorded_air(args.replay, network, places.names, largest)
     args.folder.mkdir(parents=True, exist_ok=True)
     services = build_services(settings, served, time.time())
     app = create_app(services)
@@ -86,12 +89,13 @@ def main(args: argparse.Namespace) -> None:
     url = f"http://{args.host}:{server.effective_port}"
     if air is not None:
         threads.append(Fleet(url, token, air, served.problem, slot_seconds, args.seed))
-    if run(server, threads, app.extensions["aq_gym_live"].close, f"serving {url}   (Ctrl-C ends it)"):
+    ready = f"serving {url}: {args.env}, a slot every {slot_seconds:g} s   (Ctrl-C ends it)"
+    if run(server, threads, app.extensions["aq_gym_live"].close, ready):
         sys.exit(FAILED)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     add_served(parser)
     parser.add_argument("--yardstick", help="of the metric aq_regret_percent; default: staggered; hidden: relay")
     parser.add_argument("--forecaster", type=Path, help="of scripts.train_forecaster; default: the network's chain")

@@ -15,7 +15,7 @@ from aq_gym.inference import INFERENCES
 from aq_gym.network import SensorNetwork
 from aq_gym.policy import observation_of
 from aq_gym.problem import Problem
-from aq_gym.service.artefacts import NETWORK, POLICY, Artefacts
+from aq_gym.service.artefacts import NETWORK, POLICY, Promoted
 from baselines.evaluation import WORDS, build_policy
 from baselines.evaluation.registry import check_word, load_agent, problem_made_for
 from baselines.learners.shipped import load_trained
@@ -42,7 +42,7 @@ def add_served(parser: argparse.ArgumentParser) -> None:
     add("--policy", default="pretrained", help=f"who decides: {words}; or the folder of an agent (default: pretrained)")
 
 
-def serving(artefacts: Artefacts, args: argparse.Namespace) -> tuple[Problem, Any]:
+def serving(promoted: Promoted, args: argparse.Namespace) -> tuple[Problem, Any]:
     """The problem and the policy that a service runs: what was promoted, else what it is started with.
 
     A promoted agent stands in for a trained one; a heuristic is built for the promoted network.
@@ -54,18 +54,17 @@ def serving(artefacts: Artefacts, args: argparse.Namespace) -> tuple[Problem, An
     problem = problem_of(args.env, **{x: getattr(args, x) for x in CHANGES if getattr(args, x) is not None})
     if problem.harvest[0]:
         raise ValueError(f"--env {args.env}: the service cannot know how much energy a device harvests")
-    version, promoted = artefacts.current(), artefacts.file(NETWORK)
-    if version is not None:
-        made = {**OLDER, **artefacts.manifest(version)["problem"]}
+    if promoted.version is not None:
+        made = {**OLDER, **promoted.manifest["problem"]}
         if made != described(problem):
             raise ValueError(
-                f"{artefacts.folder}: version {version} was made for {made}, not for {described(problem)}; give the "
-                "same options, or another --folder"
+                f"{args.folder / 'models'}: version {promoted.version} was made for {made}, not for "
+                f"{described(problem)}; give the same options, or another --folder"
             )
-    if promoted is not None:
+    if NETWORK in promoted.files:
         sizes = problem.horizon, problem.energy_budget, problem.max_sleep
-        problem = Problem.create(str(promoted), problem.devices, *sizes, **problem.options)
-    agent = artefacts.file(POLICY) if args.policy == "pretrained" or args.policy not in WORDS else None
+        problem = Problem.create(str(promoted.files[NETWORK]), problem.devices, *sizes, **problem.options)
+    agent = promoted.files.get(POLICY) if args.policy == "pretrained" or args.policy not in WORDS else None
     return problem, load_trained(agent) if agent else policy_for(problem, args.policy)
 
 

@@ -18,12 +18,21 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from aq_gym.files import write_atomically
 
 CURRENT, MANIFEST = "current", "manifest.json"
 NETWORK, POLICY, FORECASTER = "network.npz", "policy.safetensors", "forecaster.zip"
+
+
+class Promoted(NamedTuple):
+    """The version that is served. By default it is what the service was started with: no version, and no files."""
+
+    version: str | None = None
+    manifest: Mapping[str, Any] = MappingProxyType({})
+    files: Mapping[str, Path] = MappingProxyType({})
 
 
 class Artefacts:
@@ -70,12 +79,13 @@ class Artefacts:
                 raise ValueError(f"{path.parent / name}: is missing or was changed since version {version} was made")
         return found
 
-    def file(self, name: str) -> Path | None:
-        """A file of the version that is served, checked; None where nothing was promoted or it has no such file."""
+    def promoted(self) -> Promoted:
+        """The version that is served, its files checked."""
         version = self.current()
-        if version is None or name not in self.manifest(version)["files"]:
-            return None
-        return self.folder / version / name
+        if version is None:
+            return Promoted()
+        manifest = self.manifest(version)
+        return Promoted(version, manifest, {name: self.folder / version / name for name in manifest["files"]})
 
     @contextmanager
     def drafting(self) -> Iterator[Path]:

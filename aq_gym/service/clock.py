@@ -16,9 +16,9 @@ class SlotClock:
     slot_seconds: float
     now: Callable[[], float] = time.time
 
-    def slot(self, at: float | None = None) -> int:
-        """The slot of a moment, by default of now."""
-        return int(((self.now() if at is None else at) - self.began) // self.slot_seconds)
+    def slot(self) -> int:
+        """The present slot."""
+        return int((self.now() - self.began) // self.slot_seconds)
 
     def begin(self, slot: int) -> float:
         """Seconds since 1970 when a slot begins."""

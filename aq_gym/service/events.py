@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -21,90 +22,76 @@ from aq_gym.service.store import Newest, Store
 api = APIBlueprint("live", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="live")])
 log = logging.getLogger("aq_gym.service")
 ALERTS = 30  # in one answer
-REST, LONGEST_REST = 3.0, 0.5  # pause between two looks: 3 times what the last answer took, at most 0.5 s
+POLL = 0.2  # s between two looks for news
+REST, LONGEST_REST = 3.0, 0.5  # or 3 times what the last answer took, at most 0.5 s
 
 
 class Live:
-    """One thread asks the store for news while anybody watches; all watchers wait for it.
+    """What is newest, for all who watch: the store is asked once for all of them.
 
     Args:
         store: that is watched.
         most: watchers at a time; each holds a thread of the web server.
-        poll: seconds between two looks.
         heartbeat: seconds after which a watcher without news is sent a comment, which shows whether it is still there.
     """
 
-    def __init__(self, store: Store, most: int, poll: float = 0.2, heartbeat: float = 15.0) -> None:
-        self._store, self._most, self._poll, self._heartbeat = store, most, poll, heartbeat
-        self._changed = threading.Condition()
+    def __init__(self, store: Store, most: int, heartbeat: float = 15.0) -> None:
+        self._store, self._most, self._heartbeat = store, most, heartbeat
         self._ended = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._newest: Newest | None = None
+        self._lock, self._cache_lock = threading.Lock(), threading.Lock()
         self.watchers = 0
-        self._cache_lock = threading.Lock()
+        self._newest: Newest | None = None
+        self._asked = -math.inf  # when the store was asked last [s]
         self._cached: tuple[Newest, bytes] | None = None
         self._took = 0.0  # s that the last answer took to make
 
     def join(self) -> bool:
         """Begin to watch; False: too many do, or the service ends. Call `leave` for every True."""
-        with self._changed:
+        with self._lock:
             if self.watchers >= self._most or self._ended.is_set():
                 return False
             self.watchers += 1
-            if self._thread is None:
-                self._newest = None
-                self._thread = threading.Thread(target=self._look, name="events", daemon=True)
-                self._thread.start()
             return True
 
     def leave(self) -> None:
-        """Watch no more; the thread ends with the last watcher."""
-        with self._changed:
+        """Watch no more."""
+        with self._lock:
             self.watchers -= 1
 
     def close(self) -> None:
         """End all streams."""
         self._ended.set()
-        with self._changed:
-            self._changed.notify_all()
 
     def events(self) -> Iterator[str]:
         """Server-sent events: what is newest, then again at every change."""
-        seen: Newest | None = None
+        seen, said = None, time.monotonic()
         yield "retry: 2000\n\n"
         while not self._ended.is_set():
-            with self._changed:
-                if self._newest == seen and not self._ended.is_set():
-                    self._changed.wait(self._heartbeat)
-                newest = self._newest
-            if newest is None or newest == seen:
+            newest = self.newest()
+            if newest is not None and newest != seen:
+                kind = "plan" if seen is None or newest.slot != seen.slot else "reading"
+                seen, said = newest, time.monotonic()
+                yield f"event: {kind}\ndata: {json.dumps(newest._asdict())}\n\n"
+            elif time.monotonic() - said >= self._heartbeat:
+                said = time.monotonic()
                 yield ": still here\n\n"
-                continue
-            kind = "plan" if seen is None or newest.slot != seen.slot else "reading"
-            seen = newest
-            yield f"event: {kind}\ndata: {json.dumps(newest._asdict())}\n\n"
+            self._ended.wait(min(POLL, self._heartbeat))
 
-    def _look(self) -> None:
-        while True:
-            newest = self._newest
-            try:
-                newest = self._store.newest()
-            except SQLAlchemyError as error:
-                log.error("database", extra={"about": {"reason": str(error)}})
-            with self._changed:
-                if not self.watchers or self._ended.is_set():
-                    self._thread = None
-                    return
-                if newest != self._newest:
-                    self._newest = newest
-                    self._changed.notify_all()
-            self._ended.wait(max(self._poll, min(REST * self._took, LONGEST_REST)))
+    def newest(self) -> Newest | None:
+        """What was newest when the store was asked last; None: it has not answered yet."""
+        pause = max(POLL, min(REST * self._took, LONGEST_REST))
+        with self._lock:
+            if time.monotonic() - self._asked >= pause:
+                try:
+                    self._newest = self._store.newest()
+                except SQLAlchemyError as error:
+                    log.error("database", extra={"about": {"reason": str(error)}})
+                self._asked = time.monotonic()
+            return self._newest
 
     def now(self, here: Services) -> bytes:
         """The answer of `/now`, made once for all who ask before the next change; empty before the first plan."""
-        with self._changed:
-            newest = self._newest if self._thread is not None else None
-        newest = newest or self._store.newest()
+        newest = (self.newest() if self.watchers else None) or self._store.newest()
         with self._cache_lock:
             if self._cached is None or self._cached[0] != newest:
                 began = time.perf_counter()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -21,6 +20,7 @@ from aq_gym.ingestion.loading import raw_readings
 from aq_gym.ingestion.screening import Rules, screen
 from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
+from aq_gym.service.running import Part
 from aq_gym.tables import LARGEST_READING
 
 CONFLICT, TOO_MANY = 409, 429  # statuses
@@ -81,14 +81,7 @@ def recorded_air(path: Path, network: SensorNetwork, names: Sequence[str] = (), 
     return lambda slot: values[slot % len(values)]
 
 
-def air_over(
-    network: SensorNetwork, seed: int, path: Path | None, names: Sequence[str] = (), largest: float | None = None
-) -> Air:
-    """Made-up air, or with a path that of `recorded_air`."""
-    return SyntheticAir(network, seed) if path is None else recorded_air(path, network, names, largest)
-
-
-class Fleet(threading.Thread):
+class Fleet(Part):
     """All devices in one thread: each asks for its schedule and reports when it is due.
 
     Args:
@@ -101,10 +94,9 @@ class Fleet(threading.Thread):
     """
 
     def __init__(self, url: str, token: str, air: Air, problem: Problem, slot_seconds: float, seed: int = 0) -> None:
-        super().__init__(name="fleet", daemon=True)
+        super().__init__("fleet")
         self._url, self._token, self._air, self._problem = url.rstrip("/"), token, air, problem
         self._pause, self._rng = slot_seconds / 4.0, np.random.default_rng(seed)
-        self._stop_asked = threading.Event()
 
     def run(self) -> None:
         """Ask and report until stopped; a service that does not answer is asked again.
@@ -159,8 +151,3 @@ class Fleet(threading.Thread):
         with urllib.request.urlopen(request, timeout=10) as answer:
             found: dict[str, Any] = json.loads(answer.read())
             return found
-
-    def stop(self) -> None:
-        """Ask the thread to end and wait for it."""
-        self._stop_asked.set()
-        self.join()

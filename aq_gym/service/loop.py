@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import threading
 
 from sqlalchemy.exc import OperationalError
 
 from aq_gym.service.leader import Leadership
+from aq_gym.service.running import Part
 from aq_gym.service.services import Services
 from aq_gym.service.versions import Versions
 
@@ -16,7 +16,7 @@ RETRY_SECONDS = 1.0
 LOOK_SECONDS = 1.0  # between two looks for another version
 
 
-class ControlLoop(threading.Thread):
+class ControlLoop(Part):
     """Plans until it is asked to stop; a database that does not answer is asked again.
 
     Args:
@@ -28,9 +28,9 @@ class ControlLoop(threading.Thread):
     def __init__(
         self, services: Services, leadership: Leadership | None = None, versions: Versions | None = None
     ) -> None:
-        super().__init__(name="control", daemon=True)
+        super().__init__("control")
         self._leadership = leadership or Leadership(services.store.engine)
-        self._services, self._stop_asked, self._versions = services, threading.Event(), versions
+        self._services, self._versions = services, versions
 
     def run(self) -> None:
         """Plan the present slot, wait for the next one."""
@@ -71,7 +71,6 @@ class ControlLoop(threading.Thread):
             log.error("version", extra={"about": {"reason": str(error), "serving": self._services.version}})
 
     def stop(self) -> None:
-        """Ask the thread to end and wait for it."""
-        self._stop_asked.set()
-        self.join()
+        """Let another process lead, too."""
+        super().stop()
         self._leadership.release()

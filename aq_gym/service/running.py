@@ -8,17 +8,20 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 
-class Part(Protocol):
-    """A thread beside the web server: the control loop, webhooks, a simulated fleet."""
+class Part(threading.Thread):
+    """Runs beside the web server: the control loop, webhooks, a simulated fleet."""
 
-    def start(self) -> None:
-        """Begin."""
+    def __init__(self, name: str) -> None:
+        super().__init__(name=name, daemon=True)
+        self._stop_asked = threading.Event()
 
     def stop(self) -> None:
-        """End, and wait for it."""
+        """Ask the thread to end and wait for it."""
+        self._stop_asked.set()
+        self.join()
 
 
 def run(server: Any, parts: Sequence[Part], before_end: Callable[[], None], ready: str) -> list[str]:

@@ -6,7 +6,6 @@ import hashlib
 import http.client
 import json
 import logging
-import threading
 import urllib.error
 import urllib.request
 from urllib.parse import urlsplit
@@ -15,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from aq_gym.service.database import Alert
 from aq_gym.service.leader import Leadership
+from aq_gym.service.running import Part
 from aq_gym.service.store import Store
 
 log = logging.getLogger("aq_gym.service")
@@ -26,16 +26,15 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         """A redirection is an error: it could lead to a host that nobody listed."""
 
 
-class Webhooks(threading.Thread):
+class Webhooks(Part):
     """One receiver; what was sent last is stored, so a restart goes on from there."""
 
     def __init__(self, store: Store, url: str, leadership: Leadership, first_pause: float = FIRST_PAUSE) -> None:
-        super().__init__(name="webhook", daemon=True)
+        super().__init__("webhook")
         self._store, self._url, self._leadership = store, url, leadership
         self._first_pause = first_pause
         self._fact = "webhook:" + hashlib.sha256(url.encode()).hexdigest()[:32]
         self._opener = urllib.request.build_opener(_NoRedirect, urllib.request.ProxyHandler({}))
-        self._stop_asked = threading.Event()
 
     def run(self) -> None:
         """Send what is new; after a failure wait twice as long as before."""
@@ -62,8 +61,3 @@ class Webhooks(threading.Thread):
         request = urllib.request.Request(self._url, json.dumps(body).encode(), headers, method="POST")
         with self._opener.open(request, timeout=TIMEOUT) as answer:
             answer.read(1000)
-
-    def stop(self) -> None:
-        """Ask the thread to end and wait for it."""
-        self._stop_asked.set()
-        self.join()

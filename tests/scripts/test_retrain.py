@@ -66,10 +66,10 @@ def test_a_better_version_is_promoted_served_and_rolled_back(folder: Path, capsy
     assert len(manifest["data"]["sha256"]) == 64 and manifest["parent"] is None
     network = manifest["scores"]["network"]
     assert network["taken"] and network["low"] <= network["percent"] <= network["high"] < 0.0
-    problem, policy = serving(artefacts, retrain.parse(OPTIONS))
+    problem, policy = serving(artefacts.promoted(), retrain.parse(OPTIONS))
     assert problem.network != Problem.create("pku2018", *PROBLEM).network and policy.observation == "compact"
     with pytest.raises(ValueError, match="was made for"):
-        serving(artefacts, retrain.parse([*OPTIONS, "--devices", "0", "6", "13"]))
+        serving(artefacts.promoted(), retrain.parse([*OPTIONS, "--devices", "0", "6", "13"]))
     assert run(folder, "--if-drift") is None and "nothing to do" in capsys.readouterr().out
     store = Store(make_engine(f"sqlite:///{folder}/service.sqlite3"))
     assert store.fact(drift.FACT, "") == str(SLOTS)
@@ -132,8 +132,8 @@ def test_an_interruption_leaves_the_running_version(folder: Path, monkeypatch: p
     assert left == [".lock"] and Artefacts(folder / "models").current() is None
 
 
-def test_a_training_that_was_stopped_is_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fitting, "fine_tune", lambda *given: None)
+def test_a_training_that_was_stopped_makes_no_version(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fitting, "train", lambda training, seconds: setattr(training, "interrupted", True))
     with pytest.raises(KeyboardInterrupt):
         run(folder)
     assert Artefacts(folder / "models").versions() == []

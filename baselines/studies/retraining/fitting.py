@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +48,7 @@ def retrain(
     forecaster: str,
     seconds: float,
     seed: int,
-    watch: Callable[[str], None] = print,
-) -> str | None:
+) -> str:
     """Fit every part, compare it with the running one, and promote a version of what is not worse.
 
     Args:
@@ -63,10 +61,12 @@ def retrain(
         forecaster: what to fit where none runs yet.
         seconds: for the agent.
         seed: of all training.
-        watch: receives a line for each part.
 
     Returns:
-        The version; None if the user interrupted, and then nothing has changed.
+        The version.
+
+    Raises:
+        KeyboardInterrupt: the user interrupted; nothing has changed.
     """
     running, scores = settings.problem, {}
     with artefacts.drafting() as draft, artefacts.drafting() as scratch:
@@ -76,11 +76,9 @@ def retrain(
         problem.network.save(draft / NETWORK)
         if weights is not None:
             tuned = fine_tune(problem, draft / NETWORK, weights, seconds, seed, scratch)
-            if tuned is None:
-                return None
             scores["agent"] = compare_agents(problem, stored, load_trained(tuned), policy)
             shutil.copyfile(tuned if scores["agent"].taken else weights, draft / POLICY)
-        file, series = artefacts.file(FORECASTER), stored.series(problem.network)
+        file, series = artefacts.promoted().files.get(FORECASTER), stored.series(problem.network)
         old = series[: stored.cut]
         before = fit_forecaster("chain", old, None, seed) if file is None else storage.load(file)
         fitted = fit_forecaster(forecaster, old, None if file is None else storage.load(file), seed)
@@ -88,7 +86,7 @@ def retrain(
         card = {"slot_minutes": settings.air_seconds / 60.0}
         storage.save(draft / FORECASTER, fitted if scores["forecaster"].taken else before, card)
         for part, score in scores.items():
-            watch(score.line(part))
+            print(score.line(part))
         version = artefacts.add(draft, manifest(running, stored, scores, seed))
     if any(score.taken for score in scores.values()):
         artefacts.promote(version)
@@ -106,9 +104,8 @@ def _fitted_network(problem: Problem, stored: Stored) -> Problem:
     cut = stored.cut
     old = problem.network
     network = refit(old, problem.devices, stored.readings[:cut], stored.levels[:cut])
-    if (
-        problem.inference == "hidden"
-    ):  # a belief's course is smoother than the level's, so it does not say how that moves
+    # A belief's course is smoother than the level's, so it does not say how that moves
+    if problem.inference == "hidden":
         network = dataclasses.replace(network, transition=old.transition, start=old.start)
     return dataclasses.replace(problem, network=rounded(network))
 
@@ -121,11 +118,14 @@ def fit_forecaster(name: str, series: Series, running: Forecaster | None, seed: 
     return Calibrated(base, window=14 * DAY, every=DAY // 4).fit([series])
 
 
-def fine_tune(problem: Problem, network: Path, weights: Path, seconds: float, seed: int, folder: Path) -> Path | None:
+def fine_tune(problem: Problem, network: Path, weights: Path, seconds: float, seed: int, folder: Path) -> Path:
     """Steps of policy iteration from a policy's weights, or a new agent where the network is one that cannot be tuned.
 
     Returns:
-        The policy's file; None if the user interrupted.
+        The policy's file.
+
+    Raises:
+        KeyboardInterrupt: the user interrupted.
     """
     start = load_trained(weights).network
     sizes = hidden_sizes(start)
@@ -141,7 +141,9 @@ def fine_tune(problem: Problem, network: Path, weights: Path, seconds: float, se
         agent.decisions = agent.config.total_decisions  # nothing is learned from returns: pairs alone improve it
         agent.keep_best(training.validate())
     train(training, seconds=seconds)
-    return None if training.interrupted else folder / POLICY
+    if training.interrupted:
+        raise KeyboardInterrupt
+    return folder / POLICY
 
 
 def hidden_sizes(network: Any) -> list[int] | None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from aq_gym.forecasting.series import Series
 from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
-from aq_gym.service.artefacts import POLICY, Artefacts
+from aq_gym.service.artefacts import POLICY, Promoted
 from aq_gym.service.level import planned_levels, readings_table, spread_over_level
 from aq_gym.service.store import Store
 from baselines.evaluation import WORDS
@@ -72,7 +72,7 @@ def read(store: Store, slots: int, horizon: int | None = None) -> Stored:
     return Stored(first, readings_table(store, first, until), levels)
 
 
-def agent_file(artefacts: Artefacts, word: str, problem: Problem) -> Path | None:
+def agent_file(promoted: Promoted, word: str, problem: Problem) -> Path | None:
     """The weights of the running agent: the promoted ones, those that are shipped, its own; None for a heuristic."""
     if word in WORDS and word != "pretrained":
         return None
@@ -82,4 +82,4 @@ def agent_file(artefacts: Artefacts, word: str, problem: Problem) -> Path | None
         if word == "pretrained"
         else (x for x in (Path(word), Path(word) / POLICY) if x.is_file() and x.suffix != ".json")
     )
-    return artefacts.file(POLICY) or next(own, None)
+    return promoted.files.get(POLICY) or next(own, None)

@@ -27,7 +27,6 @@ LEAST_SLOT = 3
 class Survival:
     """What became of readings and plans over all rounds."""
 
-    rounds: int = 0
     acknowledged: dict[tuple[str, int], float] = field(default_factory=dict)  # device and slot -> value [µg/m³]
     plans: dict[int, Any] = field(default_factory=dict)  # slot -> what was stored when it was first seen
     lost: int = 0  # acknowledged, but missing or another value
@@ -49,7 +48,6 @@ def kill_often(folder: Path, rounds: int, seed: int = 0) -> Survival:
             killer = threading.Timer(rng.uniform(0.05, 1.0), server.process.kill)
             _load(server.port, rng, found.acknowledged, killer)
             killer.join()
-        found.rounds += 1
         check(Store(make_engine(f"sqlite:///{folder}/service.sqlite3")), found)
     return found
 

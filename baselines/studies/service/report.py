@@ -107,7 +107,7 @@ def memory_figures(folder: Path, slots: int, slot_seconds: float) -> Iterator[Fi
 def kill_figures(folder: Path, rounds: int, seed: int) -> Iterator[Figure]:
     """SIGKILL at random moments."""
     found = kill_often(folder, rounds, seed)
-    what = f"SIGKILL {found.rounds} times: acknowledged readings, of these lost, stored twice"
+    what = f"SIGKILL {rounds} times: acknowledged readings, of these lost, stored twice"
     numbers = f"{len(found.acknowledged):,}, {found.lost}, {found.twice}"
     yield Figure(what, numbers, "0, 0", bool(found.acknowledged) and not found.lost and not found.twice)
     numbers = f"{len(found.plans):,}, {found.changed}, {found.gaps}"

@@ -17,14 +17,14 @@ def add(artefacts: Artefacts, content: str) -> str:
 
 def test_versions_are_promoted_and_rolled_back(tmp_path: Path) -> None:
     artefacts = Artefacts(tmp_path / "models")
-    assert artefacts.current() is None and artefacts.file("network.npz") is None
+    assert artefacts.current() is None and not artefacts.promoted().files
     first = add(artefacts, "one")
     assert artefacts.current() is None, "not served before it is promoted"
     artefacts.promote(first)
     second = add(artefacts, "two")
     artefacts.promote(second)
-    path = artefacts.file("network.npz")
-    assert path is not None and path.read_text() == "two" and artefacts.file("policy.safetensors") is None
+    files = artefacts.promoted().files
+    assert list(files) == ["network.npz"] and files["network.npz"].read_text() == "two"
     assert (tmp_path / "models" / CURRENT).read_text() == "0002\n"
     assert artefacts.manifest(second)["parent"] == first and artefacts.manifest(first)["parent"] is None
     assert artefacts.rollback() == first and artefacts.current() == first
@@ -51,7 +51,7 @@ def test_damage_is_refused(tmp_path: Path) -> None:
     artefacts.promote(add(artefacts, "one"))
     (tmp_path / "0001" / "network.npz").write_text("other")
     with pytest.raises(ValueError, match="was changed since version 0001"):
-        artefacts.file("network.npz")
+        artefacts.promoted()
     (tmp_path / CURRENT).write_text("0007\n")
     with pytest.raises(ValueError, match="expected one of 0001, got '0007'"):
         artefacts.current()

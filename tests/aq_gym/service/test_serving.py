@@ -23,7 +23,7 @@ SMALL = ["--devices", "0", "6", "12", "--horizon", "12", "--energy-budget", "3",
 
 
 def of(folder: Path, *arguments: str) -> tuple[Problem, Any]:
-    return serving(Artefacts(folder / "models"), serve.parse(list(arguments)))
+    return serving(Artefacts(folder / "models").promoted(), serve.parse(list(arguments)))
 
 
 def test_an_id_is_served_and_options_change_it(tmp_path: Path) -> None:

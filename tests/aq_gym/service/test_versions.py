@@ -52,8 +52,8 @@ def test_a_running_service_takes_over_what_was_promoted(
             return artefacts.add(draft, {"problem": {}})
 
     def load() -> Served:
-        file, version = artefacts.file(NETWORK), artefacts.current()
-        network = problem.network if file is None else type(problem.network).load(file)
+        version, _, files = artefacts.promoted()
+        network = type(problem.network).load(files[NETWORK]) if files else problem.network
         return Served(dataclasses.replace(long, network=network), Named(version, asked), version=version)
 
     settings = Settings(long, f"sqlite:///{tmp_path}/s.sqlite3", slot_seconds=0.15)

@@ -65,9 +65,3 @@ def upgrade() -> None:
         sa.Column("value", sa.String(300), nullable=False),
         if_not_exists=True,
     )
-
-
-def downgrade() -> None:
-    """Remove all tables and what they hold."""
-    for name in ("fact", "alert", "plan", "latest", "reading", "device"):
-        op.drop_table(name)

@@ -21,8 +21,3 @@ def upgrade() -> None:
     if "level_deviation" not in columns:
         op.add_column("plan", sa.Column("level_deviation", sa.Float))
         op.execute(OLDER)
-
-
-def downgrade() -> None:
-    """Remove it."""
-    op.drop_column("plan", "level_deviation")

@@ -25,16 +25,15 @@ from waitress import create_server
 from aq_gym.network_files import read_card
 from aq_gym.service import logs
 from aq_gym.service.app import build_services, create_app
-from aq_gym.service.artefacts import FORECASTER, Artefacts
+from aq_gym.service.artefacts import FORECASTER, Artefacts, Served, Versions
 from aq_gym.service.fleet import Air, Fleet, SyntheticAir, recorded_air
 from aq_gym.service.leader import Leadership
 from aq_gym.service.loop import ControlLoop
 from aq_gym.service.outlook import load_forecaster
 from aq_gym.service.places import Places
 from aq_gym.service.running import Part, run
-from aq_gym.service.security import new_token
+from aq_gym.service.services import new_token
 from aq_gym.service.settings import Settings
-from aq_gym.service.versions import Served, Versions
 from aq_gym.service.webhooks import Webhooks
 from aq_gym.tables import LARGEST_READING
 from scripts.arguments import at_least, command_parser

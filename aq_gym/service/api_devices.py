@@ -6,9 +6,7 @@ from flask import Response, abort, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, Field
 
-from aq_gym.service.database import Device
-from aq_gym.service.security import hash_of, new_token
-from aq_gym.service.services import require_operator, services
+from aq_gym.service.services import hash_of, new_token, require_operator, services
 
 api = APIBlueprint("devices", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="devices")])
 
@@ -47,4 +45,5 @@ def _set_hash(name: str, token_hash: str | None) -> None:
     found = next((x for x in store.devices() if x.id == name), None)
     if found is None:
         abort(404, store.no_device(name))
-    store.put_device(Device(id=found.id, position=found.position, location=found.location, token_hash=token_hash))
+    found.token_hash = token_hash
+    store.put_device(found)

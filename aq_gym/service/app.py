@@ -22,18 +22,16 @@ from aq_gym.service import (
     health,
     report,
 )
+from aq_gym.service.artefacts import Served
 from aq_gym.service.clock import SlotClock
 from aq_gym.service.control import Controller, register_devices
 from aq_gym.service.database import make_engine
 from aq_gym.service.metrics import Metrics
 from aq_gym.service.network_metrics import NetworkCollector
 from aq_gym.service.outlook import Outlook
-from aq_gym.service.regret import RegretCollector
-from aq_gym.service.security import RateLimit
-from aq_gym.service.services import Services
+from aq_gym.service.services import RateLimit, Services
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
-from aq_gym.service.versions import Served
 
 SECURITY = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; object-src 'none'; frame-ancestors 'none'",
@@ -64,7 +62,6 @@ def build_services(settings: Settings, served: Served, began: float) -> Services
     parts = controller, RateLimit(settings.rate_per_second), Metrics(), outlook
     built = Services(settings, store, clock, *parts, served.yardstick, served.version)
     built.metrics.registry.register(NetworkCollector(built))
-    built.metrics.registry.register(RegretCollector(built))
     return built
 
 

@@ -10,18 +10,22 @@ reads it finds the old version or the new one. Old versions stay.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from aq_gym.datasets import sha256_of
 from aq_gym.files import write_atomically
+from aq_gym.forecasting.forecaster import Forecaster
+from aq_gym.policy import Policy
+from aq_gym.problem import Problem
 
 CURRENT, MANIFEST = "current", "manifest.json"
 NETWORK, POLICY, FORECASTER = "network.npz", "policy.safetensors", "forecaster.zip"
@@ -75,7 +79,7 @@ class Artefacts:
             raise ValueError(f"{path} is missing; versions: {', '.join(self.versions()) or 'none'}")
         found: dict[str, Any] = json.loads(path.read_text("utf-8"))
         for name, digest in found["files"].items():
-            if not (path.parent / name).is_file() or _digest(path.parent / name) != digest:
+            if not (path.parent / name).is_file() or sha256_of(path.parent / name) != digest:
                 raise ValueError(f"{path.parent / name}: is missing or was changed since version {version} was made")
         return found
 
@@ -100,7 +104,7 @@ class Artefacts:
     def add(self, draft: Path, about: Mapping[str, Any]) -> str:
         """Make a version of the files in a draft; it is not served until it is promoted."""
         version = f"{max(map(int, self.versions()), default=0) + 1:04d}"
-        files = {path.name: _digest(path) for path in sorted(draft.iterdir())}
+        files = {path.name: sha256_of(path) for path in sorted(draft.iterdir())}
         head = {"version": version, "parent": self.current(), "time": datetime.now(UTC).isoformat(timespec="seconds")}
         text = json.dumps({**head, **about, "files": files}, indent=1) + "\n"
         write_atomically(draft / MANIFEST, text.encode())
@@ -132,5 +136,51 @@ class Artefacts:
         return parent
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+class Served(NamedTuple):
+    """What a service runs."""
+
+    problem: Problem  # with the network
+    policy: Policy  # who decides
+    yardstick: Policy | None = None  # whose error the policy's is compared with in the metrics
+    forecaster: Forecaster | None = None  # of the level; None: the model's own forecasts
+    version: str | None = None  # None: what the service was started with
+
+
+class Versions:
+    """Looks whether another version was promoted while the service runs.
+
+    It is loaded beside the running one, and taken over between slots.
+
+    Args:
+        artefacts: the versions.
+        load: makes what is served of the one that is promoted then.
+    """
+
+    def __init__(self, artefacts: Artefacts, load: Callable[[], Served]) -> None:
+        self._artefacts, self._load = artefacts, load
+        self._seen = artefacts.stamp()
+        self._thread: threading.Thread | None = None
+        self._found: Served | Exception | None = None
+
+    def look(self) -> Served | None:
+        """A version that was promoted since and is loaded by now; it is loaded by a thread, while slots go on.
+
+        Raises:
+            Exception: whatever the loading raised, once for each version.
+        """
+        if self._thread is not None and self._thread.is_alive():
+            return None
+        found, self._found = self._found, None
+        if isinstance(found, Exception):
+            raise found
+        if found is None and (stamp := self._artefacts.stamp()) != self._seen:
+            self._seen = stamp
+            self._thread = threading.Thread(target=self._try, name="version", daemon=True)
+            self._thread.start()
+        return found
+
+    def _try(self) -> None:
+        try:
+            self._found = self._load()
+        except Exception as error:
+            self._found = error

@@ -6,10 +6,10 @@ import logging
 
 from sqlalchemy.exc import OperationalError
 
+from aq_gym.service.artefacts import Versions
 from aq_gym.service.leader import Leadership
 from aq_gym.service.running import Part
 from aq_gym.service.services import Services
-from aq_gym.service.versions import Versions
 
 log = logging.getLogger("aq_gym.service")
 RETRY_SECONDS = 1.0

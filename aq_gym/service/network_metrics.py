@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from aq_gym.service.confirm import Confirmation, confirm
+from aq_gym.service.confirm import confirm
 from aq_gym.service.drift import EVERY, FORECAST, drifted
 from aq_gym.service.level import present_level
 from aq_gym.service.planning_state import PlanningState
+from aq_gym.service.regret import regret_percent
 from aq_gym.service.services import Services
 
 
@@ -20,8 +22,7 @@ class NetworkCollector(Collector):
 
     def __init__(self, services: Services) -> None:
         self._services, self._store, self._clock = services, services.store, services.clock
-        self._skill = -1, math.nan  # slot that it was computed in, and what was found
-        self._confirmed = -1, Confirmation(math.nan, math.nan, 0)  # slot, and what was found up to the one before
+        self._known: dict[str, tuple[int, Any]] = {}  # name -> when it was computed, and what was found
 
     def collect(self) -> Iterable[Metric]:
         """The present values."""
@@ -43,11 +44,9 @@ class NetworkCollector(Collector):
         for stream in (*(device.id for device in devices), FORECAST):
             drift.add_metric([stream], float(stream in changed))
         yield from (age, energy, stale, drift)
-        if self._confirmed[0] != plan.slot:
-            self._confirmed = plan.slot, confirm(self._services.settings, self._store, plan.slot - 1)
-        if self._skill[0] < 0 or plan.slot >= self._skill[0] + EVERY:
-            self._skill = plan.slot, self._services.outlook.skill(plan.slot)
-        found, settings = self._confirmed[1], self._services.settings
+        settings, outlook, yardstick = self._services.settings, self._services.outlook, self._services.yardstick
+        found = self._once("confirm", plan.slot, lambda: confirm(settings, self._store, plan.slot - 1))
+        skill = self._once("skill", plan.slot // EVERY, lambda: outlook.skill(plan.slot))
         known = present_level(settings.problem, devices, latest, plan.slot)
         level = math.nan if known is None else known.level
         promised = math.nan if plan.level_deviation is None else plan.promised_error
@@ -58,10 +57,22 @@ class NetworkCollector(Collector):
             "aq_map_error_delivered": ("Error that the map had where readings came [µg/m³]", found.delivered),
             "aq_forecast_skill": (
                 "Skill of the last forecasts against persistence; NaN: fewer than 36 of them",
-                self._skill[1],
+                skill,
             ),
             "aq_version": ("The promoted version that is served; 0: none", float(self._services.version or 0)),
             "aq_plan_lag_slots": ("Slots since the last plan", float(self._clock.slot() - plan.slot)),
         }
         for name, (text, value) in numbers.items():
             yield GaugeMetricFamily(name, text, value=value)
+        cycle = [] if yardstick is None else self._store.last_cycle(settings.problem.horizon)
+        if yardstick is not None and cycle:  # a whole one has ended
+            args = settings.problem, self._store, yardstick, cycle
+            regret = self._once("regret", cycle[-1][0], lambda: regret_percent(*args))
+            text = "Average joint error of the last whole cycle above the yardstick's on the same levels [%]"
+            yield GaugeMetricFamily("aq_regret_percent", text, value=regret)
+
+    def _once(self, name: str, key: int, find: Callable[[], Any]) -> Any:
+        """What is computed again when the key has changed."""
+        if name not in self._known or self._known[name][0] != key:
+            self._known[name] = key, find()
+        return self._known[name][1]

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from aq_gym.envs.infos import raw_state
 from aq_gym.episodes import Episodes
@@ -15,7 +11,6 @@ from aq_gym.policy import Policy, observation_of
 from aq_gym.problem import Problem
 from aq_gym.service.level import reported_levels
 from aq_gym.service.planning_state import PlanningState
-from aq_gym.service.services import Services
 from aq_gym.service.store import Store
 
 EPISODES = 32  # over which lost reports are averaged
@@ -63,26 +58,11 @@ def reported(problem: Problem, store: Store, cycle: Slots) -> tuple[NDArray[np.f
     return levels, errors
 
 
-class RegretCollector(Collector):
-    """Regret of the last whole cycle, computed once when Prometheus first asks after its end."""
-
-    def __init__(self, services: Services) -> None:
-        self._services = services
-        self._known: tuple[int, float] = -1, 0.0  # the cycle's last slot, and its regret
-
-    def collect(self) -> Iterable[Metric]:
-        """Nothing before the first cycle has ended, and nothing without a yardstick."""
-        yardstick, problem = self._services.yardstick, self._services.settings.problem
-        cycle = [] if yardstick is None else self._services.store.last_cycle(problem.horizon)
-        if yardstick is None or not cycle:
-            return
-        if self._known[0] != cycle[-1][0]:
-            if problem.inference == "hidden":
-                levels, errors = reported(problem, self._services.store, cycle)
-            else:
-                levels, errors = (np.array(x) for x in list(zip(*cycle, strict=True))[1:])
-                levels[0] = levels[1]  # the records of slot 0 are the level of slot 1
-            other = replay(problem, yardstick, levels)
-            self._known = cycle[-1][0], 100.0 * (float(errors[1:].mean()) / other - 1.0)
-        text = "Average joint error of the last whole cycle above the yardstick's on the same levels [%]"
-        yield GaugeMetricFamily("aq_regret_percent", text, value=self._known[1])
+def regret_percent(problem: Problem, store: Store, yardstick: Policy, cycle: Slots) -> float:
+    """The average joint error of a cycle above the yardstick's on the same levels [%]."""
+    if problem.inference == "hidden":
+        levels, errors = reported(problem, store, cycle)
+    else:
+        levels, errors = (np.array(x) for x in list(zip(*cycle, strict=True))[1:])
+        levels[0] = levels[1]  # the records of slot 0 are the level of slot 1
+    return 100.0 * (float(errors[1:].mean()) / replay(problem, yardstick, levels) - 1.0)

@@ -1,22 +1,63 @@
-"""The parts of a running service, for the code that answers requests."""
+"""The parts of a running service, for the code that answers requests; who may write, and how often."""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import secrets
+import time
 from dataclasses import dataclass, replace
+from threading import Lock
 from typing import cast
 
 from flask import abort, current_app, request
 
 from aq_gym.policy import Policy
+from aq_gym.service.artefacts import Served
 from aq_gym.service.clock import SlotClock
 from aq_gym.service.control import Controller
 from aq_gym.service.database import Device
 from aq_gym.service.metrics import Metrics
 from aq_gym.service.outlook import Outlook
-from aq_gym.service.security import RateLimit, hash_of, same_token
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
-from aq_gym.service.versions import Served
+
+MOST_KEYS = 10_000  # tokens whose rate is remembered
+
+
+def new_token() -> str:
+    """A token of 256 random bits; it is shown once and stored as a hash."""
+    return secrets.token_urlsafe(32)
+
+
+def hash_of(token: str) -> str:
+    """The SHA-256 of a token; enough for random ones, which cannot be guessed from a list."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def same_token(given: str, expected: str) -> bool:
+    """Whether two tokens are the same, in a time that does not tell where they differ; an empty one is nobody's."""
+    return bool(expected) and hmac.compare_digest(given.encode(), expected.encode())
+
+
+class RateLimit:
+    """A token bucket for each key."""
+
+    def __init__(self, per_second: float) -> None:
+        self._per_second, self._lock = per_second, Lock()
+        self._buckets: dict[str, tuple[float, float]] = {}  # key -> tokens left, when that was
+
+    def allow(self, key: str) -> bool:
+        """Take one; False: too many within the last second."""
+        now = time.monotonic()
+        with self._lock:
+            left, then = self._buckets.pop(key, (self._per_second, now))
+            left = min(self._per_second, left + (now - then) * self._per_second)
+            allowed = left >= 1.0
+            self._buckets[key] = (left - 1.0 if allowed else left, now)
+            if len(self._buckets) > MOST_KEYS:
+                self._buckets.pop(next(iter(self._buckets)))  # the one that was used least recently
+        return allowed
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What an operator chooses, checked at the start."""
+"""What an operator chooses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Settings:
     """One service.
 
     Raises:
-        ValueError: a bad number.
+        ValueError: a webhook to a host that is not listed.
     """
 
     problem: Problem  # where the devices stand, their energy, and the map
@@ -33,12 +33,6 @@ class Settings:
     places: Places = field(default_factory=Places)  # names and degrees of the locations
 
     def __post_init__(self) -> None:
-        for name in ("slot_seconds", "air_seconds", "largest", "rate_per_second", "alert_level"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name}: expected a positive number, got {getattr(self, name)!r}")
-        for name in ("most_body_bytes", "most_batch"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected a positive number, got {getattr(self, name)!r}")
         for url in map(urlsplit, self.webhooks):
             if url.scheme not in ("http", "https") or url.hostname not in self.webhook_hosts:
                 listed = ", ".join(self.webhook_hosts) or "none is listed"

@@ -210,10 +210,10 @@ class Store:
             query = query if kind is None else query.where(Alert.kind == kind)
             return list(session.scalars(query.limit(limit)))
 
-    def alerts_after(self, last: int, limit: int = 100) -> list[Alert]:
-        """Alerts whose id is larger, oldest first."""
+    def alerts_after(self, last: int) -> list[Alert]:
+        """A hundred alerts whose id is larger, oldest first."""
         with self.session() as session:
-            return list(session.scalars(select(Alert).where(Alert.id > last).order_by(Alert.id).limit(limit)))
+            return list(session.scalars(select(Alert).where(Alert.id > last).order_by(Alert.id).limit(100)))
 
     def put_fact(self, name: str, value: str) -> None:
         """Add a fact or change it."""

@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from multiprocessing import get_context
@@ -180,16 +180,6 @@ def tokens_of(port: int, count: int) -> dict[str, str]:
     made = {f"device_{m}": client.ask(f"/api/v1/devices/device_{m}/token", {})["token"] for m in range(count)}
     client.close()
     return made
-
-
-def times(call: Callable[[], Any], count: int) -> NDArray[np.float64]:
-    """Seconds that each of some calls takes."""
-    took = np.empty(count)
-    for k in range(count):
-        began = time.perf_counter()
-        call()
-        took[k] = time.perf_counter() - began
-    return took
 
 
 def memory_over(folder: Path, slots: int, slot_seconds: float, n_pages: int = 5) -> list[float]:

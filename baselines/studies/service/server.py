@@ -27,7 +27,7 @@ class Client:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 
-    def ask(self, path: str, body: Any = None, method: str | None = None) -> Any:
+    def ask(self, path: str, body: Any = None) -> Any:
         """The answer to a GET, or to a POST of a body, as JSON has it.
 
         Raises:
@@ -35,7 +35,7 @@ class Client:
             OSError, http.client.HTTPException: no connection, or one that broke.
         """
         data = None if body is None else json.dumps(body).encode()
-        self._connection.request(method or ("GET" if data is None else "POST"), path, data, self._headers)
+        self._connection.request("GET" if data is None else "POST", path, data, self._headers)
         answer = self._connection.getresponse()
         content = answer.read()
         if answer.status >= 400 and answer.status != 409:

@@ -15,9 +15,9 @@ pytest.importorskip("flask_openapi3", reason="the service needs pip install 'aq-
 from aq_gym.policy import Policy
 from aq_gym.problem import Problem
 from aq_gym.service.app import build_services
+from aq_gym.service.artefacts import Served
 from aq_gym.service.services import Services
 from aq_gym.service.settings import Settings
-from aq_gym.service.versions import Served
 from baselines.evaluation import build_policy
 from baselines.studies.service.server import Server
 

@@ -18,7 +18,7 @@ from aq_gym.service.control import Controller, register_devices
 from aq_gym.service.database import Plan
 from aq_gym.service.intake import Report
 from aq_gym.service.level import estimate_level
-from aq_gym.service.regret import RegretCollector
+from aq_gym.service.network_metrics import NetworkCollector
 from aq_gym.service.services import Services
 from baselines.evaluation import build_policy
 
@@ -112,7 +112,7 @@ def test_the_served_decisions_are_the_environments(make_services: Make, air: Air
 def test_the_exported_regret_is_the_evaluated_one(make_services: Make, air: Air, problem: Problem) -> None:
     services = make_services()
     yardstick = build_policy("staggered", problem)[0]
-    services.metrics.registry.register(RegretCollector(dataclasses.replace(services, yardstick=yardstick)))
+    services.metrics.registry.register(NetworkCollector(dataclasses.replace(services, yardstick=yardstick)))
     plans = run(services, air, range(problem.horizon))
     assert services.metrics.registry.get_sample_value("aq_regret_percent") is None, "the cycle has not ended"
     plans += run(services, air, range(problem.horizon, problem.horizon + 3))

@@ -16,13 +16,14 @@ from aq_gym.policy import Policy
 from aq_gym.problem import Problem
 from aq_gym.service import drift
 from aq_gym.service.app import build_services, create_app
+from aq_gym.service.artefacts import Served
 from aq_gym.service.control import most_lost
 from aq_gym.service.database import Plan
 from aq_gym.service.intake import Report
-from aq_gym.service.regret import RegretCollector, replay
+from aq_gym.service.network_metrics import NetworkCollector
+from aq_gym.service.regret import replay
 from aq_gym.service.services import Services
 from aq_gym.service.settings import Settings
-from aq_gym.service.versions import Served
 from baselines.evaluation import build_policy
 
 DEVICES, HORIZON = [0, 6, 12], 36
@@ -155,7 +156,7 @@ def test_regret_is_the_evaluated_one(hidden: Problem, path: np.ndarray) -> None:
     policy, yardstick = policy_of("adaptive-relay", safe), policy_of("staggered", safe)
     services = services_of(safe, policy)
     services.yardstick = yardstick
-    services.metrics.registry.register(RegretCollector(services))
+    services.metrics.registry.register(NetworkCollector(services))
     plans = serve(services, safe.network.levels[path].__getitem__, range(HORIZON + 1))
     course = [plan.level for plan in plans]
     for plan in plans:

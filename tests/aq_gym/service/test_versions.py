@@ -13,10 +13,9 @@ import pytest
 
 from aq_gym.problem import Problem
 from aq_gym.service.app import build_services
-from aq_gym.service.artefacts import NETWORK, Artefacts
+from aq_gym.service.artefacts import NETWORK, Artefacts, Served, Versions
 from aq_gym.service.loop import ControlLoop
 from aq_gym.service.settings import Settings
-from aq_gym.service.versions import Served, Versions
 
 
 class Named:

@@ -108,11 +108,10 @@ def _devices(kind: str) -> Response:
 
 
 def _device(m: int) -> Device:
-    found = next((x for x in services().store.devices() if x.position == m), None)
-    if found is None:
-        last = len(services().store.devices()) - 1
-        abort(404, f"no entity {m}; their ids are 0 to {last}")
-    return found
+    devices = services().store.devices()
+    if m >= len(devices):
+        abort(404, f"no entity {m}; their ids are 0 to {len(devices) - 1}")
+    return devices[m]
 
 
 @api.get("/Things", summary="Devices")
@@ -194,10 +193,10 @@ def _observations(device: str | None) -> Response:
 @api.get("/Observations(<int:m>,<int:slot>)", summary="One reading")
 def observation(path: ObservationId) -> Response:
     """By device and slot."""
-    found = services().store.reading(_device(path.m).id, path.slot)
-    if found is None:
+    found = services().store.readings(path.slot, path.slot, device=_device(path.m).id)
+    if not found:
         abort(404, f"no reading of {path.m} in slot {path.slot}")
-    return jsonify(_observation(path.m, path.slot, found.value))
+    return jsonify(_observation(path.m, path.slot, found[0].value))
 
 
 def _observation(m: int, slot: int, value: float) -> dict[str, Any]:

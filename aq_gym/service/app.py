@@ -49,10 +49,7 @@ log = logging.getLogger("aq_gym.service")
 def build_services(settings: Settings, served: Served, began: float) -> Services:
     """The parts that requests and the control loop share; tables and devices are made where they are missing.
 
-    Args:
-        settings: what the operator chose.
-        served: who decides, and what else is served at first.
-        began: when slot 0 begins [s since 1970]; a database that has a beginning keeps its own.
+    ``began``: when slot 0 begins [s since 1970]; a database that has a beginning keeps its own.
     """
     store = Store(make_engine(settings.database))
     store.create_tables()

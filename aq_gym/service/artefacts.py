@@ -149,11 +149,8 @@ class Served(NamedTuple):
 class Versions:
     """Looks whether another version was promoted while the service runs.
 
-    It is loaded beside the running one, and taken over between slots.
-
-    Args:
-        artefacts: the versions.
-        load: makes what is served of the one that is promoted then.
+    It is loaded beside the running one, and taken over between slots. ``load`` makes what is served of the one that is
+    promoted then.
     """
 
     def __init__(self, artefacts: Artefacts, load: Callable[[], Served]) -> None:

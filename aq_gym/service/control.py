@@ -63,13 +63,7 @@ def most_lost(problem: Problem) -> int:
 
 
 class Controller:
-    """Plans slots with a policy.
-
-    Args:
-        settings: of the service.
-        store: where devices, readings and plans are.
-        policy: who decides; it reads the observation that it names.
-    """
+    """Plans slots with a policy, which reads the observation that it names."""
 
     def __init__(self, settings: Settings, store: Store, policy: Policy) -> None:
         self.settings, self.store, self.policy = settings, store, policy

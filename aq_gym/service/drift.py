@@ -76,9 +76,7 @@ def forecast_errors(network: SensorNetwork, levels: NDArray[np.float64]) -> NDAr
 def belief_errors(problem: Problem, levels: NDArray[np.float64]) -> NDArray[np.float64]:
     """Sizes of the errors of the belief about a hidden level at each report, in deviations that it claims.
 
-    Args:
-        problem: with a hidden level.
-        levels: (T, M) that reports mean [µg/m³], NaN where there was none.
+    ``levels``: (T, M) that reports mean [µg/m³], NaN where there was none.
     """
     before, now, delay = successive_reports(problem, levels)
     mean, variance = problem.hidden_level.belief.moments(delay, before)

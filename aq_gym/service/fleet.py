@@ -84,13 +84,8 @@ def recorded_air(path: Path, network: SensorNetwork, names: Sequence[str] = (), 
 class Fleet(Part):
     """All devices in one thread: each asks for its schedule and reports when it is due.
 
-    Args:
-        url: of the service.
-        token: that may write for all devices.
-        air: what is there.
-        problem: the sensors' noise, equation (1), and how many reports get lost.
-        slot_seconds: how often to ask.
-        seed: of the noise and of the losses.
+    The token is the operator's. The problem says what noise the sensors have, equation (1), and how many reports get
+    lost.
     """
 
     def __init__(self, url: str, token: str, air: Air, problem: Problem, slot_seconds: float, seed: int = 0) -> None:

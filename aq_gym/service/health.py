@@ -23,6 +23,7 @@ except ModuleNotFoundError:  # the rest of the service runs without it
 api = APIBlueprint("health", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="health")])
 EPA, HJ = "US EPA", "HJ 633"
 EDITIONS = {EPA: "2024 (breakpoints of May 2024)", HJ: "2026"}
+HOURS = 24
 COMPLETE = 0.75  # of an hour's slots must be known
 SURE = 0.3  # of a hidden level: standard deviation over mean up to which it is known
 EPA_HOURS, HJ_HOURS = 18, 20  # of 24 that a daily mean needs
@@ -131,13 +132,12 @@ def hj_index(concentration: float, item: str) -> int:
 
 def assess(hours: Sequence[float | None]) -> list[dict[str, Any]]:
     """Both standards on 24 hourly means, newest first: for now and for the day."""
-    day, known = hours[:24], sum(x is not None for x in hours[:24])
-    hour = hours[0]
+    known = sum(x is not None for x in hours)
     wanted = [
         (EPA, "NowCast", "now", nowcast(hours), "2 of the last 3 hours"),
-        (EPA, "24-hour mean", "day", mean_of(day, EPA_HOURS), f"{EPA_HOURS} of the last 24 hours"),
-        (HJ, "1-hour mean", "now", hour, "the last hour"),
-        (HJ, "24-hour mean", "day", mean_of(day, HJ_HOURS), f"{HJ_HOURS} of the last 24 hours"),
+        (EPA, "24-hour mean", "day", mean_of(hours, EPA_HOURS), f"{EPA_HOURS} of the last 24 hours"),
+        (HJ, "1-hour mean", "now", hours[0], "the last hour"),
+        (HJ, "24-hour mean", "day", mean_of(hours, HJ_HOURS), f"{HJ_HOURS} of the last 24 hours"),
     ]
     return [
         {
@@ -164,22 +164,20 @@ def _verdict(standard: str, period: str, value: float | None, reason: str) -> di
     return {"index": index, "level": level, "category": category, "colour": colour, "advice": advice, "reason": None}
 
 
-def last_hours(here: Services, hours: int) -> tuple[int, list[float | None]]:
+def last_day(here: Services) -> tuple[int, list[float | None]]:
     """The newest slot, and the area's hourly means up to it, newest first [µg/m³].
 
-    -1 before the first plan, or where slots are longer than hours.
+    -1 before the first reading, or where slots are longer than hours.
     """
-    per_hour = here.settings.slots_per_hour
-    if here.settings.air_seconds > LONGEST_SLOT:
-        return -1, [None] * hours
-    rows = here.store.levels(0, limit=per_hour * hours)
+    count = HOURS * here.settings.slots_per_hour
+    rows = [] if here.settings.air_seconds > LONGEST_SLOT else here.store.levels(0, limit=count)
     if not rows:
-        return -1, [None] * hours
+        return -1, [None] * HOURS
     last = rows[-1].slot
-    read = here.store.slots_read(last - per_hour * hours + 1)
+    read = here.store.slots_read(last - count + 1)
     if here.settings.problem.inference == "hidden":  # the belief says for how long a report counts
         read |= {x.slot for x in rows if x.deviation <= SURE * x.level}
-    return last, hourly_means({x.slot: x.level for x in rows}, read, last, per_hour, hours)
+    return last, hourly_means({x.slot: x.level for x in rows}, read, last, here.settings.slots_per_hour, HOURS)
 
 
 @api.get("/health", summary="Index, class and advice: US EPA and HJ 633")
@@ -190,6 +188,6 @@ def health() -> Response:
     here = services()
     if here.settings.air_seconds > LONGEST_SLOT:
         abort(501, f"the index needs hourly means, and a slot is {here.settings.air_seconds / 3600:g} hours of air")
-    slot, hours = last_hours(here, 24)
+    slot, hours = last_day(here)
     rounded = [None if x is None else round(x, 2) for x in hours]
     return jsonify(slot=slot, pollutant="PM2.5", unit="µg/m³", hours=rounded, standards=assess(hours))

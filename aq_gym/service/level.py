@@ -61,11 +61,9 @@ def reported_levels(problem: Problem, store: Store, first: int, last: int) -> ND
 def successive_reports(
     problem: Problem, levels: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """What each slot with reports meant, what the next such slot meant [µg/m³], and the slots between the two.
+    """What each slot with reports (T, M) meant, what the next such slot meant [µg/m³], and the slots between the two.
 
-    Args:
-        problem: the slots between are at most its ``longest_delay``.
-        levels: (T, M) as of `reported_levels`.
+    These are at most the problem's ``longest_delay``.
     """
     count = (~np.isnan(levels)).sum(axis=1)
     at = np.flatnonzero(count)

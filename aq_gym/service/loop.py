@@ -17,13 +17,7 @@ LOOK_SECONDS = 1.0  # between two looks for another version
 
 
 class ControlLoop(Part):
-    """Plans until it is asked to stop; a database that does not answer is asked again.
-
-    Args:
-        services: that it plans for.
-        leadership: of one among several processes.
-        versions: where another version may be promoted.
-    """
+    """Plans until it is asked to stop; a database that does not answer is asked again."""
 
     def __init__(
         self, services: Services, leadership: Leadership | None = None, versions: Versions | None = None

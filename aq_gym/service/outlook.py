@@ -92,13 +92,7 @@ def belief_forecast(problem: Problem, delay: int, record: float, limit: float) -
 
 
 class Outlook:
-    """Forecasts of the area's level, made when it has changed.
-
-    Args:
-        settings: of the service.
-        store: where the levels are.
-        forecaster: None: the network's chain.
-    """
+    """Forecasts of the area's level, made when it has changed; without a forecaster by the network's chain."""
 
     def __init__(self, settings: Settings, store: Store, forecaster: Forecaster | None = None) -> None:
         self._settings, self._store, self._forecaster = settings, store, forecaster
@@ -148,7 +142,7 @@ class Outlook:
         if self._settings.problem.inference == "hidden" and self._forecaster is None:
             before, guess, came = self._believed(until)
         else:
-            level = self._levels(until)
+            level = planned_levels(self._store, until - HISTORY + 1, until)
             before, guess, came = level[:-AHEAD], self._forecasts(level), level[AHEAD:]
         error, naive = np.abs(came - guess), np.abs(came - before)
         known = ~np.isnan(error + naive)
@@ -171,13 +165,9 @@ class Outlook:
         before, came, delay = successive_reports(problem, levels)
         return before, problem.hidden_level.belief.moments(delay, before)[0], came
 
-    def _levels(self, slot: int) -> NDArray[np.float64]:
-        """(HISTORY,) levels that the slots up to this one began with; NaN: unknown."""
-        return planned_levels(self._store, slot - HISTORY + 1, slot)
-
     def _by_forecaster(self, forecaster: Forecaster, plan: Plan) -> list[Row] | None:
         """From the levels that slots began with, as it was calibrated; None where they are too few or have gaps."""
-        level = self._levels(plan.slot)
+        level = planned_levels(self._store, plan.slot - HISTORY + 1, plan.slot)
         quantiles = forecaster.predict(Series(level, level, self._spread * level))[0]
         if np.isnan(quantiles).any():
             return None

@@ -20,10 +20,7 @@ Slots = list[tuple[int, float, float]]  # slot, level and promised error [µg/m�
 def replay(problem: Problem, policy: Policy, levels: ArrayLike) -> float:
     """The average joint error of an episode on given levels [µg/m³]; where reports get lost, the mean of several.
 
-    Args:
-        problem: the instance.
-        policy: who decides.
-        levels: (T + 1,) of slots 0 to T; they need not be levels of the network's chain [µg/m³].
+    ``levels``: (T + 1,) of slots 0 to T; they need not be levels of the network's chain [µg/m³].
     """
     count = EPISODES if problem.loss else 1
     episode = Episodes(problem, count, observation=observation_of(policy))

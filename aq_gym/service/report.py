@@ -8,12 +8,11 @@ import numpy as np
 from flask import Response, abort, jsonify, render_template
 from flask_openapi3 import APIBlueprint, Tag
 
-from aq_gym.service.health import assess, available, last_hours
+from aq_gym.service.health import HOURS, assess, available, last_day
 from aq_gym.service.maps import infer_map
 from aq_gym.service.services import Services, services
 
 api = APIBlueprint("report", __name__, abp_tags=[Tag(name="report")])
-HOURS = 24
 HOTSPOTS = 5
 MOST_READINGS = 200_000
 STEADY = 0.25  # µg/m³ an hour; a smaller trend counts as none
@@ -21,7 +20,7 @@ STEADY = 0.25  # µg/m³ an hour; a smaller trend counts as none
 
 def daily_report(here: Services) -> dict[str, Any] | None:
     """The last 24 hours; None before the first hour is known."""
-    slot, hours = last_hours(here, HOURS)
+    slot, hours = last_day(here)
     known = [x for x in hours if x is not None]
     if not known:
         return None

@@ -27,14 +27,8 @@ class Part(threading.Thread):
 def run(server: Any, parts: Sequence[Part], before_end: Callable[[], None], ready: str) -> list[str]:
     """Start the parts, say so, and answer requests until SIGTERM or SIGINT.
 
-    Args:
-        server: of waitress.
-        parts: started in this order.
-        before_end: ends the streams that the server would wait for.
-        ready: the line that is printed.
-
-    Returns:
-        Names of the threads that ended by an error; none if a signal ended the service.
+    ``before_end`` ends the streams that the server would wait for. Returns the names of the threads that ended by an
+    error; none if a signal ended the service.
     """
     dead: list[str] = []
     started: list[Part] = []

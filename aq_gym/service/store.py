@@ -79,11 +79,6 @@ class Store:
                     found[latest.device] = newest
         return found
 
-    def reading(self, device: str, slot: int) -> Reading | None:
-        """The reading of a device in a slot."""
-        with self.session() as session:
-            return session.get(Reading, (device, slot))
-
     def readings(
         self,
         since: int,

@@ -49,21 +49,10 @@ def retrain(
     seconds: float,
     seed: int,
 ) -> str:
-    """Fit every part, compare it with the running one, and promote a version of what is not worse.
+    """Fit every part, compare it with the running one, and promote a version of what is not worse; return it.
 
-    Args:
-        settings: of the running service, with the problem that it serves.
-        store: what it stored.
-        artefacts: where versions are.
-        stored: slots to learn from and to try on.
-        policy: that runs.
-        weights: its file, to be tuned further; None: it is a heuristic, which the service builds for any network.
-        forecaster: what to fit where none runs yet.
-        seconds: for the agent.
-        seed: of all training.
-
-    Returns:
-        The version.
+    The policy's ``weights`` are tuned further for so many ``seconds``; without them it is a heuristic, which the
+    service builds for any network. Where no forecaster runs, ``forecaster`` says which to fit.
 
     Raises:
         KeyboardInterrupt: the user interrupted; nothing has changed.

@@ -34,11 +34,6 @@ class Survival:
     changed: int = 0  # plans that were stored and are another now, or are gone
     gaps: int = 0  # slots without a plan
 
-    @property
-    def whole(self) -> bool:
-        """Nothing was lost, doubled or changed."""
-        return not (self.lost or self.twice or self.changed or self.gaps)
-
 
 def kill_often(folder: Path, rounds: int, seed: int = 0) -> Survival:
     """Start the service, send readings, kill it after 0.05 to 1 s of load; again and again over one database."""

@@ -107,12 +107,7 @@ def shown_by_a_page(port: int) -> Generator[Any, None, None]:
 def until_shown(port: int, device: str, token: str, seconds: float, first_slot: int) -> NDArray[np.float64]:
     """Seconds from sending each of some readings, one after another, until an open page has it.
 
-    Args:
-        port: of the service.
-        device: that nobody else sends for.
-        token: of the device.
-        seconds: how long.
-        first_slot: from which on nothing is stored yet.
+    Nobody else sends for the device, of which nothing is stored yet from the first slot on.
 
     Raises:
         RuntimeError: a page that is still open does not show a reading.

@@ -52,16 +52,10 @@ class Client:
 
 
 class Server:
-    """`scripts.serve` as a process; leaving the block kills it.
+    """`scripts.serve` as a process, its database and log in a folder; leaving the block kills it."""
 
-    Args:
-        folder: of its database and log.
-        arguments: of the command.
-        port: 0: any free one.
-    """
-
-    def __init__(self, folder: Path, arguments: Sequence[str] = (), port: int = 0) -> None:
-        self.port = port or free_port()
+    def __init__(self, folder: Path, arguments: Sequence[str] = ()) -> None:
+        self.port = free_port()
         self._log = folder / f"{self.port}.log"
         command = [sys.executable, "-m", "scripts.serve", "--policy", "staggered", "--port", str(self.port)]
         command += ["--folder", str(folder), *arguments]
@@ -90,11 +84,6 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         self.kill()
-
-    @property
-    def url(self) -> str:
-        """Its address."""
-        return f"http://127.0.0.1:{self.port}"
 
     def log(self) -> str:
         """What it has written."""

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from filelock import FileLock, Timeout
 
@@ -92,8 +91,6 @@ def open_store(args: argparse.Namespace) -> Store:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = command_parser(__doc__)
-    parser.add_argument("--folder", type=Path, default=Path("runs/service"), help="of scripts.serve")
-    parser.add_argument("--database", help="URL of SQLAlchemy; default: SQLite in --folder")
     parser.add_argument("--if-drift", action="store_true", help="do nothing unless residuals have changed")
     parser.add_argument("--rollback", action="store_true", help="serve what ran before, and fit nothing")
     parser.add_argument("--slots", type=int, default=4032, help="newest slots to use; default: four weeks")

@@ -98,8 +98,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add_served(parser)
     parser.add_argument("--yardstick", help="of the metric aq_regret_percent; default: staggered; hidden: relay")
     parser.add_argument("--forecaster", type=Path, help="of scripts.train_forecaster; default: the network's chain")
-    parser.add_argument("--database", help="URL of SQLAlchemy; default: SQLite in --folder")
-    parser.add_argument("--folder", type=Path, default=Path("runs/service"))
     help_slot = "how long a slot takes; default: the network's slot_minutes, with --simulate 2 seconds"
     parser.add_argument("--slot-seconds", type=at_least(0.01, float), help=help_slot)
     help_largest = "µg/m³; larger readings are refused, those of --replay left out (default: as of scripts.calibrate)"

@@ -30,6 +30,8 @@ OLDER = {"fuse_measured": False, "inference": "paper", "level_noise": 0.0}  # of
 def add_served(parser: argparse.ArgumentParser) -> None:
     """The options that say what is served."""
     add = parser.add_argument
+    add("--folder", type=Path, default=Path("runs/service"), help="of the database and the versions")
+    add("--database", help="URL of SQLAlchemy; default: SQLite in --folder")
     add("--env", default="aq_gym/MultiDevice-v0", help="id whose problem is served (default %(default)s)")
     add("--network", help="a bundled network or a file; this and what follows changes the id's problem")
     add("--devices", type=int, nargs="+", help="their locations")

@@ -26,7 +26,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from aq_gym.envs.infos import raw_state
 from aq_gym.episodes import Episodes
@@ -162,10 +161,6 @@ class Controller:
         plan = last if reading.slot == last.slot else self.store.plan(reading.slot)
         return level if plan is None or plan.cycle_slot == 0 else plan.level
 
-    def _delay(self, state: PlanningState) -> NDArray[np.int64]:
-        """(M,) delays as an environment has them [slots]."""
-        return np.minimum(state.delay, self.problem.longest_delay)
-
     def _decide(
         self, state: PlanningState, cycle_slot: int, level: float, names: list[str]
     ) -> tuple[list[Decision], float]:
@@ -173,12 +168,10 @@ class Controller:
 
         A stale device has no energy in the episode, so that nobody counts on it.
         """
-        energy = np.where(state.stale, 0, state.energy)
+        energy, delay = np.where(state.stale, 0, state.energy), np.minimum(state.delay, self.problem.longest_delay)
         for episode in self._episodes:
             episode.path[...] = level  # what a report is supposed to find
-            episode.observe_states(
-                [cycle_slot], [0], energy[None], self._delay(state)[None], state.record[None], [level]
-            )
+            episode.observe_states([cycle_slot], [0], energy[None], delay[None], state.record[None], [level])
         deciding, full = self._episodes[0], self._episodes[-1]
         decisions = []
         for m, name in enumerate(names):

@@ -27,7 +27,6 @@ from baselines.playing import described
 from baselines.studies.provenance import commit
 from baselines.studies.retraining.comparing import (
     DAY,
-    Comparison,
     compare_agents,
     compare_forecasters,
     compare_networks,
@@ -76,17 +75,12 @@ def retrain(
         storage.save(draft / FORECASTER, fitted if scores["forecaster"].taken else before, card)
         for part, score in scores.items():
             print(score.line(part))
-        version = artefacts.add(draft, manifest(running, stored, scores, seed))
+        of_parts = {part: {**x._asdict(), "taken": x.taken} for part, x in scores.items()}
+        about = {"commit": commit(), "seed": seed, "problem": described(running), "data": stored.about()}
+        version = artefacts.add(draft, {**about, "scores": of_parts})
     if any(score.taken for score in scores.values()):
         artefacts.promote(version)
     return version
-
-
-def manifest(problem: Problem, stored: Stored, scores: dict[str, Comparison], seed: int) -> dict[str, Any]:
-    """What a version was made from, and how it did."""
-    of_parts = {part: {**x._asdict(), "taken": x.taken} for part, x in scores.items()}
-    about = {"commit": commit(), "seed": seed, "problem": described(problem), "data": stored.about()}
-    return {**about, "scores": of_parts}
 
 
 def _fitted_network(problem: Problem, stored: Stored) -> Problem:

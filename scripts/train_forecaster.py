@@ -17,6 +17,7 @@ from pathlib import Path
 from aq_gym.forecasting import storage
 from baselines.studies import forecasts
 from baselines.studies.provenance import provenance
+from scripts.arguments import command_parser
 from scripts.command import enter
 
 
@@ -38,8 +39,8 @@ def main(args: argparse.Namespace) -> Path:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--forecaster", default="ensemble", choices=storage.NAMES, help="default: ensemble")
+    parser = command_parser(__doc__)
+    parser.add_argument("--forecaster", default="ensemble", choices=storage.NAMES)
     forecasts.add_reading_arguments(parser)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/forecaster.zip"))

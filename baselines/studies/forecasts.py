@@ -175,5 +175,5 @@ def add_reading_arguments(parser: ArgumentParser) -> None:
     """The arguments of `split_of`."""
     parser.add_argument("--readings", type=Path, help="CSV file, a column a device; default: pku2018's spring")
     parser.add_argument("--fit-slots", type=int, help="slots of the file to fit on; default: the first two thirds")
-    parser.add_argument("--slot-minutes", type=float, default=10.0, help="of the file; default: 10")
+    parser.add_argument("--slot-minutes", type=float, default=10.0, help="of the file")
     parser.add_argument("--target", choices=TARGETS, default="stations", help="what is forecast of a file")

@@ -16,7 +16,7 @@ from aq_gym.traces import level_trace, windows
 from baselines.evaluation import build_policy, problem_of
 from baselines.studies.backtest.replaying import replay
 from baselines.studies.backtest.scores import change
-from baselines.studies.tables import markdown
+from baselines.studies.tables import interval, markdown
 
 ENV = "MultiDevice-v0"
 WORDS = ("staggered", "greedy", "index", "pretrained")
@@ -76,6 +76,6 @@ def cost_markdown(table: pd.DataFrame) -> str:
     """The table in Markdown."""
     rows: list[Sequence[str]] = []
     for x in table.itertuples():
-        cost = "" if x.level == KNOWN else f"{x.cost:+.2f} [{x.cost_low:+.2f}, {x.cost_high:+.2f}]"
+        cost = "" if x.level == KNOWN else interval(x, "cost", "+")
         rows.append((x.policy, x.level, f"{x.error:.3f}", cost))
     return markdown(("policy", "what it sees", "joint error [µg/m³]", "cost of not knowing the level [%]"), rows)

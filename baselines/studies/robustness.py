@@ -16,8 +16,9 @@ from aq_gym.episodes import Episodes
 from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
 from baselines.evaluation.comparing import mean_with_interval
+from baselines.evaluation.registry import build_policy
 from baselines.playing import check_count, check_policy
-from baselines.studies.backtest.replaying import check_shares
+from baselines.studies.backtest.replaying import check_shares, play_reports
 from baselines.studies.tables import interval, markdown, text_table
 
 CLEAN = "as it was made for"
@@ -102,7 +103,6 @@ def play_disturbed(
     weather = Episodes(there, 1)
     uniforms = np.stack([seeding.np_random(seed + i)[0].random(weather.n_uniforms) for i in range(k)])
     path = np.asarray(true.levels)[weather.draw_path(uniforms)[:, : horizon + 1]]
-    seen = Episodes(problem, k, observation=getattr(policy, "observation", None) or "full")
     rng = np.random.default_rng([seed, 0x6E6F697365])  # apart from the weather's stream of the same seed
     noise = rng.standard_normal((k, horizon + 1, m if hidden else 1))
     known = path[..., None] * np.maximum(1.0 + disturbance.level_noise * noise, 0.1)
@@ -110,27 +110,14 @@ def play_disturbed(
     if disturbance.late:
         known[:, 1:] = known[:, :-1].copy()
     lost = rng.random((k, horizon, m)) < max(disturbance.lost, problem.loss)
-    energy, delay = np.tile(problem.energies, (k, 1)), np.ones((k, m), np.int64)
-    record, believed = np.repeat(path[:, :1], m, axis=1), known[:, 0].copy()
+    seen = None if hidden else known[..., 0]
+    reported, _ = play_reports(policy, problem, known, lost, seen, disturbance.dead)
     total = np.zeros(k)
     for slot in range(1, horizon + 1):
-        if slot == horizon // 2 + 1:
-            energy[:, : disturbance.dead] = 0
-        level, said = path[:, slot], known[:, slot]
-        for turn in range(m):
-            assumed = problem.hidden_level.level(delay, believed)[0] if hidden else said[:, 0]
-            observation = seen.observe_states(np.full(k, slot), np.full(k, turn), energy, delay, believed, assumed)
-            mask = seen.action_mask()
-            info = {"slot": np.full(k, slot), "turn": np.full(k, turn), "energy": energy.copy(), "delay": delay.copy()}
-            info |= {"record": believed.copy(), "level": assumed.copy(), "action_mask": mask}
-            wish = np.asarray(policy.act(observation, info)) == 1
-            on = (wish | (mask[:, 0] == 0)) & (mask[:, 1] == 1)
-            energy[on, turn] -= 1
-            arrived = on & ~lost[:, slot - 1, turn]
-            delay[arrived, turn] = 0
-            record[arrived, turn], believed[arrived, turn] = level[arrived], said[arrived, turn]
-        total += _errors(problem, there, delay, record, believed, level)
-        delay = np.minimum(delay + 1, problem.longest_delay)
+        last = reported[:, slot - 1]
+        record, believed = np.take_along_axis(path, last, axis=1), known[np.arange(k)[:, None], last, np.arange(m)]
+        delay = np.minimum(slot - last, problem.longest_delay)
+        total += _errors(problem, there, delay, record, believed, path[:, slot])
     return total / horizon
 
 
@@ -150,7 +137,7 @@ def _errors(
 
 
 def compare(
-    builders: Mapping[str, Callable[[], Any]],
+    policies: Mapping[str, Any],
     problem: Problem,
     episodes: int,
     seed: int,
@@ -158,17 +145,14 @@ def compare(
 ) -> pd.DataFrame:
     """Every policy under every one of `disturbances`, on the same episodes.
 
-    Args:
-        builders: by name, what makes a policy for the problem.
-
     Returns:
-        A row for each policy and condition, with `COLUMNS`: the joint error [µg/m³], and its change in per cent of the
-        policy's own clean error, with 95 % intervals.
+        A row for each policy, given by name or as a word, and condition, with `COLUMNS`: the joint error [µg/m³], and
+        its change in per cent of the policy's own clean error, with 95 % intervals.
     """
     rows = []
-    for name, build in builders.items():
+    for name, given in policies.items():
         watch(f"tuning: {name}")
-        policy, clean = build(), None
+        policy, clean = build_policy(given, problem)[0] if isinstance(given, str) else given, None
         for condition, disturbance in disturbances(problem).items():
             watch(f"{name}, {condition}")
             errors = play_disturbed(policy, problem, disturbance, episodes, seed)

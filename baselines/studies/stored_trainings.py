@@ -24,7 +24,7 @@ from baselines.studies.provenance import sources
 FINISHED = "finished.json"
 
 
-def follow(training: Training, name: str, unit: str, seconds: float, *, quiet: bool) -> GreedyPolicy:
+def follow(training: Training, name: str, seconds: float, *, quiet: bool) -> GreedyPolicy:
     """Run a training beside a progress bar."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, disable=quiet, console=Console(stderr=True)) as bar:
@@ -34,7 +34,7 @@ def follow(training: Training, name: str, unit: str, seconds: float, *, quiet: b
         def watch(step: Step) -> None:
             if step.validation_error is not None:
                 last[0] = step.validation_error
-            text = f"{name}: {step.stage}, {step.decisions:,} decisions, error {last[0]:.3f} {unit}"
+            text = f"{name}: {step.stage}, {step.decisions:,} decisions, error {last[0]:.3f} µg/m³"
             bar.update(task, completed=step.share, description=text)
 
         return train(training, seconds=seconds, watch=watch)
@@ -101,7 +101,7 @@ def train_once(
             raise ValueError(f"{folder}: holds files, but no training; --folder names another place")
     shutil.rmtree(folder, ignore_errors=True)
     training = Training(env_id, config, args.seed, folder, reference=reference, **env_kwargs)
-    follow(training, name, "µg/m³", seconds, quiet=args.quiet)
+    follow(training, name, seconds, quiet=args.quiet)
     if training.interrupted:
         raise KeyboardInterrupt
     took = {"decisions": training.agent.decisions, "pairs": training.agent.pairs, "seconds": training.seconds}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,16 +13,13 @@ from aq_gym.datasets import sha256_of
 from aq_gym.ingestion.loading import raw_readings
 from aq_gym.ingestion.screening import screen
 from aq_gym.network import SensorNetwork
+from aq_gym.network_files import read_card
 
 
 def own_readings(path: Path, files: Sequence[Path]) -> tuple[SensorNetwork, list[NDArray[np.float64]], list[str]]:
     """A network, the readings of its stations, and what the user should know about them.
 
     Implausible and stuck readings are left out as `scripts.calibrate` leaves them out.
-
-    Args:
-        path: the network; the card beside it names the stations.
-        files: readings, in slots of the network's length.
 
     Returns:
         The network, (T, N) tables [µg/m³] with NaN where nothing is used, and lines to print.
@@ -32,8 +28,7 @@ def own_readings(path: Path, files: Sequence[Path]) -> tuple[SensorNetwork, list
         ValueError: a malformed file, or a station of the network without readings.
         FileNotFoundError: a missing file.
     """
-    network, card = SensorNetwork.load(path), path.with_suffix(".json")
-    about = json.loads(card.read_text("utf-8")) if card.is_file() else {}
+    network, about = SensorNetwork.load(path), read_card(path)
     frames = [pd.DataFrame(x) for x in raw_readings(files, slot_minutes=network.slot_minutes)]
     screened = screen([frame.set_axis(frame.columns.astype(str), axis=1) for frame in frames])
     names = list(about.get("stations", frames[0].columns.astype(str)))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from aq_gym.envs.vector import MultiDeviceVectorEnv
+from aq_gym.episodes import Episodes
 from aq_gym.estimation import Sources, mean_deviation
 from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
@@ -97,6 +98,54 @@ def replay(
         sensed[:, slot, turn] = info["energy"][:, turn] < before
     env.close()
     return Replayed(sensed, info["average_joint_error"])
+
+
+def play_reports(
+    policy: Any,
+    problem: Problem,
+    said: NDArray[np.float64],
+    lost: NDArray[np.bool_],
+    level: NDArray[np.float64] | None = None,
+    dead: int = 0,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Play a policy on imposed reports.
+
+    Args:
+        policy: of the sequential view.
+        problem: without harvest.
+        said: (K, T + 1, M) what a device reports of the level if it senses [µg/m³]; in slot 0 all do.
+        lost: (K, T, M) reports that do not arrive; their energy is spent.
+        level: (K, T + 1) that the policy sees [µg/m³]; None: as the reports have it.
+        dead: number of devices, the first ones, that lose their energy halfway.
+
+    Returns:
+        (K, T, M) slot of each device's last report at the end of slots 1..T, and (K, M) the energy left.
+    """
+    k, m = len(said), problem.n_devices
+    episodes = None
+    if getattr(policy, "needs_observation", True):
+        episodes = Episodes(problem, k, observation=getattr(policy, "observation", None) or "full")
+    rows, devices = np.arange(k)[:, None], np.arange(m)
+    energy, last = np.tile(problem.energies, (k, 1)), np.zeros((k, m), np.int64)
+    reported = np.empty((k, problem.horizon, m), np.int64)
+    for slot in range(1, problem.horizon + 1):
+        if slot == problem.horizon // 2 + 1:
+            energy[:, :dead] = 0
+        for turn in range(m):
+            delay, record = np.minimum(slot - last, problem.longest_delay), said[rows, last, devices]
+            known = problem.hidden_level.level(delay, record)[0] if level is None else level[:, slot]
+            state = {"slot": np.full(k, slot), "turn": np.full(k, turn), "energy": energy.copy()}
+            state |= {"delay": delay, "record": record, "level": known}
+            observation = None if episodes is None else episodes.observe_states(*state.values())
+            may_sense = energy[:, turn] > 0
+            may_sleep = ~may_sense | (delay[:, turn] < problem.max_sleep)
+            mask = np.stack([may_sleep, may_sense], axis=1).astype(np.int8)
+            wish = np.asarray(policy.act(observation, state | {"action_mask": mask})) == 1
+            on = (wish | ~may_sleep) & may_sense
+            energy[:, turn] -= on
+            last[on & ~lost[:, slot - 1, turn], turn] = slot
+        reported[:, slot - 1] = last
+    return reported, energy
 
 
 @dataclass(frozen=True)

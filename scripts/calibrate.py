@@ -37,12 +37,6 @@ FEW_SLOTS = 100
 
 
 def main(args: argparse.Namespace) -> SensorNetwork:
-    """Fit, save and say what came of it.
-
-    Raises:
-        ValueError: a file or an argument that does not serve.
-        FileNotFoundError: a missing file.
-    """
     check_output(args.output)
     tables = raw_readings(args.readings, slot_minutes=args.slot_minutes, parameter=args.parameter)
     stations = None if args.stations is None else read_stations(*args.stations)
@@ -92,7 +86,6 @@ def check_output(path: Path) -> None:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The arguments, checked one by one."""
     parser = command_parser(__doc__)
     positive, share = at_least(1e-9, float), at_least(0.0, float)
     parser.add_argument("readings", type=Path, nargs="+", metavar="FILE", help="readings: text, gzipped or Parquet")

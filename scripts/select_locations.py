@@ -32,12 +32,6 @@ __all__ = ["CHECKPOINT", "METHODS", "main", "parse"]
 
 
 def main(args: argparse.Namespace) -> dict[str, Any]:
-    """Search, write and say what was found.
-
-    Raises:
-        ValueError: arguments that do not fit together, or a bad file.
-        KeyboardInterrupt: a signal before anything was found.
-    """
     console, name, save_as = Console(), args.network, None
     if args.readings:
         network = fit_files("readings", args.readings, None, args.locations, {})
@@ -59,7 +53,6 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The arguments, checked one by one."""
     parser = command_parser(__doc__)
     parser.add_argument("--network", default="pku2018", help="name or .npz file (default pku2018)")
     parser.add_argument("--readings", type=Path, nargs="+", help="fit a network to these files instead")

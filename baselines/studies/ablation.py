@@ -69,9 +69,6 @@ def compare(
 
     Returns:
         A row for each variant, with `COLUMNS`; differences are to the index policy, in per cent.
-
-    Raises:
-        ValueError: an unknown variant.
     """
     known = changed(config)
     unknown = [name for name in names or [] if name not in known]

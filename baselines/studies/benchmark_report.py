@@ -30,9 +30,6 @@ def conduct(
 ) -> tuple[pd.DataFrame, bool]:
     """Run the benchmark; whatever ends it early, the tables of finished tasks are written.
 
-    Args:
-        origin: columns on the code and the machine.
-
     Returns:
         The rows of all finished tasks, and whether a signal ended it early.
     """

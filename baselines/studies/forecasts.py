@@ -57,9 +57,6 @@ def read_table(path: str | Path) -> tuple[NDArray[np.float64], NDArray[np.float6
     """(T, N) readings of a file, (T,) hours of the day where it has times, and the devices' names.
 
     Files are read as `aq_gym.datasets.load_readings` does, implausible readings too. A column ``hour`` counts hours.
-
-    Raises:
-        ValueError: a table that cannot be read.
     """
     frame = pd.DataFrame(raw_readings([path])[0])
     index, clock = frame.index, None
@@ -80,11 +77,7 @@ def pku_split() -> Split:
 
 
 def file_split(path: str | Path, fit_slots: int, slot_minutes: float, target: str = "stations") -> Split:
-    """Fit on the first slots of a file, try on the rest, which may read what came before.
-
-    Raises:
-        ValueError: another target, or no slots left to fit on or to try.
-    """
+    """Fit on the first slots of a file, try on the rest, which may read what came before."""
     if target not in TARGETS:
         raise ValueError(f"target: expected one of {', '.join(TARGETS)}, got {target!r}")
     table, clock, names = read_table(path)
@@ -97,11 +90,7 @@ def file_split(path: str | Path, fit_slots: int, slot_minutes: float, target: st
 
 
 def build(name: str, split: Split, seed: int = 0, horizons: Sequence[int] = HORIZONS) -> Calibrated:
-    """An untrained forecaster, calibrated on the last two weeks, four times a day.
-
-    Raises:
-        ValueError: another name, or a peer that is not installed.
-    """
+    """An untrained forecaster, calibrated on the last two weeks, four times a day."""
     features = Features(clock=split.fit[0].clock is not None)
     if name in PEERS:
         base = _peer(name, horizons)
@@ -158,12 +147,7 @@ def by_phase(forecaster: Forecaster, forecasts: Forecasts, split: Split, phases:
 
 
 def split_of(readings: Path | None, fit_slots: int | None, slot_minutes: float, target: str) -> Split:
-    """The split that a command's arguments ask for.
-
-    Raises:
-        ValueError: bad arguments.
-        FileNotFoundError: readings that are not there.
-    """
+    """The split that a command's arguments ask for."""
     if readings is None:
         return pku_split()
     if fit_slots is None:

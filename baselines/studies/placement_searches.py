@@ -119,12 +119,7 @@ def asked_of(network: SensorNetwork, options: Namespace) -> dict[str, Any]:
 
 
 def resume(path: Path, search: GeneticSearch, asked: dict[str, Any]) -> None:
-    """Take up the search that a file holds.
-
-    Raises:
-        ValueError: the file is damaged, or its search was begun otherwise; the message names the file.
-        OSError: it cannot be read.
-    """
+    """Take up the search that a file holds."""
     try:
         content = json.loads(path.read_bytes())
         if not isinstance(content, dict) or not {"asked", "search"} <= content.keys():

@@ -79,11 +79,7 @@ def page(benchmark: Path, target: Path) -> str:
 
 
 def replace(text: str, name: str, table: str) -> str:
-    """The text with another table between the comments of that name.
-
-    Raises:
-        ValueError: the comments are missing.
-    """
+    """The text with another table between the comments of that name."""
     first, last = f"<!-- {name} -->", f"<!-- end of {name} -->"
     before, found, rest = text.partition(first)
     _, closed, after = rest.partition(last)

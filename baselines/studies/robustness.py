@@ -84,10 +84,6 @@ def play_disturbed(
 
     Episode k has the weather of seed ``seed + k``, as in `baselines.play`; errors are those of the true network, the
     true level and the readings that arrived (see `_errors`).
-
-    Raises:
-        TypeError: the policy has no method `act`.
-        ValueError: a bad number, a true network of other locations, or a problem with harvest.
     """
     check_policy(policy)
     k, m, horizon = check_count("episodes", episodes, 1), problem.n_devices, problem.horizon

@@ -74,10 +74,6 @@ def train_once(
 
     Returns:
         How many ``decisions`` and ``pairs`` it took, and the seconds.
-
-    Raises:
-        ValueError: the folder holds something else than a training.
-        KeyboardInterrupt: the training was interrupted; it does not count as finished.
     """
     asked = {
         "env_id": env_id,

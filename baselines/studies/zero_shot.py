@@ -17,7 +17,6 @@ from baselines.evaluation.comparing import mean_with_interval
 from baselines.heuristics.index import Simulator
 from baselines.heuristics.index_tuning import index_policy
 from baselines.heuristics.simple import Staggered
-from baselines.packing import compiled_error
 from baselines.playing import play_problem, problem_of
 from baselines.studies.tables import interval, markdown, text_table
 
@@ -49,14 +48,7 @@ INSTANCES: dict[str, tuple[str, dict[str, Any]]] = {
     "another city, M=5": ("MultiDevice-v0", {"network": "synthetic-60-1", "devices": [0, 12, 24, 36, 48]}),
 }
 COLUMNS = ("instance", "policy", "joint_error", "percent", "percent_low", "percent_high", "compared_to", "episodes")
-THERE = "trained there"
 _MOST_WORK = 1_500_000_000  # decisions times locations that a policy plays on one instance
-
-
-def problem_on(name: str) -> Problem:
-    """The problem of one of `INSTANCES`."""
-    env_id, kwargs = INSTANCES[name]
-    return problem_of(env_id, **kwargs)
 
 
 def measure(
@@ -75,19 +67,18 @@ def measure(
         episodes: of each policy, the same for all; fewer of large instances.
         seconds: for `baselines.adapt`, from the generalist; 0: not done.
     """
-    problem = problem_on(name)
+    env_id, kwargs = INSTANCES[name]
+    problem = problem_of(env_id, **kwargs)
     length = problem.horizon * problem.n_devices
     episodes = max(2, min(episodes, _MOST_WORK // (length * problem.n_locations)))
     agent, there = generalist(problem), trained(name)
-    errors = {
-        "staggered": play_problem(Staggered(problem), problem, episodes, 0).joint_error,
-        "index": Simulator(problem).errors([index_policy(problem)], episodes, 0)[0],
-    }
+    policies = {"staggered": Staggered(problem), "index": index_policy(problem)}
     if there is not None:
-        errors[THERE] = compiled_error(there, problem, episodes, 0)
-    errors["generalist"] = compiled_error(agent, problem, episodes, 0)
+        policies["trained there"] = there
+    policies["generalist"] = agent
     if seconds > 0.0:
-        errors["adapted"] = _errors(adapt(agent, problem, seconds), problem, episodes)
+        policies["adapted"] = adapt(agent, problem, seconds)
+    errors = {policy: _errors(x, problem, episodes) for policy, x in policies.items()}
     base = "index"
     rows: list[tuple[Any, ...]] = []
     for policy, found in errors.items():
@@ -118,13 +109,7 @@ def summary(table: pd.DataFrame) -> str:
 
 
 def page(table: pd.DataFrame, card: dict[str, Any], seconds: float) -> str:
-    """The table in Markdown.
-
-    Args:
-        table: with `COLUMNS`.
-        card: of the generalist.
-        seconds: of adapting; 0: not done.
-    """
+    """The table in Markdown; ``card`` is the generalist's, ``seconds`` are those of adapting (0: not done)."""
     rows = []
     for x in table.itertuples():
         compared = "" if math.isnan(x.percent) else x.compared_to

@@ -132,7 +132,7 @@ def test_the_whole_table() -> None:
     assert (flat.nunique() == 1).all(), "a map that reads nothing cares for no policy"
     assert (table.sensings <= 3).all() and table.groupby("policy").promised.nunique().eq(1).all()
     with pytest.raises(ValueError, match=r"data: expected windows of shape \(13, 30\) \(T \+ 1, N\), got \(6, 30\)"):
-        backtest(policies, PROBLEM, Windows.cut(NETWORK, [air()], 5), LEARNED)
+        backtest(policies, PROBLEM, Windows.cut(NETWORK, [air()], 5), LEARNED, conditions=conditions)
     with pytest.raises(ValueError, match="method: expected one of paper, flat, corrected, level-aware, got 'magic'"):
         estimate(
             "magic", NETWORK, LEARNED, *sources_of(replay(policies["random"], PROBLEM, DATA.levels), PROBLEM, DATA)

@@ -24,11 +24,7 @@ def estimate(
     level: ArrayLike,
     level_noise: float = 0.0,
 ) -> Estimate:
-    """The map by one of `METHODS`; ``level_noise`` is for the level-aware one.
-
-    Raises:
-        ValueError: unknown method.
-    """
+    """The map by one of `METHODS`; ``level_noise`` is for the level-aware one."""
     if method not in METHODS:
         raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
     if method == "paper":
@@ -42,9 +38,6 @@ def gaussian_process(network: SensorNetwork, tables: Sequence[ArrayLike], seed: 
     """scikit-learn's regression of the normalised deviations on place and time, fitted to snapshots.
 
     It is a yardstick for the other methods.
-
-    Raises:
-        ValueError: the network has no coordinates, or fewer than 5 slots are polluted enough.
     """
     if network.coordinates is None:
         raise ValueError(f"network: {network.name!r} has no coordinates, which a Gaussian process reads")

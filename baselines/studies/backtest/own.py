@@ -23,10 +23,6 @@ def own_readings(path: Path, files: Sequence[Path]) -> tuple[SensorNetwork, list
 
     Returns:
         The network, (T, N) tables [µg/m³] with NaN where nothing is used, and lines to print.
-
-    Raises:
-        ValueError: a malformed file, or a station of the network without readings.
-        FileNotFoundError: a missing file.
     """
     network, about = SensorNetwork.load(path), read_card(path)
     frames = [pd.DataFrame(x) for x in raw_readings(files, slot_minutes=network.slot_minutes)]

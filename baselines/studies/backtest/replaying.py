@@ -35,11 +35,7 @@ class Windows:
     def cut(
         cls, network: SensorNetwork, tables: Sequence[ArrayLike], horizon: int, stride: int | None = None
     ) -> Windows:
-        """Windows of T + 1 slots in which every device was read, by default side by side, never across a gap.
-
-        Raises:
-            ValueError: a table of other devices than the network's, or without a window.
-        """
+        """Windows of T + 1 slots in which every device was read, by default side by side, never across a gap."""
         readings, levels, outside = [], [], 0
         for part in [part for table in tables for part in whole_stretches(table, horizon)]:
             trace = level_trace(network, part)
@@ -54,11 +50,7 @@ class Windows:
 
 
 def whole_stretches(readings: ArrayLike, horizon: int) -> list[NDArray[np.float64]]:
-    """The stretches of a (T, N) table in which every device was read, those of T + 1 slots and more.
-
-    Raises:
-        ValueError: there are gaps, and no stretch is that long.
-    """
+    """The stretches of a (T, N) table in which every device was read, those of T + 1 slots and more."""
     table = np.asarray(readings, dtype=np.float64)
     gaps = np.flatnonzero(np.isnan(table).reshape(len(table), -1).any(axis=1))
     if not gaps.size:
@@ -178,11 +170,7 @@ class Faults:
 
 
 def check_shares(faults: Any) -> None:
-    """Refuse faults that are out of range.
-
-    Raises:
-        ValueError: naming the field.
-    """
+    """Refuse faults that are out of range."""
     for name, most in (("lost", 1.0), ("level_noise", np.inf), ("measurement_noise", np.inf), ("dead", np.inf)):
         value = getattr(faults, name, 0)
         if not 0 <= value <= most:

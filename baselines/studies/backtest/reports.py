@@ -42,9 +42,6 @@ def replay_reports(policy: Any, problem: Problem, readings: NDArray[np.float64],
         problem: with a hidden level, without harvest.
         readings: (K, T + 1, N) [µg/m³]; in slot 0 all devices report.
         seed: of the lost reports, which are the same for all policies.
-
-    Raises:
-        ValueError: a known level, energy that is harvested, or windows of another shape.
     """
     shape = (problem.horizon + 1, problem.n_locations)
     if problem.inference != "hidden" or problem.harvest[0] > 0.0:

@@ -24,13 +24,11 @@ import pandas as pd
 
 from baselines.evaluation.registry import WORDS
 from baselines.studies.benchmark import LEARNERS
-from baselines.studies.benchmark_plan import IDS, RUNS, YARDSTICKS, make_plan
+from baselines.studies.benchmark_plan import IDS, YARDSTICKS, make_plan
 from baselines.studies.benchmark_report import conduct
 from baselines.studies.provenance import provenance
 from scripts.arguments import command_parser, json_object, parsed
 from scripts.command import enter
-
-__all__ = ["RUNS", "main", "make_plan", "parse"]
 
 
 def main(args: argparse.Namespace) -> pd.DataFrame:

@@ -31,7 +31,7 @@ FORECASTERS = tuple(name for name in storage.NAMES if name != forecasts.YARDSTIC
 
 
 def main(args: argparse.Namespace) -> pd.DataFrame:
-    split = forecasts.split_of(args.readings, args.fit_slots, args.slot_minutes, args.target)
+    split = forecasts.split_of(args)
     print(split.describe())
     if args.in_the_loop and (args.readings or args.phases):
         raise ValueError("--in-the-loop: is played on pku2018's summer, without --readings and --phases")

@@ -17,6 +17,7 @@ from PIL import Image
 
 from aq_gym.network import write_atomically
 from baselines.evaluation.registry import WORDS, build_policy
+from baselines.learners.shipped import is_shipped
 from baselines.playing import check_count, problem_of
 from scripts.arguments import add_env, command_parser
 from scripts.command import enter
@@ -25,7 +26,10 @@ from scripts.command import enter
 def frames(args: argparse.Namespace) -> list[Image.Image]:
     """A picture at the end of every few slots."""
     problem = problem_of(args.env, **args.env_kwargs)
-    policy = build_policy(args.policy, problem)[0]
+    word = args.policy or ("pretrained" if is_shipped(problem) else "greedy")
+    if word != (args.policy or "pretrained"):
+        print(f"no agent is shipped for this problem: {word} decides; --policy names another")
+    policy = build_policy(word, problem)[0]
     observation = getattr(policy, "observation", None) or "full"
     name = args.env if "/" in args.env else f"aq_gym/{args.env}"
     env = gym.make(name, render_mode="rgb_array", observation=observation, **args.env_kwargs)
@@ -65,7 +69,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = command_parser(__doc__)
     parser.add_argument("output", type=Path, help="the GIF to write")
     add_env(parser)
-    parser.add_argument("--policy", choices=WORDS, default="pretrained", metavar="WORD", help=", ".join(WORDS))
+    parser.add_argument(
+        "--policy",
+        choices=WORDS,
+        metavar="WORD",
+        help=f"default: pretrained, or greedy where no agent is shipped; of {', '.join(WORDS)}",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--every", type=int, default=2, help="slots from picture to picture")
     parser.add_argument("--width", type=int, default=720, help="of the pictures [pixels]")

@@ -22,7 +22,7 @@ from scripts.command import enter
 
 
 def main(args: argparse.Namespace) -> Path:
-    split = forecasts.split_of(args.readings, args.fit_slots, args.slot_minutes, args.target)
+    split = forecasts.split_of(args)
     print(split.describe())
     forecaster = forecasts.build(args.forecaster, split, args.seed).fit(split.fit)
     card = {

@@ -1,18 +1,23 @@
-"""What the benchmark leaves: its table after each task, pictures, and what training seeds change."""
+"""The benchmark: its jobs side by side, each in a process of its own, and the tables and pictures that it leaves."""
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import textwrap
-from collections.abc import Sequence
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from typing import Any
 
 import pandas as pd
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from baselines.studies.benchmark import Plan, over_seeds
+from baselines.studies.benchmark import Plan, evaluate_task, is_finished, label, over_seeds, train_learner
 from baselines.studies.benchmark_plots import draw, draw_curves
-from baselines.studies.benchmark_pool import run
 from baselines.studies.files import write_table
 from baselines.studies.readme import SEEDS, seed_rows
 from baselines.studies.tables import WIDTH, comparison, text_table
@@ -23,6 +28,70 @@ def task_table(table: pd.DataFrame, title: str, notes: Sequence[str]) -> str:
     ordered = table.sort_values("joint_error", kind="stable")
     lines = [line for note in notes for line in textwrap.wrap(note, WIDTH)]
     return "\n".join([title, comparison(ordered, table.policy.iloc[0]), *lines, ""])
+
+
+def prepare_worker() -> None:
+    """One thread; Ctrl-C is the parent's to handle, and a worker does not outlive its parent."""
+    if hasattr(os, "setpgrp"):  # a terminal sends Ctrl-C to the parent's group
+        os.setpgrp()
+    torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def run(
+    plan: Plan,
+    ids: Sequence[str],
+    processes: int,
+    progress: Progress,
+    evaluated: Callable[[str, pd.DataFrame, list[str]], None],
+) -> None:
+    """Train and evaluate, ``processes`` jobs at a time; a job's error is raised here and ends the others."""
+    left = {env_id: [x for x in plan.runs() if not is_finished(plan, env_id, x)] for env_id in ids}
+    trainings = deque((env_id, name) for env_id in ids for name in left[env_id])
+    evaluations = deque(env_id for env_id in ids if not left[env_id])
+    for env_id in ids:
+        for x in [x for x in plan.runs() if x not in left[env_id]]:
+            progress.console.print(f"{env_id}: {label(x)} is trained already")
+    bar = progress.add_task("", total=len(trainings) + len(ids))
+    jobs: dict[Future[Any], tuple[str, str | None]] = {}  # id, and training or None
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=prepare_worker)
+    try:
+        while jobs or trainings or evaluations:
+            while len(jobs) < processes and (evaluations or trainings):
+                if evaluations:
+                    env_id, name = evaluations.popleft(), None
+                    future = pool.submit(evaluate_task, plan, env_id)
+                else:
+                    env_id, name = trainings.popleft()
+                    future = pool.submit(train_learner, plan, env_id, name)
+                jobs[future] = env_id, name
+            running = ", ".join(f"{label(run) if run else 'evaluation'} on {env_id}" for env_id, run in jobs.values())
+            progress.update(bar, description=running)
+            for future in wait(jobs, return_when=FIRST_COMPLETED).done:
+                env_id, name = jobs.pop(future)
+                found = future.result()
+                progress.advance(bar)
+                if name is None:
+                    evaluated(env_id, *found)
+                    continue
+                progress.console.print(f"{env_id}: {label(name)} trained")
+                left[env_id].remove(name)
+                if not left[env_id]:
+                    evaluations.append(env_id)
+    except BaseException:  # Ctrl-C too: what still runs is of no use to anyone
+        for child in set(multiprocessing.active_children()) - others:
+            child.kill()
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
 
 
 def conduct(

@@ -12,7 +12,7 @@ import pandas as pd
 
 from aq_gym import schedules
 from aq_gym.network import SensorNetwork
-from aq_gym.placement import MOST_SETS, Fitness, Placement, clusters, level_path
+from aq_gym.placement import MOST_SETS, Fitness, clusters, level_path
 from aq_gym.problem import Problem
 from baselines.evaluation import mean_with_interval
 from baselines.placement import PolicyFitness, Stage, place_together
@@ -21,7 +21,6 @@ from baselines.studies.placement_plots import draw_convergence, draw_map
 from baselines.studies.placement_searches import CHECKPOINT, METHODS, searched
 from baselines.studies.tables import text_table
 
-__all__ = ["CHECKPOINT", "METHODS", "place"]
 EPISODES = 4000  # that the gain of placing together is measured on
 MOST_CLUSTERS = 16  # with a marker of their own on the map
 
@@ -32,11 +31,13 @@ def place(
     folder: Path,
     *,
     about: dict[str, Any],
-    save_as: Path | None = None,
-    say: Callable[[Any], None] = print,
-    show: Callable[[str], None] = lambda text: None,
+    save_as: Path | None,
+    say: Callable[[Any], None],
+    show: Callable[[str], None],
 ) -> dict[str, Any]:
     """Search the locations and write placement.json, the plots, the table and TensorBoard's events.
+
+    Ctrl-C and SIGTERM keep the best so far, once there is one.
 
     Args:
         options: the arguments of `scripts.select_locations`.
@@ -46,17 +47,18 @@ def place(
 
     Returns:
         The content of placement.json.
-
-    Raises:
-        ValueError: options that do not fit; a search to resume that is damaged or was begun otherwise.
-        KeyboardInterrupt: SIGINT or SIGTERM before anything was found; later ones keep the best so far.
     """
     methods = _checked(network, options, folder, say)
     schedule = schedules.staggered(options.devices, options.slots, max(1, round(options.slots / options.period)))
     fitness = Fitness(network, schedule, level_path(network, options.slots, options.seed))
     folder.mkdir(parents=True, exist_ok=True)
     found, interrupted = searched(network, fitness, methods, options, folder, show)
-    say(_table(found))
+    rows = []
+    for x in found:
+        above = f"{100 * (x.error / found[0].error - 1):.3f}"
+        name = f"{x.method}: {' '.join(map(str, x.locations))}"
+        rows.append([name, f"{x.error:.4f}", above, f"{x.evaluations:,}", f"{x.seconds:.1f}"])
+    say(text_table(["method and locations", "joint error µg/m³", "above the best %", "sets", "seconds"], rows))
     content = about | {
         "found": [
             {"method": x.method, "locations": list(x.locations), "error": x.error, "sets": x.evaluations} for x in found
@@ -104,21 +106,10 @@ def _checked(network: SensorNetwork, options: Namespace, folder: Path, say: Call
     return methods
 
 
-def _table(found: Sequence[Placement]) -> str:
-    heads = "method and locations", "joint error µg/m³", "above the best %", "sets", "seconds"
-    rows = []
-    for x in found:
-        above = f"{100 * (x.error / found[0].error - 1):.3f}"
-        name = f"{x.method}: {' '.join(map(str, x.locations))}"
-        rows.append([name, f"{x.error:.4f}", above, f"{x.evaluations:,}", f"{x.seconds:.1f}"])
-    return text_table(heads, rows)
-
-
 def _together(
     network: SensorNetwork, options: Namespace, start: Sequence[int], say: Callable[[Any], None]
 ) -> dict[str, Any]:
     """Placement and scheduling in turn, and what that gains on episodes that neither looked at."""
-    assert options.policy is not None
     problem = Problem.create(network, list(start), options.horizon, options.budget, options.max_sleep)
 
     def watch(stage: Stage) -> None:

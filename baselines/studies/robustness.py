@@ -29,20 +29,14 @@ COLUMNS = ("condition", "policy", "joint_error", "percent", "percent_low", "perc
 class Disturbance:
     """What differs from the world that a policy was made for; by default nothing.
 
-    Attributes:
-        network: the true network, of the same locations; the policy observes through its own.
-        level_noise: standard deviation of the error of the level that server and policy know, as a share of it; where
-            the level is hidden, of what a report says.
-        late: they know the level of the slot before only: a forecast by persistence. Not of a hidden level.
-        lost: share of the readings that never arrive; their energy is spent. At least the problem's own.
-        dead: number of devices, the first ones, without energy in the second half of an episode; the policy sees it.
+    The level's noise is of what server and policy know of it; where the level is hidden, of what a report says.
     """
 
-    network: SensorNetwork | None = None
-    level_noise: float = 0.0
-    late: bool = False
-    lost: float = 0.0
-    dead: int = 0
+    network: SensorNetwork | None = None  # the true one, of the same locations; the policy observes through its own
+    level_noise: float = 0.0  # standard deviation, as a share of the level
+    late: bool = False  # they know the level of the slot before only: a forecast by persistence; not of a hidden level
+    lost: float = 0.0  # share of the readings that never arrive, at least the problem's own; their energy is spent
+    dead: int = 0  # number of devices, the first ones, without energy in the second half of an episode
 
     def __post_init__(self) -> None:
         check_shares(self)

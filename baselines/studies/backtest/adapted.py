@@ -33,12 +33,7 @@ def adapted_coverage(
 ) -> list[float]:
     """Shares of the readings at locations without a device that the adapted 50, 90 and 95 % intervals cover.
 
-    Args:
-        problem: with a hidden level.
-        delay, record: (K, T, M) ages [slots] and records [µg/m³] of the reports at the end of each slot.
-        maps: made of them.
-        data: the windows.
-        step: how much a report moves a factor.
+    The maps are made of the reports: (K, T, M) ages [slots] and records [µg/m³] at the end of each slot.
     """
     factors = adapted_factors(problem, delay, record, step)
     unseen = np.setdiff1d(np.arange(problem.n_locations), problem.devices)

@@ -19,17 +19,11 @@ from aq_gym.traces import level_trace, windows
 
 @dataclass(frozen=True)
 class Windows:
-    """Real readings, cut into episodes.
+    """Real readings, cut into episodes."""
 
-    Attributes:
-        readings: (K, T + 1, N) [µg/m³].
-        levels: (K, T + 1) indices into the network's levels.
-        outside: number of slots in all periods whose level lies outside the network's levels and was clipped.
-    """
-
-    readings: NDArray[np.float64]
-    levels: NDArray[np.int64]
-    outside: int
+    readings: NDArray[np.float64]  # (K, T + 1, N) [µg/m³]
+    levels: NDArray[np.int64]  # (K, T + 1) indices into the network's levels
+    outside: int  # number of slots in all periods whose level lies outside the network's levels and was clipped
 
     @classmethod
     def cut(
@@ -144,21 +138,14 @@ def play_reports(
 class Faults:
     """What goes wrong on the way to the server; by default nothing.
 
-    Attributes:
-        level_noise: standard deviation of the error of the level that the server knows, as a share of the level. It is
-            drawn anew in every slot. The policy sees the true level, so that all conditions replay the same sensings.
-        level_from_readings: the server estimates the level from the last readings alone.
-        measurement_noise: standard deviation of the noise that is added to each reading, as a share of it.
-        lost: share of the readings that never arrive; their energy is spent.
-        dead: number of devices, the first ones, whose readings never arrive in the second half of a window. The policy
-            does not know it.
+    The policy does not know it: it sees the true level, so that all conditions replay the same sensings.
     """
 
-    level_noise: float = 0.0
-    level_from_readings: bool = False
-    measurement_noise: float = 0.0
-    lost: float = 0.0
-    dead: int = 0
+    level_noise: float = 0.0  # standard deviation of the server's level, as a share of it; drawn anew in every slot
+    level_from_readings: bool = False  # the server estimates the level from the last readings alone
+    measurement_noise: float = 0.0  # standard deviation of what is added to each reading, as a share of it
+    lost: float = 0.0  # share of the readings that never arrive; their energy is spent
+    dead: int = 0  # number of devices, the first ones, whose readings do not arrive in the second half of a window
 
     def __post_init__(self) -> None:
         check_shares(self)

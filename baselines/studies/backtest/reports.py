@@ -83,7 +83,6 @@ def backtest_reports(
         data: windows of the problem's horizon.
         stride: between their first slots: windows that overlap are resampled together.
         seed: of lost reports, intervals, and the episodes in the model.
-        watch: called with a line before each step.
 
     Returns:
         A row a policy: ``policy``; what `judge` returns; ``adapted_50``, ``adapted_90``, ``adapted_95``, see `adapted`;

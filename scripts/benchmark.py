@@ -24,8 +24,7 @@ import pandas as pd
 
 from baselines.evaluation.registry import WORDS
 from baselines.studies.benchmark import LEARNERS
-from baselines.studies.benchmark_plan import IDS, YARDSTICKS, make_plan
-from baselines.studies.benchmark_report import conduct
+from baselines.studies.benchmark_run import IDS, YARDSTICKS, conduct, make_plan
 from baselines.studies.provenance import provenance
 from scripts.arguments import command_parser, json_object, parsed
 from scripts.command import enter

@@ -53,15 +53,15 @@ def disturbances(problem: Problem) -> dict[str, Disturbance]:
             "40 % of the reports lost": Disturbance(lost=0.4),
             "a device dies halfway": Disturbance(dead=1),
         }
-    network, variances = problem.network, (("δ²", "measurement_variance"), ("σ²", "temporal_variance"))
+    network = problem.network
     wrong = {
-        f"{name} x {x:g}": dataclasses.replace(network, **{field: x * getattr(network, field)})
-        for name, field in variances
+        f"{name} x {x:g}": Disturbance(dataclasses.replace(network, **{field: x * getattr(network, field)}))
+        for name, field in (("δ²", "measurement_variance"), ("σ²", "temporal_variance"))
         for x in (0.5, 2.0)
     }
     return {
         **summer,
-        **{name: Disturbance(network=true) for name, true in wrong.items()},
+        **wrong,
         "level known one slot late": Disturbance(late=True),
         "level known to ±10 %": Disturbance(level_noise=0.1),
         "level known to ±30 %": Disturbance(level_noise=0.3),

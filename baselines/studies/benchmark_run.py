@@ -1,7 +1,8 @@
-"""The benchmark: its jobs side by side, each in a process of its own, and the tables and pictures that it leaves."""
+"""A run of the benchmark: its plan, its jobs side by side, each in a process of its own, and what it leaves."""
 
 from __future__ import annotations
 
+import argparse
 import multiprocessing
 import os
 import textwrap
@@ -9,6 +10,8 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -16,6 +19,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from baselines.playing import check_count, problem_of
 from baselines.studies.benchmark import Plan, evaluate_task, is_finished, label, over_seeds, train_learner
 from baselines.studies.benchmark_plots import draw, draw_curves
 from baselines.studies.files import write_table
@@ -23,11 +27,45 @@ from baselines.studies.readme import SEEDS, seed_rows
 from baselines.studies.tables import WIDTH, comparison, text_table
 
 
-def task_table(table: pd.DataFrame, title: str, notes: Sequence[str]) -> str:
-    """A task's table, best policy first; the first row of ``table`` is what the others are compared to."""
-    ordered = table.sort_values("joint_error", kind="stable")
-    lines = [line for note in notes for line in textwrap.wrap(note, WIDTH)]
-    return "\n".join([title, comparison(ordered, table.policy.iloc[0]), *lines, ""])
+IDS = ("SingleDevice-v0", "TwoDevices-v0", "MultiDevice-v0", "SingleDevice-Hidden-v0")
+YARDSTICKS = ("staggered", "synchronised", "random", "greedy", "index", "pretrained", "generalist", "optimal")
+RUNS = Path("runs") / "benchmark"
+# seconds of each training, share of the settings' decisions, validations on the way, learners
+FULL: dict[str, Any] = {"seconds": 80.0, "scale": 1.0, "validations": 20, "learners": ("dqn", "sb3-ppo", "sb3-dqn")}
+QUICK: dict[str, Any] = {"seconds": 25.0, "scale": 0.35, "validations": 5, "learners": ("dqn", "sb3-ppo")}
+
+
+def folder_of(args: argparse.Namespace) -> Path:
+    """Where to work: as asked, the latest to go on with, or a new one."""
+    mode = "quick" if args.quick else "full"
+    if args.folder is not None:
+        folder: Path = args.folder
+    elif not args.resume:
+        folder = RUNS / f"{datetime.now():%Y-%m-%d-%H%M%S}-{mode}"
+    elif (latest := max(RUNS.glob(f"*-{mode}"), default=None)) is not None:
+        folder = latest
+    else:
+        raise ValueError(f"--resume: there is no {RUNS}/*-{mode} to go on with; leave it out, or name a --folder")
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"--folder: {folder} is a file; name a folder that is empty or not there yet")
+    if not args.resume and folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"--folder: {folder} is not empty; add --resume to go on with it, or name another")
+    return folder
+
+
+def make_plan(args: argparse.Namespace, origin: dict[str, Any]) -> Plan:
+    """The folder to work in, and everything else that jobs must know."""
+    folder, given = folder_of(args), {name: getattr(args, name) for name in FULL if getattr(args, name) is not None}
+    chosen = (QUICK if args.quick else FULL) | given
+    for name, least in (("episodes", 1), ("seed", 0), ("processes", 1), ("training_seeds", 1)):
+        check_count(f"--{name.replace('_', '-')}", getattr(args, name), least)
+    check_count("--validations", chosen["validations"], 1)
+    if "observation" in args.env_kwargs:
+        raise ValueError("--env-kwargs: leave out observation, each policy reads its own")
+    for env_id in args.ids:  # refused now rather than after some minutes
+        problem_of(env_id, **args.env_kwargs)
+    chosen |= {name: getattr(args, name) for name in ("episodes", "seed", "yardsticks", "env_kwargs", "training_seeds")}
+    return Plan(folder=folder, code={name: origin[name] for name in ("commit", "dirty", "sources_sha256")}, **chosen)
 
 
 def prepare_worker() -> None:
@@ -92,6 +130,13 @@ def run(
         pool.shutdown(wait=False, cancel_futures=True)
         raise
     pool.shutdown()
+
+
+def task_table(table: pd.DataFrame, title: str, notes: Sequence[str]) -> str:
+    """A task's table, best policy first; the first row of ``table`` is what the others are compared to."""
+    ordered = table.sort_values("joint_error", kind="stable")
+    lines = [line for note in notes for line in textwrap.wrap(note, WIDTH)]
+    return "\n".join([title, comparison(ordered, table.policy.iloc[0]), *lines, ""])
 
 
 def conduct(

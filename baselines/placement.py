@@ -4,8 +4,6 @@ The paper places devices for a fixed power control matrix. A policy reacts to wh
 should stand depends on the policy; so the two are improved in turn.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass

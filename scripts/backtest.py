@@ -17,8 +17,6 @@ With --readings these are replayed instead, on a network that scripts.calibrate 
 where every station was read. There is no Gaussian process then, and no page.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from pathlib import Path

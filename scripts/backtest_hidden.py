@@ -9,8 +9,6 @@ data set: fetched by `python -m scripts.download_data`, or from the mirror that 
 RMSE is to the first policy.
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 from collections.abc import Sequence

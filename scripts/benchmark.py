@@ -12,8 +12,6 @@ folder a task with the policies and TensorBoard's runs; of several training seed
 mean, lowest and highest curve of each learner. Ctrl-C keeps what is finished.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import time

@@ -10,8 +10,6 @@ docs/your-own-data.md shows the way from the files to a trained agent. Gaps stay
 readings of a pair exist. What is used and what is left out, and why, is printed and stored on the network's card.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Exit handling of commands: results, or a one-line error that says what to fix."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

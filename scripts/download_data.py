@@ -7,8 +7,6 @@
 Files that are there and intact stay. The files state no licence: they are not part of the project (data/README.md).
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

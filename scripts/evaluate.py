@@ -11,8 +11,6 @@ agent is named after its folder, with as much of its path as makes it unique. A 
 problem, such as "optimal" where it is too large, is left out with a warning; the first must have one.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

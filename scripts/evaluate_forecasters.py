@@ -10,8 +10,6 @@ Prints a table and writes it as CSV, pictures of skill, coverage and one fan, an
 Skill is 1 minus the ratio of the mean absolute error to persistence's; in brackets 95 % intervals by blocks of a day.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from pathlib import Path

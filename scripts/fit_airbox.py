@@ -8,8 +8,6 @@ data sets TaiwanAirBox032017 and locations032017 of the CRAN package SLBDD. The 
 244 are left for trials. --output writes elsewhere; a maintainer writes into aq_gym/instances.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 from collections.abc import Sequence

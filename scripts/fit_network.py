@@ -11,8 +11,6 @@ from `python -m scripts.download_data`, or from the mirror that AQ_GYM_DATA name
 the package, for whoever maintains it.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from pathlib import Path

@@ -10,8 +10,6 @@ training uses) with 95 % intervals. `optimum` is the exact expectation by dynami
 that are not named where the episodes are the same.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from pathlib import Path

@@ -4,8 +4,6 @@ python -m scripts.render_episode docs/episode.gif
 python -m scripts.render_episode night.gif --env aq_gym/SingleDevice-v0 --policy optimal --seed 3 --width 600
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from io import BytesIO

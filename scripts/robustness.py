@@ -10,8 +10,6 @@ wrong variances and with the level known late. Each is compared with its own cle
 cent, with 95 % intervals.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from typing import Any

@@ -11,8 +11,6 @@ on a path of the network's own level chain. Ctrl-C or SIGTERM keeps the best so 
 search, with the same result as if nothing had happened.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from pathlib import Path

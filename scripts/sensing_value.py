@@ -7,8 +7,6 @@ All policies play the same episodes of the model's own weather. docs/sensing.md 
 `scripts.backtest_hidden`.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 

@@ -12,8 +12,6 @@ from the first start, so give more of them to go on. What is left is never worse
 episodes than the guide. Play the policy with `python -m scripts.evaluate --dqn FOLDER`.
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 from collections.abc import Sequence

@@ -8,8 +8,6 @@ The readings are cleaned first; what was left out is printed and noted on the fo
 calibrated on the last two weeks of what is forecast. `aq_gym.forecasting.storage.load` reads the file.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from pathlib import Path

@@ -8,8 +8,6 @@ All policies play the same episodes. Differences are paired, in per cent of the 
 Finished trainings in runs/zero_shot are used again.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from pathlib import Path

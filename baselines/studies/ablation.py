@@ -1,7 +1,5 @@
 """Our DQN with one thing changed at a time, for the same seconds of training."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A run of the benchmark: its plan, its jobs side by side, each in a process of its own, and what it leaves."""
 
-from __future__ import annotations
-
 import argparse
 import multiprocessing
 import os

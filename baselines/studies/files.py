@@ -1,7 +1,5 @@
 """Results as files, pictures among them: written whole or not at all, folders made as needed."""
 
-from __future__ import annotations
-
 import json
 import tempfile
 from io import BytesIO, StringIO

@@ -1,7 +1,5 @@
 """Forecasters trained on the first part of some readings and tried on the rest."""
 
-from __future__ import annotations
-
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
 from dataclasses import dataclass

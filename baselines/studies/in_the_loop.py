@@ -1,7 +1,5 @@
 """What it costs a policy to see a forecast of the level instead of the level, on real levels."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The placement study: searches of locations, resumed and interrupted, and placing together with a policy."""
 
-from __future__ import annotations
-
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from math import comb

@@ -1,7 +1,5 @@
 """The searches of the placement study, and the file by which the genetic one is taken up again."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from argparse import Namespace

@@ -1,7 +1,5 @@
 """README.md's tables and docs/benchmark.md, made from the registry and the benchmark's CSV."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """Measuring what is known of each id: the exact optimum, and sampled errors of the policies that a word names."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path

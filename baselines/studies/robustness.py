@@ -1,7 +1,5 @@
 """Policies where the world is not what they were made for: wrong parameters, noise, lost readings, dying devices."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What sensing is worth: energy against the map's error, by horizon and by reports lost, where the level is hidden."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any

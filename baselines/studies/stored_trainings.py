@@ -1,7 +1,5 @@
 """Trainings of our DQN beside a progress bar, stored in folders so that a study uses them again."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import math

@@ -1,7 +1,5 @@
 """Tables of results: the same rows for a terminal of 80 columns and for a page in Markdown."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Sequence

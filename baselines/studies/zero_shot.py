@@ -1,7 +1,5 @@
 """The generalist on instances that it never saw, as it is and adapted, beside what is tuned or trained there."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

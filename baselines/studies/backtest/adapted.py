@@ -6,8 +6,6 @@ checks what the map claimed of its location just before: ln(factor) rises by `ST
 reading was outside, and falls by `STEP` times the rest where it was inside (adaptive conformal inference).
 """
 
-from __future__ import annotations
-
 from statistics import NormalDist
 
 import numpy as np

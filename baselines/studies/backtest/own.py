@@ -1,7 +1,5 @@
 """A user's own readings for the backtest, on a network that `scripts.calibrate` made."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

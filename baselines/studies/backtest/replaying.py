@@ -1,10 +1,8 @@
 """Policies on real readings: which readings reach the server, and what goes wrong on the way."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,7 +26,7 @@ class Windows:
     @classmethod
     def cut(
         cls, network: SensorNetwork, tables: Sequence[ArrayLike], horizon: int, stride: int | None = None
-    ) -> Windows:
+    ) -> Self:
         """Windows of T + 1 slots in which every device was read, by default side by side, never across a gap."""
         readings, levels, outside = [], [], 0
         for part in [part for table in tables for part in whole_stretches(table, horizon)]:

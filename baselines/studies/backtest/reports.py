@@ -4,8 +4,6 @@ A sensing device reports u = max(x / φ, 1), its reading over what its location 
 made of the ages and records of the reports (`aq_gym.hidden_level`) and compared with what all devices read.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """What the backtest of a hidden level says: tables and findings, computed from the numbers."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

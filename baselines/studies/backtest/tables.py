@@ -1,7 +1,5 @@
 """The tables of the backtest."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 

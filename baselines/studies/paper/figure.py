@@ -1,7 +1,5 @@
 """What every figure of the report consists of."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,7 +1,5 @@
 """Figure 11: learning curves, and the error over the number of devices and the energy budget."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 from typing import Any
 

@@ -21,7 +21,7 @@ def enter(main: Callable[[Namespace], Any], parse: Callable[[Sequence[str] | Non
     141 and no word.
     """
     args = parse(None)
-    signal.signal(signal.SIGTERM, _raise_interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         main(args)
         sys.stdout.flush()
@@ -41,10 +41,6 @@ def enter(main: Callable[[Namespace], Any], parse: Callable[[Sequence[str] | Non
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):  # nothing is left to be lost
             signal.signal(number, signal.SIG_IGN)
-
-
-def _raise_interrupt(number: int, frame: Any) -> None:
-    raise KeyboardInterrupt
 
 
 def say(line: str) -> None:

@@ -33,18 +33,6 @@ def configure(args: argparse.Namespace) -> DQNConfig:
     return DQNConfig.named(args.config, **changes) if args.config else recipe_config(args.env, args.seconds, **changes)
 
 
-def report(training: Training) -> str:
-    """What came of a training, and what its seconds were spent on."""
-    agent = training.agent
-    guide = (
-        "; nothing learned so far does better than its guide, which is what was written" if training.is_guide else ""
-    )
-    return (
-        f"{training.validate():.3f} µg/m³ {training.validated}{guide}; {agent.decisions:,} decisions and "
-        f"{agent.pairs:,} pairs in {training.clock}; written to {training.folder}"
-    )
-
-
 def main(args: argparse.Namespace) -> GreedyPolicy:
     name = args.env.rpartition("/")[2]
     folder = args.folder or Path("runs") / "dqn" / f"{name}-seed{args.seed}"
@@ -55,7 +43,14 @@ def main(args: argparse.Namespace) -> GreedyPolicy:
     more = {"resume": args.resume, "note": note, "reference": not args.no_reference}
     training = Training(args.env, configure(args), args.seed, folder, **more, **args.env_kwargs)
     policy = follow(training, f"dqn {name}", args.seconds, quiet=args.quiet)
-    print(f"dqn on {args.env}: {report(training)}")
+    agent = training.agent
+    guide = (
+        "; nothing learned so far does better than its guide, which is what was written" if training.is_guide else ""
+    )
+    print(
+        f"dqn on {args.env}: {training.validate():.3f} µg/m³ {training.validated}{guide}; {agent.decisions:,} "
+        f"decisions and {agent.pairs:,} pairs in {training.clock}; written to {training.folder}"
+    )
     return policy
 
 

@@ -15,8 +15,7 @@ from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
 from baselines.evaluation.comparing import mean_with_interval
 from baselines.evaluation.registry import build_policy
-from baselines.playing import check_count, check_policy
-from baselines.studies.backtest.replaying import check_shares, play_reports
+from baselines.studies.backtest.replaying import play_reports
 from baselines.studies.tables import interval, markdown, text_table
 
 CLEAN = "as it was made for"
@@ -35,9 +34,6 @@ class Disturbance:
     late: bool = False  # they know the level of the slot before only: a forecast by persistence; not of a hidden level
     lost: float = 0.0  # share of the readings that never arrive, at least the problem's own; their energy is spent
     dead: int = 0  # number of devices, the first ones, without energy in the second half of an episode
-
-    def __post_init__(self) -> None:
-        check_shares(self)
 
 
 def disturbances(problem: Problem) -> dict[str, Disturbance]:
@@ -77,12 +73,8 @@ def play_disturbed(
     Episode k has the weather of seed ``seed + k``, as in `baselines.play`; errors are those of the true network, the
     true level and the readings that arrived (see `_errors`).
     """
-    check_policy(policy)
-    k, m, horizon = check_count("episodes", episodes, 1), problem.n_devices, problem.horizon
-    check_count("seed", seed, 0)
+    k, m, horizon = episodes, problem.n_devices, problem.horizon
     true, hidden = disturbance.network or problem.network, problem.inference == "hidden"
-    if true.n_locations != problem.n_locations:
-        raise ValueError(f"network: has {true.n_locations} locations, the policy's {problem.n_locations}")
     if problem.harvest[0] > 0.0 or (hidden and disturbance.late):
         raise ValueError("problem: expected one without harvest, and a known level where it is late")
     if hasattr(policy, "reset"):

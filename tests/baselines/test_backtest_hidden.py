@@ -112,13 +112,6 @@ def test_without_adapting_the_intervals_are_the_map_s() -> None:
     assert shares == pytest.approx([scores[f"cover_{x}"] for x in (50, 90, 95)], abs=1e-9)
 
 
-def test_a_known_level_and_other_windows_are_refused() -> None:
-    with pytest.raises(ValueError, match="hidden level"):
-        replay_reports(Relay(PROBLEM), Problem.create(NETWORK, [0, 10], 12, 3, 6), DATA.readings)
-    with pytest.raises(ValueError, match=r"shape \(13, 30\)"):
-        replay_reports(Relay(PROBLEM), PROBLEM, DATA.readings[:, :10])
-
-
 def test_hourly_readings_run_straight_between_the_hours() -> None:
     rng = np.random.default_rng(0)
     hours = 60.0 + np.cumsum(rng.normal(0.0, 5.0, 200))

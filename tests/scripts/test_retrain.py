@@ -24,7 +24,6 @@ from baselines.learners.shipped import GENERALIST
 from baselines.studies.retraining import fitting
 from baselines.studies.retraining.comparing import Comparison, compare
 from scripts import retrain
-from scripts.command import _raise_interrupt
 from scripts.served import serving
 
 SLOTS = 400
@@ -122,7 +121,7 @@ def test_an_interruption_leaves_the_running_version(folder: Path, monkeypatch: p
         os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(fitting, where, terminate)
-    handler = signal.signal(signal.SIGTERM, _raise_interrupt)
+    handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
             run(folder)

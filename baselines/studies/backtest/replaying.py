@@ -24,9 +24,7 @@ class Windows:
     outside: int  # number of slots in all periods whose level lies outside the network's levels and was clipped
 
     @classmethod
-    def cut(
-        cls, network: SensorNetwork, tables: Sequence[ArrayLike], horizon: int, stride: int | None = None
-    ) -> Self:
+    def cut(cls, network: SensorNetwork, tables: Sequence[ArrayLike], horizon: int, stride: int | None = None) -> Self:
         """Windows of T + 1 slots in which every device was read, by default side by side, never across a gap."""
         readings, levels, outside = [], [], 0
         for part in [part for table in tables for part in whole_stretches(table, horizon)]:
@@ -145,23 +143,10 @@ class Faults:
     lost: float = 0.0  # share of the readings that never arrive; their energy is spent
     dead: int = 0  # number of devices, the first ones, whose readings do not arrive in the second half of a window
 
-    def __post_init__(self) -> None:
-        check_shares(self)
-
     @property
     def assumed_noise(self) -> float:
         """The level's error that the level-aware map assumes; 1, so almost no knowledge, where it has no source."""
         return 1.0 if self.level_from_readings else self.level_noise
-
-
-def check_shares(faults: Any) -> None:
-    """Refuse faults that are out of range."""
-    for name, most in (("lost", 1.0), ("level_noise", np.inf), ("measurement_noise", np.inf), ("dead", np.inf)):
-        value = getattr(faults, name, 0)
-        if not 0 <= value <= most:
-            raise ValueError(
-                f"{name}: expected a number {'of at least 0' if most > 1 else 'from 0 to 1'}, got {value!r}"
-            )
 
 
 def sources_of(

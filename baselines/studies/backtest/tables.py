@@ -74,9 +74,6 @@ def backtest(
         A row for each condition, policy and method: those names, ``promised`` (the model's average joint error),
         ``sensings`` of a device in a window, and what `judge` returns.
     """
-    shape = (problem.horizon + 1, problem.network.n_locations)
-    if data.readings.shape[1:] != shape:
-        raise ValueError(f"data: expected windows of shape {shape} (T + 1, N), got {data.readings.shape[1:]}")
     rows = []
     for name, policy in policies.items():
         replayed = replay(policy, problem, data.levels)

@@ -20,7 +20,7 @@ from aq_gym import calibration, datasets
 from aq_gym.calibration import card, fit_files
 from aq_gym.network import INSTANCES, SensorNetwork, bundled_names
 from aq_gym.tables import LARGEST_READING
-from baselines.studies.files import is_stored
+from baselines.studies.files import save_or_check
 from baselines.studies.provenance import commit
 from scripts.arguments import command_parser
 from scripts.command import enter
@@ -80,20 +80,11 @@ def main(args: argparse.Namespace) -> None:
         rest = raw / datasets.CALIBRATION, INSTANCES / "pku2018-locations.csv"
         jobs = {name: ([raw / file for file in files], *rest) for name, files in datasets.PERIODS.items()}
     networks = {name: fit_files(name, *job, options) for name, job in jobs.items()}  # all, before anything is written
-    made_by, lines, same = commit(), [], True  # before the first file changes the tree
+    made_by, made = commit(), {}
     for name, network in networks.items():
-        path = output / f"{name}.npz"
-        if args.check:
-            equal = is_stored(network, path)
-            lines.append(f"{path}  {'the same bytes' if equal else 'DIFFERENT'}")
-            same &= equal
-        else:
-            files = dict(zip(ROLES, (jobs[name][0], *([x] for x in jobs[name][1:])), strict=True))
-            network.save(path, card(files, options, "python -m scripts.fit_network", made_by))
-            lines.append(f"{path}\n{network.describe()}")
-    print("\n".join(lines))
-    if not same:
-        raise SystemExit(1)
+        files = dict(zip(ROLES, (jobs[name][0], *([x] for x in jobs[name][1:])), strict=True))
+        made[name] = network, card(files, options, "python -m scripts.fit_network", made_by)
+    save_or_check(made, output, check=args.check)
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ from PIL import Image
 from aq_gym.network import write_atomically
 from baselines.evaluation.registry import WORDS, build_policy
 from baselines.learners.shipped import is_shipped
-from baselines.playing import check_count, problem_of
-from scripts.arguments import add_env, command_parser
+from baselines.playing import problem_of
+from scripts.arguments import add_env, at_least, command_parser
 from scripts.command import enter
 
 
@@ -51,8 +51,6 @@ def _shrunk(picture: Any, width: int) -> Image.Image:
 
 
 def main(args: argparse.Namespace) -> None:
-    for name, least in (("seed", 0), ("every", 1), ("width", 100), ("milliseconds", 20)):
-        check_count(f"--{name}", getattr(args, name), least)
     pictures = frames(args)
     colours = pictures[len(pictures) // 2].quantize(96)  # one palette, so that nothing flickers
     first, *others = [picture.quantize(palette=colours, dither=Image.Dither.NONE) for picture in pictures]
@@ -73,10 +71,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="WORD",
         help=f"default: pretrained, or greedy where no agent is shipped; of {', '.join(WORDS)}",
     )
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--every", type=int, default=2, help="slots from picture to picture")
-    parser.add_argument("--width", type=int, default=720, help="of the pictures [pixels]")
-    parser.add_argument("--milliseconds", type=int, default=300, help="that a picture stays")
+    parser.add_argument("--seed", type=at_least(0), default=0)
+    parser.add_argument("--every", type=at_least(1), default=2, help="slots from picture to picture")
+    parser.add_argument("--width", type=at_least(100), default=720, help="of the pictures [pixels]")
+    parser.add_argument("--milliseconds", type=at_least(20), default=300, help="that a picture stays")
     return parser.parse_args(arguments)
 
 

@@ -17,7 +17,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from baselines.playing import check_count, problem_of
+from baselines.playing import problem_of
 from baselines.studies.benchmark import Plan, evaluate_task, is_finished, label, over_seeds, train_learner
 from baselines.studies.benchmark_plots import draw, draw_curves
 from baselines.studies.files import write_table
@@ -54,9 +54,6 @@ def make_plan(args: argparse.Namespace, origin: dict[str, Any]) -> Plan:
     """The folder to work in, and everything else that jobs must know."""
     folder, given = folder_of(args), {name: getattr(args, name) for name in FULL if getattr(args, name) is not None}
     chosen = (QUICK if args.quick else FULL) | given
-    for name, least in (("episodes", 1), ("seed", 0), ("processes", 1), ("training_seeds", 1)):
-        check_count(f"--{name.replace('_', '-')}", getattr(args, name), least)
-    check_count("--validations", chosen["validations"], 1)
     if "observation" in args.env_kwargs:
         raise ValueError("--env-kwargs: leave out observation, each policy reads its own")
     for env_id in args.ids:  # refused now rather than after some minutes

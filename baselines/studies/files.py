@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from collections.abc import Mapping
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,21 @@ def is_stored(network: SensorNetwork, path: Path) -> bool:
     with tempfile.TemporaryDirectory() as scratch:
         made = network.save(Path(scratch) / path.name).read_bytes()
     return path.is_file() and made == path.read_bytes()
+
+
+def save_or_check(networks: Mapping[str, tuple[SensorNetwork, dict[str, Any]]], folder: Path, *, check: bool) -> None:
+    """Write networks with their cards into a folder, or end with status 1 where its files are not those networks'."""
+    same = True
+    for name, (network, card) in networks.items():
+        path = folder / f"{name}.npz"
+        if check:
+            equal = is_stored(network, path)
+            print(f"{path}  {'the same bytes' if equal else 'DIFFERENT'}")
+            same &= equal
+        else:
+            print(f"{network.save(path, card)}\n{network.describe()}")
+    if not same:
+        raise SystemExit(1)
 
 
 def pyplot() -> Any:

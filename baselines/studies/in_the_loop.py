@@ -24,9 +24,7 @@ KNOWN, PERSISTENCE = "level known", "persistence"
 def one_slot_ahead(medians: NDArray[np.float64], level: NDArray[np.float64]) -> NDArray[np.float64]:
     """(T,) forecasts for each slot, made in the slot before it; persistence where there is no history yet.
 
-    Args:
-        medians: (T,) forecasts made from each slot [µg/m³], NaN where the history is too short.
-        level: (T,) the area's level [µg/m³].
+    ``medians`` (T,) are the forecasts made from each slot, NaN where the history is too short; ``level`` is the area's.
     """
     made = np.where(np.isnan(medians), level, medians)
     return np.concatenate([level[:1], made[:-1]])

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from aq_gym.estimation import LEVELS_OF_COVERAGE, Estimate, mean_deviation
+from aq_gym.estimation import LEVELS_OF_COVERAGE, mean_deviation
 from aq_gym.problem import Problem
 from baselines.evaluation.registry import build_policy
 from baselines.playing import play_problem
@@ -52,14 +52,6 @@ def replay_reports(policy: Any, problem: Problem, readings: NDArray[np.float64],
     return Reports(delay, np.take_along_axis(said, last, axis=1), sensings)
 
 
-def maps_of(problem: Problem, reports: Reports) -> Estimate:
-    """The maps after slots 1..T of each window, (K, T, N) [µg/m³]."""
-    maps = [
-        problem.hidden_level.estimate(problem.devices, d, u) for d, u in zip(reports.delay, reports.record, strict=True)
-    ]
-    return Estimate(np.stack([x.mean for x in maps]), np.stack([x.deviation for x in maps]))
-
-
 def backtest_reports(
     policies: Mapping[str, Any],
     problem: Problem,
@@ -88,7 +80,7 @@ def backtest_reports(
         watch(name)
         policy = build_policy(given, problem)[0] if isinstance(given, str) else given
         reports = replay_reports(policy, problem, data.readings, seed)
-        maps = maps_of(problem, reports)
+        maps = problem.hidden_level.estimate(problem.devices, reports.delay, reports.record)
         scores = judge(maps, data, problem.devices, seed, block)
         unseen = np.setdiff1d(np.arange(problem.n_locations), problem.devices)
         squares = np.square(maps.mean - data.readings[:, 1:])[..., unseen].mean(axis=(1, 2))

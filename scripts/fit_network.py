@@ -26,7 +26,6 @@ from scripts.arguments import command_parser
 from scripts.command import enter
 
 OPTIONS = {"bin_width": 10.0, "min_level": 30.0, "slot_minutes": 10.0, "largest": LARGEST_READING}
-ROLES = ("readings", "calibration", "locations")
 OUTPUT = Path("data") / "processed"
 
 
@@ -79,10 +78,10 @@ def main(args: argparse.Namespace) -> None:
             datasets.verify(raw / name, known_hash)
         rest = raw / datasets.CALIBRATION, INSTANCES / "pku2018-locations.csv"
         jobs = {name: ([raw / file for file in files], *rest) for name, files in datasets.PERIODS.items()}
-    networks = {name: fit_files(name, *job, options) for name, job in jobs.items()}  # all, before anything is written
-    made_by, made = commit(), {}
-    for name, network in networks.items():
-        files = dict(zip(ROLES, (jobs[name][0], *([x] for x in jobs[name][1:])), strict=True))
+    made_by, made = commit(), {}  # all, before anything is written
+    for name, (readings, sensors, places) in jobs.items():
+        files = {"readings": readings, "calibration": [sensors], "locations": [places]}
+        network = fit_files(name, readings, sensors, places, options)
         made[name] = network, card(files, options, "python -m scripts.fit_network", made_by)
     save_or_check(made, output, check=args.check)
 

@@ -87,7 +87,7 @@ def file_split(path: Path, fit_slots: int | None, slot_minutes: float, target: s
 
 
 def build(name: str, split: Split, seed: int = 0) -> Calibrated:
-    """An untrained forecaster, calibrated on the last two weeks, four times a day."""
+    """An untrained forecaster, calibrated."""
     if name in PEERS:
         try:
             from baselines.studies.darts_peers import DARTS
@@ -97,7 +97,11 @@ def build(name: str, split: Split, seed: int = 0) -> Calibrated:
     else:
         features = Features(clock=split.fit[0].clock is not None)
         base = storage.make_forecaster(name, features, seed, horizons=HORIZONS)
-    day = split.day
+    return calibrated(base, split.day)
+
+
+def calibrated(base: Forecaster, day: int) -> Calibrated:
+    """A forecaster calibrated on the last two weeks, four times a day; ``day``: how many slots that has."""
     return Calibrated(base, window=14 * day, every=max(1, day // 4), rate=STEPS_A_DAY / day)
 
 

@@ -84,13 +84,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--policies", nargs="+", choices=KNOWN, default=POLICIES, metavar="NAME", help=f"of {', '.join(KNOWN)}"
     )
+    tuned = [word for word in KNOWN if word != "generalist"]
     parser.add_argument(
-        "--planned",
-        nargs="*",
-        choices=[word for word in KNOWN if word != "generalist"],
-        default=PLANNED,
-        metavar="NAME",
-        help="with either inference",
+        "--planned", nargs="*", choices=tuned, default=PLANNED, metavar="NAME", help="with either inference"
     )
     parser.add_argument("--devices", nargs="+", type=int, default=[0, 6, 12, 18, 24], metavar="LOCATION")
     add_shape(parser, 60, 10, 12)

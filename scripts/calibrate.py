@@ -67,11 +67,9 @@ def span(tables: Sequence[pd.DataFrame], min_level: float) -> dict[str, Any]:
     """From when to when, how many slots, and in how many of them the level is known."""
     levels = np.concatenate(slot_levels([table.to_numpy() for table in tables], min_level))
     index = tables[0].index
-    timed = isinstance(index, pd.DatetimeIndex)
-    begin, end = (
-        str(x) if not isinstance(index, pd.RangeIndex) else "unknown" for x in (index[0], tables[-1].index[-1])
-    )
-    zone = str(index.tz) if timed and index.tz is not None else "not known"
+    counted = isinstance(index, pd.RangeIndex)
+    begin, end = ("unknown" if counted else str(x) for x in (index[0], tables[-1].index[-1]))
+    zone = str(getattr(index, "tz", None) or "not known")
     return {"slots": len(levels), "known": int((~np.isnan(levels)).sum()), "begin": begin, "end": end, "zone": zone}
 
 

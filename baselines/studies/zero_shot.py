@@ -1,7 +1,6 @@
 """The generalist on instances that it never saw, as it is and adapted, beside what is tuned or trained there."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,11 +9,12 @@ from numpy.typing import NDArray
 
 from agents import GreedyPolicy
 from aq_gym.problem import Problem
-from baselines.adaptation import adapt, layers_of, observation_of
+from baselines.adaptation import adapt, layers_of
 from baselines.evaluation.comparing import mean_with_interval
 from baselines.heuristics.index import Simulator
 from baselines.heuristics.index_tuning import index_policy
 from baselines.heuristics.simple import Staggered
+from baselines.learners.own_unit import in_units_of
 from baselines.playing import play_problem, problem_of
 from baselines.studies.tables import interval, markdown, text_table
 
@@ -51,8 +51,8 @@ _MOST_WORK = 1_500_000_000  # decisions times locations that a policy plays on o
 
 def measure(
     name: str,
-    generalist: Callable[[Problem], GreedyPolicy],
-    trained: Callable[[str], GreedyPolicy | None],
+    generalist: GreedyPolicy,
+    there: Any,
     episodes: int,
     seconds: float = 0.0,
 ) -> list[tuple[Any, ...]]:
@@ -60,8 +60,8 @@ def measure(
 
     Args:
         name: of `INSTANCES`.
-        generalist: takes the problem, returns the agent that never saw it.
-        trained: takes the name, returns the agent trained there; None where there is none.
+        generalist: the agent that never saw it.
+        there: the agent trained there; None where there is none.
         episodes: of each policy, the same for all; fewer of large instances.
         seconds: for `baselines.adapt`, from the generalist; 0: not done.
     """
@@ -69,7 +69,7 @@ def measure(
     problem = problem_of(env_id, **kwargs)
     length = problem.horizon * problem.n_devices
     episodes = max(2, min(episodes, _MOST_WORK // (length * problem.n_locations)))
-    agent, there = generalist(problem), trained(name)
+    agent = in_units_of(generalist, problem)
     policies = {"staggered": Staggered(problem), "index": index_policy(problem)}
     if there is not None:
         policies["trained there"] = there
@@ -92,7 +92,7 @@ def _errors(policy: Any, problem: Problem, episodes: int) -> NDArray[np.float64]
     layers = layers_of(policy)
     if layers is None:
         return play_problem(policy, problem, episodes, 0).joint_error
-    return Simulator(problem, observation_of(layers)).errors([layers], episodes, 0)[0]
+    return Simulator(problem, policy.observation).errors([layers], episodes, 0)[0]
 
 
 def _difference(row: Any) -> str:

@@ -66,7 +66,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--dqn", help="of scripts.train_dqn; may be repeated", **agents)
     parser.add_argument("--sb3", help="of scripts.train_sb3; may be repeated", **agents)
     parser.add_argument("--saved", help="of baselines.save_policy; may be repeated", **agents)
-    parser.add_argument("--episodes", type=int, default=2000)
+    parser.add_argument("--episodes", type=int, default=2000, help="of each policy")
     parser.add_argument("--seed", type=int, default=0, help="of the first episode")
     parser.add_argument("--csv", type=Path, help="also write the table there")
     return parser.parse_args(arguments)

@@ -38,7 +38,7 @@ def main(args: argparse.Namespace) -> Path:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = command_parser(__doc__)
-    parser.add_argument("--forecaster", default="ensemble", choices=storage.NAMES)
+    parser.add_argument("--forecaster", default="ensemble", choices=storage.NAMES, help="kind")
     forecasts.add_reading_arguments(parser)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/forecaster.zip"))

@@ -42,11 +42,11 @@ class Windows:
 def whole_stretches(readings: ArrayLike, horizon: int) -> list[NDArray[np.float64]]:
     """The stretches of a (T, N) table in which every device was read, those of T + 1 slots and more."""
     table = np.asarray(readings, dtype=np.float64)
-    gaps = np.flatnonzero(np.isnan(table).reshape(len(table), -1).any(axis=1))
-    if not gaps.size:
+    gaps = np.isnan(table).any(axis=1)
+    if not gaps.any():
         return [table]
-    parts = np.split(table, gaps)  # all but the first begin with a gap
-    long = [part for part in (parts[0], *(x[1:] for x in parts[1:])) if len(part) > horizon]
+    whole = np.ma.clump_unmasked(np.ma.array(gaps, mask=gaps))
+    long = [table[x] for x in whole if x.stop - x.start > horizon]
     if not long:
         raise ValueError(f"readings: in no {horizon + 1} slots in a row was every device read; take a shorter horizon")
     return long

@@ -40,7 +40,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
             name = str(Path(name).resolve())  # serves from any folder
     about = {"env_kwargs": {"network": name}, "command": args.command, "commit": commit()}
     with (Console(quiet=True) if args.quiet else console).status("") as line:
-        content = place(network, args, args.folder, about=about, save_as=save_as, say=console.print, show=line.update)
+        content = place(network, args, about=about, save_as=save_as, say=console.print, show=line.update)
     devices = content["env_kwargs"]["devices"]
     names = () if args.readings else location_names(read_card(args.network), network.n_locations)
     if names:

@@ -26,7 +26,6 @@ MOST_CLUSTERS = 16  # with a marker of their own on the map
 def place(
     network: SensorNetwork,
     options: Namespace,
-    folder: Path,
     *,
     about: dict[str, Any],
     save_as: Path | None,
@@ -46,11 +45,11 @@ def place(
     Returns:
         The content of placement.json.
     """
-    methods = _checked(network, options, folder, say)
+    folder, methods = options.folder, _checked(network, options, say)
     schedule = schedules.staggered(options.devices, options.slots, max(1, round(options.slots / options.period)))
     fitness = Fitness(network, schedule, level_path(network, options.slots, options.seed))
     folder.mkdir(parents=True, exist_ok=True)
-    found, interrupted = searched(network, fitness, methods, options, folder, show)
+    found, interrupted = searched(network, fitness, methods, options, show)
     rows = []
     for x in found:
         above = f"{100 * (x.error / found[0].error - 1):.3f}"
@@ -69,11 +68,11 @@ def place(
     table = pd.DataFrame(curves, columns=["method", "sets", "best_error"])
     write_table(folder / "convergence.csv", table)
     draw_convergence(folder / "convergence.png", found)
-    _write(network, options, folder, content, found[0].locations)
+    _write(network, options, content, found[0].locations)
     if options.policy and not interrupted:
         try:
             content["together"] = _together(network, options, found[0].locations, say)
-            _write(network, options, folder, content, content["together"]["stages"][-1]["devices"])
+            _write(network, options, content, content["together"]["stages"][-1]["devices"])
         except KeyboardInterrupt:
             interrupted = True
     if interrupted:
@@ -81,9 +80,9 @@ def place(
     return content
 
 
-def _checked(network: SensorNetwork, options: Namespace, folder: Path, say: Callable[[Any], None]) -> list[str]:
+def _checked(network: SensorNetwork, options: Namespace, say: Callable[[Any], None]) -> list[str]:
     """The methods to be used."""
-    n, m, there = network.n_locations, options.devices, (folder / CHECKPOINT).is_file()
+    n, m, there = network.n_locations, options.devices, (options.folder / CHECKPOINT).is_file()
     methods = list(METHODS if "all" in options.methods else dict.fromkeys(options.methods))
     if not 1 <= m <= n:
         raise ValueError(f"--devices: {network.name!r} has {n} locations, got {m}")
@@ -98,9 +97,9 @@ def _checked(network: SensorNetwork, options: Namespace, folder: Path, say: Call
     if options.resume and "genetic" not in methods:
         raise ValueError("--resume: continues the genetic search; name genetic in --methods")
     if options.resume and not there:
-        raise ValueError(f"--resume: {folder} holds no search to continue")
+        raise ValueError(f"--resume: {options.folder} holds no search to continue")
     if there and "genetic" in methods and not options.resume:
-        raise ValueError(f"{folder} holds a search: --resume continues it, --folder names another place")
+        raise ValueError(f"{options.folder} holds a search: --resume continues it, --folder names another place")
     return methods
 
 
@@ -133,12 +132,10 @@ def _together(
     }
 
 
-def _write(
-    network: SensorNetwork, options: Namespace, folder: Path, content: dict[str, Any], devices: Sequence[int]
-) -> None:
+def _write(network: SensorNetwork, options: Namespace, content: dict[str, Any], devices: Sequence[int]) -> None:
     """The map, and what gym.make takes."""
     content["env_kwargs"] = content["env_kwargs"] | {"devices": list(devices)}
     if network.coordinates is not None:
         labels = clusters(network, min(options.devices, MOST_CLUSTERS), options.seed)
-        draw_map(folder / "map.png", network, devices, labels)
-    write_json(folder / "placement.json", content)
+        draw_map(options.folder / "map.png", network, devices, labels)
+    write_json(options.folder / "placement.json", content)

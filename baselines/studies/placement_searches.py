@@ -30,12 +30,7 @@ RANDOM_SETS = 1000
 
 
 def searched(
-    network: SensorNetwork,
-    fitness: Fitness,
-    methods: Sequence[str],
-    options: Namespace,
-    folder: Path,
-    show: Callable[[str], None],
+    network: SensorNetwork, fitness: Fitness, methods: Sequence[str], options: Namespace, show: Callable[[str], None]
 ) -> tuple[list[Placement], bool]:
     """What each method found, best first, and whether a signal ended it; options are `scripts.select_locations`'s."""
     sizes, seed = (fitness, network.n_locations, options.devices), options.seed
@@ -51,7 +46,7 @@ def searched(
         for method in methods:
             show(method)
             if method == "genetic":
-                _genetic(network, fitness, options, folder, show, found)
+                _genetic(network, fitness, options, show, found)
             else:
                 found.append(search[method]())
     except KeyboardInterrupt:
@@ -62,19 +57,14 @@ def searched(
 
 
 def _genetic(
-    network: SensorNetwork,
-    fitness: Fitness,
-    options: Namespace,
-    folder: Path,
-    show: Callable[[str], None],
-    found: list[Placement],
+    network: SensorNetwork, fitness: Fitness, options: Namespace, show: Callable[[str], None], found: list[Placement]
 ) -> None:
     """The paper's search: adds what it found, also when it is interrupted. Its state is written every second."""
     sizes = {"kept": options.pool // 2, "drawn": options.pool - options.pool // 2}
     config = GeneticConfig(**sizes, patience=options.patience, rounds=options.rounds, start=options.start)
     labels = clusters(network, options.devices, options.seed) if options.start == "clusters" else None
     search = GeneticSearch(fitness, network.n_locations, options.devices, config, seed=options.seed, clusters=labels)
-    path, asked = folder / CHECKPOINT, asked_of(network, options)
+    path, asked = options.folder / CHECKPOINT, asked_of(network, options)
     if options.resume:
         resume(path, search, asked)
     saved = search.seconds
@@ -82,7 +72,7 @@ def _genetic(
     def save() -> None:
         write_atomically(path, json.dumps({"asked": asked, "search": search.state()}, indent=1).encode())
 
-    with TensorBoardLogger(folder) as log:
+    with TensorBoardLogger(options.folder) as log:
 
         def watch(now: Round) -> None:
             nonlocal saved

@@ -50,11 +50,7 @@ _MOST_WORK = 1_500_000_000  # decisions times locations that a policy plays on o
 
 
 def measure(
-    name: str,
-    generalist: GreedyPolicy,
-    there: Any,
-    episodes: int,
-    seconds: float = 0.0,
+    name: str, generalist: GreedyPolicy, there: Any, episodes: int, seconds: float = 0.0
 ) -> list[tuple[Any, ...]]:
     """The rows of one instance, with `COLUMNS`; differences are to the index policy tuned there.
 

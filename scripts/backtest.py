@@ -29,9 +29,8 @@ from aq_gym.estimation import LevelAware
 from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
 from baselines.evaluation.registry import WORDS, build_policy
-from baselines.studies.backtest.own import own_readings
 from baselines.studies.backtest.page import draw, findings, page, plan_summary, summary
-from baselines.studies.backtest.replaying import Windows
+from baselines.studies.backtest.replaying import Windows, own_readings
 from baselines.studies.backtest.tables import CONDITIONS, backtest, planned, with_gaussian_process
 from baselines.studies.files import pyplot, save_figure, write_results, write_text
 from baselines.studies.provenance import signature

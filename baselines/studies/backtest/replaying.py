@@ -2,15 +2,21 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from aq_gym.datasets import sha256_of
 from aq_gym.envs.vector import MultiDeviceVectorEnv
 from aq_gym.episodes import Episodes
 from aq_gym.estimation import Sources, mean_deviation
+from aq_gym.ingestion.loading import raw_readings
+from aq_gym.ingestion.screening import screen
 from aq_gym.network import SensorNetwork
+from aq_gym.network_files import read_card
 from aq_gym.problem import Problem
 from aq_gym.traces import level_trace, windows
 
@@ -50,6 +56,29 @@ def whole_stretches(readings: ArrayLike, horizon: int) -> list[NDArray[np.float6
     if not long:
         raise ValueError(f"readings: in no {horizon + 1} slots in a row was every device read; take a shorter horizon")
     return long
+
+
+def own_readings(path: Path, files: Sequence[Path]) -> tuple[SensorNetwork, list[NDArray[np.float64]], list[str]]:
+    """A network, the readings of its stations, and what the user should know about them.
+
+    Implausible and stuck readings are left out as `scripts.calibrate` leaves them out.
+
+    Returns:
+        The network, (T, N) tables [µg/m³] with NaN where nothing is used, and lines to print.
+    """
+    network, about = SensorNetwork.load(path), read_card(path)
+    frames = [pd.DataFrame(x) for x in raw_readings(files, slot_minutes=network.slot_minutes)]
+    screened = screen([frame.set_axis(frame.columns.astype(str), axis=1) for frame in frames])
+    names = list(about.get("stations", frames[0].columns.astype(str)))
+    for name in names:
+        if name not in screened.tables[0]:
+            reason = screened.left_out.get(name, "no file has a column of that name")
+            raise ValueError(f"readings: {name!r}, a station of {path}, has none: {reason}")
+    lines = [screened.summary()]
+    known = about.get("data", {}).get("readings", {}).values()
+    if any(f"sha256:{sha256_of(file)}" in known for file in files):
+        lines.append("the network was fitted to these readings, so its maps look better than they are on new ones")
+    return network, [table[names].to_numpy(dtype=np.float64) for table in screened.tables], lines
 
 
 @dataclass(frozen=True)

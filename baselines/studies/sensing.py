@@ -1,6 +1,7 @@
 """What sensing is worth: energy against the map's error, by horizon and by reports lost, where the level is hidden."""
 
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +34,13 @@ def measure(
     ``days`` are lengths of an episode, ``sensings`` those of a device and a day.
     """
     tables = []
-    for length in days:
-        for loss in losses:
-            for each in sensings:
-                watch(f"{length} days, {each} a day, {100 * loss:.0f} % lost")
-                shape = length * SLOTS_A_DAY, each * length, SLOTS_A_DAY
-                problem = Problem.create(network, devices, *shape, inference="hidden", loss=loss)
-                policies = {word: build_policy(word, problem)[0] for word in POLICIES}
-                table = compare(policies, problem, episodes, 0, observation="compact")
-                tables.append(table.assign(days=length, loss=loss, sensings=each, episodes=episodes))
+    for length, loss, each in product(days, losses, sensings):
+        watch(f"{length} days, {each} a day, {100 * loss:.0f} % lost")
+        shape = length * SLOTS_A_DAY, each * length, SLOTS_A_DAY
+        problem = Problem.create(network, devices, *shape, inference="hidden", loss=loss)
+        policies = {word: build_policy(word, problem)[0] for word in POLICIES}
+        table = compare(policies, problem, episodes, 0, observation="compact")
+        tables.append(table.assign(days=length, loss=loss, sensings=each, episodes=episodes))
     return pd.concat(tables, ignore_index=True)
 
 

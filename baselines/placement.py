@@ -4,8 +4,6 @@ The paper places devices for a fixed power control matrix. A policy reacts to wh
 should stand depends on the policy; so the two are improved in turn.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -60,31 +58,19 @@ class PolicyFitness:
         self._layers = policy if isinstance(policy, Index) else pack(policy.network)
 
     def __call__(self, sets: ArrayLike) -> NDArray[np.float64]:
-        """(K,) average joint errors [µg/m³] of (K, m) sets, -1 filling up those of fewer locations.
-
-        Raises:
-            ValueError: a set that is none.
-        """
+        """(K,) average joint errors [µg/m³] of (K, m) sets, -1 filling up those of fewer locations."""
         places = [np.sort(row[row >= 0]) for row in np.asarray(sets)]
         with ThreadPoolExecutor(min(8, available_cores())) as pool:
             return np.array(list(pool.map(lambda devices: self.episode_errors(devices).mean(), places)))
 
     def episode_errors(self, devices: ArrayLike) -> NDArray[np.float64]:
-        """(episodes,) average joint errors [µg/m³] of one set.
-
-        Raises:
-            ValueError: the set is none.
-        """
+        """(episodes,) average joint errors [µg/m³] of one set."""
         simulator = Simulator(moved(self.problem, devices), self._observation)
         return simulator.errors([self._layers], self.episodes, self.seed)[0]
 
 
 def moved(problem: Problem, devices: ArrayLike) -> Problem:
-    """The same problem with other devices.
-
-    Raises:
-        ValueError: they are no locations of the network.
-    """
+    """The same problem with other devices."""
     places = [int(x) for x in np.asarray(devices)]
     return Problem.create(**problem.arguments | {"devices": places})
 

@@ -8,8 +8,6 @@ All agents play the same episodes. Differences to the tuned index policy are pai
 Finished trainings in runs/ablation are used again; --anew trains them again.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Arguments that several commands share."""
 
-from __future__ import annotations
-
 import inspect
 import json
 import math
@@ -99,11 +97,7 @@ def json_object(text: str) -> dict[str, Any]:
 
 
 def check_arguments(name: str, given: Mapping[str, Any], function: Callable[..., Any]) -> None:
-    """Refuse arguments to an environment that a command's own function takes for itself.
-
-    Raises:
-        ValueError: naming them.
-    """
+    """Refuse arguments to an environment that a command's own function takes for itself."""
     own = sorted(set(given) & set(inspect.signature(function).parameters))
     if own:
         raise ValueError(f"{name}: {', '.join(own)} is no argument of an environment; see --help for the command's own")

@@ -17,8 +17,6 @@ With --readings these are replayed instead, on a network that scripts.calibrate 
 where every station was read. There is no Gaussian process then, and no page.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,9 +29,8 @@ from aq_gym.estimation import LevelAware
 from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
 from baselines.evaluation.registry import WORDS, build_policy
-from baselines.studies.backtest.own import own_readings
 from baselines.studies.backtest.page import draw, findings, page, plan_summary, summary
-from baselines.studies.backtest.replaying import Windows
+from baselines.studies.backtest.replaying import Windows, own_readings
 from baselines.studies.backtest.tables import CONDITIONS, backtest, planned, with_gaussian_process
 from baselines.studies.files import pyplot, save_figure, write_results, write_text
 from baselines.studies.provenance import signature
@@ -86,13 +83,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--policies", nargs="+", choices=KNOWN, default=POLICIES, metavar="NAME", help=f"of {', '.join(KNOWN)}"
     )
+    tuned = [word for word in KNOWN if word != "generalist"]
     parser.add_argument(
-        "--planned",
-        nargs="*",
-        choices=[word for word in KNOWN if word != "generalist"],
-        default=PLANNED,
-        metavar="NAME",
-        help="with either inference",
+        "--planned", nargs="*", choices=tuned, default=PLANNED, metavar="NAME", help="with either inference"
     )
     parser.add_argument("--devices", nargs="+", type=int, default=[0, 6, 12, 18, 24], metavar="LOCATION")
     add_shape(parser, 60, 10, 12)

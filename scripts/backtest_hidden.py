@@ -9,15 +9,13 @@ data set: fetched by `python -m scripts.download_data`, or from the mirror that 
 RMSE is to the first policy.
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from rich.progress import Progress
+from rich.console import Console
 
 from aq_gym import datasets
 from aq_gym.problem import Problem
@@ -39,11 +37,10 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
         raise ValueError(f"--stride: expected a number without a common factor with {HOUR}, got {args.stride}")
     readings = {name: datasets.load_pku2018(name)[0] for name in SEASONS}
     tables = []
-    with Progress(disable=args.quiet, transient=True) as bar:
-        task = bar.add_task("", total=None)
+    with Console(quiet=args.quiet).status("") as bar:
         for fitted, played in (SEASONS, SEASONS[::-1]):
             for loss in args.losses:
-                watch = lambda line, at=f"{fitted}, {loss:g} lost": bar.update(task, description=f"{at}: {line}")  # noqa: E731
+                watch = lambda line, at=f"{fitted}, {loss:g} lost": bar.update(f"{at}: {line}")  # noqa: E731
                 shape = args.devices, args.horizon, args.budget, args.max_sleep
                 problem = Problem.create(fitted, *shape, inference="hidden", loss=loss)
                 data = Windows.cut(problem.network, readings[played], args.horizon, args.stride)

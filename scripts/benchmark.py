@@ -12,8 +12,6 @@ folder a task with the policies and TensorBoard's runs; of several training seed
 mean, lowest and highest curve of each learner. Ctrl-C keeps what is finished.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import time
@@ -24,13 +22,10 @@ import pandas as pd
 
 from baselines.evaluation.registry import WORDS
 from baselines.studies.benchmark import LEARNERS
-from baselines.studies.benchmark_plan import IDS, RUNS, YARDSTICKS, make_plan
-from baselines.studies.benchmark_report import conduct
+from baselines.studies.benchmark_run import IDS, YARDSTICKS, conduct, make_plan
 from baselines.studies.provenance import provenance
-from scripts.arguments import command_parser, json_object, parsed
+from scripts.arguments import at_least, command_parser, json_object, parsed
 from scripts.command import enter
-
-__all__ = ["RUNS", "main", "make_plan", "parse"]
 
 
 def main(args: argparse.Namespace) -> pd.DataFrame:
@@ -64,11 +59,11 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--yardsticks", nargs="+", choices=WORDS, default=YARDSTICKS, help="compared to the first")
     parser.add_argument("--seconds", type=positive, help="most of each training (default 80; 25 if quick)")
     parser.add_argument("--scale", type=positive, help="of the settings' decisions (default 1; 0.35 if quick)")
-    parser.add_argument("--validations", type=int, help="on the way of a training (default 20; 5 if quick)")
-    parser.add_argument("--episodes", type=int, default=2000, help="of the evaluation")
-    parser.add_argument("--seed", type=int, default=0, help="of the trainings and of the first episode")
-    parser.add_argument("--training-seeds", type=int, default=1, help="trainings of each learner")
-    parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1), help="jobs at a time")
+    parser.add_argument("--validations", type=at_least(1), help="on the way of a training (default 20; 5 if quick)")
+    parser.add_argument("--episodes", type=at_least(1), default=2000, help="of the evaluation")
+    parser.add_argument("--seed", type=at_least(0), default=0, help="of the trainings and of the first episode")
+    parser.add_argument("--training-seeds", type=at_least(1), default=1, help="trainings of each learner")
+    parser.add_argument("--processes", type=at_least(1), default=min(2, os.cpu_count() or 1), help="jobs at a time")
     parser.add_argument("--folder", type=Path, help="default runs/benchmark/TIME-full or -quick")
     parser.add_argument("--resume", action="store_true", help="keep the folder's finished trainings of the same code")
     parser.add_argument(

@@ -10,8 +10,6 @@ docs/your-own-data.md shows the way from the files to a trained agent. Gaps stay
 readings of a pair exist. What is used and what is left out, and why, is printed and stored on the network's card.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 from collections.abc import Sequence
@@ -37,12 +35,6 @@ FEW_SLOTS = 100
 
 
 def main(args: argparse.Namespace) -> SensorNetwork:
-    """Fit, save and say what came of it.
-
-    Raises:
-        ValueError: a file or an argument that does not serve.
-        FileNotFoundError: a missing file.
-    """
     check_output(args.output)
     tables = raw_readings(args.readings, slot_minutes=args.slot_minutes, parameter=args.parameter)
     stations = None if args.stations is None else read_stations(*args.stations)
@@ -75,11 +67,9 @@ def span(tables: Sequence[pd.DataFrame], min_level: float) -> dict[str, Any]:
     """From when to when, how many slots, and in how many of them the level is known."""
     levels = np.concatenate(slot_levels([table.to_numpy() for table in tables], min_level))
     index = tables[0].index
-    timed = isinstance(index, pd.DatetimeIndex)
-    begin, end = (
-        str(x) if not isinstance(index, pd.RangeIndex) else "unknown" for x in (index[0], tables[-1].index[-1])
-    )
-    zone = str(index.tz) if timed and index.tz is not None else "not known"
+    counted = isinstance(index, pd.RangeIndex)
+    begin, end = ("unknown" if counted else str(x) for x in (index[0], tables[-1].index[-1]))
+    zone = str(getattr(index, "tz", None) or "not known")
     return {"slots": len(levels), "known": int((~np.isnan(levels)).sum()), "begin": begin, "end": end, "zone": zone}
 
 
@@ -92,7 +82,6 @@ def check_output(path: Path) -> None:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The arguments, checked one by one."""
     parser = command_parser(__doc__)
     positive, share = at_least(1e-9, float), at_least(0.0, float)
     parser.add_argument("readings", type=Path, nargs="+", metavar="FILE", help="readings: text, gzipped or Parquet")

@@ -1,7 +1,5 @@
 """Exit handling of commands: results, or a one-line error that says what to fix."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal
@@ -12,18 +10,18 @@ from typing import Any
 
 TRACEBACK = "AQ_GYM_TRACEBACK"  # set it to see where an error was raised
 FAILED, INTERRUPTED, UNREAD = 2, 130, 141  # exit statuses; the last two as shells have them
-_USERS = (ValueError, OSError, MemoryError, OverflowError, FloatingPointError)
+_USERS = (ValueError, OSError, ImportError, MemoryError, OverflowError, FloatingPointError)
 
 
 def enter(main: Callable[[Namespace], Any], parse: Callable[[Sequence[str] | None], Namespace]) -> None:
     """Run a command.
 
-    A bad argument, an unfit, missing or unreadable file, or a lack of memory ends it with a line and exit status 2;
-    Ctrl-C or SIGTERM, where the command does not handle them, with a line and 130; a reader that closed stdout with
-    141 and no word.
+    A bad argument, an unfit, missing or unreadable file, a library that is not installed, or a lack of memory ends it
+    with a line and exit status 2. Ctrl-C or SIGTERM, where the command does not handle them, ends it with a line and
+    130; a reader that closed stdout with 141 and no word.
     """
     args = parse(None)
-    signal.signal(signal.SIGTERM, _raise_interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         main(args)
         sys.stdout.flush()
@@ -43,10 +41,6 @@ def enter(main: Callable[[Namespace], Any], parse: Callable[[Sequence[str] | Non
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):  # nothing is left to be lost
             signal.signal(number, signal.SIG_IGN)
-
-
-def _raise_interrupt(number: int, frame: Any) -> None:
-    raise KeyboardInterrupt
 
 
 def say(line: str) -> None:

@@ -7,8 +7,6 @@
 Files that are there and intact stay. The files state no licence: they are not part of the project (data/README.md).
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence
@@ -19,10 +17,7 @@ from scripts.command import enter
 
 
 def main(args: argparse.Namespace) -> None:
-    try:
-        folder = datasets.download(args.folder, base_url=args.url, retries=args.retries, progress=sys.stderr.isatty())
-    except ImportError as error:
-        raise ValueError(str(error)) from error
+    folder = datasets.download(args.folder, base_url=args.url, retries=args.retries, progress=sys.stderr.isatty())
     for name in datasets.FILES:
         print(f"{folder / name}  intact")
 

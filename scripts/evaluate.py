@@ -4,13 +4,12 @@
     python -m scripts.evaluate --env aq_gym/SingleDevice-v0 --policies optimal staggered --csv results/single.csv
     python -m scripts.evaluate --policies staggered --dqn runs/dqn/MultiDevice-v0-seed0
     python -m scripts.evaluate --policies staggered --sb3 runs/sb3/ppo-MultiDevice-v0-seed0
+    python -m scripts.evaluate --env aq_gym/Tainan-v0 --policies staggered --saved runs/tainan
 
 The first policy is the one that the others are compared to; intervals are 95 %, paired in the column of differences. An
 agent is named after its folder, with as much of its path as makes it unique. A word that has no policy for this
 problem, such as "optimal" where it is too large, is left out with a warning; the first must have one.
 """
-
-from __future__ import annotations
 
 import argparse
 import json
@@ -23,6 +22,7 @@ from typing import Any
 import pandas as pd
 
 from baselines.evaluation.registry import WORDS, evaluate, load_agent, names_of
+from baselines.playing import problem_of
 from baselines.studies.files import write_table
 from baselines.studies.tables import comparison
 from scripts.arguments import add_env, command_parser
@@ -31,9 +31,9 @@ from scripts.command import enter
 
 def main(args: argparse.Namespace) -> pd.DataFrame:
     policies: dict[str, Any] = {word: word for word in args.policies}
-    for kind, folders in (("dqn", args.dqn), ("sb3", args.sb3)):
+    for kind, folders in (("dqn", args.dqn), ("sb3", args.sb3), ("saved", args.saved)):
         for name, folder in zip(names_of(kind, folders), folders, strict=True):
-            policies[name] = load_agent(kind, folder)
+            policies[name] = load_saved(folder, args) if kind == "saved" else load_agent(kind, folder)
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always", UserWarning)
         left_out = list[str]()
@@ -50,6 +50,13 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     return table
 
 
+def load_saved(folder: Path, args: argparse.Namespace) -> Any:
+    """A policy of `baselines.save_policy`; imported here, since heuristics need no torch."""
+    from baselines.saved import load_policy
+
+    return load_policy(folder, problem_of(args.env, **args.env_kwargs))
+
+
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = command_parser(__doc__)
     add_env(parser)
@@ -58,7 +65,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     agents: dict[str, Any] = {"type": Path, "action": "append", "default": [], "metavar": "FOLDER"}
     parser.add_argument("--dqn", help="of scripts.train_dqn; may be repeated", **agents)
     parser.add_argument("--sb3", help="of scripts.train_sb3; may be repeated", **agents)
-    parser.add_argument("--episodes", type=int, default=2000, help="default: 2000")
+    parser.add_argument("--saved", help="of baselines.save_policy; may be repeated", **agents)
+    parser.add_argument("--episodes", type=int, default=2000, help="of each policy")
     parser.add_argument("--seed", type=int, default=0, help="of the first episode")
     parser.add_argument("--csv", type=Path, help="also write the table there")
     return parser.parse_args(arguments)

@@ -10,11 +10,7 @@ Prints a table and writes it as CSV, pictures of skill, coverage and one fan, an
 Skill is 1 minus the ratio of the mean absolute error to persistence's; in brackets 95 % intervals by blocks of a day.
 """
 
-from __future__ import annotations
-
 import argparse
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,13 +22,14 @@ from aq_gym.forecasting import storage
 from baselines.studies import forecast_report, forecasts, in_the_loop
 from baselines.studies.files import save_figure, write_table, write_text
 from baselines.studies.provenance import provenance, signature
+from scripts.arguments import command_parser, parsed
 from scripts.command import enter
 
 FORECASTERS = tuple(name for name in storage.NAMES if name != forecasts.YARDSTICK)
 
 
 def main(args: argparse.Namespace) -> pd.DataFrame:
-    split = forecasts.split_of(args.readings, args.fit_slots, args.slot_minutes, args.target)
+    split = forecasts.split_of(args)
     print(split.describe())
     if args.in_the_loop and (args.readings or args.phases):
         raise ValueError("--in-the-loop: is played on pku2018's summer, without --readings and --phases")
@@ -70,8 +67,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     save_figure(args.folder / "coverage.png", forecast_report.coverage_figure(table))
     save_figure(args.folder / "fan.png", forecast_report.fan_figure(best[1], best[2], best[3], split))
     if args.markdown is not None:
-        command = "python -m scripts.evaluate_forecasters " + shlex.join(args.command)
-        write_text(args.markdown, f"{split.describe()}.\n\n{text}\n{signature(command)}\n")
+        write_text(args.markdown, f"{split.describe()}.\n\n{text}\n{signature(args.command)}\n")
     print(f"written to {args.folder}")
     return table
 
@@ -85,7 +81,7 @@ def write_scalars(folder: Path, table: pd.DataFrame) -> None:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--forecasters", nargs="+", default=FORECASTERS, choices=storage.NAMES, metavar="NAME")
     parser.add_argument("--peers", action="store_true", help="also forecasters of darts, the extra peers")
     forecasts.add_reading_arguments(parser)
@@ -96,9 +92,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, default=Path("results/forecasts"))
     parser.add_argument("--markdown", type=Path, help="also write the tables there")
     parser.add_argument("--quiet", action="store_true")
-    args = parser.parse_args(arguments)
+    args = parsed(parser, arguments)
     args.forecasters = [*args.forecasters, *(forecasts.PEERS if args.peers else ())]
-    args.command = list(sys.argv[1:] if arguments is None else arguments)
     return args
 
 

@@ -8,8 +8,6 @@ data sets TaiwanAirBox032017 and locations032017 of the CRAN package SLBDD. The 
 244 are left for trials. --output writes elsewhere; a maintainer writes into aq_gym/instances.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 from collections.abc import Sequence
@@ -23,7 +21,7 @@ from aq_gym import datasets
 from aq_gym.calibration import DEFAULT_MEASUREMENT_VARIANCE, fit, rounded
 from aq_gym.ingestion.stations import on_a_plane
 from aq_gym.network import INSTANCES, SIGNIFICANT_DIGITS, SensorNetwork
-from baselines.studies.files import is_stored
+from baselines.studies.files import save_or_check
 from baselines.studies.provenance import commit
 from scripts.arguments import command_parser
 from scripts.command import enter
@@ -88,16 +86,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     made = {name: fitted(name, args.data) for name in BOXES}
-    different = False
-    for name, (network, card) in made.items():
-        if not args.check:
-            print(f"{network.save(args.output / f'{name}.npz', card)}\n{network.describe()}")
-            continue
-        same = is_stored(network, INSTANCES / f"{name}.npz")
-        print(f"{INSTANCES / name}.npz  {'the same bytes' if same else 'DIFFERENT'}")
-        different |= not same
-    if different:
-        raise SystemExit(1)
+    save_or_check(made, INSTANCES if args.check else args.output, check=args.check)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,6 @@ from `python -m scripts.download_data`, or from the mirror that AQ_GYM_DATA name
 the package, for whoever maintains it.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,13 +20,12 @@ from aq_gym import calibration, datasets
 from aq_gym.calibration import card, fit_files
 from aq_gym.network import INSTANCES, SensorNetwork, bundled_names
 from aq_gym.tables import LARGEST_READING
-from baselines.studies.files import is_stored
+from baselines.studies.files import save_or_check
 from baselines.studies.provenance import commit
 from scripts.arguments import command_parser
 from scripts.command import enter
 
 OPTIONS = {"bin_width": 10.0, "min_level": 30.0, "slot_minutes": 10.0, "largest": LARGEST_READING}
-ROLES = ("readings", "calibration", "locations")
 OUTPUT = Path("data") / "processed"
 
 
@@ -81,21 +78,12 @@ def main(args: argparse.Namespace) -> None:
             datasets.verify(raw / name, known_hash)
         rest = raw / datasets.CALIBRATION, INSTANCES / "pku2018-locations.csv"
         jobs = {name: ([raw / file for file in files], *rest) for name, files in datasets.PERIODS.items()}
-    networks = {name: fit_files(name, *job, options) for name, job in jobs.items()}  # all, before anything is written
-    made_by, lines, same = commit(), [], True  # before the first file changes the tree
-    for name, network in networks.items():
-        path = output / f"{name}.npz"
-        if args.check:
-            equal = is_stored(network, path)
-            lines.append(f"{path}  {'the same bytes' if equal else 'DIFFERENT'}")
-            same &= equal
-        else:
-            files = dict(zip(ROLES, (jobs[name][0], *([x] for x in jobs[name][1:])), strict=True))
-            network.save(path, card(files, options, "python -m scripts.fit_network", made_by))
-            lines.append(f"{path}\n{network.describe()}")
-    print("\n".join(lines))
-    if not same:
-        raise SystemExit(1)
+    made_by, made = commit(), {}  # all, before anything is written
+    for name, (readings, sensors, places) in jobs.items():
+        files = {"readings": readings, "calibration": [sensors], "locations": [places]}
+        network = fit_files(name, readings, sensors, places, options)
+        made[name] = network, card(files, options, "python -m scripts.fit_network", made_by)
+    save_or_check(made, output, check=args.check)
 
 
 if __name__ == "__main__":

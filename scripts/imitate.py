@@ -6,8 +6,6 @@
 The folder receives policy.safetensors, the best round's network in validation.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

@@ -8,8 +8,6 @@ Each stands between two comments, `<!-- NAME -->` and `<!-- end of NAME -->`; no
 page holds the benchmark alone, with what its training seeds say (seeds.csv) and its curves.png beside it.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from pathlib import Path

@@ -10,8 +10,6 @@ training uses) with 95 % intervals. `optimum` is the exact expectation by dynami
 that are not named where the episodes are the same.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,15 +17,14 @@ from pathlib import Path
 from baselines.evaluation.registry import WORDS
 from baselines.studies.provenance import commit
 from baselines.studies.reference_scores import NAMES, OUTPUT, RELAYS, measure
-from scripts.arguments import command_parser, parsed
+from scripts.arguments import at_least, command_parser, parsed
 from scripts.command import enter
 
 YARDSTICKS = ("random", "synchronised", "staggered", "greedy", "index")
 
 
 def main(args: argparse.Namespace) -> None:
-    command = args.command
-    run = {"command": command, "commit": commit()}  # asked before the output itself changes the tree
+    run = {"command": args.command, "commit": commit()}  # asked before the output itself changes the tree
     measure(args.ids, args.policies, args.episodes, args.seed, args.output, run)
     print(f"written to {args.output}")
 
@@ -44,8 +41,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         default=default,
         help="relays count where the level is hidden, pretrained where an agent is shipped",
     )
-    parser.add_argument("--episodes", type=int, default=10_000)
-    parser.add_argument("--seed", type=int, default=0, help="of the first episode")
+    parser.add_argument("--episodes", type=at_least(1), default=10_000)
+    parser.add_argument("--seed", type=at_least(0), default=0, help="of the first episode")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     return parsed(parser, arguments)
 

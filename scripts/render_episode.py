@@ -4,8 +4,6 @@ python -m scripts.render_episode docs/episode.gif
 python -m scripts.render_episode night.gif --env aq_gym/SingleDevice-v0 --policy optimal --seed 3 --width 600
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from io import BytesIO
@@ -17,15 +15,19 @@ from PIL import Image
 
 from aq_gym.network import write_atomically
 from baselines.evaluation.registry import WORDS, build_policy
-from baselines.playing import check_count, problem_of
-from scripts.arguments import add_env, command_parser
+from baselines.learners.shipped import is_shipped
+from baselines.playing import problem_of
+from scripts.arguments import add_env, at_least, command_parser
 from scripts.command import enter
 
 
 def frames(args: argparse.Namespace) -> list[Image.Image]:
     """A picture at the end of every few slots."""
     problem = problem_of(args.env, **args.env_kwargs)
-    policy = build_policy(args.policy, problem)[0]
+    word = args.policy or ("pretrained" if is_shipped(problem) else "greedy")
+    if word != (args.policy or "pretrained"):
+        print(f"no agent is shipped for this problem: {word} decides; --policy names another")
+    policy = build_policy(word, problem)[0]
     observation = getattr(policy, "observation", None) or "full"
     name = args.env if "/" in args.env else f"aq_gym/{args.env}"
     env = gym.make(name, render_mode="rgb_array", observation=observation, **args.env_kwargs)
@@ -49,8 +51,6 @@ def _shrunk(picture: Any, width: int) -> Image.Image:
 
 
 def main(args: argparse.Namespace) -> None:
-    for name, least in (("seed", 0), ("every", 1), ("width", 100), ("milliseconds", 20)):
-        check_count(f"--{name}", getattr(args, name), least)
     pictures = frames(args)
     colours = pictures[len(pictures) // 2].quantize(96)  # one palette, so that nothing flickers
     first, *others = [picture.quantize(palette=colours, dither=Image.Dither.NONE) for picture in pictures]
@@ -65,11 +65,16 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = command_parser(__doc__)
     parser.add_argument("output", type=Path, help="the GIF to write")
     add_env(parser)
-    parser.add_argument("--policy", choices=WORDS, default="pretrained", metavar="WORD", help=", ".join(WORDS))
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--every", type=int, default=2, help="slots from picture to picture")
-    parser.add_argument("--width", type=int, default=720, help="of the pictures [pixels]")
-    parser.add_argument("--milliseconds", type=int, default=300, help="that a picture stays")
+    parser.add_argument(
+        "--policy",
+        choices=WORDS,
+        metavar="WORD",
+        help=f"default: pretrained, or greedy where no agent is shipped; of {', '.join(WORDS)}",
+    )
+    parser.add_argument("--seed", type=at_least(0), default=0)
+    parser.add_argument("--every", type=at_least(1), default=2, help="slots from picture to picture")
+    parser.add_argument("--width", type=at_least(100), default=720, help="of the pictures [pixels]")
+    parser.add_argument("--milliseconds", type=at_least(20), default=300, help="that a picture stays")
     return parser.parse_args(arguments)
 
 

@@ -9,8 +9,6 @@ The paper's formulas and numbers are lost, so its claims are compared in kind. F
 finished figure is written at once. A later run of the same code uses it again; --figure makes it anew.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -10,17 +10,15 @@ wrong variances and with the level known late. Each is compared with its own cle
 cent, with 95 % intervals.
 """
 
-from __future__ import annotations
-
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 from rich.console import Console
 
 from aq_gym.problem import Problem
-from baselines.evaluation.registry import WORDS, build_policy
+from baselines.evaluation.registry import WORDS
 from baselines.learners.shipped import is_shipped, load_pretrained
 from baselines.playing import problem_of
 from baselines.studies.files import write_results
@@ -41,16 +39,13 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
         shape = shipped.horizon, shipped.energy_budget, shipped.max_sleep
         problem = Problem.create("pku2018-spring", shipped.devices, *shape, **shipped.options)
         hidden = problem.inference == "hidden"
-        builders: dict[str, Callable[[], Any]] = {
-            word: (lambda word=word, problem=problem: build_policy(word, problem)[0])
-            for word in args.policies or POLICIES[hidden]
-        }
+        policies: dict[str, Any] = {word: word for word in args.policies or POLICIES[hidden]}
         if not args.no_agent and is_shipped(shipped):
-            builders["shipped agent"] = lambda name=name: load_pretrained(name)
+            policies["shipped agent"] = load_pretrained(name)
         most = MOST_DECISIONS // (problem.horizon * problem.n_devices)
         episodes = min(args.episodes, max(2, most)) if hidden else args.episodes
         with Console(quiet=args.quiet).status("") as line:
-            table = compare(builders, problem, episodes, args.seed, line.update)
+            table = compare(policies, problem, episodes, args.seed, line.update)
         tables.append(table.assign(env_id=name, hidden=hidden, episodes=episodes, seed=args.seed))
     table = pd.concat(tables, ignore_index=True)
     print(summary(table))

@@ -11,8 +11,6 @@ on a path of the network's own level chain. Ctrl-C or SIGTERM keeps the best so 
 search, with the same result as if nothing had happened.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,21 +21,14 @@ from rich.console import Console
 from aq_gym.calibration import fit_files
 from aq_gym.network import SensorNetwork, bundled_names
 from aq_gym.network_files import location_names, read_card
-from baselines.studies.placement import CHECKPOINT, METHODS, place
+from baselines.studies.placement import place
+from baselines.studies.placement_searches import METHODS
 from baselines.studies.provenance import commit
 from scripts.arguments import add_shape, at_least, command_parser, parsed
 from scripts.command import enter
 
-__all__ = ["CHECKPOINT", "METHODS", "main", "parse"]
-
 
 def main(args: argparse.Namespace) -> dict[str, Any]:
-    """Search, write and say what was found.
-
-    Raises:
-        ValueError: arguments that do not fit together, or a bad file.
-        KeyboardInterrupt: a signal before anything was found.
-    """
     console, name, save_as = Console(), args.network, None
     if args.readings:
         network = fit_files("readings", args.readings, None, args.locations, {})
@@ -49,7 +40,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
             name = str(Path(name).resolve())  # serves from any folder
     about = {"env_kwargs": {"network": name}, "command": args.command, "commit": commit()}
     with (Console(quiet=True) if args.quiet else console).status("") as line:
-        content = place(network, args, args.folder, about=about, save_as=save_as, say=console.print, show=line.update)
+        content = place(network, args, about=about, save_as=save_as, say=console.print, show=line.update)
     devices = content["env_kwargs"]["devices"]
     names = () if args.readings else location_names(read_card(args.network), network.n_locations)
     if names:
@@ -59,7 +50,6 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The arguments, checked one by one."""
     parser = command_parser(__doc__)
     parser.add_argument("--network", default="pku2018", help="name or .npz file (default pku2018)")
     parser.add_argument("--readings", type=Path, nargs="+", help="fit a network to these files instead")

@@ -7,12 +7,10 @@ All policies play the same episodes of the model's own weather. docs/sensing.md 
 `scripts.backtest_hidden`.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 
-from rich.progress import Progress
+from rich.console import Console
 
 from baselines.studies.files import write_results
 from baselines.studies.sensing import draw, measure, table_of
@@ -21,11 +19,9 @@ from scripts.command import enter
 
 
 def main(args: argparse.Namespace) -> None:
-    with Progress(disable=args.quiet, transient=True) as bar:
-        task = bar.add_task("", total=None)
-        watch = lambda line: bar.update(task, description=line)  # noqa: E731
+    with Console(quiet=args.quiet).status("") as bar:
         shape = args.days, args.sensings, args.losses, args.episodes
-        table = measure(args.network, args.devices, *shape, watch)
+        table = measure(args.network, args.devices, *shape, bar.update)
     text = table_of(table)
     print(text)
     write_results(table, args.csv, text, args.markdown, args.command)

@@ -12,8 +12,6 @@ from the first start, so give more of them to go on. What is left is never worse
 episodes than the guide. Play the policy with `python -m scripts.evaluate --dqn FOLDER`.
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 from collections.abc import Sequence
@@ -21,55 +19,38 @@ from pathlib import Path
 
 from agents import DQNConfig, GreedyPolicy
 from baselines.learners.resumption import CHECKPOINT
-from baselines.learners.task import recipe
 from baselines.learners.training import Training
 from baselines.studies.provenance import commit
-from baselines.studies.stored_trainings import follow
+from baselines.studies.stored_trainings import follow, recipe_config
 from scripts.arguments import add_env, at_least, check_arguments, command_parser, json_object, parsed
 from scripts.command import enter
 
 
 def configure(args: argparse.Namespace) -> DQNConfig:
     """The id's recipe for so many seconds, with what the command line overrides."""
-    chosen = recipe(args.env, args.seconds)
-    name = args.config or chosen["config"]
-    settings = {} if args.config else dict(chosen["settings"])
-    if args.decisions is not None:
-        settings["total_decisions"] = args.decisions
-    if args.improvements is not None:
-        settings["improvements"] = args.improvements
-    return DQNConfig.named(name, **{**settings, **args.overrides})
-
-
-def check_unused(folder: Path) -> None:
-    """Refuse a folder that holds a training, where none is to be resumed."""
-    if (folder / CHECKPOINT).exists():
-        raise ValueError(f"{folder} holds a checkpoint: --resume continues it, --folder names another place")
-
-
-def report(training: Training, unit: str) -> str:
-    """What came of a training, and what its seconds were spent on."""
-    agent = training.agent
-    guide = (
-        "; nothing learned so far does better than its guide, which is what was written" if training.is_guide else ""
-    )
-    return (
-        f"{training.validate():.3f} {unit} {training.validated}{guide}; {agent.decisions:,} decisions and "
-        f"{agent.pairs:,} pairs in {training.clock}; written to {training.folder}"
-    )
+    given = {"total_decisions": args.decisions, "improvements": args.improvements}
+    changes = {name: value for name, value in given.items() if value is not None} | args.overrides
+    return DQNConfig.named(args.config, **changes) if args.config else recipe_config(args.env, args.seconds, **changes)
 
 
 def main(args: argparse.Namespace) -> GreedyPolicy:
     name = args.env.rpartition("/")[2]
     folder = args.folder or Path("runs") / "dqn" / f"{name}-seed{args.seed}"
-    if not args.resume:
-        check_unused(folder)
+    if (folder / CHECKPOINT).exists() and not args.resume:
+        raise ValueError(f"{folder} holds a checkpoint: --resume continues it, --folder names another place")
     check_arguments("--env-kwargs", args.env_kwargs, Training.__init__)
     note = {"command": args.command, "commit": commit()}
     more = {"resume": args.resume, "note": note, "reference": not args.no_reference}
     training = Training(args.env, configure(args), args.seed, folder, **more, **args.env_kwargs)
-    policy = follow(training, f"dqn {name}", "µg/m³", args.seconds, quiet=args.quiet)
-    print(f"dqn on {args.env}: {report(training, 'µg/m³')}")
+    policy = follow(training, f"dqn {name}", args.seconds, quiet=args.quiet)
+    agent = training.agent
+    guide = (
+        "; nothing learned so far does better than its guide, which is what was written" if training.is_guide else ""
+    )
+    print(
+        f"dqn on {args.env}: {training.validate():.3f} µg/m³ {training.validated}{guide}; {agent.decisions:,} "
+        f"decisions and {agent.pairs:,} pairs in {training.clock}; written to {training.folder}"
+    )
     return policy
 
 

@@ -8,8 +8,6 @@ The readings are cleaned first; what was left out is printed and noted on the fo
 calibrated on the last two weeks of what is forecast. `aq_gym.forecasting.storage.load` reads the file.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,11 +15,12 @@ from pathlib import Path
 from aq_gym.forecasting import storage
 from baselines.studies import forecasts
 from baselines.studies.provenance import provenance
+from scripts.arguments import command_parser
 from scripts.command import enter
 
 
 def main(args: argparse.Namespace) -> Path:
-    split = forecasts.split_of(args.readings, args.fit_slots, args.slot_minutes, args.target)
+    split = forecasts.split_of(args)
     print(split.describe())
     forecaster = forecasts.build(args.forecaster, split, args.seed).fit(split.fit)
     card = {
@@ -38,8 +37,8 @@ def main(args: argparse.Namespace) -> Path:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--forecaster", default="ensemble", choices=storage.NAMES, help="default: ensemble")
+    parser = command_parser(__doc__)
+    parser.add_argument("--forecaster", default="ensemble", choices=storage.NAMES, help="kind")
     forecasts.add_reading_arguments(parser)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/forecaster.zip"))

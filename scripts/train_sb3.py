@@ -10,8 +10,6 @@ together; compiling comes before. Ctrl-C (or SIGTERM) stops early and keeps the 
 Play it with `python -m scripts.evaluate --sb3 FOLDER`.
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 from collections.abc import Sequence

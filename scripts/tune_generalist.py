@@ -6,8 +6,6 @@
 Neither the fitted cities tainan2017 and taipei2017 nor five, ten or twenty devices are among the instances.
 """
 
-from __future__ import annotations
-
 import argparse
 import time
 from collections.abc import Sequence

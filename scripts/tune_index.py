@@ -7,8 +7,6 @@ Tuning plays seeds from 2**29 on, evaluations use smaller ones. Ids that are not
 JointDevices-v0 is MultiDevice-v0's problem and uses its numbers.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 from collections.abc import Sequence

@@ -8,8 +8,6 @@ All policies play the same episodes. Differences are paired, in per cent of the 
 Finished trainings in runs/zero_shot are used again.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +15,6 @@ from pathlib import Path
 import pandas as pd
 
 from agents import GreedyPolicy
-from baselines.learners.own_unit import in_units_of
 from baselines.learners.shipped import GENERALIST, load_pretrained, load_trained, pretrained_ids
 from baselines.studies.files import write_results, write_table
 from baselines.studies.stored_trainings import recipe_config, train_once
@@ -40,11 +37,9 @@ def trained_there(name: str, args: argparse.Namespace) -> GreedyPolicy | None:
 
 def main(args: argparse.Namespace) -> pd.DataFrame:
     agent = load_trained(GENERALIST if args.agent is None else args.agent)
-    there = lambda name: trained_there(name, args)  # noqa: E731
-    bound = lambda problem: in_units_of(agent, problem)  # noqa: E731
     rows = []
     for name in args.instances:
-        rows += measure(name, bound, there, args.episodes, args.adapt)
+        rows += measure(name, agent, trained_there(name, args), args.episodes, args.adapt)
         if not args.quiet:
             print(name, *(f"{row[1]} {row[2]:.4f}" for row in rows if row[0] == name), sep="  ", flush=True)
         table = pd.DataFrame(rows, columns=COLUMNS)

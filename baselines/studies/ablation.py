@@ -1,7 +1,5 @@
 """Our DQN with one thing changed at a time, for the same seconds of training."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -69,9 +67,6 @@ def compare(
 
     Returns:
         A row for each variant, with `COLUMNS`; differences are to the index policy, in per cent.
-
-    Raises:
-        ValueError: an unknown variant.
     """
     known = changed(config)
     unknown = [name for name in names or [] if name not in known]

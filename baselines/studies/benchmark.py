@@ -1,7 +1,5 @@
 """The jobs of the benchmark: train one learner on one task, or evaluate one task."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import math

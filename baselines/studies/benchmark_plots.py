@@ -1,7 +1,5 @@
 """The benchmark's pictures: errors with intervals (benchmark.png) and learning curves (curves.png)."""
 
-from __future__ import annotations
-
 import math
 import shutil
 import textwrap

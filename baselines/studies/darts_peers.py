@@ -3,8 +3,6 @@
 Needs `pip install "aq-gym[peers]"`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Self
 

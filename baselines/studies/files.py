@@ -1,9 +1,8 @@
 """Results as files, pictures among them: written whole or not at all, folders made as needed."""
 
-from __future__ import annotations
-
 import json
 import tempfile
+from collections.abc import Mapping
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
@@ -41,11 +40,21 @@ def write_results(table: pd.DataFrame, csv: Path, page: str, markdown: Path | No
         print(f"written to {markdown}")
 
 
-def is_stored(network: SensorNetwork, path: Path) -> bool:
-    """Whether a file holds exactly the bytes that a network would be saved as."""
-    with tempfile.TemporaryDirectory() as scratch:
-        made = network.save(Path(scratch) / path.name).read_bytes()
-    return path.is_file() and made == path.read_bytes()
+def save_or_check(networks: Mapping[str, tuple[SensorNetwork, dict[str, Any]]], folder: Path, *, check: bool) -> None:
+    """Write networks with their cards into a folder, or end with status 1 where its files are not those networks'."""
+    same = True
+    for name, (network, card) in networks.items():
+        path = folder / f"{name}.npz"
+        if not check:
+            print(f"{network.save(path, card)}\n{network.describe()}")
+            continue
+        with tempfile.TemporaryDirectory() as scratch:
+            made = network.save(Path(scratch) / path.name).read_bytes()
+        equal = path.is_file() and made == path.read_bytes()
+        print(f"{path}  {'the same bytes' if equal else 'DIFFERENT'}")
+        same &= equal
+    if not same:
+        raise SystemExit(1)
 
 
 def pyplot() -> Any:

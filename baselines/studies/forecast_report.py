@@ -1,7 +1,5 @@
 """Tables and pictures of forecasts."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

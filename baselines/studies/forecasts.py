@@ -1,9 +1,7 @@
 """Forecasters trained on the first part of some readings and tried on the rest."""
 
-from __future__ import annotations
-
-from argparse import ArgumentParser
-from collections.abc import Iterable, Sequence
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,6 @@ from aq_gym.forecasting.forecaster import HORIZONS, Forecaster
 from aq_gym.forecasting.series import Series, station_series
 from aq_gym.ingestion.loading import raw_readings
 
-TARGETS = ("area", "stations")
 YARDSTICK = "persistence"
 PEERS = ("darts-linear", "darts-boosting")
 STEPS_A_DAY = 0.25  # of the adapted levels, all of a day's together
@@ -53,13 +50,10 @@ class Split:
         return f"{readings:,} readings, {readings - total.sum():,} used; not used: {parts}"
 
 
-def read_table(path: str | Path) -> tuple[NDArray[np.float64], NDArray[np.float64] | None, list[str]]:
+def read_table(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64] | None, list[str]]:
     """(T, N) readings of a file, (T,) hours of the day where it has times, and the devices' names.
 
     Files are read as `aq_gym.datasets.load_readings` does, implausible readings too. A column ``hour`` counts hours.
-
-    Raises:
-        ValueError: a table that cannot be read.
     """
     frame = pd.DataFrame(raw_readings([path])[0])
     index, clock = frame.index, None
@@ -79,15 +73,11 @@ def pku_split() -> Split:
     return Split(spring, summer, 0, 10.0, cleaned, names)
 
 
-def file_split(path: str | Path, fit_slots: int, slot_minutes: float, target: str = "stations") -> Split:
-    """Fit on the first slots of a file, try on the rest, which may read what came before.
-
-    Raises:
-        ValueError: another target, or no slots left to fit on or to try.
-    """
-    if target not in TARGETS:
-        raise ValueError(f"target: expected one of {', '.join(TARGETS)}, got {target!r}")
+def file_split(path: Path, fit_slots: int | None, slot_minutes: float, target: str = "stations") -> Split:
+    """Fit on the first slots of a file, two thirds by default; try on the rest, which may read what came before."""
     table, clock, names = read_table(path)
+    if fit_slots is None:
+        fit_slots = round(2 / 3 * len(table))
     if not 0 < fit_slots < len(table):
         raise ValueError(f"fit_slots: expected 1 to {len(table) - 1} of the file's {len(table)} slots, got {fit_slots}")
     cleaned = clean(table)
@@ -96,27 +86,23 @@ def file_split(path: str | Path, fit_slots: int, slot_minutes: float, target: st
     return Split([x[:fit_slots] for x in chosen], chosen, fit_slots, slot_minutes, [cleaned], [names])
 
 
-def build(name: str, split: Split, seed: int = 0, horizons: Sequence[int] = HORIZONS) -> Calibrated:
-    """An untrained forecaster, calibrated on the last two weeks, four times a day.
-
-    Raises:
-        ValueError: another name, or a peer that is not installed.
-    """
-    features = Features(clock=split.fit[0].clock is not None)
+def build(name: str, split: Split, seed: int = 0) -> Calibrated:
+    """An untrained forecaster, calibrated."""
     if name in PEERS:
-        base = _peer(name, horizons)
+        try:
+            from baselines.studies.darts_peers import DARTS
+        except ImportError as error:
+            raise ValueError(f"{name} needs darts: pip install 'aq-gym[peers]' ({error})") from None
+        base = DARTS[name](HORIZONS)
     else:
-        base = storage.make_forecaster(name, features, seed, horizons=tuple(horizons))
-    day = split.day
+        features = Features(clock=split.fit[0].clock is not None)
+        base = storage.make_forecaster(name, features, seed, horizons=HORIZONS)
+    return calibrated(base, split.day)
+
+
+def calibrated(base: Forecaster, day: int) -> Calibrated:
+    """A forecaster calibrated on the last two weeks, four times a day; ``day``: how many slots that has."""
     return Calibrated(base, window=14 * day, every=max(1, day // 4), rate=STEPS_A_DAY / day)
-
-
-def _peer(name: str, horizons: Sequence[int]) -> Forecaster:
-    try:
-        from baselines.studies.darts_peers import DARTS
-    except ImportError as error:
-        raise ValueError(f"{name} needs darts: pip install 'aq-gym[peers]' ({error})") from None
-    return DARTS[name](tuple(horizons))
 
 
 def counted(split: Split, forecaster: Forecaster) -> Forecasts:
@@ -157,23 +143,16 @@ def by_phase(forecaster: Forecaster, forecasts: Forecasts, split: Split, phases:
     return pd.DataFrame(rows, columns=columns)
 
 
-def split_of(readings: Path | None, fit_slots: int | None, slot_minutes: float, target: str) -> Split:
-    """The split that a command's arguments ask for.
-
-    Raises:
-        ValueError: bad arguments.
-        FileNotFoundError: readings that are not there.
-    """
-    if readings is None:
+def split_of(args: Namespace) -> Split:
+    """The split that a command's arguments ask for."""
+    if args.readings is None:
         return pku_split()
-    if fit_slots is None:
-        fit_slots = round(2 / 3 * len(read_table(readings)[0]))
-    return file_split(readings, fit_slots, slot_minutes, target)
+    return file_split(args.readings, args.fit_slots, args.slot_minutes, args.target)
 
 
 def add_reading_arguments(parser: ArgumentParser) -> None:
     """The arguments of `split_of`."""
     parser.add_argument("--readings", type=Path, help="CSV file, a column a device; default: pku2018's spring")
     parser.add_argument("--fit-slots", type=int, help="slots of the file to fit on; default: the first two thirds")
-    parser.add_argument("--slot-minutes", type=float, default=10.0, help="of the file; default: 10")
-    parser.add_argument("--target", choices=TARGETS, default="stations", help="what is forecast of a file")
+    parser.add_argument("--slot-minutes", type=float, default=10.0, help="of the file")
+    parser.add_argument("--target", choices=("area", "stations"), default="stations", help="what is forecast of a file")

@@ -1,7 +1,5 @@
 """What it costs a policy to see a forecast of the level instead of the level, on real levels."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,7 +14,7 @@ from aq_gym.traces import level_trace, windows
 from baselines.evaluation import build_policy, problem_of
 from baselines.studies.backtest.replaying import replay
 from baselines.studies.backtest.scores import change
-from baselines.studies.tables import markdown
+from baselines.studies.tables import interval, markdown
 
 ENV = "MultiDevice-v0"
 WORDS = ("staggered", "greedy", "index", "pretrained")
@@ -26,9 +24,7 @@ KNOWN, PERSISTENCE = "level known", "persistence"
 def one_slot_ahead(medians: NDArray[np.float64], level: NDArray[np.float64]) -> NDArray[np.float64]:
     """(T,) forecasts for each slot, made in the slot before it; persistence where there is no history yet.
 
-    Args:
-        medians: (T,) forecasts made from each slot [µg/m³], NaN where the history is too short.
-        level: (T,) the area's level [µg/m³].
+    ``medians`` (T,) are the forecasts made from each slot, NaN where the history is too short; ``level`` is the area's.
     """
     made = np.where(np.isnan(medians), level, medians)
     return np.concatenate([level[:1], made[:-1]])
@@ -76,6 +72,6 @@ def cost_markdown(table: pd.DataFrame) -> str:
     """The table in Markdown."""
     rows: list[Sequence[str]] = []
     for x in table.itertuples():
-        cost = "" if x.level == KNOWN else f"{x.cost:+.2f} [{x.cost_low:+.2f}, {x.cost_high:+.2f}]"
+        cost = "" if x.level == KNOWN else interval(x, "cost", "+")
         rows.append((x.policy, x.level, f"{x.error:.3f}", cost))
     return markdown(("policy", "what it sees", "joint error [µg/m³]", "cost of not knowing the level [%]"), rows)

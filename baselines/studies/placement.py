@@ -1,7 +1,5 @@
 """The placement study: searches of locations, resumed and interrupted, and placing together with a policy."""
 
-from __future__ import annotations
-
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from math import comb
@@ -12,7 +10,7 @@ import pandas as pd
 
 from aq_gym import schedules
 from aq_gym.network import SensorNetwork
-from aq_gym.placement import MOST_SETS, Fitness, Placement, clusters, level_path
+from aq_gym.placement import MOST_SETS, Fitness, clusters, level_path
 from aq_gym.problem import Problem
 from baselines.evaluation import mean_with_interval
 from baselines.placement import PolicyFitness, Stage, place_together
@@ -21,7 +19,6 @@ from baselines.studies.placement_plots import draw_convergence, draw_map
 from baselines.studies.placement_searches import CHECKPOINT, METHODS, searched
 from baselines.studies.tables import text_table
 
-__all__ = ["CHECKPOINT", "METHODS", "place"]
 EPISODES = 4000  # that the gain of placing together is measured on
 MOST_CLUSTERS = 16  # with a marker of their own on the map
 
@@ -29,14 +26,15 @@ MOST_CLUSTERS = 16  # with a marker of their own on the map
 def place(
     network: SensorNetwork,
     options: Namespace,
-    folder: Path,
     *,
     about: dict[str, Any],
-    save_as: Path | None = None,
-    say: Callable[[Any], None] = print,
-    show: Callable[[str], None] = lambda text: None,
+    save_as: Path | None,
+    say: Callable[[Any], None],
+    show: Callable[[str], None],
 ) -> dict[str, Any]:
     """Search the locations and write placement.json, the plots, the table and TensorBoard's events.
+
+    Ctrl-C and SIGTERM keep the best so far, once there is one.
 
     Args:
         options: the arguments of `scripts.select_locations`.
@@ -46,17 +44,18 @@ def place(
 
     Returns:
         The content of placement.json.
-
-    Raises:
-        ValueError: options that do not fit; a search to resume that is damaged or was begun otherwise.
-        KeyboardInterrupt: SIGINT or SIGTERM before anything was found; later ones keep the best so far.
     """
-    methods = _checked(network, options, folder, say)
+    folder, methods = options.folder, _checked(network, options, say)
     schedule = schedules.staggered(options.devices, options.slots, max(1, round(options.slots / options.period)))
     fitness = Fitness(network, schedule, level_path(network, options.slots, options.seed))
     folder.mkdir(parents=True, exist_ok=True)
-    found, interrupted = searched(network, fitness, methods, options, folder, show)
-    say(_table(found))
+    found, interrupted = searched(network, fitness, methods, options, show)
+    rows = []
+    for x in found:
+        above = f"{100 * (x.error / found[0].error - 1):.3f}"
+        name = f"{x.method}: {' '.join(map(str, x.locations))}"
+        rows.append([name, f"{x.error:.4f}", above, f"{x.evaluations:,}", f"{x.seconds:.1f}"])
+    say(text_table(["method and locations", "joint error µg/m³", "above the best %", "sets", "seconds"], rows))
     content = about | {
         "found": [
             {"method": x.method, "locations": list(x.locations), "error": x.error, "sets": x.evaluations} for x in found
@@ -69,11 +68,11 @@ def place(
     table = pd.DataFrame(curves, columns=["method", "sets", "best_error"])
     write_table(folder / "convergence.csv", table)
     draw_convergence(folder / "convergence.png", found)
-    _write(network, options, folder, content, found[0].locations)
+    _write(network, options, content, found[0].locations)
     if options.policy and not interrupted:
         try:
             content["together"] = _together(network, options, found[0].locations, say)
-            _write(network, options, folder, content, content["together"]["stages"][-1]["devices"])
+            _write(network, options, content, content["together"]["stages"][-1]["devices"])
         except KeyboardInterrupt:
             interrupted = True
     if interrupted:
@@ -81,9 +80,9 @@ def place(
     return content
 
 
-def _checked(network: SensorNetwork, options: Namespace, folder: Path, say: Callable[[Any], None]) -> list[str]:
+def _checked(network: SensorNetwork, options: Namespace, say: Callable[[Any], None]) -> list[str]:
     """The methods to be used."""
-    n, m, there = network.n_locations, options.devices, (folder / CHECKPOINT).is_file()
+    n, m, there = network.n_locations, options.devices, (options.folder / CHECKPOINT).is_file()
     methods = list(METHODS if "all" in options.methods else dict.fromkeys(options.methods))
     if not 1 <= m <= n:
         raise ValueError(f"--devices: {network.name!r} has {n} locations, got {m}")
@@ -98,27 +97,16 @@ def _checked(network: SensorNetwork, options: Namespace, folder: Path, say: Call
     if options.resume and "genetic" not in methods:
         raise ValueError("--resume: continues the genetic search; name genetic in --methods")
     if options.resume and not there:
-        raise ValueError(f"--resume: {folder} holds no search to continue")
+        raise ValueError(f"--resume: {options.folder} holds no search to continue")
     if there and "genetic" in methods and not options.resume:
-        raise ValueError(f"{folder} holds a search: --resume continues it, --folder names another place")
+        raise ValueError(f"{options.folder} holds a search: --resume continues it, --folder names another place")
     return methods
-
-
-def _table(found: Sequence[Placement]) -> str:
-    heads = "method and locations", "joint error µg/m³", "above the best %", "sets", "seconds"
-    rows = []
-    for x in found:
-        above = f"{100 * (x.error / found[0].error - 1):.3f}"
-        name = f"{x.method}: {' '.join(map(str, x.locations))}"
-        rows.append([name, f"{x.error:.4f}", above, f"{x.evaluations:,}", f"{x.seconds:.1f}"])
-    return text_table(heads, rows)
 
 
 def _together(
     network: SensorNetwork, options: Namespace, start: Sequence[int], say: Callable[[Any], None]
 ) -> dict[str, Any]:
     """Placement and scheduling in turn, and what that gains on episodes that neither looked at."""
-    assert options.policy is not None
     problem = Problem.create(network, list(start), options.horizon, options.budget, options.max_sleep)
 
     def watch(stage: Stage) -> None:
@@ -144,12 +132,10 @@ def _together(
     }
 
 
-def _write(
-    network: SensorNetwork, options: Namespace, folder: Path, content: dict[str, Any], devices: Sequence[int]
-) -> None:
+def _write(network: SensorNetwork, options: Namespace, content: dict[str, Any], devices: Sequence[int]) -> None:
     """The map, and what gym.make takes."""
     content["env_kwargs"] = content["env_kwargs"] | {"devices": list(devices)}
     if network.coordinates is not None:
         labels = clusters(network, min(options.devices, MOST_CLUSTERS), options.seed)
-        draw_map(folder / "map.png", network, devices, labels)
-    write_json(folder / "placement.json", content)
+        draw_map(options.folder / "map.png", network, devices, labels)
+    write_json(options.folder / "placement.json", content)

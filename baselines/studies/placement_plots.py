@@ -1,7 +1,5 @@
 """The pictures of a placement: how the searches converged, and where the devices stand."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The searches of the placement study, and the file by which the genetic one is taken up again."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from argparse import Namespace
@@ -32,12 +30,7 @@ RANDOM_SETS = 1000
 
 
 def searched(
-    network: SensorNetwork,
-    fitness: Fitness,
-    methods: Sequence[str],
-    options: Namespace,
-    folder: Path,
-    show: Callable[[str], None],
+    network: SensorNetwork, fitness: Fitness, methods: Sequence[str], options: Namespace, show: Callable[[str], None]
 ) -> tuple[list[Placement], bool]:
     """What each method found, best first, and whether a signal ended it; options are `scripts.select_locations`'s."""
     sizes, seed = (fitness, network.n_locations, options.devices), options.seed
@@ -53,7 +46,7 @@ def searched(
         for method in methods:
             show(method)
             if method == "genetic":
-                _genetic(network, fitness, options, folder, show, found)
+                _genetic(network, fitness, options, show, found)
             else:
                 found.append(search[method]())
     except KeyboardInterrupt:
@@ -64,19 +57,14 @@ def searched(
 
 
 def _genetic(
-    network: SensorNetwork,
-    fitness: Fitness,
-    options: Namespace,
-    folder: Path,
-    show: Callable[[str], None],
-    found: list[Placement],
+    network: SensorNetwork, fitness: Fitness, options: Namespace, show: Callable[[str], None], found: list[Placement]
 ) -> None:
     """The paper's search: adds what it found, also when it is interrupted. Its state is written every second."""
     sizes = {"kept": options.pool // 2, "drawn": options.pool - options.pool // 2}
     config = GeneticConfig(**sizes, patience=options.patience, rounds=options.rounds, start=options.start)
     labels = clusters(network, options.devices, options.seed) if options.start == "clusters" else None
     search = GeneticSearch(fitness, network.n_locations, options.devices, config, seed=options.seed, clusters=labels)
-    path, asked = folder / CHECKPOINT, asked_of(network, options)
+    path, asked = options.folder / CHECKPOINT, asked_of(network, options)
     if options.resume:
         resume(path, search, asked)
     saved = search.seconds
@@ -84,7 +72,7 @@ def _genetic(
     def save() -> None:
         write_atomically(path, json.dumps({"asked": asked, "search": search.state()}, indent=1).encode())
 
-    with TensorBoardLogger(folder) as log:
+    with TensorBoardLogger(options.folder) as log:
 
         def watch(now: Round) -> None:
             nonlocal saved
@@ -119,12 +107,7 @@ def asked_of(network: SensorNetwork, options: Namespace) -> dict[str, Any]:
 
 
 def resume(path: Path, search: GeneticSearch, asked: dict[str, Any]) -> None:
-    """Take up the search that a file holds.
-
-    Raises:
-        ValueError: the file is damaged, or its search was begun otherwise; the message names the file.
-        OSError: it cannot be read.
-    """
+    """Take up the search that a file holds."""
     try:
         content = json.loads(path.read_bytes())
         if not isinstance(content, dict) or not {"asked", "search"} <= content.keys():

@@ -1,7 +1,5 @@
 """Where a result comes from: the code, the locked dependencies, the machine and the versions that ran."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import platform

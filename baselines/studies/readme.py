@@ -1,7 +1,5 @@
 """README.md's tables and docs/benchmark.md, made from the registry and the benchmark's CSV."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd
@@ -79,11 +77,7 @@ def page(benchmark: Path, target: Path) -> str:
 
 
 def replace(text: str, name: str, table: str) -> str:
-    """The text with another table between the comments of that name.
-
-    Raises:
-        ValueError: the comments are missing.
-    """
+    """The text with another table between the comments of that name."""
     first, last = f"<!-- {name} -->", f"<!-- end of {name} -->"
     before, found, rest = text.partition(first)
     _, closed, after = rest.partition(last)

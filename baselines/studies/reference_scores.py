@@ -1,7 +1,5 @@
 """Measuring what is known of each id: the exact optimum, and sampled errors of the policies that a word names."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +12,7 @@ from baselines.evaluation.comparing import mean_with_interval
 from baselines.evaluation.registry import build_policy
 from baselines.heuristics.problems import entry_problem, same_problem
 from baselines.learners.shipped import is_shipped
-from baselines.playing import check_count, play_problem
+from baselines.playing import play_problem
 from baselines.studies.files import write_json
 
 NAMES = tuple(entry.name for entry in ENTRIES)
@@ -66,7 +64,6 @@ def measure(ids: Sequence[str], words: Sequence[str], most: int, seed: int, outp
         most: episodes of each policy, fewer of large instances.
         run: what to write beside the scores, such as command and commit.
     """
-    most, seed = check_count("--episodes", most, 1), check_count("--seed", seed, 0)
     written: dict[str, Any] = {"ids": {}, "runs": {}}
     if output.exists():
         written |= json.loads(output.read_text(encoding="utf-8"))

@@ -1,7 +1,5 @@
 """Policies where the world is not what they were made for: wrong parameters, noise, lost readings, dying devices."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,8 +14,8 @@ from aq_gym.episodes import Episodes
 from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
 from baselines.evaluation.comparing import mean_with_interval
-from baselines.playing import check_count, check_policy
-from baselines.studies.backtest.replaying import check_shares
+from baselines.evaluation.registry import build_policy
+from baselines.studies.backtest.replaying import play_reports
 from baselines.studies.tables import interval, markdown, text_table
 
 CLEAN = "as it was made for"
@@ -28,23 +26,14 @@ COLUMNS = ("condition", "policy", "joint_error", "percent", "percent_low", "perc
 class Disturbance:
     """What differs from the world that a policy was made for; by default nothing.
 
-    Attributes:
-        network: the true network, of the same locations; the policy observes through its own.
-        level_noise: standard deviation of the error of the level that server and policy know, as a share of it; where
-            the level is hidden, of what a report says.
-        late: they know the level of the slot before only: a forecast by persistence. Not of a hidden level.
-        lost: share of the readings that never arrive; their energy is spent. At least the problem's own.
-        dead: number of devices, the first ones, without energy in the second half of an episode; the policy sees it.
+    The level's noise is of what server and policy know of it; where the level is hidden, of what a report says.
     """
 
-    network: SensorNetwork | None = None
-    level_noise: float = 0.0
-    late: bool = False
-    lost: float = 0.0
-    dead: int = 0
-
-    def __post_init__(self) -> None:
-        check_shares(self)
+    network: SensorNetwork | None = None  # the true one, of the same locations; the policy observes through its own
+    level_noise: float = 0.0  # standard deviation, as a share of the level
+    late: bool = False  # they know the level of the slot before only: a forecast by persistence; not of a hidden level
+    lost: float = 0.0  # share of the readings that never arrive, at least the problem's own; their energy is spent
+    dead: int = 0  # number of devices, the first ones, without energy in the second half of an episode
 
 
 def disturbances(problem: Problem) -> dict[str, Disturbance]:
@@ -58,15 +47,15 @@ def disturbances(problem: Problem) -> dict[str, Disturbance]:
             "40 % of the reports lost": Disturbance(lost=0.4),
             "a device dies halfway": Disturbance(dead=1),
         }
-    network, variances = problem.network, (("δ²", "measurement_variance"), ("σ²", "temporal_variance"))
+    network = problem.network
     wrong = {
-        f"{name} x {x:g}": dataclasses.replace(network, **{field: x * getattr(network, field)})
-        for name, field in variances
+        f"{name} x {x:g}": Disturbance(dataclasses.replace(network, **{field: x * getattr(network, field)}))
+        for name, field in (("δ²", "measurement_variance"), ("σ²", "temporal_variance"))
         for x in (0.5, 2.0)
     }
     return {
         **summer,
-        **{name: Disturbance(network=true) for name, true in wrong.items()},
+        **wrong,
         "level known one slot late": Disturbance(late=True),
         "level known to ±10 %": Disturbance(level_noise=0.1),
         "level known to ±30 %": Disturbance(level_noise=0.3),
@@ -83,17 +72,9 @@ def play_disturbed(
 
     Episode k has the weather of seed ``seed + k``, as in `baselines.play`; errors are those of the true network, the
     true level and the readings that arrived (see `_errors`).
-
-    Raises:
-        TypeError: the policy has no method `act`.
-        ValueError: a bad number, a true network of other locations, or a problem with harvest.
     """
-    check_policy(policy)
-    k, m, horizon = check_count("episodes", episodes, 1), problem.n_devices, problem.horizon
-    check_count("seed", seed, 0)
+    k, m, horizon = episodes, problem.n_devices, problem.horizon
     true, hidden = disturbance.network or problem.network, problem.inference == "hidden"
-    if true.n_locations != problem.n_locations:
-        raise ValueError(f"network: has {true.n_locations} locations, the policy's {problem.n_locations}")
     if problem.harvest[0] > 0.0 or (hidden and disturbance.late):
         raise ValueError("problem: expected one without harvest, and a known level where it is late")
     if hasattr(policy, "reset"):
@@ -102,7 +83,6 @@ def play_disturbed(
     weather = Episodes(there, 1)
     uniforms = np.stack([seeding.np_random(seed + i)[0].random(weather.n_uniforms) for i in range(k)])
     path = np.asarray(true.levels)[weather.draw_path(uniforms)[:, : horizon + 1]]
-    seen = Episodes(problem, k, observation=getattr(policy, "observation", None) or "full")
     rng = np.random.default_rng([seed, 0x6E6F697365])  # apart from the weather's stream of the same seed
     noise = rng.standard_normal((k, horizon + 1, m if hidden else 1))
     known = path[..., None] * np.maximum(1.0 + disturbance.level_noise * noise, 0.1)
@@ -110,27 +90,14 @@ def play_disturbed(
     if disturbance.late:
         known[:, 1:] = known[:, :-1].copy()
     lost = rng.random((k, horizon, m)) < max(disturbance.lost, problem.loss)
-    energy, delay = np.tile(problem.energies, (k, 1)), np.ones((k, m), np.int64)
-    record, believed = np.repeat(path[:, :1], m, axis=1), known[:, 0].copy()
+    seen = None if hidden else known[..., 0]
+    reported, _ = play_reports(policy, problem, known, lost, seen, disturbance.dead)
     total = np.zeros(k)
     for slot in range(1, horizon + 1):
-        if slot == horizon // 2 + 1:
-            energy[:, : disturbance.dead] = 0
-        level, said = path[:, slot], known[:, slot]
-        for turn in range(m):
-            assumed = problem.hidden_level.level(delay, believed)[0] if hidden else said[:, 0]
-            observation = seen.observe_states(np.full(k, slot), np.full(k, turn), energy, delay, believed, assumed)
-            mask = seen.action_mask()
-            info = {"slot": np.full(k, slot), "turn": np.full(k, turn), "energy": energy.copy(), "delay": delay.copy()}
-            info |= {"record": believed.copy(), "level": assumed.copy(), "action_mask": mask}
-            wish = np.asarray(policy.act(observation, info)) == 1
-            on = (wish | (mask[:, 0] == 0)) & (mask[:, 1] == 1)
-            energy[on, turn] -= 1
-            arrived = on & ~lost[:, slot - 1, turn]
-            delay[arrived, turn] = 0
-            record[arrived, turn], believed[arrived, turn] = level[arrived], said[arrived, turn]
-        total += _errors(problem, there, delay, record, believed, level)
-        delay = np.minimum(delay + 1, problem.longest_delay)
+        last = reported[:, slot - 1]
+        record, believed = np.take_along_axis(path, last, axis=1), known[np.arange(k)[:, None], last, np.arange(m)]
+        delay = np.minimum(slot - last, problem.longest_delay)
+        total += _errors(problem, there, delay, record, believed, path[:, slot])
     return total / horizon
 
 
@@ -150,7 +117,7 @@ def _errors(
 
 
 def compare(
-    builders: Mapping[str, Callable[[], Any]],
+    policies: Mapping[str, Any],
     problem: Problem,
     episodes: int,
     seed: int,
@@ -158,17 +125,14 @@ def compare(
 ) -> pd.DataFrame:
     """Every policy under every one of `disturbances`, on the same episodes.
 
-    Args:
-        builders: by name, what makes a policy for the problem.
-
     Returns:
-        A row for each policy and condition, with `COLUMNS`: the joint error [µg/m³], and its change in per cent of the
-        policy's own clean error, with 95 % intervals.
+        A row for each policy, given by name or as a word, and condition, with `COLUMNS`: the joint error [µg/m³], and
+        its change in per cent of the policy's own clean error, with 95 % intervals.
     """
     rows = []
-    for name, build in builders.items():
+    for name, given in policies.items():
         watch(f"tuning: {name}")
-        policy, clean = build(), None
+        policy, clean = build_policy(given, problem)[0] if isinstance(given, str) else given, None
         for condition, disturbance in disturbances(problem).items():
             watch(f"{name}, {condition}")
             errors = play_disturbed(policy, problem, disturbance, episodes, seed)

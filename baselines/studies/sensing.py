@@ -1,8 +1,7 @@
 """What sensing is worth: energy against the map's error, by horizon and by reports lost, where the level is hidden."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from aq_gym.problem import Problem
 from baselines.evaluation.comparing import compare
 from baselines.evaluation.registry import build_policy
 from baselines.studies.files import pyplot, save_figure
-from baselines.studies.tables import markdown
+from baselines.studies.tables import markdown, with_interval
 
 SLOTS_A_DAY = 144
 FIRST = "relay"  # what the others are compared with
@@ -32,25 +31,16 @@ def measure(
 ) -> pd.DataFrame:
     """Play `POLICIES` for all combinations; a row for each policy with the columns of `baselines.evaluate`.
 
-    Args:
-        network: name or path.
-        devices: their locations.
-        days: lengths of an episode.
-        sensings: of a device and a day.
-        losses: probabilities that a report is lost.
-        episodes: of each combination, from seed 0 on.
-        watch: called with the name of each run.
+    ``days`` are lengths of an episode, ``sensings`` those of a device and a day.
     """
     tables = []
-    for length in days:
-        for loss in losses:
-            for each in sensings:
-                watch(f"{length} days, {each} a day, {100 * loss:.0f} % lost")
-                shape = length * SLOTS_A_DAY, each * length, SLOTS_A_DAY
-                problem = Problem.create(network, devices, *shape, inference="hidden", loss=loss)
-                policies = {word: build_policy(word, problem)[0] for word in POLICIES}
-                table = compare(policies, problem, episodes, 0, observation="compact")
-                tables.append(table.assign(days=length, loss=loss, sensings=each, episodes=episodes))
+    for length, loss, each in product(days, losses, sensings):
+        watch(f"{length} days, {each} a day, {100 * loss:.0f} % lost")
+        shape = length * SLOTS_A_DAY, each * length, SLOTS_A_DAY
+        problem = Problem.create(network, devices, *shape, inference="hidden", loss=loss)
+        policies = {word: build_policy(word, problem)[0] for word in POLICIES}
+        table = compare(policies, problem, episodes, 0, observation="compact")
+        tables.append(table.assign(days=length, loss=loss, sensings=each, episodes=episodes))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -63,8 +53,7 @@ def table_of(table: pd.DataFrame) -> str:
         changes = []
         for word in POLICIES[1:]:
             ends = (getattr(error[word], f"difference{end}") for end in ("", "_low", "_high"))
-            change, low, high = (100.0 * x / first for x in ends)
-            changes.append(f"{change:+.1f} [{low:+.1f}, {high:+.1f}]")
+            changes.append(with_interval(*(100.0 * x / first for x in ends), "+", 1))
         rows.append([f"{days}", f"{100 * loss:.0f}", f"{each}", f"{first:.2f}", *changes])
     heads = ["days", "lost %", "sensings a day", f"{FIRST} [µg/m³]", *(f"{word}, change %" for word in POLICIES[1:])]
     return markdown(heads, rows)
@@ -89,5 +78,4 @@ def draw(table: pd.DataFrame, path: Path) -> None:
     panels[0].set_ylabel("average deviation of the map [µg/m³]")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2 * len(days) - 1, frameon=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
     save_figure(path, figure, dpi=150)

@@ -1,7 +1,5 @@
 """Trainings of our DQN beside a progress bar, stored in folders so that a study uses them again."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import math
@@ -24,7 +22,7 @@ from baselines.studies.provenance import sources
 FINISHED = "finished.json"
 
 
-def follow(training: Training, name: str, unit: str, seconds: float, *, quiet: bool) -> GreedyPolicy:
+def follow(training: Training, name: str, seconds: float, *, quiet: bool) -> GreedyPolicy:
     """Run a training beside a progress bar."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, disable=quiet, console=Console(stderr=True)) as bar:
@@ -34,7 +32,7 @@ def follow(training: Training, name: str, unit: str, seconds: float, *, quiet: b
         def watch(step: Step) -> None:
             if step.validation_error is not None:
                 last[0] = step.validation_error
-            text = f"{name}: {step.stage}, {step.decisions:,} decisions, error {last[0]:.3f} {unit}"
+            text = f"{name}: {step.stage}, {step.decisions:,} decisions, error {last[0]:.3f} µg/m³"
             bar.update(task, completed=step.share, description=text)
 
         return train(training, seconds=seconds, watch=watch)
@@ -74,10 +72,6 @@ def train_once(
 
     Returns:
         How many ``decisions`` and ``pairs`` it took, and the seconds.
-
-    Raises:
-        ValueError: the folder holds something else than a training.
-        KeyboardInterrupt: the training was interrupted; it does not count as finished.
     """
     asked = {
         "env_id": env_id,
@@ -101,7 +95,7 @@ def train_once(
             raise ValueError(f"{folder}: holds files, but no training; --folder names another place")
     shutil.rmtree(folder, ignore_errors=True)
     training = Training(env_id, config, args.seed, folder, reference=reference, **env_kwargs)
-    follow(training, name, "µg/m³", seconds, quiet=args.quiet)
+    follow(training, name, seconds, quiet=args.quiet)
     if training.interrupted:
         raise KeyboardInterrupt
     took = {"decisions": training.agent.decisions, "pairs": training.agent.pairs, "seconds": training.seconds}

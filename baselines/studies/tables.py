@@ -1,7 +1,5 @@
 """Tables of results: the same rows for a terminal of 80 columns and for a page in Markdown."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Sequence
@@ -44,8 +42,12 @@ def text_table(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int =
 
 
 def interval(row: Any, name: str, sign: str = "", digits: int = 2) -> str:
-    """A column's mean and its interval, if there is one: "1.20 [1.10, 1.30]"; "-" where it is unknown."""
-    mean, low, high = (getattr(row, f"{name}{end}") for end in ("", "_low", "_high"))
+    """The text of a row's columns ``name``, ``name_low`` and ``name_high``."""
+    return with_interval(*(getattr(row, f"{name}{end}") for end in ("", "_low", "_high")), sign, digits)
+
+
+def with_interval(mean: float, low: float, high: float, sign: str = "", digits: int = 2) -> str:
+    """A mean and its interval, if there is one: "1.20 [1.10, 1.30]"; "-" where it is unknown."""
     if math.isnan(mean):
         return "-"
     ends = "" if math.isnan(low) else f" [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]"

@@ -1,9 +1,6 @@
 """The generalist on instances that it never saw, as it is and adapted, beside what is tuned or trained there."""
 
-from __future__ import annotations
-
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,12 +9,12 @@ from numpy.typing import NDArray
 
 from agents import GreedyPolicy
 from aq_gym.problem import Problem
-from baselines.adaptation import adapt, layers_of, observation_of
+from baselines.adaptation import adapt, layers_of
 from baselines.evaluation.comparing import mean_with_interval
 from baselines.heuristics.index import Simulator
 from baselines.heuristics.index_tuning import index_policy
 from baselines.heuristics.simple import Staggered
-from baselines.packing import compiled_error
+from baselines.learners.own_unit import in_units_of
 from baselines.playing import play_problem, problem_of
 from baselines.studies.tables import interval, markdown, text_table
 
@@ -49,45 +46,33 @@ INSTANCES: dict[str, tuple[str, dict[str, Any]]] = {
     "another city, M=5": ("MultiDevice-v0", {"network": "synthetic-60-1", "devices": [0, 12, 24, 36, 48]}),
 }
 COLUMNS = ("instance", "policy", "joint_error", "percent", "percent_low", "percent_high", "compared_to", "episodes")
-THERE = "trained there"
 _MOST_WORK = 1_500_000_000  # decisions times locations that a policy plays on one instance
 
 
-def problem_on(name: str) -> Problem:
-    """The problem of one of `INSTANCES`."""
-    env_id, kwargs = INSTANCES[name]
-    return problem_of(env_id, **kwargs)
-
-
 def measure(
-    name: str,
-    generalist: Callable[[Problem], GreedyPolicy],
-    trained: Callable[[str], GreedyPolicy | None],
-    episodes: int,
-    seconds: float = 0.0,
+    name: str, generalist: GreedyPolicy, there: Any, episodes: int, seconds: float = 0.0
 ) -> list[tuple[Any, ...]]:
     """The rows of one instance, with `COLUMNS`; differences are to the index policy tuned there.
 
     Args:
         name: of `INSTANCES`.
-        generalist: takes the problem, returns the agent that never saw it.
-        trained: takes the name, returns the agent trained there; None where there is none.
+        generalist: the agent that never saw it.
+        there: the agent trained there; None where there is none.
         episodes: of each policy, the same for all; fewer of large instances.
         seconds: for `baselines.adapt`, from the generalist; 0: not done.
     """
-    problem = problem_on(name)
+    env_id, kwargs = INSTANCES[name]
+    problem = problem_of(env_id, **kwargs)
     length = problem.horizon * problem.n_devices
     episodes = max(2, min(episodes, _MOST_WORK // (length * problem.n_locations)))
-    agent, there = generalist(problem), trained(name)
-    errors = {
-        "staggered": play_problem(Staggered(problem), problem, episodes, 0).joint_error,
-        "index": Simulator(problem).errors([index_policy(problem)], episodes, 0)[0],
-    }
+    agent = in_units_of(generalist, problem)
+    policies = {"staggered": Staggered(problem), "index": index_policy(problem)}
     if there is not None:
-        errors[THERE] = compiled_error(there, problem, episodes, 0)
-    errors["generalist"] = compiled_error(agent, problem, episodes, 0)
+        policies["trained there"] = there
+    policies["generalist"] = agent
     if seconds > 0.0:
-        errors["adapted"] = _errors(adapt(agent, problem, seconds), problem, episodes)
+        policies["adapted"] = adapt(agent, problem, seconds)
+    errors = {policy: _errors(x, problem, episodes) for policy, x in policies.items()}
     base = "index"
     rows: list[tuple[Any, ...]] = []
     for policy, found in errors.items():
@@ -103,7 +88,7 @@ def _errors(policy: Any, problem: Problem, episodes: int) -> NDArray[np.float64]
     layers = layers_of(policy)
     if layers is None:
         return play_problem(policy, problem, episodes, 0).joint_error
-    return Simulator(problem, observation_of(layers)).errors([layers], episodes, 0)[0]
+    return Simulator(problem, policy.observation).errors([layers], episodes, 0)[0]
 
 
 def _difference(row: Any) -> str:
@@ -118,13 +103,7 @@ def summary(table: pd.DataFrame) -> str:
 
 
 def page(table: pd.DataFrame, card: dict[str, Any], seconds: float) -> str:
-    """The table in Markdown.
-
-    Args:
-        table: with `COLUMNS`.
-        card: of the generalist.
-        seconds: of adapting; 0: not done.
-    """
+    """The table in Markdown; ``card`` is the generalist's, ``seconds`` are those of adapting (0: not done)."""
     rows = []
     for x in table.itertuples():
         compared = "" if math.isnan(x.percent) else x.compared_to

@@ -10,16 +10,14 @@ import pandas as pd
 import pytest
 
 from aq_gym import SensorNetwork
-from aq_gym.estimation import LEVELS_OF_COVERAGE, mean_deviation
-from aq_gym.hidden_level import HiddenLevel
+from aq_gym.estimation import LEVELS_OF_COVERAGE, Estimate, mean_deviation
 from aq_gym.problem import Problem
 from baselines.heuristics.index_tuning import best_threshold
 from baselines.heuristics.relay import Relay
-from baselines.heuristics.simple import Random
 from baselines.playing import play_problem
 from baselines.studies.backtest.adapted import adapted_coverage, adapted_factors
 from baselines.studies.backtest.replaying import Windows
-from baselines.studies.backtest.reports import backtest_reports, hourly_lines, maps_of, replay_reports, rmse_change
+from baselines.studies.backtest.reports import Reports, backtest_reports, hourly_lines, replay_reports, rmse_change
 from baselines.studies.backtest.reports_page import findings, page, summary
 from baselines.studies.backtest.scores import judge
 from scripts import backtest_hidden as command
@@ -32,6 +30,10 @@ def air(slots: int = 100, seed: int = 0) -> Any:
     rng = np.random.default_rng(seed)
     level = 60.0 + 30.0 * np.sin(np.arange(slots) / 9.0)
     return np.rint(level[:, None] * (1.0 + 0.05 * rng.standard_normal((slots, 30))))
+
+
+def maps_of(problem: Problem, reports: Reports) -> Estimate:
+    return problem.hidden_level.estimate(problem.devices, reports.delay, reports.record)
 
 
 DATA = Windows.cut(NETWORK, [air()], 12, 7)
@@ -75,14 +77,6 @@ def test_a_policy_that_observes_sees_what_the_environment_shows() -> None:
     assert maps_of(PROBLEM, reports).deviation.mean() == pytest.approx(played, rel=1e-6)
 
 
-def test_maps_are_those_of_the_reports() -> None:
-    reports = replay_reports(Random(PROBLEM, 0), PROBLEM, DATA.readings)
-    maps = maps_of(PROBLEM, reports)
-    alone = HiddenLevel.of(NETWORK).estimate(PROBLEM.devices, reports.delay[3, 5], reports.record[3, 5])
-    np.testing.assert_allclose(maps.mean[3, 5], alone.mean)
-    np.testing.assert_allclose(maps.deviation[3, 5], alone.deviation)
-
-
 def test_adapted_intervals_cover_what_they_claim_where_the_level_grows_less_than_believed() -> None:
     """The level as a random walk of small and of large steps, so that the belief is too wide and too narrow."""
     rng = np.random.default_rng(0)
@@ -110,13 +104,6 @@ def test_without_adapting_the_intervals_are_the_map_s() -> None:
     shares = adapted_coverage(PROBLEM, reports.delay, reports.record, maps, DATA, step=0.0)
     scores = judge(maps, DATA, PROBLEM.devices)
     assert shares == pytest.approx([scores[f"cover_{x}"] for x in (50, 90, 95)], abs=1e-9)
-
-
-def test_a_known_level_and_other_windows_are_refused() -> None:
-    with pytest.raises(ValueError, match="hidden level"):
-        replay_reports(Relay(PROBLEM), Problem.create(NETWORK, [0, 10], 12, 3, 6), DATA.readings)
-    with pytest.raises(ValueError, match=r"shape \(13, 30\)"):
-        replay_reports(Relay(PROBLEM), PROBLEM, DATA.readings[:, :10])
 
 
 def test_hourly_readings_run_straight_between_the_hours() -> None:

@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 
 from aq_gym.registration import ENTRIES
-from baselines.playing import FIRST_TUNING_SEED
-from scripts import evaluate, reference_scores, tune_greedy
+from baselines.heuristics.index import Index
+from baselines.playing import FIRST_TUNING_SEED, problem_of
+from baselines.saved import save_policy
+from scripts import evaluate, reference_scores, render_episode, tune_greedy
 
 TINY = '{"horizon": 8, "energy_budget": 2, "max_sleep": 5}'
 
@@ -31,8 +33,21 @@ def test_evaluate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = evaluate.main(evaluate.parse([*given, "--env-kwargs", TINY]))
     assert pd.read_csv(csv).policy.tolist() == table.policy.tolist() == ["staggered", "random"]
     assert "20 episodes from seed 0" in capsys.readouterr().out
+    problem = problem_of("TwoDevices-v0", **json.loads(TINY))
+    save_policy(Index(problem, -1.0, {"scarcity": 8.0}), problem, tmp_path / "own")
+    table = evaluate.main(evaluate.parse([*given, "--env-kwargs", TINY, "--saved", str(tmp_path / "own")]))
+    assert table.policy.tolist() == ["staggered", "random", "saved own"]
+    with pytest.raises(ValueError, match="made for"):
+        evaluate.main(evaluate.parse([*given, "--saved", str(tmp_path / "own")]))
     with pytest.raises(SystemExit):
         evaluate.parse(["--policies", "greed"])
+
+
+def test_an_episode_is_drawn_where_no_agent_is_shipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = [str(tmp_path / "x.gif"), "--env", "SingleDevice-v0", "--env-kwargs", TINY, "--width", "200"]
+    render_episode.main(render_episode.parse(given))
+    assert (tmp_path / "x.gif").read_bytes().startswith(b"GIF")
+    assert "greedy decides" in capsys.readouterr().out
 
 
 def test_reference_scores(tmp_path: Path) -> None:

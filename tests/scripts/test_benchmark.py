@@ -22,10 +22,10 @@ from agents import TensorBoardLogger
 from baselines.evaluation import COLUMNS
 from baselines.evaluation.comparing import regret
 from baselines.studies import benchmark as jobs
-from baselines.studies import provenance
+from baselines.studies import benchmark_run, provenance
 from baselines.studies.benchmark import over_seeds
 from baselines.studies.benchmark_plots import Curve, band, draw, draw_curves
-from baselines.studies.benchmark_report import task_table
+from baselines.studies.benchmark_run import task_table
 from scripts import benchmark, evaluate, readme_tables
 
 TINY = '{"horizon": 8, "energy_budget": 2, "max_sleep": 5}'
@@ -153,7 +153,6 @@ def test_an_error_in_a_job_is_raised(tmp_path: Path) -> None:
     ("given", "said"),
     [
         (["--ids", "NoDevice-v0"], "no registered id"),
-        (["--episodes", "0"], "--episodes: expected an integer of at least 1"),
         (["--env-kwargs", '{"horizon": 0}'], "horizon"),
         (["--resume"], "there is no .*-full to go on with"),
     ],
@@ -172,14 +171,17 @@ def test_numbers_must_be_positive(capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit):
             benchmark.parse([option, "0"])
         assert "above 0" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        benchmark.parse(["--episodes", "0"])
+    assert "--episodes: expected at least 1, got 0" in capsys.readouterr().err
 
 
 def test_resume_continues_the_latest_of_its_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("2001-01-01-000000-full", "2002-01-01-000000-full", "2003-01-01-000000-quick"):
-        (benchmark.RUNS / name).mkdir(parents=True)
+        (benchmark_run.RUNS / name).mkdir(parents=True)
     origin = provenance.provenance()
-    full, quick = (benchmark.make_plan(benchmark.parse(["--resume", *more]), origin) for more in ([], ["--quick"]))
+    full, quick = (benchmark_run.make_plan(benchmark.parse(["--resume", *more]), origin) for more in ([], ["--quick"]))
     assert full.folder.name == "2002-01-01-000000-full" and quick.folder.name == "2003-01-01-000000-quick"
     assert quick.seconds < full.seconds and quick.scale < full.scale and quick.episodes == full.episodes == 2000
 
@@ -187,7 +189,7 @@ def test_resume_continues_the_latest_of_its_mode(tmp_path: Path, monkeypatch: py
 def test_settings_tell_trainings_apart(tmp_path: Path) -> None:
     def settings(*given: str, learner: str = "dqn", env_id: str = "TwoDevices-v0", **origin: str) -> str:
         code = {"commit": "a", "dirty": False, "sources_sha256": "b", **origin}
-        plan = benchmark.make_plan(benchmark.parse(["--folder", str(tmp_path), *given]), code)
+        plan = benchmark_run.make_plan(benchmark.parse(["--folder", str(tmp_path), *given]), code)
         return json.dumps(jobs.settings(plan, env_id, learner))
 
     others = [
@@ -224,7 +226,7 @@ def test_tables_fit_80_columns_and_cut_no_name() -> None:
 
 def test_curves_of_a_single_validation_are_drawn_and_of_none_are_not(tmp_path: Path) -> None:
     origin = provenance.provenance()
-    plan = benchmark.make_plan(benchmark.parse(["--folder", str(tmp_path)]), origin)
+    plan = benchmark_run.make_plan(benchmark.parse(["--folder", str(tmp_path)]), origin)
     runs = {"SingleDevice-v0": {"dqn": ["dqn"]}, "TwoDevices-v0": {"dqn": ["dqn"]}}
     for folder in ("SingleDevice-v0/dqn", "TwoDevices-v0/dqn"):
         (tmp_path / folder).mkdir(parents=True)

@@ -42,8 +42,8 @@ def test_tables_come_with_their_clock(town: Path, tmp_path: Path) -> None:
 def test_bad_splits_are_refused(town: Path) -> None:
     with pytest.raises(ValueError, match="fit_slots"):
         file_split(town, 500, 60.0)
-    with pytest.raises(ValueError, match="target"):
-        file_split(town, 100, 60.0, "moon")
+    with pytest.raises(SystemExit):
+        train_forecaster.parse(["--target", "moon"])
 
 
 def test_evaluate_writes_table_and_pictures(town: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,8 @@ import pytest
 
 pytest.importorskip("flask_openapi3", reason="the service needs pip install 'aq-gym[service]'")
 
+from aq_gym.forecasting.combined import Calibrated
+from aq_gym.forecasting.series import Series
 from aq_gym.problem import Problem
 from aq_gym.service import drift
 from aq_gym.service.artefacts import Artefacts
@@ -24,7 +26,6 @@ from baselines.learners.shipped import GENERALIST
 from baselines.studies.retraining import fitting
 from baselines.studies.retraining.comparing import Comparison, compare
 from scripts import retrain
-from scripts.command import _raise_interrupt
 from scripts.served import serving
 
 SLOTS = 400
@@ -54,6 +55,12 @@ def folder(tmp_path: Path) -> Path:
 def run(folder: Path, *arguments: str) -> str | None:
     given = ["--folder", str(folder), "--policy", str(GENERALIST), "--seconds", "1", *OPTIONS, *arguments]
     return retrain.main(retrain.parse(given))
+
+
+def test_a_new_forecaster_is_calibrated_on_two_weeks_whatever_a_slot_is() -> None:
+    level = 50.0 + 10.0 * np.sin(np.arange(500) / 8.0)
+    found = fitting.fit_forecaster("chain", Series(level, level, np.zeros(500)), None, 0, 24)
+    assert isinstance(found, Calibrated) and (found.window, found.every) == (14 * 24, 6)
 
 
 @pytest.mark.slow
@@ -122,7 +129,7 @@ def test_an_interruption_leaves_the_running_version(folder: Path, monkeypatch: p
         os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(fitting, where, terminate)
-    handler = signal.signal(signal.SIGTERM, _raise_interrupt)
+    handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
             run(folder)

@@ -6,8 +6,6 @@ checks what the map claimed of its location just before: ln(factor) rises by `ST
 reading was outside, and falls by `STEP` times the rest where it was inside (adaptive conformal inference).
 """
 
-from __future__ import annotations
-
 from statistics import NormalDist
 
 import numpy as np
@@ -33,12 +31,7 @@ def adapted_coverage(
 ) -> list[float]:
     """Shares of the readings at locations without a device that the adapted 50, 90 and 95 % intervals cover.
 
-    Args:
-        problem: with a hidden level.
-        delay, record: (K, T, M) ages [slots] and records [µg/m³] of the reports at the end of each slot.
-        maps: made of them.
-        data: the windows.
-        step: how much a report moves a factor.
+    The maps are made of the reports: (K, T, M) ages [slots] and records [µg/m³] at the end of each slot.
     """
     factors = adapted_factors(problem, delay, record, step)
     unseen = np.setdiff1d(np.arange(problem.n_locations), problem.devices)

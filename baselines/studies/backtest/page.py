@@ -1,7 +1,5 @@
 """What the backtest says: tables, findings, a page and a picture. Every sentence on numbers is computed from them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,44 +1,37 @@
 """Policies on real readings: which readings reach the server, and what goes wrong on the way."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from aq_gym.datasets import sha256_of
 from aq_gym.envs.vector import MultiDeviceVectorEnv
+from aq_gym.episodes import Episodes
 from aq_gym.estimation import Sources, mean_deviation
+from aq_gym.ingestion.loading import raw_readings
+from aq_gym.ingestion.screening import screen
 from aq_gym.network import SensorNetwork
+from aq_gym.network_files import read_card
 from aq_gym.problem import Problem
 from aq_gym.traces import level_trace, windows
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Real readings, cut into episodes.
+    """Real readings, cut into episodes."""
 
-    Attributes:
-        readings: (K, T + 1, N) [µg/m³].
-        levels: (K, T + 1) indices into the network's levels.
-        outside: number of slots in all periods whose level lies outside the network's levels and was clipped.
-    """
-
-    readings: NDArray[np.float64]
-    levels: NDArray[np.int64]
-    outside: int
+    readings: NDArray[np.float64]  # (K, T + 1, N) [µg/m³]
+    levels: NDArray[np.int64]  # (K, T + 1) indices into the network's levels
+    outside: int  # number of slots in all periods whose level lies outside the network's levels and was clipped
 
     @classmethod
-    def cut(
-        cls, network: SensorNetwork, tables: Sequence[ArrayLike], horizon: int, stride: int | None = None
-    ) -> Windows:
-        """Windows of T + 1 slots in which every device was read, by default side by side, never across a gap.
-
-        Raises:
-            ValueError: a table of other devices than the network's, or without a window.
-        """
+    def cut(cls, network: SensorNetwork, tables: Sequence[ArrayLike], horizon: int, stride: int | None = None) -> Self:
+        """Windows of T + 1 slots in which every device was read, by default side by side, never across a gap."""
         readings, levels, outside = [], [], 0
         for part in [part for table in tables for part in whole_stretches(table, horizon)]:
             trace = level_trace(network, part)
@@ -53,20 +46,39 @@ class Windows:
 
 
 def whole_stretches(readings: ArrayLike, horizon: int) -> list[NDArray[np.float64]]:
-    """The stretches of a (T, N) table in which every device was read, those of T + 1 slots and more.
-
-    Raises:
-        ValueError: there are gaps, and no stretch is that long.
-    """
+    """The stretches of a (T, N) table in which every device was read, those of T + 1 slots and more."""
     table = np.asarray(readings, dtype=np.float64)
-    gaps = np.flatnonzero(np.isnan(table).reshape(len(table), -1).any(axis=1))
-    if not gaps.size:
+    gaps = np.isnan(table).any(axis=1)
+    if not gaps.any():
         return [table]
-    parts = np.split(table, gaps)  # all but the first begin with a gap
-    long = [part for part in (parts[0], *(x[1:] for x in parts[1:])) if len(part) > horizon]
+    whole = np.ma.clump_unmasked(np.ma.array(gaps, mask=gaps))
+    long = [table[x] for x in whole if x.stop - x.start > horizon]
     if not long:
         raise ValueError(f"readings: in no {horizon + 1} slots in a row was every device read; take a shorter horizon")
     return long
+
+
+def own_readings(path: Path, files: Sequence[Path]) -> tuple[SensorNetwork, list[NDArray[np.float64]], list[str]]:
+    """A network, the readings of its stations, and what the user should know about them.
+
+    Implausible and stuck readings are left out as `scripts.calibrate` leaves them out.
+
+    Returns:
+        The network, (T, N) tables [µg/m³] with NaN where nothing is used, and lines to print.
+    """
+    network, about = SensorNetwork.load(path), read_card(path)
+    frames = [pd.DataFrame(x) for x in raw_readings(files, slot_minutes=network.slot_minutes)]
+    screened = screen([frame.set_axis(frame.columns.astype(str), axis=1) for frame in frames])
+    names = list(about.get("stations", frames[0].columns.astype(str)))
+    for name in names:
+        if name not in screened.tables[0]:
+            reason = screened.left_out.get(name, "no file has a column of that name")
+            raise ValueError(f"readings: {name!r}, a station of {path}, has none: {reason}")
+    lines = [screened.summary()]
+    known = about.get("data", {}).get("readings", {}).values()
+    if any(f"sha256:{sha256_of(file)}" in known for file in files):
+        lines.append("the network was fitted to these readings, so its maps look better than they are on new ones")
+    return network, [table[names].to_numpy(dtype=np.float64) for table in screened.tables], lines
 
 
 @dataclass(frozen=True)
@@ -99,47 +111,71 @@ def replay(
     return Replayed(sensed, info["average_joint_error"])
 
 
+def play_reports(
+    policy: Any,
+    problem: Problem,
+    said: NDArray[np.float64],
+    lost: NDArray[np.bool_],
+    level: NDArray[np.float64] | None = None,
+    dead: int = 0,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Play a policy on imposed reports.
+
+    Args:
+        policy: of the sequential view.
+        problem: without harvest.
+        said: (K, T + 1, M) what a device reports of the level if it senses [µg/m³]; in slot 0 all do.
+        lost: (K, T, M) reports that do not arrive; their energy is spent.
+        level: (K, T + 1) that the policy sees [µg/m³]; None: as the reports have it.
+        dead: number of devices, the first ones, that lose their energy halfway.
+
+    Returns:
+        (K, T, M) slot of each device's last report at the end of slots 1..T, and (K, M) the energy left.
+    """
+    k, m = len(said), problem.n_devices
+    episodes = None
+    if getattr(policy, "needs_observation", True):
+        episodes = Episodes(problem, k, observation=getattr(policy, "observation", None) or "full")
+    rows, devices = np.arange(k)[:, None], np.arange(m)
+    energy, last = np.tile(problem.energies, (k, 1)), np.zeros((k, m), np.int64)
+    reported = np.empty((k, problem.horizon, m), np.int64)
+    for slot in range(1, problem.horizon + 1):
+        if slot == problem.horizon // 2 + 1:
+            energy[:, :dead] = 0
+        for turn in range(m):
+            delay, record = np.minimum(slot - last, problem.longest_delay), said[rows, last, devices]
+            known = problem.hidden_level.level(delay, record)[0] if level is None else level[:, slot]
+            state = {"slot": np.full(k, slot), "turn": np.full(k, turn), "energy": energy.copy()}
+            state |= {"delay": delay, "record": record, "level": known}
+            observation = None if episodes is None else episodes.observe_states(*state.values())
+            may_sense = energy[:, turn] > 0
+            may_sleep = ~may_sense | (delay[:, turn] < problem.max_sleep)
+            mask = np.stack([may_sleep, may_sense], axis=1).astype(np.int8)
+            wish = np.asarray(policy.act(observation, state | {"action_mask": mask})) == 1
+            on = (wish | ~may_sleep) & may_sense
+            energy[:, turn] -= on
+            last[on & ~lost[:, slot - 1, turn], turn] = slot
+        reported[:, slot - 1] = last
+    return reported, energy
+
+
 @dataclass(frozen=True)
 class Faults:
     """What goes wrong on the way to the server; by default nothing.
 
-    Attributes:
-        level_noise: standard deviation of the error of the level that the server knows, as a share of the level. It is
-            drawn anew in every slot. The policy sees the true level, so that all conditions replay the same sensings.
-        level_from_readings: the server estimates the level from the last readings alone.
-        measurement_noise: standard deviation of the noise that is added to each reading, as a share of it.
-        lost: share of the readings that never arrive; their energy is spent.
-        dead: number of devices, the first ones, whose readings never arrive in the second half of a window. The policy
-            does not know it.
+    The policy does not know it: it sees the true level, so that all conditions replay the same sensings.
     """
 
-    level_noise: float = 0.0
-    level_from_readings: bool = False
-    measurement_noise: float = 0.0
-    lost: float = 0.0
-    dead: int = 0
-
-    def __post_init__(self) -> None:
-        check_shares(self)
+    level_noise: float = 0.0  # standard deviation of the server's level, as a share of it; drawn anew in every slot
+    level_from_readings: bool = False  # the server estimates the level from the last readings alone
+    measurement_noise: float = 0.0  # standard deviation of what is added to each reading, as a share of it
+    lost: float = 0.0  # share of the readings that never arrive; their energy is spent
+    dead: int = 0  # number of devices, the first ones, whose readings do not arrive in the second half of a window
 
     @property
     def assumed_noise(self) -> float:
         """The level's error that the level-aware map assumes; 1, so almost no knowledge, where it has no source."""
         return 1.0 if self.level_from_readings else self.level_noise
-
-
-def check_shares(faults: Any) -> None:
-    """Refuse faults that are out of range.
-
-    Raises:
-        ValueError: naming the field.
-    """
-    for name, most in (("lost", 1.0), ("level_noise", np.inf), ("measurement_noise", np.inf), ("dead", np.inf)):
-        value = getattr(faults, name, 0)
-        if not 0 <= value <= most:
-            raise ValueError(
-                f"{name}: expected a number {'of at least 0' if most > 1 else 'from 0 to 1'}, got {value!r}"
-            )
 
 
 def sources_of(

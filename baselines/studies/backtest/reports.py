@@ -4,8 +4,6 @@ A sensing device reports u = max(x / φ, 1), its reading over what its location 
 made of the ages and records of the reports (`aq_gym.hidden_level`) and compared with what all devices read.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -13,13 +11,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from aq_gym.episodes import Episodes
-from aq_gym.estimation import LEVELS_OF_COVERAGE, Estimate, mean_deviation
+from aq_gym.estimation import LEVELS_OF_COVERAGE, mean_deviation
 from aq_gym.problem import Problem
 from baselines.evaluation.registry import build_policy
 from baselines.playing import play_problem
 from baselines.studies.backtest.adapted import adapted_coverage
-from baselines.studies.backtest.replaying import Windows
+from baselines.studies.backtest.replaying import Windows, play_reports
 from baselines.studies.backtest.scores import change, judge
 
 STRIDE = 169  # slots between windows: no multiple of 2 or 3, since the readings are hourly at heart
@@ -43,62 +40,16 @@ def replay_reports(policy: Any, problem: Problem, readings: NDArray[np.float64],
         problem: with a hidden level, without harvest.
         readings: (K, T + 1, N) [µg/m³]; in slot 0 all devices report.
         seed: of the lost reports, which are the same for all policies.
-
-    Raises:
-        ValueError: a known level, energy that is harvested, or windows of another shape.
     """
-    shape = (problem.horizon + 1, problem.n_locations)
-    if problem.inference != "hidden" or problem.harvest[0] > 0.0:
-        raise ValueError(f"problem: expected a hidden level and no harvest, got {problem.options}")
-    if readings.shape[1:] != shape:
-        raise ValueError(f"readings: expected windows of shape {shape} (T + 1, N), got {readings.shape[1:]}")
-    own, k, m = np.array(problem.devices), len(readings), problem.n_devices
+    own = np.array(problem.devices)
     said = np.maximum(readings[..., own] / (1.0 + mean_deviation(problem.network)[own]), 1.0)
-    lost = np.random.default_rng(seed).random((k, problem.horizon, m)) < problem.loss
-    energy, delay, record = np.tile(problem.energies, (k, 1)), np.ones((k, m), np.int64), said[:, 0].copy()
-    delays, records = np.empty((k, problem.horizon, m), np.int64), np.empty((k, problem.horizon, m))
-    ask = _Asker(policy, problem, k)
-    for t in range(problem.horizon):
-        for device in range(m):
-            may_sense = energy[:, device] > 0
-            may_sleep = ~may_sense | (delay[:, device] < problem.max_sleep)
-            mask = np.stack([may_sleep, may_sense], axis=1).astype(np.int8)
-            on = (ask(t + 1, device, energy, delay, record, mask) | ~may_sleep) & may_sense
-            energy[:, device] -= on
-            arrived = on & ~lost[:, t, device]
-            delay[arrived, device], record[arrived, device] = 0, said[arrived, t + 1, device]
-        delays[:, t], records[:, t] = delay, record
-        delay += 1
-    return Reports(delays, records, float((np.array(problem.energies) - energy).mean()))
-
-
-class _Asker:
-    """A policy's decisions, with the observation and the info that the environment would give."""
-
-    def __init__(self, policy: Any, problem: Problem, k: int) -> None:
-        self._policy, self._model = policy, problem.hidden_level
-        self._episodes = None
-        if getattr(policy, "needs_observation", True):
-            self._episodes = Episodes(problem, k, observation=getattr(policy, "observation", None) or "full")
-        if hasattr(policy, "reset"):
-            policy.reset(0)
-
-    def __call__(
-        self, t: int, device: int, energy: Any, delay: Any, record: Any, mask: NDArray[np.int8]
-    ) -> NDArray[np.bool_]:
-        k = len(energy)
-        state = {"slot": np.full(k, t), "turn": np.full(k, device), "energy": energy.copy(), "delay": delay.copy()}
-        state |= {"record": record.copy(), "level": self._model.level(delay, record)[0]}
-        seen = None if self._episodes is None else self._episodes.observe_states(*state.values())
-        return np.asarray(self._policy.act(seen, state | {"action_mask": mask})) == 1
-
-
-def maps_of(problem: Problem, reports: Reports) -> Estimate:
-    """The maps after slots 1..T of each window, (K, T, N) [µg/m³]."""
-    maps = [
-        problem.hidden_level.estimate(problem.devices, d, u) for d, u in zip(reports.delay, reports.record, strict=True)
-    ]
-    return Estimate(np.stack([x.mean for x in maps]), np.stack([x.deviation for x in maps]))
+    lost = np.random.default_rng(seed).random((len(readings), problem.horizon, len(own))) < problem.loss
+    if hasattr(policy, "reset"):
+        policy.reset(0)
+    last, energy = play_reports(policy, problem, said, lost)
+    delay = np.arange(1, problem.horizon + 1)[:, None] - last
+    sensings = float((np.array(problem.energies) - energy).mean())
+    return Reports(delay, np.take_along_axis(said, last, axis=1), sensings)
 
 
 def backtest_reports(
@@ -117,7 +68,6 @@ def backtest_reports(
         data: windows of the problem's horizon.
         stride: between their first slots: windows that overlap are resampled together.
         seed: of lost reports, intervals, and the episodes in the model.
-        watch: called with a line before each step.
 
     Returns:
         A row a policy: ``policy``; what `judge` returns; ``adapted_50``, ``adapted_90``, ``adapted_95``, see `adapted`;
@@ -130,7 +80,7 @@ def backtest_reports(
         watch(name)
         policy = build_policy(given, problem)[0] if isinstance(given, str) else given
         reports = replay_reports(policy, problem, data.readings, seed)
-        maps = maps_of(problem, reports)
+        maps = problem.hidden_level.estimate(problem.devices, reports.delay, reports.record)
         scores = judge(maps, data, problem.devices, seed, block)
         unseen = np.setdiff1d(np.arange(problem.n_locations), problem.devices)
         squares = np.square(maps.mean - data.readings[:, 1:])[..., unseen].mean(axis=(1, 2))

@@ -1,17 +1,15 @@
 """What the backtest of a hidden level says: tables and findings, computed from the numbers."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from aq_gym.estimation import LEVELS_OF_COVERAGE
 from aq_gym.problem import Problem
-from baselines.studies.tables import markdown, text_table
+from baselines.studies.backtest.reports import HOUR
+from baselines.studies.tables import interval, markdown, text_table
 
 TOLERANCE = 3.0  # points by which an interval's coverage may be off
 HEADS = (
@@ -31,12 +29,10 @@ _COVER, _ADAPTED = ([f"{name}_{100 * x:.0f}" for x in LEVELS_OF_COVERAGE] for na
 def _rows(part: pd.DataFrame) -> list[list[str]]:
     rows = []
     for row in part.itertuples():
-        moved = "" if np.isnan(row.change) else f"{row.change:+.1f} [{row.change_low:+.1f}, {row.change_high:+.1f}]"
+        moved = "" if np.isnan(row.change) else interval(row, "change", "+", 1)
         covered = [" / ".join(f"{100 * getattr(row, name):.0f}" for name in names) for names in (_COVER, _ADAPTED)]
         numbers = f"{row.claimed:.2f}", f"{row.delivered:.2f}", f"{row.promised:.2f}", f"{row.sensings:.1f}"
-        rows.append(
-            [row.policy, f"{row.rmse:.2f} [{row.rmse_low:.2f}, {row.rmse_high:.2f}]", moved, *covered, *numbers]
-        )
+        rows.append([row.policy, interval(row, "rmse"), moved, *covered, *numbers])
     return rows
 
 
@@ -46,13 +42,7 @@ def summary(table: pd.DataFrame) -> str:
     heads = ["policy", "RMSE", "change %", "covered %,\nadapted", "cost,\npromised"]
     for (fitted, loss), part in table.groupby(["fitted", "loss"], sort=False):
         rows = [
-            [
-                policy,
-                rmse.replace(" [", "\n["),
-                moved.replace(" [", "\n["),
-                f"{covered}\n{adapted}",
-                f"{cost}\n{promised}",
-            ]
+            [policy, rmse, moved, f"{covered}\n{adapted}", f"{cost}\n{promised}"]
             for policy, rmse, moved, covered, adapted, _, cost, promised, _ in _rows(part)
         ]
         parts.append(f"{_title(part, fitted, loss)}\n\n{text_table(heads, rows)}")
@@ -88,12 +78,6 @@ def findings(table: pd.DataFrame) -> list[str]:
     return lines
 
 
-def hourly_table(lines: Mapping[str, NDArray[np.float64]]) -> str:
-    """Distances from straight lines, by period and by the slot of the hour where the lines begin."""
-    heads = ["µg/m³", *(f"slot {k}" for k in range(len(next(iter(lines.values())))))]
-    return markdown(heads, [[name, *(f"{x:.2f}" for x in found)] for name, found in lines.items()])
-
-
 def page(table: pd.DataFrame, problem: Problem, stride: int, lines: Mapping[str, Any]) -> str:
     """All of it in Markdown."""
     shape = f"T = {problem.horizon}, B = {problem.energy_budget}, D = {problem.max_sleep}"
@@ -102,6 +86,10 @@ def page(table: pd.DataFrame, problem: Problem, stride: int, lines: Mapping[str,
         for (fitted, loss), part in table.groupby(["fitted", "loss"], sort=False)
     ]
     said = "\n".join(f"- {line}" for line in findings(table))
+    hourly = markdown(
+        ["µg/m³", *(f"slot {k}" for k in range(HOUR))],
+        [[name, *(f"{x:.2f}" for x in found)] for name, found in lines.items()],
+    )
     return (
         "# The level hidden: policies on real air\n\n"
         "The server knows only what devices report. Policies are made for the network of one season and play windows "
@@ -119,7 +107,7 @@ def page(table: pd.DataFrame, problem: Problem, stride: int, lines: Mapping[str,
         + "\n## The readings are hourly at heart\n\n"
         "How far the level runs from straight lines through every sixth slot, by the slot of the hour where the lines "
         "begin (root mean square):\n\n"
-        f"{hourly_table(lines)}\n"
+        f"{hourly}\n"
         "It is least from slot 0, and the same at all slots between: the readings were interpolated between full "
         f"hours, and noise added. So windows start {stride} slots apart, which is no multiple of 2 or 3: their phases "
         "take turns. All results at ten-minute resolution rest on interpolated readings.\n\n"

@@ -1,7 +1,5 @@
 """How a map compares with the readings, and intervals of series that depend on each other in time."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 

@@ -1,10 +1,7 @@
 """The tables of the backtest."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -30,8 +27,7 @@ CONDITIONS = {
 }
 
 
-@dataclass(frozen=True)
-class Delivered:
+class Delivered(NamedTuple):
     """The level-aware map of a policy on the windows."""
 
     absolute: NDArray[np.float64]  # (K,) mean absolute error over all slots and locations [µg/m³]
@@ -46,9 +42,7 @@ def deliver(
 ) -> Delivered:
     """Replay a policy where the level is known with an error, and compare the level-aware map with the readings.
 
-    Args:
-        problem: what the policy observes.
-        level_noise: of the level that the server knows; the map assumes the same.
+    The server knows the level with ``level_noise``, and the map assumes the same.
     """
     faults = Faults(level_noise=level_noise)
     replayed = replay(policy, problem, data.levels)
@@ -70,30 +64,20 @@ def backtest(
     data: Windows,
     learned: LevelAware,
     *,
-    conditions: Mapping[str, Faults] | None = None,
+    conditions: Mapping[str, Faults],
     seed: int = 0,
     watch: Callable[[str], None] = lambda line: None,
 ) -> pd.DataFrame:
     """Every policy under every condition, its map by every method.
 
-    Args:
-        problem: on a network that was fitted to other readings than ``data``.
-        conditions: by name; None: nothing goes wrong.
-
     Returns:
         A row for each condition, policy and method: those names, ``promised`` (the model's average joint error),
         ``sensings`` of a device in a window, and what `judge` returns.
-
-    Raises:
-        ValueError: windows of another horizon or other locations, or an unknown method.
     """
-    shape = (problem.horizon + 1, problem.network.n_locations)
-    if data.readings.shape[1:] != shape:
-        raise ValueError(f"data: expected windows of shape {shape} (T + 1, N), got {data.readings.shape[1:]}")
     rows = []
     for name, policy in policies.items():
         replayed = replay(policy, problem, data.levels)
-        for condition, faults in (conditions or {CLEAN: Faults()}).items():
+        for condition, faults in conditions.items():
             watch(f"{name}, {condition}")
             sources, level = sources_of(replayed, problem, data, faults, seed)
             for method in METHODS:

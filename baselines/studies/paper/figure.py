@@ -1,7 +1,5 @@
 """What every figure of the report consists of."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -62,9 +60,5 @@ class Context:
 
     @cached_property
     def data(self) -> tuple[list[NDArray[np.float64]], NDArray[np.float64]]:
-        """Readings of both periods, each (T, N), and the calibration, (sensors, samples) [µg/m³].
-
-        Raises:
-            FileNotFoundError: the data set is missing; the message says how to get it.
-        """
+        """Readings of both periods, each (T, N), and the calibration, (sensors, samples) [µg/m³]."""
         return datasets.load_pku2018()

@@ -1,7 +1,5 @@
 """Figure 8: do the deviations follow the model's Gaussian distributions?"""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Figure 9: the optimum of one device on the real air, beside uniform sensing."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

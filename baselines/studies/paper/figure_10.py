@@ -1,7 +1,5 @@
 """Figure 10: how well a network and a linear function fit the values of random play."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np

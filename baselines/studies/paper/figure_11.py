@@ -1,8 +1,6 @@
 """Figure 11: learning curves, and the error over the number of devices and the energy budget."""
 
-from __future__ import annotations
-
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import pandas as pd
@@ -102,15 +100,12 @@ def _trained(context: Context, name: str, configuration: str | None, seconds: fl
 def _sizes(context: Context, episodes: int) -> pd.DataFrame:
     numbers, budgets = context.pick(((1, 2, 3, 5, 7, 10), (5, 10, 15, 20, 30)), ((1, 2), (5, 10)))
     rows: list[Any] = []
-    for m in numbers:
-        for budget in budgets:
-            context.say(f"figure 11: M = {m}, B = {budget}")
-            problem = Problem.create(context.network, list(NESTED[:m]), 60, budget, 12)
-            staggered = play_problem(Staggered(problem), problem, episodes, 0).joint_error
-            rows.append(
-                (m, budget, "DQN", float(compiled_error(load_generalist(problem), problem, episodes, 0).mean()))
-            )
-            rows.append((m, budget, "staggered", float(staggered.mean())))
+    for m, budget in product(numbers, budgets):
+        context.say(f"figure 11: M = {m}, B = {budget}")
+        problem = Problem.create(context.network, list(NESTED[:m]), 60, budget, 12)
+        generalist = compiled_error(load_generalist(problem), problem, episodes, 0)
+        staggered = play_problem(Staggered(problem), problem, episodes, 0).joint_error
+        rows += [(m, budget, "DQN", float(generalist.mean())), (m, budget, "staggered", float(staggered.mean()))]
     return pd.DataFrame(rows, columns=["devices", "budget", "policy", "joint_error"])
 
 

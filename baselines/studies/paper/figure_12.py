@@ -1,7 +1,5 @@
 """Figure 12: how the genetic search of locations converges, and how far from the certified best it ends."""
 
-from __future__ import annotations
-
 from itertools import product
 from typing import Any
 

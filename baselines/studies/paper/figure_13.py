@@ -1,7 +1,5 @@
 """Figure 13: locations and power control together, over the number of devices."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

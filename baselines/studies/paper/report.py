@@ -1,7 +1,5 @@
 """The figures that a folder holds, as one HTML page and as a page of text."""
 
-from __future__ import annotations
-
 import base64
 import json
 from collections.abc import Iterable

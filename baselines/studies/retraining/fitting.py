@@ -10,7 +10,6 @@ from typing import Any
 from agents import DQNConfig
 from aq_gym.calibration import rounded
 from aq_gym.forecasting import storage
-from aq_gym.forecasting.combined import Calibrated
 from aq_gym.forecasting.forecaster import Forecaster
 from aq_gym.forecasting.series import Series
 from aq_gym.problem import Problem
@@ -24,13 +23,9 @@ from baselines.learners.shipped import load_trained
 from baselines.learners.task import recipe
 from baselines.learners.training import Training
 from baselines.playing import described
+from baselines.studies.forecasts import calibrated
 from baselines.studies.provenance import commit
-from baselines.studies.retraining.comparing import (
-    DAY,
-    compare_agents,
-    compare_forecasters,
-    compare_networks,
-)
+from baselines.studies.retraining.comparing import compare_agents, compare_forecasters, compare_networks
 from baselines.studies.retraining.stored import Stored
 
 ENV = "MultiDevice-v0"
@@ -68,8 +63,9 @@ def retrain(
             shutil.copyfile(tuned if scores["agent"].taken else weights, draft / POLICY)
         file, series = artefacts.promoted().files.get(FORECASTER), stored.series(problem.network)
         old = series[: stored.cut]
-        before = fit_forecaster("chain", old, None, seed) if file is None else storage.load(file)
-        fitted = fit_forecaster(forecaster, old, None if file is None else storage.load(file), seed)
+        day = max(1, round(86_400 / settings.air_seconds))
+        before = fit_forecaster("chain", old, None, seed, day) if file is None else storage.load(file)
+        fitted = fit_forecaster(forecaster, old, None if file is None else storage.load(file), seed, day)
         scores["forecaster"] = compare_forecasters(stored, series, fitted, before)
         card = {"slot_minutes": settings.air_seconds / 60.0}
         storage.save(draft / FORECASTER, fitted if scores["forecaster"].taken else before, card)
@@ -93,12 +89,12 @@ def _fitted_network(problem: Problem, stored: Stored) -> Problem:
     return dataclasses.replace(problem, network=rounded(network))
 
 
-def fit_forecaster(name: str, series: Series, running: Forecaster | None, seed: int) -> Forecaster:
-    """The running forecaster updated, or a new one of a name."""
+def fit_forecaster(name: str, series: Series, running: Forecaster | None, seed: int, day: int) -> Forecaster:
+    """The running forecaster updated, or a new one of a name; a day has so many slots."""
     if running is not None:
         return running.update([series])
     base = storage.make_forecaster(name, seed=seed, horizons=range(1, FARTHEST + 1))
-    return Calibrated(base, window=14 * DAY, every=DAY // 4).fit([series])
+    return calibrated(base, day).fit([series])
 
 
 def fine_tune(problem: Problem, network: Path, weights: Path, seconds: float, seed: int, folder: Path) -> Path:

@@ -31,11 +31,7 @@ def can_be_compiled(network: QNetwork) -> bool:
 
 
 def pack(network: QNetwork) -> Layers:
-    """A duelling network's gap Q(on) - Q(off) as the plain layers that `Episodes.play` and `branch` take.
-
-    Raises:
-        CannotBeCompiledError: no `DuellingQ` with linearly scaled inputs (``input_scaling`` "none" or "standard").
-    """
+    """A duelling network's gap Q(on) - Q(off) as the plain layers that `Episodes.play` and `branch` take."""
     if not isinstance(network, DuellingQ) or network.compress:
         raise CannotBeCompiledError(
             "only a duelling network with input_scaling 'standard' or 'none' can be compiled, as improvements need, "
@@ -59,9 +55,6 @@ def compiled_error(policy: GreedyPolicy, problem: Problem, episodes: int, seed: 
     """(episodes,) average joint errors [µg/m³] of a network's policy on the episodes of seeds ``seed`` and on.
 
     The same episodes as `baselines.evaluate` plays, and as a rule faster.
-
-    Raises:
-        CannotBeCompiledError: the network is none that `pack` takes.
     """
     return Simulator(problem, policy.observation).errors([pack(policy.network)], episodes, seed)[0]
 

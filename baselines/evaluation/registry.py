@@ -79,11 +79,7 @@ TIMED = ("greedy", "index", "optimal")  # what building these for a new problem 
 
 
 def check_word(word: str) -> None:
-    """Refuse what is none of `WORDS`.
-
-    Raises:
-        ValueError: with the words, and the one that is most like it.
-    """
+    """Refuse what is none of `WORDS`."""
     if word not in _BUILDERS:
         raise ValueError(f"no policy is called {word!r}; {close_match(word, WORDS)}the words are {', '.join(WORDS)}")
 
@@ -232,9 +228,6 @@ def load_agent(kind: str, folder: Path) -> Any:
     Args:
         kind: "dqn" for folders of scripts.train_dqn, "sb3" for those of scripts.train_sb3.
         folder: where it is; for "dqn" also an exported file.
-
-    Raises:
-        ValueError: there is nothing, something else, or a damaged file; the message says what would be right.
     """
     files = {"dqn": "policy.safetensors", "sb3": "model.zip"}
     if not folder.exists():

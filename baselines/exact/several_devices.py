@@ -22,6 +22,7 @@ from baselines.exact.states import (
     IntArray,
     check_plain,
     level_index,
+    number_of,
     read_info,
     whole,
     written,
@@ -176,7 +177,7 @@ def _decided(problem: Problem, tables: Tables, states: _States) -> FloatArray:
     slot, _, energy, delay, record, level = states
     layout, fresh, cell = tables.layout, delay == 0, cell_of(problem, delay, record)
     first = fresh.argmax(axis=1)
-    rank = energy @ (layout.energies ** np.arange(problem.n_devices - 1, -1, -1))
+    rank = number_of(energy, layout.energies)
     row = layout.part[first, 0] + rank * layout.part[first, 1] + (layout.place[first] * cell).sum(axis=1)
     possible = np.where(fresh, energy < problem.energy_budget, (energy == 0) | (delay < problem.max_sleep))
     stored = fresh.any(axis=1) & possible.all(axis=1)  # what can not have happened is not stored, but may be asked for
@@ -195,11 +196,7 @@ def _decided(problem: Problem, tables: Tables, states: _States) -> FloatArray:
 
 
 def check_bytes(problem: Problem, numbers: int, max_bytes: int, what: str) -> None:
-    """Refuse an instance whose table of errors and so many other `numbers` would take more than `max_bytes`.
-
-    Raises:
-        ValueError: it would.
-    """
+    """Refuse an instance whose table of errors and so many other `numbers` would take more than `max_bytes`."""
     n_levels, energies = problem.network.n_levels, problem.energy_budget + 1
     needed = 8 * (numbers + n_levels * n_cells(problem) ** problem.n_devices)
     if needed > max_bytes:
@@ -261,11 +258,7 @@ def solve_joint(
 
 
 def optimal_policy(problem: Problem) -> Any:
-    """The exact solution.
-
-    Raises:
-        ValueError: the problem is too large.
-    """
+    """The exact solution."""
     if problem.n_devices > 1:
         return solve_joint(**problem.arguments)
     arguments = problem.arguments

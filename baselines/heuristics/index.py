@@ -75,11 +75,7 @@ class Index:
         return weights.astype(np.float32)
 
     def score(self, observation: NDArray[np.float32]) -> NDArray[np.float64]:
-        """ln(decrease) less its threshold, (...) from (..., 32); positive where it would sense.
-
-        Raises:
-            ValueError: an observation of another size.
-        """
+        """ln(decrease) less its threshold, (...) from (..., 32); positive where it would sense."""
         seen = sized(observation, self.observation, len(NAMES))
         weights = self.weights.astype(np.float64)
         return np.asarray(seen @ weights[:-1] + weights[-1])
@@ -113,11 +109,7 @@ class Simulator:
         return self._batches[size], self._batches[size].draw_path(uniforms)
 
     def errors(self, candidates: Sequence[Index | Layers], n_episodes: int, seed: int) -> NDArray[np.float64]:
-        """(candidates, n_episodes) average joint errors [µg/m³] on the episodes of seeds ``seed`` and on.
-
-        Raises:
-            ValueError: a wrong number of episodes or seed, or a network that does not fit the observation.
-        """
+        """(candidates, n_episodes) average joint errors [µg/m³] on the episodes of seeds ``seed`` and on."""
         n_episodes, seed = check_count("n_episodes", n_episodes, 1), check_count("seed", seed, 0)
         packed = [Layers(WIDTHS, x.weights) if isinstance(x, Index) else x for x in candidates]
         errors = np.empty((len(candidates), n_episodes))

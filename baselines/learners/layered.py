@@ -32,11 +32,7 @@ class LayeredPolicy:
         self._size = len(COMPACT_FEATURES) + rows * len(DEVICE_FEATURES)
 
     def score(self, observation: NDArray[np.float32]) -> NDArray[np.float64]:
-        """The output of (..., size) observations, in no unit.
-
-        Raises:
-            ValueError: an observation of another size.
-        """
+        """The output of (..., size) observations, in no unit."""
         return outputs(self.layers, sized(observation, self.observation, self._size))
 
     def act(self, observation: NDArray[np.float32], info: Mapping[str, Any]) -> Actions:

@@ -75,10 +75,6 @@ class PairCollector:
         """Play pairs under the network's policy (None: the guide's); fewer if the time passes ``until``.
 
         The deltas are in µg/m³, summed over the slots; their noise grows with the level, about as level + 10 µg/m³.
-
-        Raises:
-            CannotBeCompiledError: a network that can't be compiled.
-            ValueError: no free decision occurred, or no network and no guide.
         """
         layers, alone = self.layers(network), self._alone or (self._alone_first and network is None)
         share, seeds = -(-n_pairs // _SHARES), rng.integers(2**63, size=_SHARES)
@@ -110,9 +106,6 @@ class PairCollector:
         """Play ``n_pairs`` pairs in this thread, see `Pairs`; deltas in µg/m³, summed over the slots of a stretch.
 
         With a time to stop at, pairs are played a few at a time, at least once.
-
-        Raises:
-            ValueError: no free decision was met.
         """
         problem, n, points = self.problem, self._n_episodes, self._points
         if not math.isinf(until):

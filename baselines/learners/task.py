@@ -67,11 +67,7 @@ def tiny_config(config: DQNConfig) -> DQNConfig:
 
 
 class SensingTask:
-    """Learning on a registered id; the arguments are those of `baselines.learners.training.Training`.
-
-    Raises:
-        ValueError: an id of the joint view, arguments that it refuses, or a configuration that does not fit.
-    """
+    """Learning on a registered id; the arguments are those of `baselines.learners.training.Training`."""
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,6 +50,14 @@ def pack(network: QNetwork) -> Layers:
         nothing, one = torch.zeros(codes, dtype=torch.double), torch.ones(codes, dtype=torch.double)
         entrance = torch.cat([center[:context], nothing]), torch.cat([scale[:context], one])
         return Layers(*_flat(_unscaled(layers, *entrance)), *_flat(encoder))
+
+
+def set_gap(network: QNetwork, weights: NDArray[Any]) -> None:
+    """Give a duelling network without hidden layers the gap of these (n_inputs + 1,) weights, the bias last."""
+    half, head = torch.from_numpy(weights) / 2.0, network.advantage_head
+    with torch.no_grad():
+        head.weight.copy_(torch.stack([-half[:-1], half[:-1]]))
+        head.bias.copy_(torch.stack([-half[-1], half[-1]]))
 
 
 def compiled_error(policy: GreedyPolicy, problem: Problem, episodes: int, seed: int) -> NDArray[np.float64]:

@@ -147,6 +147,11 @@ def _plain(value: Any) -> str:
     return str(value) if not isinstance(value, tuple) or len(value) <= 12 else f"{len(value)} of them"
 
 
+def side_by_side(problem: Problem) -> int:
+    """How many episodes are best played together."""
+    return max(16, min(MOST_EPISODES, _MOST_BYTES // (72 * problem.n_locations)))
+
+
 def play_problem(
     policy: Any,
     problem: Problem,
@@ -187,8 +192,7 @@ def play_problem(
     joint = view == "joint"
     if hasattr(policy, "reset"):
         policy.reset(seed)
-    if most is None:
-        most = max(16, min(MOST_EPISODES, _MOST_BYTES // (72 * problem.n_locations)))
+    most = side_by_side(problem) if most is None else most
     parts = []
     for first in range(0, episodes, most):
         env = (JointDevicesVectorEnv if joint else MultiDeviceVectorEnv)(

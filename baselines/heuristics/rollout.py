@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from agents.policy import GreedyPolicy
-from aq_gym.episodes import Episodes, Layers
+from aq_gym.episodes import Episodes
 from aq_gym.kernels.chain import cumulative
 from aq_gym.problem import Problem
-from baselines.heuristics.index import WIDTHS, Index
+from baselines.heuristics.index import Index
 from baselines.heuristics.simple import Actions, StatePolicy, check_devices, legal
 from baselines.packing import available_cores, pack
 from baselines.playing import check_count
@@ -51,7 +51,7 @@ class Rollout(StatePolicy):
         self.base, self.seed = base, check_count("seed", seed, 0)
         self.training_seconds = base.training_seconds
         self.futures = check_count("futures", futures, 1)
-        self._layers = Layers(WIDTHS, base.weights) if isinstance(base, Index) else pack(base.network)
+        self._layers = base.layers if isinstance(base, Index) else pack(base.network)
         self._kind = "compact" if isinstance(base, Index) else base.observation
         if self._kind == "full":
             raise ValueError("base: reads the full observation; only networks on the small ones can be compiled")

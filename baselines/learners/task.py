@@ -98,10 +98,6 @@ class SensingTask:
             exact=episodes is None and quick_to_evaluate(self.problem),
         )
 
-    def make_guide(self, seconds: float, known: dict[str, Any] | None) -> Guide:
-        """The policy to start from, for a training of so many seconds; ``known`` as `Guide.to_json` gave it."""
-        return Guide(self.problem, self.guide_name, seconds=seconds, known=known)
-
     def collector(self, guide: Guide | None) -> PairCollector:
         """What plays pairs."""
         points = max(24, self.problem.horizon * self.problem.n_devices // 60)

@@ -15,11 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from aq_gym.problem import Problem
-from baselines.exact.chain import in_blocks, table_width
 from baselines.exact.compiled import in_threads
-from baselines.exact.errors import cell_errors
 from baselines.exact.hidden_solution import HiddenSolution, solve_hidden
-from baselines.exact.single_induction import Tables, answer, decide, fill
+from baselines.exact.induction import Tables, answer, decide, induce
 from baselines.exact.states import MAX_BYTES, FloatArray, Info, IntArray, check_plain, level_index, read_info, whole
 
 if TYPE_CHECKING:
@@ -32,8 +30,9 @@ MAX_DECISION_BYTES = 128 << 20  # a larger table of decisions is not stored: act
 class Solution:
     """The exact optimum of one device, and a Policy that earns it.
 
-    It holds W(t, p, e) and the table of errors: 8 (B E T + D E²) bytes. The first call of `act` adds a table of
-    decisions, one bit a state, where that takes at most 128 MiB; otherwise `act` computes the values that it compares.
+    It holds W(t, p, e), the values without energy and the table of errors: 8 E ((B + E) T + D E) bytes. The first call
+    of `act` adds a table of decisions, one bit a state, where that takes at most 128 MiB; otherwise `act` computes the
+    values that it compares.
 
     Attributes:
         problem: the instance.
@@ -50,9 +49,10 @@ class Solution:
     @property
     def sensing(self) -> FloatArray:
         """(B + 1, E, T + 2) value of sensing by energy, level, slot [µg/m³]; without energy -inf, after slot T 0."""
-        view = self._tables.sensing[:, :, : self.problem.horizon + 2]
-        view.flags.writeable = False
-        return view
+        found = np.pad(self._tables.sensing[:-1], ((1, 0), (0, 0), (0, 1)))
+        found[0, :, : self.problem.horizon + 1] = -np.inf
+        found[1:, :, 0] = 0.0  # no slot
+        return found
 
     def value(
         self, slot: ArrayLike, energy: ArrayLike, delay: ArrayLike, record: ArrayLike, level: ArrayLike
@@ -129,8 +129,9 @@ def _action_values(tables: Tables, states: IntArray) -> FloatArray:
     asleep, values = np.empty(len(states)), np.empty((len(states), 2))
     in_threads(partial(answer, tables, states[order], asleep), len(states), 256)
     slot, energy, delay, _, level = states.T
-    values[order, 0], values[:, 1] = asleep, tables.sensing[energy, level, slot]
-    values[(energy > 0) & (delay == tables.errors.shape[0]), 0] = -np.inf
+    values[order, 0] = asleep
+    values[:, 1] = np.where(energy > 0, tables.sensing[energy - 1, level, slot], -np.inf)  # by the energy that is left
+    values[(energy > 0) & (delay == tables.layout.max_sleep), 0] = -np.inf
     return values
 
 
@@ -167,13 +168,7 @@ def solve(
         return solve_hidden(problem, "sequential", True, max_bytes)
     check_plain(problem)
     network, horizon, budget = problem.network, problem.horizon, problem.energy_budget
-    n_levels, cells = network.n_levels, cell_errors(problem)
-    sensing = np.zeros((budget + 1, n_levels, table_width(horizon, problem.max_sleep)))
-    sensing[0, :, : horizon + 1] = -np.inf
-    errors = cells[:-1].reshape(problem.max_sleep, n_levels, n_levels)
-    tables = Tables(in_blocks(network.transition), errors, cells[-1], sensing, horizon)
-    for p in range(1, budget + 1):
-        in_threads(partial(fill, tables, p), n_levels)
+    n_levels, tables = network.n_levels, induce(problem)
     first = [x.ravel() for x in np.indices((n_levels, n_levels))]  # it sensed in slot 0 at level u; e in slot 1
     states = np.stack([np.full(first[0].size, x) for x in (1, budget, 1)] + first, axis=1)
     values = _action_values(tables, states).max(axis=1).reshape(n_levels, n_levels)

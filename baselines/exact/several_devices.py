@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from aq_gym.problem import Problem
 from baselines.exact.errors import cell_of, n_cells
 from baselines.exact.hidden_solution import HiddenSolution, solve_hidden
-from baselines.exact.joint_induction import Tables, induce, look_ahead, n_numbers
+from baselines.exact.induction import Tables, induce, look_ahead, n_numbers
 from baselines.exact.one_device import solve
 from baselines.exact.states import (
     MAX_BYTES,

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from aq_gym.problem import Problem
 from aq_gym.registration import ENTRIES
 from baselines.evaluation.comparing import compare
-from baselines.exact.several_devices import optimal_policy
+from baselines.exact.one_device import optimal_policy
 from baselines.heuristics.greedy import tune, tuned_greedy
 from baselines.heuristics.index_tuning import Budget, index_policy
 from baselines.heuristics.index_tuning import tune as tune_index

@@ -195,32 +195,6 @@ def induce(problem: Problem) -> Tables:
 
 
 @compiled
-def answer(tables, states, out, begin, end):  # type: ignore[no-untyped-def]
-    """One device: out[k] = value of sleeping in state k of begin..end - 1.
-
-    states: (n, 5) slot, energy, delay, record, level. Those of equal energy and record lie together: one induction
-    serves them.
-    """
-    n_delays, n_levels, width = tables.layout.max_sleep, tables.layout.n_levels, tables.exhausted.shape[2]
-    first, just_now = np.empty((1, 1, n_levels, width)), np.zeros(1, np.int64)
-    while begin < end:
-        energy, record = states[begin, 1:2], states[begin, 3:4]
-        after, low, high = begin, tables.sensing.shape[2] - 1, -n_delays
-        while after < end and states[after, 1] == energy[0] and states[after, 3] == record[0]:
-            sensed = states[after, 0] - states[after, 2]
-            low, high = min(low, sensed), max(high, sensed)
-            after += 1
-        asleep = np.empty((n_delays, n_levels, high - low + 1))
-        room = new_room(n_levels, high - low + 1)
-        _first_to_sense(tables, energy, first)
-        _between(tables, energy, just_now, record, low, room, first, asleep)
-        for k in range(begin, after):
-            t, d, e = states[k, 0], states[k, 2], states[k, 4]
-            out[k] = asleep[d - 1, e, t - d - low]
-        begin = after
-
-
-@compiled
 def decide(tables, p, better, begin, end):  # type: ignore[no-untyped-def]
     """One device of energy p: better[u, d - 1, e, t]: whether sensing beats sleeping, d < D, begin <= u < end."""
     n_delays, n_levels, horizon = tables.layout.max_sleep, tables.layout.n_levels, tables.sensing.shape[2] - 1

@@ -17,8 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 from aq_gym.problem import Problem
 from baselines.exact.compiled import in_threads
 from baselines.exact.hidden_solution import HiddenSolution, solve_hidden
-from baselines.exact.induction import Tables, answer, decide, induce
-from baselines.exact.states import MAX_BYTES, FloatArray, Info, IntArray, check_plain, level_index, read_info, whole
+from baselines.exact.induction import decide, induce
+from baselines.exact.several_devices import JointSolution, expected_error, solve_joint
+from baselines.exact.states import MAX_BYTES, FloatArray, Info, IntArray, check_plain, level_index, read_info
 
 if TYPE_CHECKING:
     from aq_gym.network import SensorNetwork
@@ -27,24 +28,15 @@ MAX_DECISION_BYTES = 128 << 20  # a larger table of decisions is not stored: act
 
 
 @dataclass(frozen=True, eq=False)
-class Solution:
+class Solution(JointSolution):
     """The exact optimum of one device, and a Policy that earns it.
 
     It holds W(t, p, e), the values without energy and the table of errors: 8 E ((B + E) T + D E) bytes. The first call
     of `act` adds a table of decisions, one bit a state, where that takes at most 128 MiB; otherwise `act` computes the
     values that it compares.
-
-    Attributes:
-        problem: the instance.
-        expected_error: the least expected average joint error of an episode [µg/m³].
     """
 
-    problem: Problem
-    expected_error: float
-    _tables: Tables
     _decisions: dict[str, NDArray[np.uint8]] = field(default_factory=dict, repr=False)
-
-    needs_observation = False
 
     @property
     def sensing(self) -> FloatArray:
@@ -54,37 +46,18 @@ class Solution:
         found[1:, :, 0] = 0.0  # no slot
         return found
 
-    def value(
-        self, slot: ArrayLike, energy: ArrayLike, delay: ArrayLike, record: ArrayLike, level: ArrayLike
-    ) -> FloatArray:
-        """Expected sum of the rewards from this slot on under optimal decisions [µg/m³], arguments broadcast.
-
-        Args:
-            slot: t, 1..T.
-            energy: p, sensings left, 0..B.
-            delay: d, slots since the device last sensed, 1..D.
-            record: u, the level when it last sensed, one of the network's levels [µg/m³].
-            level: e, the level now, one of the network's levels [µg/m³].
-
-        Raises:
-            ValueError: an argument out of range, no integer, or no level of the network.
-        """
-        return np.asarray(self.action_values(slot, energy, delay, record, level).max(axis=-1))
-
     def action_values(
-        self, slot: ArrayLike, energy: ArrayLike, delay: ArrayLike, record: ArrayLike, level: ArrayLike
+        self,
+        slot: ArrayLike,
+        energy: ArrayLike,
+        delay: ArrayLike,
+        record: ArrayLike,
+        level: ArrayLike,
+        turn: ArrayLike = 0,
     ) -> FloatArray:
-        """As `value`, of each action, (..., 2): off, on; -inf where the action is forbidden."""
-        problem, levels = self.problem, self.problem.network.levels
-        state = np.broadcast_arrays(
-            whole("slot", slot, 1, problem.horizon),
-            whole("energy", energy, 0, problem.energy_budget),
-            whole("delay", delay, 1, problem.max_sleep),
-            level_index(levels, record, "record"),
-            level_index(levels, level, "level"),
-        )
-        values = _action_values(self._tables, np.stack([x.ravel() for x in state], axis=1))
-        return values.reshape(*state[0].shape, 2)
+        """As that of `JointSolution`; all arguments have the shape (...), and are broadcast."""
+        own = (np.asarray(x)[..., None] for x in (energy, delay, record))
+        return super().action_values(slot, *own, level, turn)
 
     def act(self, observation: Any, info: Info) -> Any:
         """The optimal action from `info` alone: an int for one episode, (K,) for a batch. A tie is resolved as off."""
@@ -110,7 +83,8 @@ class Solution:
         budget, n_delays, horizon = self.problem.energy_budget, self.problem.max_sleep, self.problem.horizon
         shape = (budget, n_levels, n_delays - 1, n_levels, horizon // 8 + 1)
         if math.prod(shape) > MAX_DECISION_BYTES:
-            values = _action_values(self._tables, np.stack([t, p, d, u, e], axis=1))
+            levels = self.problem.network.levels
+            values = self.action_values(t, p, d, levels[u], levels[e])
             return np.asarray(values[:, 1] > values[:, 0])
         if "packed" not in self._decisions:
             packed = np.empty(shape, dtype=np.uint8)
@@ -121,18 +95,6 @@ class Solution:
             self._decisions["packed"] = packed
         packed = self._decisions["packed"]
         return np.asarray(packed[p - 1, u, d - 1, e, t >> 3] >> (t & 7).astype(np.uint8) & 1 == 1)
-
-
-def _action_values(tables: Tables, states: IntArray) -> FloatArray:
-    """(n, 2) values of off and on in states (n, 5): slot, energy, delay, record, level."""
-    order = np.lexsort((states[:, 1], states[:, 3]))
-    asleep, values = np.empty(len(states)), np.empty((len(states), 2))
-    in_threads(partial(answer, tables, states[order], asleep), len(states), 256)
-    slot, energy, delay, _, level = states.T
-    values[order, 0] = asleep
-    values[:, 1] = np.where(energy > 0, tables.sensing[energy - 1, level, slot], -np.inf)  # by the energy that is left
-    values[(energy > 0) & (delay == tables.layout.max_sleep), 0] = -np.inf
-    return values
 
 
 def solve(
@@ -167,10 +129,13 @@ def solve(
     if problem.inference == "hidden":
         return solve_hidden(problem, "sequential", True, max_bytes)
     check_plain(problem)
-    network, horizon, budget = problem.network, problem.horizon, problem.energy_budget
-    n_levels, tables = network.n_levels, induce(problem)
-    first = [x.ravel() for x in np.indices((n_levels, n_levels))]  # it sensed in slot 0 at level u; e in slot 1
-    states = np.stack([np.full(first[0].size, x) for x in (1, budget, 1)] + first, axis=1)
-    values = _action_values(tables, states).max(axis=1).reshape(n_levels, n_levels)
-    expected = -float(network.start @ (network.transition * values).sum(axis=1)) / horizon
-    return Solution(problem, expected, tables)
+    tables = induce(problem)
+    return Solution(problem, expected_error(problem, tables), "sequential", tables)
+
+
+def optimal_policy(problem: Problem) -> Any:
+    """The exact solution of any number of devices; a problem that is too large is refused."""
+    if problem.n_devices > 1:
+        return solve_joint(**problem.arguments)
+    arguments = problem.arguments
+    return solve(device=arguments.pop("devices")[0], **arguments)

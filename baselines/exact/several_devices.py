@@ -14,7 +14,6 @@ from aq_gym.problem import Problem
 from baselines.exact.errors import cell_of, n_cells
 from baselines.exact.hidden_solution import HiddenSolution, solve_hidden
 from baselines.exact.induction import Tables, induce, look_ahead, n_numbers
-from baselines.exact.one_device import solve
 from baselines.exact.states import (
     MAX_BYTES,
     FloatArray,
@@ -248,18 +247,14 @@ def solve_joint(
     check_plain(problem)
     check_bytes(problem, 0, max_bytes, "solve_joint")  # of many devices the layout alone is too large to be made
     check_bytes(problem, n_numbers(problem), max_bytes, "solve_joint")
-    tables, n_levels, count = induce(problem), problem.network.n_levels, problem.n_devices
-    record, level = (x.ravel() for x in np.indices((n_levels, n_levels)))  # all sense in slot 0
-    one, rows = np.ones_like(level), np.ones((level.size, count), dtype=np.int64)
-    states = _States(one, 0 * one, problem.energy_budget * rows, rows, record[:, None] * rows, level)
-    values = _action_values(problem, tables, states).max(axis=1).reshape(n_levels, n_levels)
-    expected = -float(problem.network.start @ (problem.network.transition * values).sum(axis=1)) / problem.horizon
-    return JointSolution(problem, expected, view, tables)
+    tables = induce(problem)
+    return JointSolution(problem, expected_error(problem, tables), view, tables)
 
 
-def optimal_policy(problem: Problem) -> Any:
-    """The exact solution."""
-    if problem.n_devices > 1:
-        return solve_joint(**problem.arguments)
-    arguments = problem.arguments
-    return solve(device=arguments.pop("devices")[0], **arguments)
+def expected_error(problem: Problem, tables: Tables) -> float:
+    """The average joint error of an episode that begins after all devices sensed in slot 0 [µg/m³]."""
+    network, count = problem.network, problem.n_devices
+    energies, delays = [problem.energy_budget] * count, [0] * count
+    states = np.array([[0, *energies, *delays, *[level] * count] for level in range(network.n_levels)])
+    values = look_ahead(tables, states)
+    return -float(network.start @ (network.transition * values).sum(axis=1)) / problem.horizon

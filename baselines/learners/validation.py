@@ -20,7 +20,7 @@ from aq_gym import reference_scores
 from aq_gym.envs.vector import MultiDeviceVectorEnv
 from aq_gym.problem import Problem
 from baselines.exact.evaluation import evaluate_exactly
-from baselines.exact.several_devices import optimal_policy
+from baselines.exact.one_device import optimal_policy
 from baselines.heuristics.index import Simulator
 from baselines.heuristics.index_tuning import thresholds
 from baselines.heuristics.simple import Random, Staggered, Synchronised

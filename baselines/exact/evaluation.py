@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aq_gym.episodes import Episodes
+from aq_gym.network import SensorNetwork
+from aq_gym.policy import Policy
 from aq_gym.problem import Problem
 from baselines.exact.errors import cell_errors, delay_and_record, n_cells
 from baselines.exact.hidden_evaluation import evaluate_hidden
 from baselines.exact.several_devices import check_bytes
 from baselines.exact.states import MAX_BYTES, FloatArray, IntArray, check_plain, digits, info_of, number_of
-
-if TYPE_CHECKING:
-    from aq_gym.network import SensorNetwork
-    from aq_gym.policy import Policy
 
 _SIDE_BY_SIDE = 2048  # states that are observed together
 _STATE_BYTES = 200  # of one state of one or two devices of a hidden level

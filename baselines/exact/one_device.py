@@ -9,20 +9,18 @@ import math
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
 from baselines.exact.compiled import in_threads
 from baselines.exact.hidden_solution import HiddenSolution, solve_hidden
 from baselines.exact.induction import decide, induce
 from baselines.exact.several_devices import JointSolution, expected_error, solve_joint
 from baselines.exact.states import MAX_BYTES, FloatArray, Info, IntArray, check_plain, level_index, read_info
-
-if TYPE_CHECKING:
-    from aq_gym.network import SensorNetwork
 
 MAX_DECISION_BYTES = 128 << 20  # a larger table of decisions is not stored: act then computes what it compares
 
@@ -33,7 +31,7 @@ class Solution(JointSolution):
 
     It holds W(t, p, e), the values without energy and the table of errors: 8 E ((B + E) T + D E) bytes. The first call
     of `act` adds a table of decisions, one bit a state, where that takes at most 128 MiB; otherwise `act` computes the
-    values that it compares.
+    values that it compares. Energies, delays and records come without an axis of devices.
     """
 
     _decisions: dict[str, NDArray[np.uint8]] = field(default_factory=dict, repr=False)
@@ -62,21 +60,16 @@ class Solution(JointSolution):
     def act(self, observation: Any, info: Info) -> Any:
         """The optimal action from `info` alone: an int for one episode, (K,) for a batch. A tie is resolved as off."""
         del observation
-        slot, energy, delay, record, level = read_info(info, "slot", "energy", "delay", "record", "level")
-        shape = level.shape
-        slot, level = np.broadcast_to(slot, shape).ravel().astype(np.int64), level.ravel()
-        energy, delay = (
-            np.broadcast_to(x.reshape(*shape, -1)[..., 0], shape).ravel().astype(np.int64) for x in (energy, delay)
-        )
-        record = record.reshape(level.size, -1)[:, 0]
+        arrays = [*read_info(info, "slot", "level"), *(x[..., 0] for x in read_info(info, "energy", "delay", "record"))]
+        slot, level, energy, delay, record = np.broadcast_arrays(*arrays)
         running = (slot <= self.problem.horizon) & (energy > 0)  # after the end: off
-        action = running & (delay >= self.problem.max_sleep)
-        free = np.flatnonzero(running & ~action)
-        if free.size:
+        action = np.array(running & (delay >= self.problem.max_sleep))
+        free = running & (delay < self.problem.max_sleep)
+        if free.any():
             levels = self.problem.network.levels
             u, e = level_index(levels, record[free], "record"), level_index(levels, level[free], "level")
             action[free] = self._prefers_sensing(slot[free], energy[free], delay[free], u, e)
-        return action.astype(np.int64).reshape(shape) if shape else int(action[0])
+        return action.astype(np.int64) if action.ndim else int(action)
 
     def _prefers_sensing(self, t: IntArray, p: IntArray, d: IntArray, u: IntArray, e: IntArray) -> NDArray[np.bool_]:
         n_levels = self.problem.network.n_levels

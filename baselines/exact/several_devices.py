@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
 from baselines.exact.errors import cell_of, n_cells
 from baselines.exact.hidden_solution import HiddenSolution, solve_hidden
@@ -26,9 +27,6 @@ from baselines.exact.states import (
     whole,
     written,
 )
-
-if TYPE_CHECKING:
-    from aq_gym.network import SensorNetwork
 
 
 class _States(NamedTuple):

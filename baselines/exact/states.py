@@ -1,4 +1,4 @@
-"""Checks of the states that a user asks about."""
+"""States: checks of those that a user asks about, their numbers, and what an environment says of them."""
 
 from __future__ import annotations
 

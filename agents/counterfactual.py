@@ -17,6 +17,9 @@ from agents.fitting import descend, make_optimizer
 from agents.networks import QNetwork
 
 CHUNK = 4_096  # rows in a forward pass over all pairs
+LEARNING_RATE, LEARNING_RATE_END = 1e-3, 1e-5  # along half a cosine
+MAX_GRADIENT_NORM = 10.0
+VALIDATION_SHARE = 0.05  # of the pairs, held out to report on
 REFRESH = 25  # updates after which the network that values the second cut is renewed
 
 
@@ -37,10 +40,7 @@ def fit_advantages(
     scales: ArrayLike | None = None,
     updates: int = 3_000,
     batch_size: int = 2_048,
-    learning_rate: float = 1e-3,
-    learning_rate_end: float = 1e-5,
-    max_gradient_norm: float = 10.0,
-    validation_share: float = 0.05,
+    learning_rate: float = LEARNING_RATE,
     seed: int = 0,
 ) -> AdvantageFit:
     """Regress the network's gap Q(s, 1) - Q(s, 0) on sampled differences, in place.
@@ -54,7 +54,6 @@ def fit_advantages(
         deltas: (n,) return after action 1 minus return after action 0, all else equal.
         scales: (n,) relative size of each one's noise (weighted least squares); None: all alike.
         updates: minibatches; 0 only measures.
-        validation_share: of the pairs, held out to report on.
         seed: of the split and the minibatches.
 
     Raises:
@@ -67,7 +66,7 @@ def fit_advantages(
     check_pairs(network, rows, given, noise)
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(rows))
-    n_held = int(validation_share * len(rows))
+    n_held = int(VALIDATION_SHARE * len(rows))
     held, used = order[:n_held], order[n_held:]
     if len(used) < 2:
         raise ValueError(f"{len(used)} pairs to fit: too few")
@@ -79,7 +78,7 @@ def fit_advantages(
     def loss(step: int, batch: Tensor) -> Tensor:
         return ((_gap(network, x[batch]) - y[batch]) * weight[batch]).square().mean()
 
-    _minimise(network, loss, used, rng, updates, batch_size, learning_rate, learning_rate_end, max_gradient_norm)
+    _minimise(network, loss, used, rng, updates, batch_size, learning_rate)
     if not n_held:
         return AdvantageFit(updates, math.nan, math.nan)
     misfit = gaps(network, x[held]) - given[held]
@@ -104,14 +103,14 @@ def check_pairs(
 
 def fit_values(
     network: QNetwork,
-    deltas: ArrayLike,
-    tails: ArrayLike,
-    cut: ArrayLike,
+    deltas: NDArray[np.float32],
+    tails: NDArray[np.float32],
+    cut: NDArray[np.bool_],
     *,
-    scales: ArrayLike,
-    updates: int = 1_500,
-    batch_size: int = 2_048,
-    seed: int = 0,
+    scales: NDArray[np.float32],
+    updates: int,
+    batch_size: int,
+    seed: int,
 ) -> float:
     """Learn what is left of a difference where a pair is cut off, by temporal differences, in place.
 
@@ -130,29 +129,19 @@ def fit_values(
 
     Returns:
         The root of the mean squared error over the last tenth of the updates, over the scales; NaN without any.
-
-    Raises:
-        ValueError: wrong shapes, numbers that aren't finite, or a network of more than one action.
     """
-    given, ends, reached = np.asarray(deltas, np.float32), np.asarray(tails, np.float32), np.asarray(cut, np.bool_)
-    noise, n = np.asarray(scales, np.float32), len(given)
-    if network.n_actions != 1:
-        raise ValueError(f"a value needs a network of one action, this one has {network.n_actions}")
-    shapes = given.shape, ends.shape[:3], reached.shape, noise.shape
-    if shapes != ((n, 2), (n, 2, 2), (n, 2), (n,)):
-        raise ValueError(f"deltas, tails, cut, scales: {shapes}; expected (n, 2), (n, 2, 2, n_inputs), (n, 2) and (n,)")
-    if ends.ndim != 4 or not network.reads(ends.shape[3]):
-        raise ValueError(f"tails {ends.shape}: expected (n, 2, 2, {network.n_inputs})")
-    if not (np.isfinite(given).all() and np.isfinite(ends[reached]).all()):
+    if tails.shape[:-1] != (len(deltas), 2, 2) or not network.reads(tails.shape[-1]):
+        raise ValueError(f"tails {tails.shape}: expected ({len(deltas)}, 2, 2, {network.n_inputs})")
+    if not (np.isfinite(deltas).all() and np.isfinite(tails[cut]).all()):
         raise ValueError("deltas, and tails where a cut was reached, must be finite")
-    if not (np.isfinite(noise) & (noise > 0)).all():
+    if not (np.isfinite(scales) & (scales > 0)).all():
         raise ValueError("scales must be positive numbers")
-    used = np.flatnonzero(reached[:, 0])
+    used = np.flatnonzero(cut[:, 0])
     if not len(used):
         return math.nan
-    x, y, more = torch.from_numpy(ends), torch.from_numpy(given[:, 1]), torch.from_numpy(reached[:, 1])
-    unit = float((given[used, 1] / noise[used]).std()) or 1.0
-    weight = torch.from_numpy(1.0 / (noise * unit))
+    x, y, more = torch.from_numpy(tails), torch.from_numpy(deltas[:, 1]), torch.from_numpy(cut[:, 1])
+    unit = float((deltas[used, 1] / scales[used]).std()) or 1.0
+    weight = torch.from_numpy(1.0 / (scales * unit))
     steady = copy.deepcopy(network)
 
     def loss(step: int, batch: Tensor) -> Tensor:
@@ -161,7 +150,8 @@ def fit_values(
         rest = torch.where(more[batch], value_difference(steady, x[batch, 1]), 0.0)
         return ((_difference(network, x[batch, 0]) - y[batch] - rest) * weight[batch]).square().mean()
 
-    return math.sqrt(_minimise(network, loss, used, np.random.default_rng(seed), updates, batch_size)) * unit
+    error = _minimise(network, loss, used, np.random.default_rng(seed), updates, batch_size, LEARNING_RATE)
+    return math.sqrt(error) * unit
 
 
 def _minimise(
@@ -171,9 +161,7 @@ def _minimise(
     rng: np.random.Generator,
     updates: int,
     batch_size: int,
-    learning_rate: float = 1e-3,
-    learning_rate_end: float = 1e-5,
-    max_gradient_norm: float = 10.0,
+    learning_rate: float,
 ) -> float:
     """Fit a network to random minibatches of rows; return the mean loss of the last tenth of the updates.
 
@@ -184,7 +172,7 @@ def _minimise(
     for step in range(updates):
         batch = torch.from_numpy(rows[rng.integers(len(rows), size=batch_size)])
         error = loss(step, batch)
-        descend(optimizer, error, cosine(learning_rate, learning_rate_end, step / updates), max_gradient_norm)
+        descend(optimizer, error, cosine(learning_rate, LEARNING_RATE_END, step / updates), MAX_GRADIENT_NORM)
         errors.append(error.item())
     return float(np.mean(errors[-max(1, updates // 10) :])) if errors else math.nan
 

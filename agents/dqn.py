@@ -25,7 +25,7 @@ from torch.nn.functional import mse_loss
 
 from agents.config import DQNConfig
 from agents.environment import check_environment, describe_environment
-from agents.exploration import epsilon_at, epsilon_greedy, learning_rate_at, random_actions
+from agents.exploration import cosine, epsilon_at, epsilon_greedy, random_actions
 from agents.fitting import descend, make_optimizer, move_towards, torch_threads
 from agents.networks import QNetwork, greedy_actions, make_network
 from agents.policy import GreedyPolicy
@@ -163,7 +163,8 @@ class DQN(Resumable):
         fraction = before / total_decisions
         start = max(1, min(config.start_decisions, total_decisions))
         starting = before < start
-        epsilon, rate = epsilon_at(config, fraction, starting), learning_rate_at(config, fraction)
+        epsilon = epsilon_at(config, fraction, starting)
+        rate = cosine(config.learning_rate, config.learning_rate_end, fraction)
         choose = self.start_actions if starting else lambda observations, masks: self.act(observations, masks, epsilon)
         with torch_threads(config.threads):
             returns, lengths = play_episodes(env, choose, self.memory, self.rng)

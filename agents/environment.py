@@ -16,11 +16,7 @@ HOW = {"num_envs", "vectorization_mode", "vector_kwargs", "wrappers", "autoreset
 
 
 def describe_environment(env: VectorEnv[Any, Any, Any] | gym.Env[Any, Any]) -> dict[str, Any]:
-    """Return ``n_inputs``, ``n_actions``, and ``id`` and ``kwargs`` as registered (None and {} where not registered).
-
-    Raises:
-        TypeError: the observation is no flat Box or the actions aren't Discrete from 0.
-    """
+    """Return ``n_inputs``, ``n_actions``, and ``id`` and ``kwargs`` as registered (None and {} where they are not)."""
     if isinstance(env, VectorEnv):
         observation, action = env.single_observation_space, env.single_action_space
     else:

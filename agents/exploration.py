@@ -28,11 +28,6 @@ def epsilon_at(config: DQNConfig, fraction: float, starting: bool) -> float:
     return linear(config.epsilon_start, config.epsilon_end, share)
 
 
-def learning_rate_at(config: DQNConfig, fraction: float) -> float:
-    """Return the learning rate at a fraction of the training."""
-    return cosine(config.learning_rate, config.learning_rate_end, fraction)
-
-
 def random_actions(
     masks: NDArray[np.bool_], rng: np.random.Generator, weights: tuple[float, ...] | None = None
 ) -> NDArray[np.int64]:

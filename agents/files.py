@@ -14,11 +14,7 @@ if sys.platform != "win32":
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Replace a file at once by one of that content; its folder is made if needed.
-
-    Raises:
-        OSError: it could not be written; the message names the file, and an older one is still there.
-    """
+    """Replace a file at once by one of that content; its folder is made if needed."""
     beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -38,13 +38,6 @@ class Pairs(NamedTuple):
     tails: NDArray[np.float32]  # (n, cuts, 2, k) observations after each action where the pair was cut off
     cut: NDArray[np.bool_]  # (n, cuts) whether it was, at each of no or two cuts; False: the deltas are complete
 
-    @classmethod
-    def whole(cls, observations: Any, deltas: Any, scales: Any) -> Pairs:
-        """Pairs played to the end: (n, n_inputs), (n,) and (n,)."""
-        x = np.asarray(observations, np.float32)
-        tails, cut = np.zeros((len(x), 0, 2, x.shape[1]), np.float32), np.zeros((len(x), 0), np.bool_)
-        return cls(x, np.asarray(deltas, np.float32)[:, None], np.asarray(scales, np.float32), tails, cut)
-
 
 class Fitted(NamedTuple):
     """What the advantages are fitted to: pairs, completed where they were cut off."""
@@ -204,12 +197,7 @@ def _joined(*parts: Fitted) -> Fitted:
 
 
 def guide_gaps(guide: object, batch: Fitted, observations: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(n,) a guide's scores in the unit of the gaps: times the slope of the pairs on them, weighted least squares.
-
-    Raises:
-        TypeError: the guide has no method `score`.
-        ValueError: its scores do not rise with the pairs, so that it is no policy to start from.
-    """
+    """(n,) a guide's scores in the unit of the gaps: times the slope of the pairs on them, weighted least squares."""
     score = getattr(guide, "score", None)
     if score is None:
         raise TypeError("pair_step: below 1 the guide needs a method score, the advantage of action 1 in any unit")

@@ -98,7 +98,7 @@ class QNetwork(nn.Module):
 
 
 class PlainQ(QNetwork):
-    """A multilayer perceptron with one output for each action."""
+    """A multilayer perceptron with one output for each action; linear without hidden layers."""
 
     def __init__(self, n_inputs: int, n_actions: int, hidden: Sequence[int]) -> None:
         super().__init__(n_inputs, n_actions)
@@ -110,13 +110,6 @@ class PlainQ(QNetwork):
         return self.head(self.trunk(inputs))  # type: ignore[no-any-return]
 
 
-class LinearQ(PlainQ):
-    """One linear function of the inputs for each action: the paper's comparison."""
-
-    def __init__(self, n_inputs: int, n_actions: int) -> None:
-        super().__init__(n_inputs, n_actions, ())
-
-
 class StateActionQ(QNetwork):
     """The paper's form: one network of state and action, evaluated once for each action.
 
@@ -125,9 +118,6 @@ class StateActionQ(QNetwork):
 
     Args:
         segments: (start, stop) of each action's own inputs.
-
-    Raises:
-        ValueError: not one segment for each action, or one outside the observation.
     """
 
     own: Tensor  # (A, n_inputs) 1 where the input is read for that action
@@ -194,9 +184,6 @@ class SetQ(DuellingQ):
         context: numbers that belong to no item.
         item: numbers of an item.
         encoder: sizes of the encoder's layers; none: an item is its own code.
-
-    Raises:
-        ValueError: observations of ``n_inputs`` numbers are no context and whole items.
     """
 
     def __init__(
@@ -251,7 +238,7 @@ def make_network(config: DQNConfig, n_inputs: int, n_actions: int, generator: to
     network: QNetwork
     sizes = n_inputs, n_actions, config.hidden
     if config.network == "linear":
-        network = LinearQ(n_inputs, n_actions)
+        network = PlainQ(n_inputs, n_actions, ())
     elif config.network == "set":
         network = SetQ(*sizes, context=config.set_context, item=config.set_item, encoder=config.set_encoder)
     elif config.network == "state_action":

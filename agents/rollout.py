@@ -50,9 +50,6 @@ def play_episodes(
 
     Returns:
         Returns and lengths of the K episodes.
-
-    Raises:
-        ValueError: an observation or reward isn't finite, or a mask forbids every action.
     """
     mode = AutoresetMode(env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
     n, n_actions = env.num_envs, memory.mask.shape[2]
@@ -87,11 +84,7 @@ def play_episodes(
 
 
 def read_mask(info: dict[str, Any], n: int, n_actions: int) -> NDArray[np.bool_]:
-    """Return (n, n_actions) allowed actions of a vector info: all of them where it has no ``action_mask``.
-
-    Raises:
-        ValueError: the mask has another shape.
-    """
+    """Return (n, n_actions) allowed actions of a vector info: all of them where it has no ``action_mask``."""
     if "action_mask" not in info:
         return np.ones((n, n_actions), dtype=np.bool_)
     mask = np.array(info["action_mask"], dtype=np.bool_)

@@ -40,11 +40,7 @@ class Resumable:
         return tensors, {**counters, "generator": self.rng.bit_generator.state}
 
     def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
-        """Take back copies of what `state` returned.
-
-        Raises:
-            ValueError, KeyError, TypeError, RuntimeError: something is missing, or does not fit.
-        """
+        """Take back copies of what `state` returned."""
         for name in self.NETWORKS:
             getattr(self, name).load_state_dict(below(name, tensors))
         moments: dict[int, dict[str, Tensor]] = {}

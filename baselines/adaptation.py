@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,11 @@ from agents.fitting import torch_threads
 from agents.networks import make_network
 from aq_gym.episodes import Layers
 from aq_gym.problem import Problem
-from baselines.heuristics.index import WIDTHS, Index, Simulator
-from baselines.heuristics.index_tuning import TUNED, Budget, shifted, tune
-from baselines.heuristics.problems import committed, entry_problem, tuned_fields
+from baselines.heuristics.index import Index, Simulator, greedy_index
+from baselines.heuristics.index_tuning import QUICK, TUNED, committed_starts, quick_episodes, tune
+from baselines.heuristics.problems import tuned_fields
 from baselines.heuristics.simple import Staggered
-from baselines.learners.layered import LayeredPolicy, added, matrices, outputs, trunk_inputs
+from baselines.learners.layered import LayeredPolicy, added, matrices, observation_of, outputs, trunk_inputs
 from baselines.learners.own_unit import DECISIONS, greedy_threshold
 from baselines.learners.pairs import PIECE, PairCollector
 from baselines.learners.shipped import load_generalist
@@ -155,7 +156,7 @@ class _Adaptation:
                 self.episodes = int(np.clip(4 * _CHECKING * self.seconds / each, 8, self.episodes))
         self.add("given", policy)
         self.add("staggered", Staggered(problem))
-        self.add("greedy", Index(problem, math.log(greedy_threshold(problem, decisions)), {"scarcity": 16.0}))
+        self.add("greedy", greedy_index(problem, greedy_threshold(problem, decisions)))
         if problem.inference != "level-aware":
             self.add("generalist", load_generalist(problem, decisions))
         if found := tuned_fields(TUNED, problem, "constant", "coefficients", "training_seconds"):
@@ -171,16 +172,11 @@ class _Adaptation:
 
     def _tune(self) -> None:
         """The index policy from the committed coefficients, with as many generations as fit."""
-        tuned = committed(TUNED)
-        alike = [name for name in tuned if entry_problem(name).inference == self.problem.inference]
-        starts = [start for name in alike for start in shifted(self.problem, tuned[name])]
+        starts = committed_starts(self.problem)
         decisions = UNTIMED_TUNING if math.isinf(self.seconds) else min(_TUNING * self.seconds, self.left) * self.speed
-        shape = {"generations": 10, "population": 32}
-        plays = shape["generations"] * shape["population"] + len(starts) + 30 + 7 * 8
-        episodes = int(decisions / self.length / plays)
+        episodes = quick_episodes(self.problem, starts, int(decisions))
         if episodes >= 2:
-            budget = Budget(episodes=min(episodes, 512), step=0.25, **shape)
-            self.add("index", tune(self.problem, budget, starts=starts)[0])
+            self.add("index", tune(self.problem, replace(QUICK, episodes=episodes), starts=starts)[0])
             return
         few = self.simulators["compact"].errors(starts, 2, FIRST_TUNING_SEED).mean(axis=1)
         self.add("index", starts[int(few.argmin())])
@@ -238,14 +234,9 @@ def _line(x: NDArray[Any], y: NDArray[Any], weight: NDArray[Any], *, through_zer
 def layers_of(policy: Any) -> Layers | None:
     """What plays a policy compiled; None where nothing does."""
     if isinstance(policy, Index):
-        return Layers(WIDTHS, policy.weights)
+        return policy.layers
     if isinstance(policy, LayeredPolicy):
         return policy.layers
     if isinstance(policy, GreedyPolicy) and policy.observation != "full" and can_be_compiled(policy.network):
         return pack(policy.network)
     return None
-
-
-def observation_of(layers: Layers) -> str:
-    """Which observation compiled layers read."""
-    return "per_device" if len(layers.encoder_widths) else "compact"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,11 +32,7 @@ def can_be_compiled(network: QNetwork) -> bool:
 
 
 def pack(network: QNetwork) -> Layers:
-    """A duelling network's gap Q(on) - Q(off) as the plain layers that `Episodes.play` and `branch` take.
-
-    Raises:
-        CannotBeCompiledError: no `DuellingQ` with linearly scaled inputs (``input_scaling`` "none" or "standard").
-    """
+    """A duelling network's gap Q(on) - Q(off) as the plain layers that `Episodes.play` and `branch` take."""
     if not isinstance(network, DuellingQ) or network.compress:
         raise CannotBeCompiledError(
             "only a duelling network with input_scaling 'standard' or 'none' can be compiled, as improvements need, "
@@ -55,13 +52,18 @@ def pack(network: QNetwork) -> Layers:
         return Layers(*_flat(_unscaled(layers, *entrance)), *_flat(encoder))
 
 
+def set_gap(network: QNetwork, weights: NDArray[Any]) -> None:
+    """Give a duelling network without hidden layers the gap of these (n_inputs + 1,) weights, the bias last."""
+    half, head = torch.from_numpy(weights) / 2.0, network.advantage_head
+    with torch.no_grad():
+        head.weight.copy_(torch.stack([-half[:-1], half[:-1]]))
+        head.bias.copy_(torch.stack([-half[-1], half[-1]]))
+
+
 def compiled_error(policy: GreedyPolicy, problem: Problem, episodes: int, seed: int) -> NDArray[np.float64]:
     """(episodes,) average joint errors [µg/m³] of a network's policy on the episodes of seeds ``seed`` and on.
 
     The same episodes as `baselines.evaluate` plays, and as a rule faster.
-
-    Raises:
-        CannotBeCompiledError: the network is none that `pack` takes.
     """
     return Simulator(problem, policy.observation).errors([pack(policy.network)], episodes, seed)[0]
 

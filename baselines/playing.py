@@ -43,22 +43,14 @@ class Record:
 
 
 def check_policy(policy: Any, name: str = "policy") -> None:
-    """Refuse what cannot play.
-
-    Raises:
-        TypeError: no method `act`.
-    """
+    """Refuse what cannot play."""
     if isinstance(policy, type) or not callable(getattr(policy, "act", None)):
         what = f"the class {policy.__name__}, not one of its objects" if isinstance(policy, type) else repr(policy)
         raise TypeError(f"{name}: expected an object with a method act(observation, info), got {what}")
 
 
 def check_count(name: str, value: object, minimum: int) -> int:
-    """An integer of at least ``minimum``.
-
-    Raises:
-        ValueError: anything else.
-    """
+    """The value as an int; what is no integer of at least ``minimum`` is refused."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < minimum:
         raise ValueError(f"{name}: expected an integer of at least {minimum}, got {value!r}")
     return int(value)
@@ -77,9 +69,6 @@ def native_batch(env_id: str, num_envs: int, **kwargs: Any) -> MultiDeviceVector
         env_id: with or without the ``aq_gym/``.
         num_envs: episodes side by side.
         kwargs: as for `gymnasium.make_vec`.
-
-    Raises:
-        ValueError: unknown id (the message lists the known ones), no sensing problem, or arguments that it refuses.
     """
     ids = [f"aq_gym/{entry.name}" for entry in ENTRIES]
     known = ", ".join(ids)
@@ -158,6 +147,11 @@ def _plain(value: Any) -> str:
     return str(value) if not isinstance(value, tuple) or len(value) <= 12 else f"{len(value)} of them"
 
 
+def side_by_side(problem: Problem) -> int:
+    """How many episodes are best played together."""
+    return max(16, min(MOST_EPISODES, _MOST_BYTES // (72 * problem.n_locations)))
+
+
 def play_problem(
     policy: Any,
     problem: Problem,
@@ -198,8 +192,7 @@ def play_problem(
     joint = view == "joint"
     if hasattr(policy, "reset"):
         policy.reset(seed)
-    if most is None:
-        most = max(16, min(MOST_EPISODES, _MOST_BYTES // (72 * problem.n_locations)))
+    most = side_by_side(problem) if most is None else most
     parts = []
     for first in range(0, episodes, most):
         env = (JointDevicesVectorEnv if joint else MultiDeviceVectorEnv)(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,14 +62,8 @@ def summarise(records: Mapping[str, Record], seed: int = 0) -> pd.DataFrame:
 
 def mean_with_interval(values: NDArray[np.float64], seed: int) -> tuple[float, float, float]:
     """Mean and 95 % percentile-bootstrap interval; NaN bounds for a single value."""
-    mean = float(values.mean())
-    if values.size < 2:
-        return mean, float("nan"), float("nan")
-    if np.ptp(values) == 0:
-        return mean, mean, mean
-    batch = max(1, 2_000_000 // values.size)
-    interval = bootstrap((values,), np.mean, batch=batch, **_bootstrap(seed)).confidence_interval
-    return mean, float(interval.low), float(interval.high)
+    same = values.size > 1 and np.ptp(values) == 0
+    return _with_interval([values], np.mean, seed, same, batch=max(1, 2_000_000 // values.size))
 
 
 def regret(errors: NDArray[np.float64], optimal: NDArray[np.float64], seed: int) -> tuple[float, float, float]:
@@ -78,15 +72,8 @@ def regret(errors: NDArray[np.float64], optimal: NDArray[np.float64], seed: int)
     def percent(own: NDArray[np.float64], best: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
         return np.asarray(100.0 * (own.mean(axis) / best.mean(axis) - 1.0))
 
-    mean = float(percent(errors, optimal))
-    if np.array_equal(errors, optimal):
-        return 0.0, 0.0, 0.0
-    if errors.size < 2:
-        return mean, float("nan"), float("nan")
-    interval = bootstrap(
-        (errors, optimal), percent, paired=True, batch=max(1, 2_000_000 // errors.size), **_bootstrap(seed)
-    ).confidence_interval
-    return mean, float(interval.low), float(interval.high)
+    how = {"paired": True, "batch": max(1, 2_000_000 // errors.size)}
+    return _with_interval([errors, optimal], percent, seed, np.array_equal(errors, optimal), **how)
 
 
 def interquartile_mean(strata: Sequence[NDArray[np.float64]], seed: int) -> tuple[float, float, float]:
@@ -99,15 +86,18 @@ def interquartile_mean(strata: Sequence[NDArray[np.float64]], seed: int) -> tupl
     def statistic(*samples: NDArray[np.float64], axis: int = -1) -> Any:
         return trim_mean(np.concatenate(samples, axis=axis), 0.25, axis=axis)
 
-    mean = float(statistic(*strata))
-    if min(len(x) for x in strata) < 2:
-        return mean, float("nan"), float("nan")
-    if all(np.ptp(x) == 0 for x in strata):
-        return mean, mean, mean
-    interval = bootstrap(strata, statistic, **_bootstrap(seed)).confidence_interval
-    return mean, float(interval.low), float(interval.high)
+    return _with_interval(strata, statistic, seed, all(len(x) > 1 and np.ptp(x) == 0 for x in strata))
 
 
-def _bootstrap(seed: int) -> dict[str, Any]:
-    rng = np.random.default_rng(seed)
-    return {"n_resamples": _RESAMPLES, "vectorized": True, "method": "percentile", "rng": rng}
+def _with_interval(
+    samples: Sequence[NDArray[np.float64]], statistic: Callable[..., Any], seed: int, same: bool, **how: Any
+) -> tuple[float, float, float]:
+    """A statistic with its 95 % percentile-bootstrap interval; ``same``: no resampling changes it."""
+    value = float(statistic(*samples, axis=-1))
+    if same:
+        return value, value, value
+    if min(map(len, samples)) < 2:
+        return value, float("nan"), float("nan")
+    how |= {"n_resamples": _RESAMPLES, "vectorized": True, "method": "percentile", "rng": np.random.default_rng(seed)}
+    interval = bootstrap(samples, statistic, **how).confidence_interval
+    return value, float(interval.low), float(interval.high)

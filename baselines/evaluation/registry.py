@@ -1,6 +1,6 @@
 """Policies by name, each with its builder; and `evaluate`, which compares them.
 
-Builders import what they build: a comparison of heuristics loads no torch.
+Builders of what needs torch import it: a comparison of heuristics loads none.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ from numpy.typing import NDArray
 from aq_gym.problem import Problem
 from aq_gym.registration import ENTRIES
 from baselines.evaluation.comparing import compare
+from baselines.exact.one_device import optimal_policy
 from baselines.heuristics.greedy import tune, tuned_greedy
+from baselines.heuristics.index_tuning import Budget, index_policy
+from baselines.heuristics.index_tuning import tune as tune_index
 from baselines.heuristics.problems import entry_problem
 from baselines.heuristics.relay import AdaptiveRelay, BestTimetable, Relay, RetryingRelay
 from baselines.heuristics.simple import Random, Staggered, Synchronised
@@ -35,18 +38,6 @@ from baselines.playing import (
     play_problem,
     problem_of,
 )
-
-
-def _index(problem: Problem) -> Any:
-    from baselines.heuristics.index_tuning import index_policy
-
-    return index_policy(problem)
-
-
-def _optimal(problem: Problem) -> Any:
-    from baselines.exact.several_devices import optimal_policy
-
-    return optimal_policy(problem)
 
 
 def _pretrained(problem: Problem) -> Any:
@@ -65,7 +56,7 @@ def _rollout(problem: Problem) -> Any:
     from baselines.heuristics.rollout import Rollout
     from baselines.learners.shipped import is_shipped
 
-    return Rollout(problem, (_pretrained if is_shipped(problem) else _index)(problem))
+    return Rollout(problem, (_pretrained if is_shipped(problem) else index_policy)(problem))
 
 
 _BUILDERS: dict[str, Callable[[Problem], Any]] = {
@@ -77,22 +68,18 @@ _BUILDERS: dict[str, Callable[[Problem], Any]] = {
     "timetable": BestTimetable,
     "adaptive-relay": AdaptiveRelay,
     "greedy": tuned_greedy,
-    "index": _index,
+    "index": index_policy,
     "pretrained": _pretrained,
     "generalist": _generalist,
     "rollout": _rollout,
-    "optimal": _optimal,
+    "optimal": optimal_policy,
 }
 WORDS = tuple(_BUILDERS)
 TIMED = ("greedy", "index", "optimal")  # what building these for a new problem computes is counted in seconds
 
 
 def check_word(word: str) -> None:
-    """Refuse what is none of `WORDS`.
-
-    Raises:
-        ValueError: with the words, and the one that is most like it.
-    """
+    """Refuse what is none of `WORDS`."""
     if word not in _BUILDERS:
         raise ValueError(f"no policy is called {word!r}; {close_match(word, WORDS)}the words are {', '.join(WORDS)}")
 
@@ -130,12 +117,9 @@ def _compile(word: str, problem: Problem) -> None:
     if word == "greedy":
         tune(tiny, 2)
     elif word == "index":
-        from baselines.heuristics.index_tuning import Budget
-        from baselines.heuristics.index_tuning import tune as tune_index
-
         tune_index(tiny, Budget(episodes=2, generations=1, population=8))
     else:
-        _optimal(tiny)
+        optimal_policy(tiny)
 
 
 def play(policy: Any, env_id: str, episodes: int, seed: int, **env_kwargs: Any) -> NDArray[np.float64]:
@@ -244,9 +228,6 @@ def load_agent(kind: str, folder: Path) -> Any:
     Args:
         kind: "dqn" for folders of scripts.train_dqn, "sb3" for those of scripts.train_sb3.
         folder: where it is; for "dqn" also an exported file.
-
-    Raises:
-        ValueError: there is nothing, something else, or a damaged file; the message says what would be right.
     """
     files = {"dqn": "policy.safetensors", "sb3": "model.zip"}
     if not folder.exists():

@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aq_gym.episodes import Episodes
+from aq_gym.network import SensorNetwork
+from aq_gym.policy import Policy
 from aq_gym.problem import Problem
 from baselines.exact.errors import cell_errors, delay_and_record, n_cells
 from baselines.exact.hidden_evaluation import evaluate_hidden
 from baselines.exact.several_devices import check_bytes
-from baselines.exact.states import MAX_BYTES, FloatArray, IntArray, check_plain, digits
-
-if TYPE_CHECKING:
-    from aq_gym.network import SensorNetwork
-    from aq_gym.policy import Policy
+from baselines.exact.states import MAX_BYTES, FloatArray, IntArray, check_plain, digits, info_of, number_of
 
 _SIDE_BY_SIDE = 2048  # states that are observed together
 _STATE_BYTES = 200  # of one state of one or two devices of a hidden level
@@ -77,24 +75,23 @@ def evaluate_exactly(
     """
     limits = Limits(**{name: options.pop(name) for name in Limits._fields if name in options})
     problem = Problem.create(network, devices, horizon, energy_budget, max_sleep, **options)
-    observe = None
+    episodes = None
     if getattr(policy, "needs_observation", True):
-        observe = _Observer(problem, getattr(policy, "observation", None) or observation)
+        kind = getattr(policy, "observation", None) or observation
+        episodes = Episodes(problem, _SIDE_BY_SIDE, observation=kind)
     if problem.inference == "hidden":
-        ask = partial(_ask, policy, observe=observe, batch=limits.batch)
+        ask = partial(_executed, policy, episodes=episodes, batch=limits.batch)
         return evaluate_hidden(ask, problem, limits.negligible, limits.max_bytes // _STATE_BYTES)
     check_plain(problem)
-    size = _States.of(problem).n_rows * problem.network.n_levels
-    check_bytes(problem, 6 * size, limits.max_bytes, "evaluate_exactly")
     states, total = _States.of(problem), 0.0
+    size = states.n_rows * problem.network.n_levels
+    check_bytes(problem, 6 * size, limits.max_bytes, "evaluate_exactly")
     errors, probability = cell_errors(problem), states.first()
     for t in range(1, problem.horizon + 1):
         for m in range(problem.n_devices):
             k = np.flatnonzero(probability > limits.negligible)
             weight = probability[k] * (probability.sum() / probability[k].sum())
-            info = states.info(k, t, m)
-            may_sense = info["action_mask"][:, 1] == 1
-            on = np.where(info["action_mask"][:, 0] == 0, 1, _ask(policy, info, observe, limits.batch) * may_sense)
+            on = _executed(policy, states.info(k, t, m), episodes, limits.batch)
             probability = np.bincount(states.decided(k, m, on), weights=weight, minlength=size)
         k = np.flatnonzero(probability)
         total += float(probability[k] @ errors[states.error_row(k), k % problem.network.n_levels])
@@ -138,17 +135,7 @@ class _States(NamedTuple):
         energy, cell, e = self.parts(k)
         level = self.problem.network.levels[e]
         delay, record = delay_and_record(self.problem, cell, level)
-        may_sense = energy[:, m] > 0
-        may_sleep = ~may_sense | (delay[:, m] < self.problem.max_sleep)
-        return {
-            "slot": np.full(k.size, t),
-            "turn": np.full(k.size, m),
-            "energy": energy,
-            "delay": delay,
-            "record": record,
-            "level": level,
-            "action_mask": np.stack([may_sleep, may_sense], axis=1).astype(np.int8),
-        }
+        return info_of(t, m, energy, delay, record, level, self.problem.max_sleep)
 
     def decided(self, k: IntArray, m: int, on: IntArray) -> IntArray:
         """The states after device m's decisions."""
@@ -166,34 +153,30 @@ class _States(NamedTuple):
 
     def error_row(self, k: IntArray) -> IntArray:
         """Rows of the table of errors."""
-        return self.parts(k)[1] @ self.cells ** np.arange(self.problem.n_devices - 1, -1, -1)
+        return number_of(self.parts(k)[1], self.cells)
 
 
-class _Observer:
+def _observed(episodes: Episodes, info: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
     """Observations of any states, from the environments' own dynamics."""
-
-    def __init__(self, problem: Problem, kind: str) -> None:
-        self._episodes = Episodes(problem, _SIDE_BY_SIDE, observation=kind)
-
-    def __call__(self, info: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
-        n, parts = len(self._episodes), []
-        for begin in range(0, info["slot"].size, n):
-            rows = np.minimum(np.arange(begin, begin + n), info["slot"].size - 1)  # the last batch is filled up
-            state = [info[name][rows] for name in ("slot", "turn", "energy", "delay", "record", "level")]
-            parts.append(self._episodes.observe_states(*state))
-        return np.concatenate(parts)[: info["slot"].size]
+    n, parts = len(episodes), []
+    for begin in range(0, info["slot"].size, n):
+        rows = np.minimum(np.arange(begin, begin + n), info["slot"].size - 1)  # the last batch is filled up
+        state = [info[name][rows] for name in ("slot", "turn", "energy", "delay", "record", "level")]
+        parts.append(episodes.observe_states(*state))
+    return np.concatenate(parts)[: info["slot"].size]
 
 
-def _ask(policy: Policy, info: dict[str, NDArray[Any]], observe: _Observer | None, batch: int) -> IntArray:
-    """Actions of the policy in all states of `info`, (K,) in {0, 1}."""
+def _executed(policy: Policy, info: dict[str, NDArray[Any]], episodes: Episodes | None, batch: int) -> IntArray:
+    """(K,) actions of the policy in all states of `info`, the illegal ones replaced by the forced ones."""
     n_states = info["slot"].size
     actions = np.empty(n_states, dtype=np.int64)
     for begin in range(0, n_states, batch):
         part = {name: x[begin : begin + batch] for name, x in info.items()}
         size = part["slot"].size
-        seen: Any = None if observe is None else observe(part)
+        seen: Any = None if episodes is None else _observed(episodes, part)
         answer = np.asarray(policy.act(seen, part))
         if answer.shape != (size,) or not np.isin(answer, (0, 1)).all():
             raise ValueError(f"policy: act must return ({size},) actions in {{0, 1}}, got {answer.shape}: {answer!r}")
         actions[begin : begin + batch] = answer
-    return actions
+    may_sleep, may_sense = info["action_mask"].T == 1
+    return np.where(may_sleep, actions * may_sense, 1)

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aq_gym.problem import Problem
-from baselines.exact.hidden_induction import backwards, harvested, powers, rules_of
-from baselines.exact.states import FloatArray, IntArray
+from baselines.exact.hidden_induction import Rules, backwards, harvested, powers
+from baselines.exact.states import FloatArray, IntArray, digits, number_of
 
 _SIDE_BY_SIDE = 10_000  # states whose maps are made together
 
@@ -68,10 +68,9 @@ class Tables(NamedTuple):
         """Energies of a device, 0 included."""
         return self.problem.most_energy + 1
 
-
-def _code(digits: IntArray, base: int) -> IntArray:
-    """(n,) numbers with the digits (n, M)."""
-    return np.asarray(digits @ base ** np.arange(digits.shape[1] - 1, -1, -1))
+    def cells(self, states: States) -> IntArray:
+        """(n,) the devices' cells as one number."""
+        return number_of(states.age * self.problem.network.n_levels + states.record, self.n_cells)
 
 
 def level_weights(power: FloatArray, states: States) -> FloatArray:
@@ -79,11 +78,6 @@ def level_weights(power: FloatArray, states: States) -> FloatArray:
     fresh = states.age.argmin(axis=1)[:, None]
     age = np.take_along_axis(states.age, fresh, 1)[:, 0]
     return np.asarray(power[age, np.take_along_axis(states.record, fresh, 1)[:, 0]])
-
-
-def slot_cost(tables: Tables, states: States) -> FloatArray:
-    """(n,) cost of a slot in which all have decided [µg/m³]."""
-    return tables.costs[_code(states.age * tables.problem.network.n_levels + states.record, tables.n_cells)]
 
 
 def cost_from(tables: Tables, t: int, states: States, m: int = 0, choice: tuple[int, ...] | None = None) -> FloatArray:
@@ -97,17 +91,19 @@ def cost_from(tables: Tables, t: int, states: States, m: int = 0, choice: tuple[
         choice: (M,) decisions that are taken, whatever is reported meanwhile; None: the best.
     """
     if m == tables.problem.n_devices:
-        n_levels = tables.problem.network.n_levels
-        later = _code((states.age + 1) * n_levels + states.record, tables.n_cells)
-        return slot_cost(tables, states) + tables.after[t + 1, _code(states.energy, tables.n_energies), later]
+        now, later = tables.cells(states), tables.cells(states._replace(age=states.age + 1))
+        return tables.costs[now] + tables.after[t + 1, number_of(states.energy, tables.n_energies), later]
+    return np.asarray(action_costs(tables, t, states, m, choice).min(axis=1))
+
+
+def action_costs(tables: Tables, t: int, states: States, m: int, choice: tuple[int, ...] | None = None) -> FloatArray:
+    """(n, 2) as `cost_from`, of device m's off and on; infinite where forbidden."""
     on, off = legal(tables.problem, states, m)
     if choice is not None:
         on, off = on & (choice[m] == 1), off & (choice[m] == 0)
-    cost = np.full(len(on), np.inf)
-    rows = np.flatnonzero(off)
-    cost[rows] = cost_from(tables, t, states.rows(rows), m + 1, choice)
-    rows = np.flatnonzero(on)
-    cost[rows] = np.minimum(cost[rows], _sensing(tables, t, states.rows(rows), m, choice))
+    cost = np.full((len(on), 2), np.inf)
+    cost[off, 0] = cost_from(tables, t, states.rows(np.flatnonzero(off)), m + 1, choice)
+    cost[on, 1] = _sensing(tables, t, states.rows(np.flatnonzero(on)), m, choice)
     return cost
 
 
@@ -121,15 +117,6 @@ def _sensing(tables: Tables, t: int, states: States, m: int, choice: tuple[int, 
         cost[rows] += (1.0 - loss) * weights[rows, level] * found
     if loss > 0.0:
         cost += loss * cost_from(tables, t, states.lost(m), m + 1, choice)
-    return cost
-
-
-def action_costs(tables: Tables, t: int, states: States, m: int) -> FloatArray:
-    """(n, 2) as `cost_from`, of device m's off and on; infinite where forbidden."""
-    on, off = legal(tables.problem, states, m)
-    cost = np.full((len(on), 2), np.inf)
-    cost[off, 0] = cost_from(tables, t, states.rows(np.flatnonzero(off)), m + 1)
-    cost[on, 1] = _sensing(tables, t, states.rows(np.flatnonzero(on)), m, None)
     return cost
 
 
@@ -166,8 +153,7 @@ def induce(problem: Problem, together: bool = False) -> Tables:
                 cost = joint_costs(tables, t, states).min(axis=1)
             else:
                 cost = cost_from(tables, t, states)
-            cell = _code(states.age * n_levels + states.record, tables.n_cells)
-            after[t, _code(states.energy, tables.n_energies), cell] = cost
+            after[t, number_of(states.energy, tables.n_energies), tables.cells(states)] = cost
         _harvest(tables, t)
     return tables
 
@@ -175,7 +161,8 @@ def induce(problem: Problem, together: bool = False) -> Tables:
 def _fill_one(tables: Tables) -> None:
     """One device: by products of matrices."""
     problem, n_levels, horizon = tables.problem, tables.problem.network.n_levels, tables.problem.horizon
-    for t, off, on in backwards(tables.costs.reshape(-1, n_levels), tables.power, rules_of(problem)):
+    rules = Rules(horizon, problem.most_energy, problem.max_sleep, horizon, problem.loss, problem.harvest)
+    for t, off, on in backwards(tables.costs.reshape(-1, n_levels), tables.power, rules):
         best = off.copy()
         best[1:] = np.where(np.arange(1, horizon + 1)[:, None] < problem.max_sleep, np.minimum(on, off[1:]), on)
         tables.after[t, :, n_levels:-n_levels] = best.reshape(len(best), -1)
@@ -197,7 +184,7 @@ def _slot_costs(problem: Problem) -> FloatArray:
     costs = np.empty(n_cells**count)
     for begin in range(0, costs.size, _SIDE_BY_SIDE):
         code = np.arange(begin, min(begin + _SIDE_BY_SIDE, costs.size))
-        cell = code[:, None] // n_cells ** np.arange(count - 1, -1, -1) % n_cells
+        cell = digits(code, n_cells, count)
         found = problem.hidden_level.estimate(problem.devices, cell // levels.size, levels[cell % levels.size])
         costs[code] = found.deviation.mean(axis=-1)
     return costs

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from aq_gym.hidden_level import HiddenLevel
 from aq_gym.problem import Problem
-from baselines.exact.hidden_devices import States, legal, level_weights
+from baselines.exact.hidden_devices import States, level_weights
 from baselines.exact.hidden_induction import powers
-from baselines.exact.states import FloatArray, IntArray
+from baselines.exact.states import FloatArray, IntArray, info_of
 
 
 def evaluate_hidden(
@@ -21,13 +21,10 @@ def evaluate_hidden(
     """Expected average cost of an episode [µg/m³ per slot].
 
     Args:
-        ask: the policy's actions in all states of an info, (K,).
+        ask: the actions that are executed in all states of an info, (K,).
         problem: what is played.
         negligible: states of at most this probability are dropped, and the rest is scaled up.
         most_states: refuse more.
-
-    Raises:
-        ValueError: too many states.
     """
     network, count, total = problem.network, problem.n_devices, 0.0
     power = powers(network.transition, problem.horizon)
@@ -36,9 +33,10 @@ def evaluate_hidden(
         for m in range(count):
             rows = np.flatnonzero(weight > negligible)
             states, weight = states.rows(rows), weight[rows] * (weight.sum() / weight[rows].sum())
-            may_sense, may_sleep = legal(problem, states, m)
-            wish = ask(_info(problem, model, states, t, m, may_sense, may_sleep)) == 1
-            states, weight = _decided(problem, power, states, weight, (wish | ~may_sleep) & may_sense, m)
+            record = network.levels[states.record]
+            level = model.level(states.age, record)[0]  # the mean of what the server believes
+            on = ask(info_of(t, m, states.energy, states.age, record, level, problem.max_sleep)) == 1
+            states, weight = _decided(problem, power, states, weight, on, m)
             if len(weight) > most_states:
                 raise ValueError(
                     f"evaluate_exactly: more than {most_states:,} states are reached; take fewer devices or levels "
@@ -47,28 +45,6 @@ def evaluate_hidden(
         total += float(weight @ _costs(problem, model, states))
         states, weight = _next_slot(problem, states._replace(age=states.age + 1), weight)
     return total / problem.horizon
-
-
-def _info(
-    problem: Problem,
-    model: HiddenLevel,
-    states: States,
-    t: int,
-    m: int,
-    may_sense: NDArray[np.bool_],
-    may_sleep: NDArray[np.bool_],
-) -> dict[str, NDArray[Any]]:
-    """What the vector environment would say; its level is the mean of what the server believes."""
-    n, record = len(may_sense), problem.network.levels[states.record]
-    return {
-        "slot": np.full(n, t),
-        "turn": np.full(n, m),
-        "energy": states.energy,
-        "delay": states.age,
-        "record": record,
-        "level": model.level(states.age, record)[0],
-        "action_mask": np.stack([may_sleep, may_sense], axis=1).astype(np.int8),
-    }
 
 
 def _decided(
@@ -107,10 +83,7 @@ def _merged(problem: Problem, parts: list[States], weights: list[FloatArray]) ->
     """Equal states together."""
     states, weight = States(*(np.concatenate(x) for x in zip(*parts, strict=True))), np.concatenate(weights)
     sizes = problem.most_energy + 1, problem.horizon + 2, problem.network.n_levels
-    code = np.zeros(len(weight), dtype=np.int64)
-    for field, size in zip(states, sizes, strict=True):
-        for m in range(problem.n_devices):
-            code = code * size + field[:, m]
+    code = np.ravel_multi_index(np.concatenate(states, axis=1).T, np.repeat(sizes, problem.n_devices))
     _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
     return states.rows(first), np.bincount(inverse, weights=weight, minlength=len(first))
 

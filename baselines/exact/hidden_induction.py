@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aq_gym.problem import Problem
 from baselines.exact.states import FloatArray
 
 
@@ -37,13 +36,6 @@ class Rules(NamedTuple):
     longest: int
     loss: float = 0.0
     harvest: tuple[float, int] = (0.0, 0)
-
-
-def rules_of(problem: Problem) -> Rules:
-    """The rules of a problem's only device, with all ages."""
-    return Rules(
-        problem.horizon, problem.most_energy, problem.max_sleep, problem.horizon, problem.loss, problem.harvest
-    )
 
 
 def powers(transition: FloatArray, longest: int) -> FloatArray:

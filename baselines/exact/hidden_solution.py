@@ -18,7 +18,7 @@ from baselines.exact.hidden_devices import (
     induce,
     joint_costs,
 )
-from baselines.exact.states import FloatArray, Info, level_index, read_info, whole, written
+from baselines.exact.states import FloatArray, Info, level_index, nearest_level, read_info, whole, written
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +86,7 @@ class HiddenSolution:
         """
         del observation
         slot, energy, delay, record, turn = read_info(info, "slot", "energy", "delay", "record", "turn")
-        levels = self.problem.network.levels
-        u = np.searchsorted((levels[1:] + levels[:-1]) / 2, record)
+        u = nearest_level(self.problem.network.levels, record)
         over = slot > self.problem.horizon  # the observation after the end: off
         delay = np.where(over[..., None], 1, delay)
         values = self._values(np.where(over, 1, slot), np.where(over[..., None], 0, energy), delay, u, turn)
@@ -116,11 +115,7 @@ class HiddenSolution:
 def solve_hidden(
     problem: Problem, view: Literal["sequential", "joint"], single: bool, max_bytes: int
 ) -> HiddenSolution:
-    """The exact optimum of a problem with a hidden level.
-
-    Raises:
-        ValueError: it is too large.
-    """
+    """The exact optimum of a problem with a hidden level."""
     n_cells = (problem.horizon + 2) * problem.network.n_levels
     needed = (
         8 * n_cells**problem.n_devices * ((problem.horizon + 2) * (problem.most_energy + 1) ** problem.n_devices + 1)

@@ -9,108 +9,75 @@ import math
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
-from baselines.exact.chain import in_blocks, table_width
 from baselines.exact.compiled import in_threads
-from baselines.exact.errors import cell_errors
 from baselines.exact.hidden_solution import HiddenSolution, solve_hidden
-from baselines.exact.single_induction import Tables, answer, decide, fill
-from baselines.exact.states import MAX_BYTES, FloatArray, Info, IntArray, check_plain, level_index, read_info, whole
-
-if TYPE_CHECKING:
-    from aq_gym.network import SensorNetwork
+from baselines.exact.induction import decide, induce
+from baselines.exact.several_devices import JointSolution, expected_error, solve_joint
+from baselines.exact.states import MAX_BYTES, FloatArray, Info, IntArray, check_plain, level_index, read_info
 
 MAX_DECISION_BYTES = 128 << 20  # a larger table of decisions is not stored: act then computes what it compares
 
 
 @dataclass(frozen=True, eq=False)
-class Solution:
+class Solution(JointSolution):
     """The exact optimum of one device, and a Policy that earns it.
 
-    It holds W(t, p, e) and the table of errors: 8 (B E T + D E²) bytes. The first call of `act` adds a table of
-    decisions, one bit a state, where that takes at most 128 MiB; otherwise `act` computes the values that it compares.
-
-    Attributes:
-        problem: the instance.
-        expected_error: the least expected average joint error of an episode [µg/m³].
+    It holds W(t, p, e), the values without energy and the table of errors: 8 E ((B + E) T + D E) bytes. The first call
+    of `act` adds a table of decisions, one bit a state, where that takes at most 128 MiB; otherwise `act` computes the
+    values that it compares. Energies, delays and records come without an axis of devices.
     """
 
-    problem: Problem
-    expected_error: float
-    _tables: Tables
     _decisions: dict[str, NDArray[np.uint8]] = field(default_factory=dict, repr=False)
-
-    needs_observation = False
 
     @property
     def sensing(self) -> FloatArray:
         """(B + 1, E, T + 2) value of sensing by energy, level, slot [µg/m³]; without energy -inf, after slot T 0."""
-        view = self._tables.sensing[:, :, : self.problem.horizon + 2]
-        view.flags.writeable = False
-        return view
-
-    def value(
-        self, slot: ArrayLike, energy: ArrayLike, delay: ArrayLike, record: ArrayLike, level: ArrayLike
-    ) -> FloatArray:
-        """Expected sum of the rewards from this slot on under optimal decisions [µg/m³], arguments broadcast.
-
-        Args:
-            slot: t, 1..T.
-            energy: p, sensings left, 0..B.
-            delay: d, slots since the device last sensed, 1..D.
-            record: u, the level when it last sensed, one of the network's levels [µg/m³].
-            level: e, the level now, one of the network's levels [µg/m³].
-
-        Raises:
-            ValueError: an argument out of range, no integer, or no level of the network.
-        """
-        return np.asarray(self.action_values(slot, energy, delay, record, level).max(axis=-1))
+        found = np.pad(self._tables.sensing[:-1], ((1, 0), (0, 0), (0, 1)))
+        found[0, :, : self.problem.horizon + 1] = -np.inf
+        found[1:, :, 0] = 0.0  # no slot
+        return found
 
     def action_values(
-        self, slot: ArrayLike, energy: ArrayLike, delay: ArrayLike, record: ArrayLike, level: ArrayLike
+        self,
+        slot: ArrayLike,
+        energy: ArrayLike,
+        delay: ArrayLike,
+        record: ArrayLike,
+        level: ArrayLike,
+        turn: ArrayLike = 0,
     ) -> FloatArray:
-        """As `value`, of each action, (..., 2): off, on; -inf where the action is forbidden."""
-        problem, levels = self.problem, self.problem.network.levels
-        state = np.broadcast_arrays(
-            whole("slot", slot, 1, problem.horizon),
-            whole("energy", energy, 0, problem.energy_budget),
-            whole("delay", delay, 1, problem.max_sleep),
-            level_index(levels, record, "record"),
-            level_index(levels, level, "level"),
-        )
-        values = _action_values(self._tables, np.stack([x.ravel() for x in state], axis=1))
-        return values.reshape(*state[0].shape, 2)
+        """As that of `JointSolution`; all arguments have the shape (...), and are broadcast."""
+        own = (np.asarray(x)[..., None] for x in (energy, delay, record))
+        return super().action_values(slot, *own, level, turn)
 
     def act(self, observation: Any, info: Info) -> Any:
         """The optimal action from `info` alone: an int for one episode, (K,) for a batch. A tie is resolved as off."""
         del observation
-        slot, energy, delay, record, level = read_info(info, "slot", "energy", "delay", "record", "level")
-        shape = level.shape
-        slot, level = np.broadcast_to(slot, shape).ravel().astype(np.int64), level.ravel()
-        energy, delay = (
-            np.broadcast_to(x.reshape(*shape, -1)[..., 0], shape).ravel().astype(np.int64) for x in (energy, delay)
-        )
-        record = record.reshape(level.size, -1)[:, 0]
+        arrays = [*read_info(info, "slot", "level"), *(x[..., 0] for x in read_info(info, "energy", "delay", "record"))]
+        slot, level, energy, delay, record = np.broadcast_arrays(*arrays)
         running = (slot <= self.problem.horizon) & (energy > 0)  # after the end: off
-        action = running & (delay >= self.problem.max_sleep)
-        free = np.flatnonzero(running & ~action)
-        if free.size:
+        action = np.array(running & (delay >= self.problem.max_sleep))
+        free = running & (delay < self.problem.max_sleep)
+        if free.any():
             levels = self.problem.network.levels
             u, e = level_index(levels, record[free], "record"), level_index(levels, level[free], "level")
             action[free] = self._prefers_sensing(slot[free], energy[free], delay[free], u, e)
-        return action.astype(np.int64).reshape(shape) if shape else int(action[0])
+        return action.astype(np.int64) if action.ndim else int(action)
 
     def _prefers_sensing(self, t: IntArray, p: IntArray, d: IntArray, u: IntArray, e: IntArray) -> NDArray[np.bool_]:
         n_levels = self.problem.network.n_levels
         budget, n_delays, horizon = self.problem.energy_budget, self.problem.max_sleep, self.problem.horizon
         shape = (budget, n_levels, n_delays - 1, n_levels, horizon // 8 + 1)
         if math.prod(shape) > MAX_DECISION_BYTES:
-            values = _action_values(self._tables, np.stack([t, p, d, u, e], axis=1))
+            levels = self.problem.network.levels
+            values = self.action_values(t, p, d, levels[u], levels[e])
             return np.asarray(values[:, 1] > values[:, 0])
         if "packed" not in self._decisions:
             packed = np.empty(shape, dtype=np.uint8)
@@ -121,17 +88,6 @@ class Solution:
             self._decisions["packed"] = packed
         packed = self._decisions["packed"]
         return np.asarray(packed[p - 1, u, d - 1, e, t >> 3] >> (t & 7).astype(np.uint8) & 1 == 1)
-
-
-def _action_values(tables: Tables, states: IntArray) -> FloatArray:
-    """(n, 2) values of off and on in states (n, 5): slot, energy, delay, record, level."""
-    order = np.lexsort((states[:, 1], states[:, 3]))
-    asleep, values = np.empty(len(states)), np.empty((len(states), 2))
-    in_threads(partial(answer, tables, states[order], asleep), len(states), 256)
-    slot, energy, delay, _, level = states.T
-    values[order, 0], values[:, 1] = asleep, tables.sensing[energy, level, slot]
-    values[(energy > 0) & (delay == tables.errors.shape[0]), 0] = -np.inf
-    return values
 
 
 def solve(
@@ -166,16 +122,13 @@ def solve(
     if problem.inference == "hidden":
         return solve_hidden(problem, "sequential", True, max_bytes)
     check_plain(problem)
-    network, horizon, budget = problem.network, problem.horizon, problem.energy_budget
-    n_levels, cells = network.n_levels, cell_errors(problem)
-    sensing = np.zeros((budget + 1, n_levels, table_width(horizon, problem.max_sleep)))
-    sensing[0, :, : horizon + 1] = -np.inf
-    errors = cells[:-1].reshape(problem.max_sleep, n_levels, n_levels)
-    tables = Tables(in_blocks(network.transition), errors, cells[-1], sensing, horizon)
-    for p in range(1, budget + 1):
-        in_threads(partial(fill, tables, p), n_levels)
-    first = [x.ravel() for x in np.indices((n_levels, n_levels))]  # it sensed in slot 0 at level u; e in slot 1
-    states = np.stack([np.full(first[0].size, x) for x in (1, budget, 1)] + first, axis=1)
-    values = _action_values(tables, states).max(axis=1).reshape(n_levels, n_levels)
-    expected = -float(network.start @ (network.transition * values).sum(axis=1)) / horizon
-    return Solution(problem, expected, tables)
+    tables = induce(problem)
+    return Solution(problem, expected_error(problem, tables), "sequential", tables)
+
+
+def optimal_policy(problem: Problem) -> Any:
+    """The exact solution of any number of devices; a problem that is too large is refused."""
+    if problem.n_devices > 1:
+        return solve_joint(**problem.arguments)
+    arguments = problem.arguments
+    return solve(device=arguments.pop("devices")[0], **arguments)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
 from baselines.exact.errors import cell_of, n_cells
 from baselines.exact.hidden_solution import HiddenSolution, solve_hidden
-from baselines.exact.joint_induction import Tables, induce, look_ahead, n_numbers
-from baselines.exact.one_device import solve
+from baselines.exact.induction import Tables, induce, look_ahead, n_numbers
 from baselines.exact.states import (
     MAX_BYTES,
     FloatArray,
@@ -22,13 +22,11 @@ from baselines.exact.states import (
     IntArray,
     check_plain,
     level_index,
+    number_of,
     read_info,
     whole,
     written,
 )
-
-if TYPE_CHECKING:
-    from aq_gym.network import SensorNetwork
 
 
 class _States(NamedTuple):
@@ -176,7 +174,7 @@ def _decided(problem: Problem, tables: Tables, states: _States) -> FloatArray:
     slot, _, energy, delay, record, level = states
     layout, fresh, cell = tables.layout, delay == 0, cell_of(problem, delay, record)
     first = fresh.argmax(axis=1)
-    rank = energy @ (layout.energies ** np.arange(problem.n_devices - 1, -1, -1))
+    rank = number_of(energy, layout.energies)
     row = layout.part[first, 0] + rank * layout.part[first, 1] + (layout.place[first] * cell).sum(axis=1)
     possible = np.where(fresh, energy < problem.energy_budget, (energy == 0) | (delay < problem.max_sleep))
     stored = fresh.any(axis=1) & possible.all(axis=1)  # what can not have happened is not stored, but may be asked for
@@ -195,11 +193,7 @@ def _decided(problem: Problem, tables: Tables, states: _States) -> FloatArray:
 
 
 def check_bytes(problem: Problem, numbers: int, max_bytes: int, what: str) -> None:
-    """Refuse an instance whose table of errors and so many other `numbers` would take more than `max_bytes`.
-
-    Raises:
-        ValueError: it would.
-    """
+    """Refuse an instance whose table of errors and so many other `numbers` would take more than `max_bytes`."""
     n_levels, energies = problem.network.n_levels, problem.energy_budget + 1
     needed = 8 * (numbers + n_levels * n_cells(problem) ** problem.n_devices)
     if needed > max_bytes:
@@ -251,22 +245,14 @@ def solve_joint(
     check_plain(problem)
     check_bytes(problem, 0, max_bytes, "solve_joint")  # of many devices the layout alone is too large to be made
     check_bytes(problem, n_numbers(problem), max_bytes, "solve_joint")
-    tables, n_levels, count = induce(problem), problem.network.n_levels, problem.n_devices
-    record, level = (x.ravel() for x in np.indices((n_levels, n_levels)))  # all sense in slot 0
-    one, rows = np.ones_like(level), np.ones((level.size, count), dtype=np.int64)
-    states = _States(one, 0 * one, problem.energy_budget * rows, rows, record[:, None] * rows, level)
-    values = _action_values(problem, tables, states).max(axis=1).reshape(n_levels, n_levels)
-    expected = -float(problem.network.start @ (problem.network.transition * values).sum(axis=1)) / problem.horizon
-    return JointSolution(problem, expected, view, tables)
+    tables = induce(problem)
+    return JointSolution(problem, expected_error(problem, tables), view, tables)
 
 
-def optimal_policy(problem: Problem) -> Any:
-    """The exact solution.
-
-    Raises:
-        ValueError: the problem is too large.
-    """
-    if problem.n_devices > 1:
-        return solve_joint(**problem.arguments)
-    arguments = problem.arguments
-    return solve(device=arguments.pop("devices")[0], **arguments)
+def expected_error(problem: Problem, tables: Tables) -> float:
+    """The average joint error of an episode that begins after all devices sensed in slot 0 [µg/m³]."""
+    network, count = problem.network, problem.n_devices
+    energies, delays = [problem.energy_budget] * count, [0] * count
+    states = np.array([[0, *energies, *delays, *[level] * count] for level in range(network.n_levels)])
+    values = look_ahead(tables, states)
+    return -float(network.start @ (network.transition * values).sum(axis=1)) / problem.horizon

@@ -1,4 +1,4 @@
-"""Checks of the states that a user asks about."""
+"""States: checks of those that a user asks about, their numbers, and what an environment says of them."""
 
 from __future__ import annotations
 
@@ -26,15 +26,11 @@ def written(count: int) -> str:
 
 
 def level_index(levels: FloatArray, values: ArrayLike, name: str) -> IntArray:
-    """Indices of `values` [µg/m³] among the network's levels, any shape.
-
-    Raises:
-        ValueError: a value is no level of the network.
-    """
+    """Indices of `values` [µg/m³] among the network's levels, any shape; others are refused."""
     array = np.asarray(values)
     if array.dtype.kind not in "iuf":
         raise ValueError(f"{name}: expected levels in µg/m³, got {array.dtype} {values!r}")
-    index = np.searchsorted((levels[1:] + levels[:-1]) / 2, array)
+    index = nearest_level(levels, array)
     off = ~(np.abs(levels[index] - array) <= _LEVEL_TOLERANCE * levels[index])
     if off.any():
         value, nearest = array[off].flat[0], levels[index][off].flat[0]
@@ -42,15 +38,11 @@ def level_index(levels: FloatArray, values: ArrayLike, name: str) -> IntArray:
             f"{name}: {value} µg/m³ is not one of the network's {levels.size} levels "
             f"({levels[0]:g} to {levels[-1]:g}); the nearest is {nearest!r}"
         )
-    return np.asarray(index, dtype=np.int64)
+    return index
 
 
 def whole(name: str, values: ArrayLike, low: int, high: int) -> IntArray:
-    """`values` as integers, any shape.
-
-    Raises:
-        ValueError: a value is no integer or outside low..high.
-    """
+    """`values` as integers, any shape; others than low..high are refused."""
     array = np.asarray(values)
     if array.dtype.kind not in "iuf" or (array.dtype.kind == "f" and (array != np.floor(array)).any()):
         raise ValueError(f"{name}: expected integers in {low}..{high}, got {values!r}")
@@ -61,11 +53,7 @@ def whole(name: str, values: ArrayLike, low: int, high: int) -> IntArray:
 
 
 def read_info(info: Info, *names: str) -> list[NDArray[Any]]:
-    """Arrays of those names.
-
-    Raises:
-        ValueError: some are missing.
-    """
+    """Arrays of those names."""
     missing = [name for name in names if name not in info]
     if missing:
         raise ValueError(
@@ -80,12 +68,35 @@ def digits(index: IntArray, base: int, count: int) -> IntArray:
     return np.asarray(index[:, None] // powers % base)
 
 
-def check_plain(problem: Problem) -> None:
-    """Refuse unequal or harvested energies where the level is known: only the solver of hidden levels takes them.
+def number_of(digits: IntArray, base: int) -> IntArray:
+    """(n, count) -> (n,): the inverse of `digits`."""
+    return np.asarray(digits @ base ** np.arange(digits.shape[1] - 1, -1, -1, dtype=np.int64))
 
-    Raises:
-        ValueError: unequal energies, or energy that arrives.
-    """
+
+def nearest_level(levels: FloatArray, values: ArrayLike) -> IntArray:
+    """Indices of the levels that lie nearest to `values` [µg/m³], any shape."""
+    return np.searchsorted((levels[1:] + levels[:-1]) / 2, values)
+
+
+def info_of(
+    slot: int, turn: int, energy: IntArray, delay: IntArray, record: FloatArray, level: FloatArray, max_sleep: int
+) -> dict[str, NDArray[Any]]:
+    """What the vector environment would say of n states (n, M) in a slot when one device decides."""
+    may_sense = energy[:, turn] > 0
+    may_sleep = ~may_sense | (delay[:, turn] < max_sleep)
+    return {
+        "slot": np.full(len(level), slot),
+        "turn": np.full(len(level), turn),
+        "energy": energy,
+        "delay": delay,
+        "record": record,
+        "level": level,
+        "action_mask": np.stack([may_sleep, may_sense], axis=1).astype(np.int8),
+    }
+
+
+def check_plain(problem: Problem) -> None:
+    """Refuse unequal or harvested energies where the level is known: only the solver of hidden levels takes them."""
     if problem.energy_budgets is not None or problem.harvest[0] > 0.0:
         raise ValueError(
             f"energy_budgets and harvest are solved with inference='hidden' alone, got inference={problem.inference!r}"

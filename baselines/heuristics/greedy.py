@@ -54,11 +54,7 @@ class Greedy:
         self._layout = ObservationLayout.of(problem, observation)
 
     def gain(self, observation: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Decrease of the average error if the deciding device senses, (...) [µg/m³], from (..., size).
-
-        Raises:
-            ValueError: an observation of another size.
-        """
+        """Decrease of the average error if the deciding device senses, (...) [µg/m³], from (..., size)."""
         seen = sized(observation, self.observation, self._layout.size)
         if self.observation == "compact":
             log = 8.0 * seen[..., _GAIN].astype(np.float64)

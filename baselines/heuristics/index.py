@@ -6,6 +6,7 @@ coefficients are found by the cross-entropy method (`index_tuning`). The stronge
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,12 +20,11 @@ from aq_gym.policy import own
 from aq_gym.problem import Problem
 from baselines.heuristics.problems import finite
 from baselines.heuristics.simple import Actions, check_devices, legal, sized
-from baselines.playing import check_count
+from baselines.playing import check_count, side_by_side
 
 NAMES = tuple(name for name, *_ in COMPACT_FEATURES)
 WIDTHS = np.array([len(NAMES), 1], np.int64)
 AT = {name: i for i, name in enumerate(NAMES)}
-_MOST_BYTES = 4 << 20  # of the fields of the episodes that are played side by side
 
 
 class Index:
@@ -74,12 +74,13 @@ class Index:
         weights[-1] = -8.0 - self.constant
         return weights.astype(np.float32)
 
-    def score(self, observation: NDArray[np.float32]) -> NDArray[np.float64]:
-        """ln(decrease) less its threshold, (...) from (..., 32); positive where it would sense.
+    @property
+    def layers(self) -> Layers:
+        """The same, ready for compiled play."""
+        return Layers(WIDTHS, self.weights)
 
-        Raises:
-            ValueError: an observation of another size.
-        """
+    def score(self, observation: NDArray[np.float32]) -> NDArray[np.float64]:
+        """ln(decrease) less its threshold, (...) from (..., 32); positive where it would sense."""
         seen = sized(observation, self.observation, len(NAMES))
         weights = self.weights.astype(np.float64)
         return np.asarray(seen @ weights[:-1] + weights[-1])
@@ -88,6 +89,11 @@ class Index:
         """The actions, as in `aq_gym.policy.Policy`."""
         check_devices(self.problem, info)
         return legal(self.score(observation) > 0.0, info)
+
+
+def greedy_index(problem: Problem, threshold: float) -> Index:
+    """Greedy sensing with a threshold of PD² times a decrease of the average error [µg/m³]."""
+    return Index(problem, math.log(threshold), {"scarcity": 16.0})
 
 
 class Simulator:
@@ -101,7 +107,7 @@ class Simulator:
     def __init__(self, problem: Problem, observation: str = "compact") -> None:
         self.problem, self.observation = problem, observation
         self.decisions = 0  # played so far
-        self._most = max(1, min(512, _MOST_BYTES // (72 * problem.n_locations)))
+        self._most = side_by_side(problem)
         self._batches: dict[int, Episodes] = {}
 
     def _levels(self, size: int, first: int) -> tuple[Episodes, NDArray[np.int64]]:
@@ -113,13 +119,9 @@ class Simulator:
         return self._batches[size], self._batches[size].draw_path(uniforms)
 
     def errors(self, candidates: Sequence[Index | Layers], n_episodes: int, seed: int) -> NDArray[np.float64]:
-        """(candidates, n_episodes) average joint errors [µg/m³] on the episodes of seeds ``seed`` and on.
-
-        Raises:
-            ValueError: a wrong number of episodes or seed, or a network that does not fit the observation.
-        """
+        """(candidates, n_episodes) average joint errors [µg/m³] on the episodes of seeds ``seed`` and on."""
         n_episodes, seed = check_count("n_episodes", n_episodes, 1), check_count("seed", seed, 0)
-        packed = [Layers(WIDTHS, x.weights) if isinstance(x, Index) else x for x in candidates]
+        packed = [x.layers if isinstance(x, Index) else x for x in candidates]
         errors = np.empty((len(candidates), n_episodes))
         for at in range(0, n_episodes, self._most):
             size = min(self._most, n_episodes - at)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,6 @@ FEATURES = (
 )
 GRID_DECISIONS = 2_500_000  # played by all candidates of `best_threshold` together
 QUICK_DECISIONS = 25_000_000  # played when an instance is tuned on demand: about a minute
-_QUICK = {"generations": 10, "population": 32}
 _FLOOR = 0.03  # least spread of a coefficient in the search, see Budget.step
 _CONSTANT = 1e-6  # a number of less spread is taken for a constant
 
@@ -63,6 +62,9 @@ class Budget:
             check_count(name, getattr(self, name), minimum)
         if not self.step > 0:
             raise ValueError(f"step: expected a positive number, got {self.step!r}")
+
+
+QUICK = Budget(generations=10, population=32, step=0.25)  # when an instance is tuned on demand
 
 
 def tune(
@@ -213,9 +215,19 @@ def index_policy(problem: Problem, report: Callable[[str], None] = lambda line: 
     """
     if found := tuned_fields(TUNED, problem, "constant", "coefficients", "training_seconds"):
         return Index(problem, *found[:2], training_seconds=found[2])
+    starts = committed_starts(problem)
+    budget = replace(QUICK, episodes=max(2, quick_episodes(problem, starts, QUICK_DECISIONS)))
+    return tune(problem, budget, starts=starts, report=report)[0]
+
+
+def committed_starts(problem: Problem) -> list[Index]:
+    """The committed coefficients for the same inference, each with several constants."""
     tuned = committed(TUNED)
     alike = [name for name in tuned if entry_problem(name).inference == problem.inference]
-    starts = [start for name in alike for start in shifted(problem, tuned[name])]
-    plays = _QUICK["generations"] * _QUICK["population"] + len(starts) + 30 + 7 * 8  # the grid and the finalists
-    episodes = max(2, min(512, QUICK_DECISIONS // (plays * problem.horizon * problem.n_devices)))
-    return tune(problem, Budget(episodes=episodes, step=0.25, **_QUICK), starts=starts, report=report)[0]
+    return [start for name in alike for start in shifted(problem, tuned[name])]
+
+
+def quick_episodes(problem: Problem, starts: Sequence[Index], decisions: int) -> int:
+    """How many episodes, at most 512, each candidate of a `QUICK` tuning may play."""
+    plays = QUICK.generations * QUICK.population + len(starts) + 30 + 7 * 8  # the grid and the finalists
+    return min(512, decisions // (plays * problem.horizon * problem.n_devices))

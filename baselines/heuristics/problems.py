@@ -17,11 +17,7 @@ from baselines.playing import differences
 
 @lru_cache(maxsize=16)
 def entry_problem(name: str) -> Problem:
-    """The problem of a registered id, given without ``aq_gym/``.
-
-    Raises:
-        ValueError: no such id; the message lists the known ones.
-    """
+    """The problem of a registered id, given without ``aq_gym/``."""
     entries = {entry.name: entry for entry in ENTRIES}
     if name not in entries:
         raise ValueError(f"name: expected one of {', '.join(entries)}, got {name!r}")
@@ -36,22 +32,14 @@ def same_problem(a: Problem, b: Problem) -> bool:
 
 
 def finite(name: str, value: Any) -> float:
-    """A finite number.
-
-    Raises:
-        ValueError: anything else.
-    """
+    """The value as a float; what is no finite number is refused."""
     if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
         raise ValueError(f"{name}: expected a finite number, got {value!r}")
     return float(value)
 
 
 def read_tuned(path: Path) -> dict[str, dict[str, Any]]:
-    """Tuned numbers by id, from a file that `scripts.tune_greedy` or `scripts.tune_index` wrote; none without a file.
-
-    Raises:
-        ValueError: the file is no JSON, or has no object ``ids`` of objects.
-    """
+    """Tuned numbers by id, from a file of `scripts.tune_greedy` or `scripts.tune_index`; none without a file."""
     if not path.exists():
         return {}
     try:
@@ -71,11 +59,7 @@ def committed(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def tuned_fields(path: Path, problem: Problem, *names: str) -> list[Any] | None:
-    """Those entries of the numbers that are committed for a problem, or None where there are none.
-
-    Raises:
-        ValueError: as `read_tuned` and `field`.
-    """
+    """Those entries of the numbers that are committed for a problem, or None where there are none."""
     for name, numbers in committed(path).items():
         if same_problem(problem, entry_problem(name)):
             return [field(numbers, key, f"{path}: {name}") for key in names]
@@ -83,11 +67,7 @@ def tuned_fields(path: Path, problem: Problem, *names: str) -> list[Any] | None:
 
 
 def field(numbers: Mapping[str, Any], name: str, where: str) -> Any:
-    """An entry of tuned numbers.
-
-    Raises:
-        ValueError: it is missing.
-    """
+    """An entry of tuned numbers."""
     if name not in numbers:
         raise ValueError(f"{where}: {name} is missing, there are {', '.join(numbers) or 'no entries'}")
     return numbers[name]

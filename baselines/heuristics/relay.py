@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from aq_gym.hidden_level import HiddenLevel
 from aq_gym.problem import Problem
 from baselines.exact.hidden_induction import Rules, backwards, powers
-from baselines.heuristics.simple import Actions, Uniform, check_devices, legal
+from baselines.exact.states import nearest_level
+from baselines.heuristics.simple import Actions, StatePolicy, Uniform, check_devices, legal
 
 _LONGEST = 6.0  # even intervals that an adaptive relay can sleep
 
@@ -29,15 +30,8 @@ class Relay(Uniform):
         super().__init__(problem, in_turn(problem, np.rint(k * problem.horizon / (len(k) + 1)).astype(np.int64)))
 
 
-class RetryingRelay:
+class RetryingRelay(StatePolicy):
     """Even intervals from the last report on: it senses when the slots left, shared by the energy left, are over."""
-
-    needs_observation = False
-    observation = "compact"  # it reads none, and this one is the smaller
-    training_seconds = 0.0
-
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
 
     def act(self, observation: Any, info: Mapping[str, Any]) -> Actions:
         """The actions; `info` as in `aq_gym.policy.Policy`, `observation` is not read."""
@@ -53,9 +47,6 @@ class BestTimetable(Uniform):
     """The times of least expected cost for one device that has the energy of all, dealt out as in `Relay`.
 
     The level's distribution in slot s is start P^s, so that a report of slot s costs a known sum until the next one.
-
-    Raises:
-        ValueError: the level is not hidden.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -64,21 +55,15 @@ class BestTimetable(Uniform):
         self.training_seconds = time.perf_counter() - began
 
 
-class AdaptiveRelay:
+class AdaptiveRelay(StatePolicy):
     """The exact optimum of one device that has the energy of all says when; the device with the most energy goes.
 
     It plans with the cost of a slot that a relay has at even intervals, by the freshest report's age and record.
-
-    Raises:
-        ValueError: the level is not hidden.
     """
-
-    needs_observation = False
-    observation = "compact"  # it reads none, and this one is the smaller
 
     def __init__(self, problem: Problem) -> None:
         began = time.perf_counter()
-        self.problem = problem
+        super().__init__(problem)
         energy = max(sum(problem.energies), problem.n_devices * problem.harvest[1])
         self._longest = longest_sleep(problem)
         chance, cap = problem.harvest
@@ -96,10 +81,9 @@ class AdaptiveRelay:
         del observation
         check_devices(self.problem, info)
         energy, delay, record = (np.asarray(info[name]) for name in ("energy", "delay", "record"))
-        levels = self.problem.network.levels
         fresh = delay.argmin(axis=-1)[..., None]
         age = np.take_along_axis(delay, fresh, -1)[..., 0]
-        u = np.searchsorted((levels[1:] + levels[:-1]) / 2.0, np.take_along_axis(record, fresh, -1)[..., 0])
+        u = nearest_level(self.problem.network.levels, np.take_along_axis(record, fresh, -1)[..., 0])
         left = energy.sum(axis=-1)
         slot = np.asarray(info["slot"]) % len(self._on)  # slot T + 1, after the end: row 0
         byte = self._on[slot, np.maximum(left, 1) - 1, np.clip(age, 1, self._longest) - 1, u >> 3]
@@ -138,9 +122,6 @@ def relay_costs(problem: Problem, longest: int) -> NDArray[np.float64]:
 
     It is averaged over which device reported last. The other devices' reports are older by even intervals and have the
     same record.
-
-    Raises:
-        ValueError: the level is not hidden.
     """
     if problem.inference != "hidden":
         raise ValueError(f"a best timetable and an adaptive relay need inference='hidden', got {problem.inference!r}")

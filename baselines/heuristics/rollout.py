@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 
 from agents.policy import GreedyPolicy
-from aq_gym.episodes import Episodes, Layers
+from aq_gym.episodes import Episodes
 from aq_gym.kernels.chain import cumulative
 from aq_gym.problem import Problem
-from baselines.heuristics.index import WIDTHS, Index
-from baselines.heuristics.simple import Actions, check_devices, legal
+from baselines.heuristics.index import Index
+from baselines.heuristics.simple import Actions, StatePolicy, check_devices, legal
 from baselines.packing import available_cores, pack
 from baselines.playing import check_count
 
 _STATE = ("slot", "turn", "energy", "delay", "record", "level")
 
 
-class Rollout:
+class Rollout(StatePolicy):
     """One-step lookahead over common random futures on top of a base policy.
 
     The futures are a function of the seed and the state, so decisions do not depend on how many episodes are played
@@ -42,18 +42,16 @@ class Rollout:
         ValueError: a wrong number of futures or seed, a base that reads the full observation, or a hidden level.
     """
 
-    needs_observation = False
-    observation = "compact"  # it reads none, and this one is the smaller
-
     def __init__(
         self, problem: Problem, base: Index | GreedyPolicy, futures: int = 64, seed: int = 0, threads: int | None = None
     ) -> None:
         if problem.inference == "hidden":
             raise ValueError("problem: its level is hidden, but rollout draws the futures of a level that is known")
-        self.problem, self.base, self.seed = problem, base, check_count("seed", seed, 0)
+        super().__init__(problem)
+        self.base, self.seed = base, check_count("seed", seed, 0)
         self.training_seconds = base.training_seconds
         self.futures = check_count("futures", futures, 1)
-        self._layers = Layers(WIDTHS, base.weights) if isinstance(base, Index) else pack(base.network)
+        self._layers = base.layers if isinstance(base, Index) else pack(base.network)
         self._kind = "compact" if isinstance(base, Index) else base.observation
         if self._kind == "full":
             raise ValueError("base: reads the full observation; only networks on the small ones can be compiled")

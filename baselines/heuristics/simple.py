@@ -32,11 +32,7 @@ def plain(wish: NDArray[np.bool_]) -> Actions:
 
 
 def sized(observation: NDArray[np.float32], kind: str, size: int) -> NDArray[np.float32]:
-    """An observation (..., size).
-
-    Raises:
-        ValueError: it has another size.
-    """
+    """An observation (..., size)."""
     seen = np.asarray(observation)
     if seen.shape[-1:] != (size,):
         raise ValueError(
@@ -47,11 +43,7 @@ def sized(observation: NDArray[np.float32], kind: str, size: int) -> NDArray[np.
 
 
 def check_devices(problem: Problem, info: Info) -> None:
-    """Refuse the state of a problem with another number of devices or another horizon.
-
-    Raises:
-        ValueError: it is; the message names both numbers.
-    """
+    """Refuse the state of a problem with another number of devices or another horizon."""
     n_devices, last = np.shape(info["energy"])[-1], int(np.max(info["slot"]))
     if n_devices != problem.n_devices or last > problem.horizon + 1:
         raise ValueError(
@@ -60,7 +52,18 @@ def check_devices(problem: Problem, info: Info) -> None:
         )
 
 
-class Random:
+class StatePolicy:
+    """A policy that reads the raw state in ``info`` alone."""
+
+    observation = "compact"  # the smallest; it is not read
+    training_seconds = 0.0
+    needs_observation = False
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+
+
+class Random(StatePolicy):
     """Senses with probability (sensings left) / (slots left), so that in expectation it spends its budget evenly.
 
     Draws are a function of the seed, the number of the episode since `reset`, the slot and the turn, so that they do
@@ -71,23 +74,15 @@ class Random:
         seed: of its draws; None draws one.
     """
 
-    observation = "compact"  # it reads none, and this one is the smaller
-    training_seconds = 0.0
-    needs_observation = False
-
     def __init__(self, problem: Problem, seed: int | None = None) -> None:
-        self.problem = problem
+        super().__init__(problem)
         self._key = np.uint64(0)
         self._begun = 0
         self._episode = np.zeros(0, np.uint64)
         self.reset(seed)
 
     def reset(self, seed: int | None) -> None:
-        """Begin anew: the next episode is number 0 of this seed.
-
-        Raises:
-            ValueError: a seed that is neither None nor an integer of at least 0.
-        """
+        """Begin anew: the next episode is number 0 of this seed."""
         seed = None if seed is None else check_count("seed", seed, 0)
         entropy = None if seed is None else [seed, 0x52616E646F6D]  # apart from the weather's stream of the same seed
         self._key = np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]
@@ -121,16 +116,12 @@ def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return np.asarray(x ^ (x >> np.uint64(31)))
 
 
-class Uniform:
+class Uniform(StatePolicy):
     """Senses by a fixed timetable. The environment replaces what the rules forbid.
 
     Attributes:
         schedule: (T + 1, M) bool, by slot and device; row 0 is empty.
     """
-
-    observation = "compact"
-    training_seconds = 0.0
-    needs_observation = False
 
     def __init__(self, problem: Problem, schedule: NDArray[np.bool_]) -> None:
         schedule, shape = np.array(schedule), (problem.horizon + 1, problem.n_devices)
@@ -138,7 +129,8 @@ class Uniform:
             raise ValueError(
                 f"schedule: expected bool of shape {shape} with an empty row 0, got {schedule.dtype} {schedule.shape}"
             )
-        self.problem, self.schedule = problem, schedule
+        super().__init__(problem)
+        self.schedule = schedule
         schedule.flags.writeable = False
 
     def act(self, observation: Any, info: Info) -> Actions:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from agents import DQNConfig, PairedDQN
@@ -16,7 +14,8 @@ from aq_gym.observation import COMPACT_FEATURES
 from aq_gym.problem import Problem
 from baselines.heuristics.index import Index, Simulator
 from baselines.heuristics.index_tuning import GRID_DECISIONS, TUNED, best_threshold, index_policy, thresholds
-from baselines.heuristics.problems import entry_problem, same_problem
+from baselines.heuristics.problems import tuned_fields
+from baselines.packing import set_gap
 from baselines.playing import FIRST_TUNING_SEED
 
 GUIDES = ("greedy", "index")
@@ -47,7 +46,7 @@ class Guide:
             raise ValueError(f"guide: expected one of {', '.join(GUIDES)}, got {name!r}")
         if known is not None:
             self.policy = Index(problem, known["constant"], known["coefficients"], training_seconds=known["seconds"])
-        elif name == "index" and (seconds >= _INDEX_SECONDS or _is_tuned(problem)):
+        elif name == "index" and (seconds >= _INDEX_SECONDS or tuned_fields(TUNED, problem) is not None):
             self.policy = index_policy(problem)
         else:
             self.policy = _threshold_within(problem, _TUNING_SHARE * seconds)
@@ -67,29 +66,15 @@ class Guide:
         policy = self.policy
         return {"constant": policy.constant, "coefficients": policy.coefficients, "seconds": policy.training_seconds}
 
-    def as_agent(self, environment: dict[str, Any]) -> PairedDQN:
-        """The same policy as a network, see `index_agent`."""
-        return index_agent(self.policy, environment)
-
 
 def index_agent(index: Index, environment: dict[str, Any]) -> PairedDQN:
     """An index policy as a network without hidden layers on the compact observation, saved like a learned one."""
     config = DQNConfig(hidden=(), input_scaling="none", scale_outputs=False, n_environments=1, replay_capacity=2)
     size, kwargs = len(COMPACT_FEATURES), environment["kwargs"] | {"observation": "compact"}
     agent = PairedDQN(size, 2, config, 0, environment | {"n_inputs": size, "kwargs": kwargs})
-    weights = torch.from_numpy(index.weights) / 2.0
-    with torch.no_grad():
-        for network in (agent.online, agent.target, agent.average, agent.best):
-            head: Any = network.advantage_head
-            head.weight.copy_(torch.stack([-weights[:-1], weights[:-1]]))
-            head.bias.copy_(torch.stack([-weights[-1], weights[-1]]))
+    for network in (agent.online, agent.target, agent.average, agent.best):
+        set_gap(network, index.weights)
     return agent
-
-
-def _is_tuned(problem: Problem) -> bool:
-    """Whether coefficients of an index policy are committed for a problem."""
-    ids = json.loads(TUNED.read_text(encoding="utf-8"))["ids"]
-    return any(same_problem(problem, entry_problem(name)) for name in ids)
 
 
 def _threshold_within(problem: Problem, seconds: float) -> Index:

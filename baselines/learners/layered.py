@@ -27,22 +27,23 @@ class LayeredPolicy:
 
     def __init__(self, problem: Problem, layers: Layers, *, training_seconds: float = 0.0) -> None:
         self.problem, self.layers, self.training_seconds = problem, layers, training_seconds
-        self.observation = "per_device" if len(layers.encoder_widths) else "compact"
+        self.observation = observation_of(layers)
         rows = problem.n_devices if len(layers.encoder_widths) else 0
         self._size = len(COMPACT_FEATURES) + rows * len(DEVICE_FEATURES)
 
     def score(self, observation: NDArray[np.float32]) -> NDArray[np.float64]:
-        """The output of (..., size) observations, in no unit.
-
-        Raises:
-            ValueError: an observation of another size.
-        """
+        """The output of (..., size) observations, in no unit."""
         return outputs(self.layers, sized(observation, self.observation, self._size))
 
     def act(self, observation: NDArray[np.float32], info: Mapping[str, Any]) -> Actions:
         """The actions, as in `aq_gym.policy.Policy`."""
         check_devices(self.problem, info)
         return legal(self.score(observation) > 0.0, info)
+
+
+def observation_of(layers: Layers) -> str:
+    """Which observation compiled layers read."""
+    return "per_device" if len(layers.encoder_widths) else "compact"
 
 
 def matrices(widths: NDArray[np.int64], weights: NDArray[np.float32]) -> Matrices:

@@ -13,7 +13,6 @@ import dataclasses
 import math
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from agents import GreedyPolicy
@@ -21,8 +20,8 @@ from aq_gym.episodes import Layers
 from aq_gym.network import SensorNetwork
 from aq_gym.observation import COMPACT_FEATURES, DEVICE_FEATURES
 from aq_gym.problem import Problem
-from baselines.heuristics.index import AT, NAMES, WIDTHS, Index, Simulator
-from baselines.packing import pack
+from baselines.heuristics.index import AT, NAMES, WIDTHS, Index, Simulator, greedy_index
+from baselines.packing import pack, set_gap
 from baselines.playing import FIRST_TUNING_SEED
 
 THRESHOLD = 0.5  # [µg/m³]
@@ -37,11 +36,6 @@ UNREAD = tuple(  # logarithms of 1 + x µg/m³, which no constant turns into ano
     for i, name in enumerate(_NAMES)
     if name in ("gain_absolute_log", "gain_later_log", "record_distance", "freshest_distance")
 )
-
-
-def greedy_in_own_unit(problem: Problem) -> Index:
-    """Greedy sensing of a problem that is in its own unit."""
-    return Index(problem, math.log(THRESHOLD), {"scarcity": 16.0})
 
 
 def greedy_threshold(problem: Problem, decisions: int = DECISIONS) -> float:
@@ -95,12 +89,9 @@ def in_units_of(policy: GreedyPolicy, problem: Problem, decisions: int = DECISIO
         network.input_center[place] -= shift
     layers = pack(network).weights if policy.observation == "compact" else np.empty(0)
     if len(layers) == len(NAMES) + 1:
-        weights = _blended(problem, layers.astype(np.float64), threshold, 2 * decisions) / 2.0
-        with torch.no_grad():
-            network.input_center.zero_()
-            network.input_scale.fill_(1.0)
-            network.advantage_head.weight.copy_(torch.from_numpy(np.stack([-weights[:-1], weights[:-1]])))
-            network.advantage_head.bias.copy_(torch.from_numpy(np.stack([-weights[-1], weights[-1]])))
+        network.input_center.zero_()
+        network.input_scale.fill_(1.0)
+        set_gap(network, _blended(problem, layers.astype(np.float64), threshold, 2 * decisions))
     bound = GreedyPolicy(network, policy.q_values, observation=policy.observation, card=policy.card)
     bound.training_seconds = policy.training_seconds
     return bound
@@ -110,7 +101,7 @@ def _blended(problem: Problem, weights: NDArray[np.float64], threshold: float, d
     """(33,) weights of a linear policy, blended with greedy sensing and shifted; all choices play the same episodes."""
     simulator, seed = Simulator(problem), _SEED + 2**20
     weights = weights * 8.0 / weights[AT["gain_log"]]  # scores of both are then ln(decrease) less a threshold
-    greedy = Index(problem, math.log(threshold), {"scarcity": 16.0}).weights.astype(np.float64)
+    greedy = greedy_index(problem, threshold).weights.astype(np.float64)
     choices = len(_BLENDS) + len(_SHIFTS)
     episodes = min(256, max(2, decisions // (choices * problem.horizon * problem.n_devices)))
 

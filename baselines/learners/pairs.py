@@ -16,9 +16,9 @@ from agents.fitting import torch_threads
 from agents.improvement import Pairs
 from agents.networks import QNetwork
 from aq_gym.episodes import Episodes, Layers
-from aq_gym.observation import COMPACT_FEATURES, DEVICE_FEATURES
+from aq_gym.observation import DEVICE_FEATURES
 from aq_gym.problem import Problem
-from baselines.heuristics.index import WIDTHS, Index
+from baselines.heuristics.index import AT, WIDTHS, Index
 from baselines.packing import available_cores, pack
 
 PIECE = 4, 24  # episodes and pairs of each that are played at once where a time is set
@@ -27,7 +27,6 @@ _DOUBT, _EVERYWHERE = 0.2, 0.1  # the least fifth of the scores counts as near z
 _VALUE_COST = 3  # an update of the values takes about as long as so many of the advantages
 _LEAST = 500  # pairs below which an improvement of more is not worth its fit
 _TRIAL_UPDATES = 10  # to learn how long one takes
-_LEVEL_LOG = [name for name, _, _ in COMPACT_FEATURES].index("level_log")
 
 
 def together(parts: Sequence[Pairs]) -> Pairs:
@@ -75,10 +74,6 @@ class PairCollector:
         """Play pairs under the network's policy (None: the guide's); fewer if the time passes ``until``.
 
         The deltas are in µg/m³, summed over the slots; their noise grows with the level, about as level + 10 µg/m³.
-
-        Raises:
-            CannotBeCompiledError: a network that can't be compiled.
-            ValueError: no free decision occurred, or no network and no guide.
         """
         layers, alone = self.layers(network), self._alone or (self._alone_first and network is None)
         share, seeds = -(-n_pairs // _SHARES), rng.integers(2**63, size=_SHARES)
@@ -99,7 +94,7 @@ class PairCollector:
         if self.guide is None:
             raise ValueError("network: None means the guide, but the collector has none")
         if self.observation == "compact":
-            return Layers(WIDTHS, self.guide.weights)
+            return self.guide.layers
         weights = np.insert(self.guide.weights, -1, 0.0)  # the guide reads no rows: a code of one zero
         silent = np.array([len(DEVICE_FEATURES), 1], np.int64)
         return Layers(WIDTHS + np.array([1, 0]), weights, silent, np.zeros(len(DEVICE_FEATURES) + 1, np.float32))
@@ -110,9 +105,6 @@ class PairCollector:
         """Play ``n_pairs`` pairs in this thread, see `Pairs`; deltas in µg/m³, summed over the slots of a stretch.
 
         With a time to stop at, pairs are played a few at a time, at least once.
-
-        Raises:
-            ValueError: no free decision was met.
         """
         problem, n, points = self.problem, self._n_episodes, self._points
         if not math.isinf(until):
@@ -136,7 +128,7 @@ class PairCollector:
                     f"max_sleep {problem.max_sleep} leave nothing to decide in {problem.horizon} slots"
                 )
             seen = found.observations[free]
-            scales = np.exp(8.0 * seen[:, _LEVEL_LOG]) + np.float32(10.0)
+            scales = np.exp(8.0 * seen[:, AT["level_log"]]) + np.float32(10.0)
             parts.append(Pairs(seen, found.gains[free].astype(np.float32), scales, found.tails[free], found.cut[free]))
             count += len(seen)
         return Pairs(*(part[:n_pairs] for part in together(parts)))

@@ -30,9 +30,6 @@ class ReferenceReward(VectorWrapper[Any, Any, Any, Any, Any]):
 
     Attributes:
         added: (K,) what was added since the last reset [µg/m³].
-
-    Raises:
-        ValueError: the schedule is of another number of devices or slots.
     """
 
     def __init__(self, env: MultiDeviceVectorEnv, schedule: Uniform) -> None:
@@ -49,11 +46,7 @@ class ReferenceReward(VectorWrapper[Any, Any, Any, Any, Any]):
         self.added = np.zeros(env.num_envs)
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Start both with the same seeds.
-
-        Raises:
-            ValueError: no seed was given: the twin could not have the same levels; or only some episodes are to start.
-        """
+        """Start both with the same seeds."""
         if seed is None or (not isinstance(seed, int) and None in seed):
             raise ValueError("seed: expected an int or one a sub-environment, so that the twin has the same levels")
         if options and "reset_mask" in options:
@@ -64,12 +57,7 @@ class ReferenceReward(VectorWrapper[Any, Any, Any, Any, Any]):
         return started
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        """One decision; the first one of a slot also plays the twin's slot.
-
-        Raises:
-            gymnasium.error.ResetNeeded: before `reset`, or after the end of the episodes.
-            ValueError: an action is neither 0 nor 1.
-        """
+        """One decision; the first one of a slot also plays the twin's slot."""
         if self._decisions == self.problem.horizon * self.problem.n_devices:
             raise ResetNeeded("the episodes are over: reset(seed=...) starts them and the reference anew")
         observation, reward, terminated, truncated, info = self.env.step(actions)

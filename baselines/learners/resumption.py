@@ -12,12 +12,7 @@ CHECKPOINT, POLICY = "checkpoint.safetensors", "policy.safetensors"
 
 
 def resumed(folder: Path | None, task: SensingTask, seed: int) -> tuple[PairedDQN, dict[str, Any]]:
-    """The agent that a folder's checkpoint holds, and the notes beside it.
-
-    Raises:
-        FileNotFoundError: no checkpoint is there.
-        ValueError: no folder, or a checkpoint of another instance, configuration or seed; it says what differs.
-    """
+    """The agent that a folder's checkpoint holds, and the notes beside it."""
     if folder is None:
         raise ValueError("resume: expected a folder to resume from, got none")
     path = folder / CHECKPOINT
@@ -44,11 +39,7 @@ def resumed(folder: Path | None, task: SensingTask, seed: int) -> tuple[PairedDQ
 
 
 def new_agent(task: SensingTask, seed: int) -> PairedDQN:
-    """An agent that begins.
-
-    Raises:
-        ValueError: its network or its memory is too large for this machine.
-    """
+    """An agent that begins."""
     try:
         return PairedDQN.for_env(task.env, task.config, seed)
     except (RuntimeError, MemoryError) as error:  # torch raises the former where memory is lacking

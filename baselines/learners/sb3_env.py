@@ -65,11 +65,7 @@ class SB3VecEnv(VecEnv):
         self._actions = whole if np.array_equal(whole, given) else given
 
     def step_wait(self) -> VecEnvStepReturn:
-        """Observations (K, size), rewards (K,) [µg/m³], dones (K,) and K infos.
-
-        Raises:
-            RuntimeError: `step_async` was not called before.
-        """
+        """Observations (K, size), rewards (K,) [µg/m³], dones (K,) and K infos."""
         if self._actions is None:
             raise RuntimeError("step_wait was called without step_async: there are no actions to take")
         actions, self._actions = self._actions, None
@@ -88,22 +84,14 @@ class SB3VecEnv(VecEnv):
         self.native.close()
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
-        """An attribute of each environment; spaces are those of one.
-
-        Raises:
-            AttributeError: there is none.
-        """
+        """An attribute of each environment; spaces are those of one."""
         single = {"observation_space": "single_observation_space", "action_space": "single_action_space"}
         value = getattr(self.native, single.get(attr_name, attr_name))
         own = attr_name in ("np_random", "np_random_seed")
         return [value[k] if own else value for k in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
-        """Set an attribute of all environments; they share the batch's, so ``indices`` must be None.
-
-        Raises:
-            ValueError: only some environments are named.
-        """
+        """Set an attribute of all environments; they share the batch's, so ``indices`` must be None."""
         if indices is not None:
             raise ValueError(
                 f"set_attr({attr_name!r}): the environments share one batch; set it for all (indices=None)"
@@ -113,11 +101,7 @@ class SB3VecEnv(VecEnv):
     def env_method(
         self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
     ) -> list[Any]:
-        """What a method returns for each environment: action_masks, get_state or render.
-
-        Raises:
-            AttributeError: another method; the batch has no environment of which to ask it.
-        """
+        """What a method returns for each environment: action_masks, get_state or render."""
         if method_name not in ("action_masks", "get_state", "render"):
             raise AttributeError(f"env_method({method_name!r}): there are action_masks, get_state and render")
         found = getattr(self.native, method_name)(*method_args, **method_kwargs)

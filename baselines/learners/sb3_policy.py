@@ -137,11 +137,7 @@ def _write(path: Path, write: Callable[[io.BytesIO], Any]) -> None:
 
 
 def check_unused(folder: Path) -> None:
-    """Refuse a folder that holds a training of SB3's agents.
-
-    Raises:
-        ValueError: it does.
-    """
+    """Refuse a folder that holds a training of SB3's agents."""
     if any((folder / name).exists() for name in (CARD, MODEL)) or any(folder.glob("events.*")):
         raise ValueError(f"{folder} holds a training: --folder names another place (SB3's agents are not resumed)")
 
@@ -158,11 +154,7 @@ def hyperparameters(algorithm: str) -> dict[str, Any]:
 
 
 def overridden(algorithm: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of an algorithm with some replaced; of ``model``, those that it names.
-
-    Raises:
-        ValueError: no such setting, or a value of a wrong kind or range.
-    """
+    """The settings of an algorithm with some replaced; of ``model``, those that it names."""
     settings = hyperparameters(algorithm)
     unknown = sorted(set(overrides) - set(settings))
     if unknown:

@@ -190,19 +190,16 @@ def train(
 
 def _environment(algorithm: str, env_id: str, settings: Mapping[str, Any], env_kwargs: dict[str, Any]) -> Any:
     """The wrapped batch, and the problem."""
-    observation = {key: env_kwargs[key] for key in ("observation",) if key in env_kwargs}
     others = {key: x for key, x in env_kwargs.items() if key != "observation"}
     problem = problem_of(env_id, **others)  # refuses what would say how to run the id
-    bare = SB3VecEnv(env_id, 1, **others)
-    joint = isinstance(bare.action_space, gym.spaces.MultiBinary)
+    joint = isinstance(SB3VecEnv(env_id, 1, **others).action_space, gym.spaces.MultiBinary)
     if joint and algorithm in OFF_POLICY:
         raise ValueError(
             f"algorithm: {algorithm} cannot decide for all devices at once; {env_id} needs ppo or maskable_ppo"
         )
-    if not joint and not observation:
-        observation = {"observation": settings["observation"]}
+    reads = {} if joint else {"observation": settings["observation"]}
     env = VecNormalize(
-        VecMonitor(SB3VecEnv(env_id, settings["n_envs"], **observation, **others)),
+        VecMonitor(SB3VecEnv(env_id, settings["n_envs"], **{**reads, **env_kwargs})),
         norm_obs=settings["normalise_observation"],
         norm_reward=settings["normalise_reward"],
         gamma=settings["model"]["gamma"],

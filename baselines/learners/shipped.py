@@ -65,11 +65,7 @@ def is_shipped(problem: Problem) -> bool:
 
 
 def pretrained_policy(problem: Problem) -> GreedyPolicy | InTurn:
-    """The agent that is shipped for a problem.
-
-    Raises:
-        ValueError: none was trained on this very problem.
-    """
+    """The agent that is shipped for a problem."""
     for name in pretrained_ids():
         if same_problem(problem, entry_problem(name)):
             return load_pretrained(name)

@@ -67,11 +67,7 @@ def tiny_config(config: DQNConfig) -> DQNConfig:
 
 
 class SensingTask:
-    """Learning on a registered id; the arguments are those of `baselines.learners.training.Training`.
-
-    Raises:
-        ValueError: an id of the joint view, arguments that it refuses, or a configuration that does not fit.
-    """
+    """Learning on a registered id; the arguments are those of `baselines.learners.training.Training`."""
 
     def __init__(
         self,
@@ -101,10 +97,6 @@ class SensingTask:
             solvable=solvable(env_id, kwargs),
             exact=episodes is None and quick_to_evaluate(self.problem),
         )
-
-    def make_guide(self, seconds: float, known: dict[str, Any] | None) -> Guide:
-        """The policy to start from, for a training of so many seconds; ``known`` as `Guide.to_json` gave it."""
-        return Guide(self.problem, self.guide_name, seconds=seconds, known=known)
 
     def collector(self, guide: Guide | None) -> PairCollector:
         """What plays pairs."""

@@ -24,7 +24,7 @@ from typing import Any
 
 from agents import DQNConfig, GreedyPolicy, PairedDQN, TensorBoardLogger, export, save
 from baselines.learners.clock import VALIDATION_SHARE, Clock, Step, announced_compiling, share_done
-from baselines.learners.guide import Guide
+from baselines.learners.guide import Guide, index_agent
 from baselines.learners.pairs import Improver
 from baselines.learners.resumption import CHECKPOINT, POLICY, new_agent, resumed
 from baselines.learners.task import TINY, SensingTask, tiny_config
@@ -121,10 +121,11 @@ class Training:
             self._validation.limit(seconds)
         if "guide" in (config.start, config.improve_from):
             with self.clock.count("tuning"):
-                self._guide = agent.guide = self.task.make_guide(seconds, self._known_guide)
+                guide = Guide(self.problem, self.task.guide_name, seconds=seconds, known=self._known_guide)
+                self._guide = agent.guide = guide
             if not self._resumes:
                 self._tuned = self._guide.training_seconds
-            self._as_network = self._guide.as_agent(agent.environment)
+            self._as_network = index_agent(self._guide.policy, agent.environment)
             self._guide_error = self._error(self._as_network.policy("compact", present=True))
             self._as_network.best_error = self._guide_error
         if self._earlier not in ("", self.validated) and agent.best_error < math.inf:

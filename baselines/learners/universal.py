@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 
 from aq_gym.problem import Problem
 from aq_gym.sampler import InstanceSampler
-from baselines.heuristics.index import AT, NAMES, Index, Simulator
+from baselines.heuristics.index import AT, NAMES, Index, Simulator, greedy_index
 from baselines.heuristics.index_tuning import Budget, Space, cross_entropy, index_policy
 from baselines.heuristics.problems import entry_problem
 from baselines.learners.own_unit import (
     LOGARITHMS,
     THRESHOLD,
     UNREAD,
-    greedy_in_own_unit,
     greedy_threshold,
     in_own_unit,
     scaled,
@@ -66,7 +65,7 @@ def imitated(problems: Sequence[Problem], states: int = 4_000) -> Index:
 def relative_errors(policies: Sequence[Index], problems: Sequence[Problem], episodes: int, seed: int) -> NDArray[Any]:
     """(policies, problems) mean error of each over that of greedy sensing, on the same episodes."""
     found = [
-        Simulator(problem).errors([greedy_in_own_unit(problem), *policies], episodes, seed).mean(axis=1)
+        Simulator(problem).errors([greedy_index(problem, THRESHOLD), *policies], episodes, seed).mean(axis=1)
         for problem in problems
     ]
     return np.stack([errors[1:] / errors[0] for errors in found], axis=1)

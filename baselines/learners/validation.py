@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from aq_gym import reference_scores
 from aq_gym.envs.vector import MultiDeviceVectorEnv
 from aq_gym.problem import Problem
 from baselines.exact.evaluation import evaluate_exactly
-from baselines.exact.several_devices import optimal_policy
+from baselines.exact.one_device import optimal_policy
 from baselines.heuristics.index import Simulator
 from baselines.heuristics.index_tuning import thresholds
 from baselines.heuristics.simple import Random, Staggered, Synchronised
@@ -35,17 +35,6 @@ _SHARE = 0.02  # of a time limit that one validation may take, and five times th
 _UNHURRIED = 300.0  # seconds: shorter trainings do without what only describes them
 _DECISIONS = 150_000  # of a validation: about a second
 _MOST_DECISIONS = 1_000_000  # where episodes are long
-
-
-@runtime_checkable
-class Valued(Protocol):
-    """A policy that says what each action is worth."""
-
-    observation: str
-
-    def action_values(self, observation: Any, info: Mapping[str, Any]) -> NDArray[np.float32]:
-        """(K, 2) action values of (K, size) observations."""
-        ...
 
 
 def validation_episodes(problem: Problem) -> int:
@@ -117,14 +106,13 @@ class Validation:
             found["eval/regret_percent"] = 100.0 * (error / self.optimum - 1.0)
         return found
 
-    def disagreement(self, policy: Any) -> dict[str, float]:
+    def disagreement(self, policy: GreedyPolicy) -> dict[str, float]:
         """How a policy's action values differ from the exact ones in the states of optimal play.
 
         By TensorBoard tag: the root mean squared error of the gap between the actions [µg/m³, summed over slots], and
-        the share of the states in which the other action is preferred. Nothing where the optimum is unknown, or of
-        policies without action values.
+        the share of the states in which the other action is preferred. Nothing where the optimum is unknown.
         """
-        if not self._describes or not isinstance(policy, Valued):
+        if not self._describes:
             return {}
         observations, gaps = self._optimal_states(policy.observation)
         values = policy.action_values(observations, {})

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from agents import fit_advantages
-from agents.networks import DuellingQ, LinearQ, PlainQ
+from agents.networks import DuellingQ, PlainQ
 
 
 def pairs(n=20_000, noise=3.0):
@@ -55,10 +55,10 @@ def test_same_seed_same_weights_and_no_updates_change_nothing():
 def test_nonsense_is_refused():
     x, _, samples = pairs(100)
     with pytest.raises(ValueError, match="two actions, the network has 3"):
-        fit_advantages(LinearQ(3, 3), x, samples)
+        fit_advantages(PlainQ(3, 3, ()), x, samples)
     with pytest.raises(ValueError, match=r"deltas \(99,\)"):
-        fit_advantages(LinearQ(3, 2), x, samples[1:])
+        fit_advantages(PlainQ(3, 2, ()), x, samples[1:])
     with pytest.raises(ValueError, match="finite"):
-        fit_advantages(LinearQ(3, 2), x, np.where(np.arange(100) == 3, np.nan, samples))
+        fit_advantages(PlainQ(3, 2, ()), x, np.where(np.arange(100) == 3, np.nan, samples))
     with pytest.raises(ValueError, match="too few"):
-        fit_advantages(LinearQ(3, 2), x[:1], samples[:1])
+        fit_advantages(PlainQ(3, 2, ()), x[:1], samples[:1])

@@ -11,7 +11,7 @@ import torch
 
 from agents import DQN, CheckpointError, PairedDQN, load, load_policy, save
 from agents.improvement import Pairs
-from agents.networks import DuellingQ, LinearQ, PlainQ
+from agents.networks import DuellingQ, PlainQ
 from tests.agents.toy_environments import Battery, expected_return, played_return, small_config, vector
 
 SETTINGS = {"hidden": (32,), "pairs": 4_000, "pair_updates": 200, "batch_size": 512, "input_scaling": "standard"}
@@ -21,12 +21,19 @@ def true_gap(x):
     return np.where(x[:, 0] > 0.3, 1.0, -1.0) * (0.2 + np.abs(x[:, 1]))
 
 
+def whole(x, deltas, scales):
+    """Pairs played to the end."""
+    x = np.asarray(x, np.float32)
+    tails, cut = np.zeros((len(x), 0, 2, x.shape[1]), np.float32), np.zeros((len(x), 0), np.bool_)
+    return Pairs(x, np.asarray(deltas, np.float32)[:, None], np.asarray(scales, np.float32), tails, cut)
+
+
 def noisy_pairs(network, n, rng):
     """Gaps known, far below their noise; the noise differs from place to place, and its scale is known."""
     x = rng.normal(size=(n, 3)).astype(np.float32)
     scales = np.where(x[:, 2] > 0, 1.0, 8.0)
     deltas = true_gap(x) + 2.0 * scales * rng.normal(size=n)
-    return Pairs.whole(x, deltas, scales)
+    return whole(x, deltas, scales)
 
 
 def gap(network, x):
@@ -66,7 +73,7 @@ def test_quiet_pairs_count_more(scales, expected):
     def collect(network, n, rng):
         half = np.arange(n) % 2
         deltas, noise = np.where(half, -1.0, 1.0), np.where(half, scales[1], scales[0])
-        return Pairs.whole(np.ones((n, 3)), deltas, noise)
+        return whole(np.ones((n, 3)), deltas, noise)
 
     agent = agent_of()
     agent.improve(collect)
@@ -105,7 +112,7 @@ def battery_pairs(network, n, rng):
     drawn = rng.integers(len(states), size=n)
     deltas = gaps[drawn] + 0.3 * rng.normal(size=n)
     x = np.array([Battery.encode(s) for s in states])[drawn]
-    return Pairs.whole(x, deltas, np.ones(n))
+    return whole(x, deltas, np.ones(n))
 
 
 def test_policy_iteration_reaches_the_known_optimum():
@@ -142,7 +149,7 @@ def test_it_starts_from_the_policy_that_is_evaluated():
         np.testing.assert_allclose(gap(network, x), before, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("make", [lambda: LinearQ(3, 2), lambda: PlainQ(3, 2, (8,)), lambda: DuellingQ(3, 2, (8,))])
+@pytest.mark.parametrize("make", [lambda: PlainQ(3, 2, ()), lambda: PlainQ(3, 2, (8,)), lambda: DuellingQ(3, 2, (8,))])
 def test_another_output_scale_is_the_same_function(make):
     torch.manual_seed(0)
     network, x = make(), torch.randn(100, 3)
@@ -196,7 +203,7 @@ def fill(memory):
 
 def quiet_pairs(network, n, rng):
     x = rng.normal(size=(n, 3)).astype(np.float32)
-    return Pairs.whole(x, 2.0 * (x[:, 0] - 0.3) + 3.0 * x[:, 1], np.full(n, 2.0))
+    return whole(x, 2.0 * (x[:, 0] - 0.3) + 3.0 * x[:, 1], np.full(n, 2.0))
 
 
 def test_steps_start_from_the_guide_and_go_a_part_of_the_way():

@@ -13,12 +13,12 @@ import baselines
 from aq_gym.episodes import Layers
 from aq_gym.problem import Problem
 from baselines import adaptation
-from baselines.heuristics.index import WIDTHS, Index, Simulator
+from baselines.heuristics.index import WIDTHS, Index, Simulator, greedy_index
 from baselines.heuristics.index_tuning import best_threshold
 from baselines.heuristics.relay import AdaptiveRelay
 from baselines.heuristics.simple import Random, Staggered
 from baselines.learners.layered import LayeredPolicy, added, matrices, outputs
-from baselines.learners.own_unit import UNREAD, greedy_in_own_unit, greedy_threshold, in_own_unit, in_units_of, scaled
+from baselines.learners.own_unit import THRESHOLD, UNREAD, greedy_threshold, in_own_unit, in_units_of, scaled
 from baselines.learners.shipped import GENERALIST, load_generalist, load_trained
 from baselines.learners.universal import READ, imitated, relative_errors, sampled, training_sampler, tune_for_all
 from baselines.packing import compiled_error, pack
@@ -38,7 +38,7 @@ def test_a_unit_scales_every_error() -> None:
 def test_the_own_unit_suits_greedy_sensing() -> None:
     own = in_own_unit(CITY)
     assert greedy_threshold(own) == pytest.approx(0.5, rel=0.15)
-    ratio = Simulator(own).errors([greedy_in_own_unit(own), best_threshold(own, decisions=300_000)], 256, 0)
+    ratio = Simulator(own).errors([greedy_index(own, THRESHOLD), best_threshold(own, decisions=300_000)], 256, 0)
     assert ratio[0].mean() < 1.02 * ratio[1].mean()
 
 

@@ -427,7 +427,6 @@ def test_disagreement_with_the_exact_action_values(env_id: str) -> None:
     assert exact == {"eval/action_value_error": 0.0, "eval/policy_disagreement": 0.0}
     assert opposite["eval/policy_disagreement"] == np.mean(gaps != 0.0)
     assert shifted["eval/action_value_error"] == pytest.approx(3.0)
-    assert watched.disagreement(Staggered(watched.problem)) == {}
     assert Validation(watched.problem, 16, solvable=False).disagreement(Fixed(0.0, 1.0)) == {}
 
 

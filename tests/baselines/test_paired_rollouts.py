@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from agents import DQN, DQNConfig, GreedyPolicy, PairedDQN
-from agents.networks import DuellingQ, LinearQ, PlainQ, SetQ, initialise
+from agents.networks import DuellingQ, PlainQ, SetQ, initialise
 from aq_gym.episodes import Episodes
 from aq_gym.observation import COMPACT_FEATURES
 from aq_gym.problem import Problem
@@ -147,7 +147,7 @@ def test_the_guide_plays_the_same_whichever_observation(problem: Problem) -> Non
 
 
 def test_unfit_networks_are_refused() -> None:
-    for network in (PlainQ(SIZE, 2, (4,)), LinearQ(SIZE, 2)):
+    for network in (PlainQ(SIZE, 2, (4,)), PlainQ(SIZE, 2, ())):
         with pytest.raises(TypeError, match=rf"only a duelling network .* got {type(network).__name__}$"):
             pack(network)
     robust = DuellingQ(SIZE, 2, (4,))

@@ -1,6 +1,14 @@
-"""Several devices: the backward induction, compiled.
+"""The backward induction (30)(31), Algorithm 1, of one or several devices, compiled.
 
-As for one device, the slots in which all devices sleep form problems of optimal stopping: someone senses, or nobody.
+The slots in which all devices sleep form problems of optimal stopping: someone senses, or nobody. Of one device, with
+energy p, delay d and record u at level e of slot t,
+
+    V(t, p, d, u, e) = max( W(t, p, e),  -J(d, u, e) + sum_e' P[e, e'] V(t + 1, p, d + 1, u, e') ),  d < D,
+    V(t, p, D, u, e) = W(t, p, e)  (forced),
+    W(t, p, e) = -J(0, e, e) + sum_e' P[e, e'] V(t + 1, p - 1, 1, e, e').
+
+The value of sensing, W, depends on neither the delay nor the record, so it alone is stored. The tables of errors are
+all that the induction knows of how maps are inferred.
 """
 
 from __future__ import annotations
@@ -48,21 +56,25 @@ def _best_choice(tables, energy, cell, choices, shift, out):  # type: ignore[no-
 
 
 @compiled
-def _first_of_two(tables, energy, out):  # type: ignore[no-untyped-def]
-    """out[m, c] (E, table_width): the best choices in which m is the first to sense and the other device in cell c."""
+def _first_to_sense(tables, energy, out):  # type: ignore[no-untyped-def]
+    """out[m, c] (E, table_width): the best choices in which m is the first to sense and the other device in cell c.
+
+    Of one device out has the shape (1, 1, E, table_width).
+    """
     cell = np.zeros_like(energy)
-    for m in range(2):
+    for m in range(cell.size):
         for c in range(out.shape[1]):
-            cell[1 - m] = c
+            cell[cell.size - 1 - m] = c
             _best_choice(tables, energy, cell, (1 << m, 2 << m), 0, out[m, c])
 
 
 @compiled
-def _between(tables, energy, delay, record, origin, room, first):  # type: ignore[no-untyped-def]
+def _between(tables, energy, delay, record, origin, room, first, asleep):  # type: ignore[no-untyped-def]
     """Row 1 of room: values in slots in which the delays are one more than `delay`, which they were in origin + column.
 
     energy, delay (0 for a device that has just sensed), record: (M,). room: as by `new_room`. first: as by
-    `_first_of_two`, or empty.
+    `_first_to_sense`, or empty. asleep (slots, E, columns), or empty: receives the values of sleeping on, by the slots
+    since origin + column less one.
     """
     layout = tables.layout
     cell, length = np.empty_like(energy), layout.max_sleep  # length: slots until a device must sense
@@ -76,6 +88,8 @@ def _between(tables, energy, delay, record, origin, room, first):  # type: ignor
             records = records * layout.n_levels + record[m]
         if d == length and energy.sum() == 0:  # nothing changes any more
             one = other = tables.exhausted[records]
+        elif first.shape[0] == 1:
+            one = other = first[0, 0]
         elif first.size:
             one, other = first[0, cell[1]], first[1, cell[0]]
         else:
@@ -84,8 +98,14 @@ def _between(tables, energy, delay, record, origin, room, first):  # type: ignor
             shift = 0
         if d == length:
             sense(one, other, shift, near)
-        else:
-            sleep_or_sense(tables.chain, far, tables.errors[error_row(layout, cell)], one, other, shift, near)
+            if asleep.size:
+                asleep[d - 1] = near[: layout.n_levels]
+            continue
+        errors = tables.errors[error_row(layout, cell)]
+        sleep_or_sense(tables.chain, far, errors, one, other, shift, near)
+        if asleep.size:
+            for e in range(layout.n_levels):
+                sleep(tables.chain, far, errors[e], e, asleep[d - 1, e])
 
 
 @compiled
@@ -106,17 +126,18 @@ def _common_level(layout, energy, delay, record):  # type: ignore[no-untyped-def
 def _fill(tables, delays, energy, records, first, begin, end):  # type: ignore[no-untyped-def]
     """`sensing` for the energies left, (M,), and rows begin..end - 1 of records, (E^M, M).
 
-    delays (n, M): in slots in which one device at least has sensed, which has delay 0. first: as by `_first_of_two`.
+    delays (n, M): in slots in which one device at least has sensed, which has delay 0. first: as by `_first_to_sense`.
     """
     layout, horizon = tables.layout, tables.sensing.shape[2] - 1
     fresh, cell = layout.max_sleep * layout.n_levels, np.empty_like(energy)
     room = new_room(layout.n_levels, tables.exhausted.shape[2] - 1 - layout.max_sleep)
+    nothing = np.empty((0, 0, 0))
     for record in records[begin:end]:
         for k in range(delays.shape[0]):
             e = _common_level(layout, energy, delays[k], record)
             if e < 0:
                 continue
-            _between(tables, energy, delays[k], record, 1, room, first)
+            _between(tables, energy, delays[k], record, 1, room, first, nothing)
             for m in range(cell.size):
                 cell[m] = (delays[k, m] - 1) * layout.n_levels + record[m] if delays[k, m] else fresh
             row = sensed_row(layout, 0, energy, cell)
@@ -132,11 +153,11 @@ def _look_ahead(tables, states, out, begin, end):  # type: ignore[no-untyped-def
     states (n, 1 + 3 M): the slot, and each device's energy, delay (0 if it has sensed) and record.
     """
     n_levels, n_devices = tables.layout.n_levels, tables.layout.part.shape[0]
-    room, nothing = new_room(n_levels, 1), np.empty((0, 0, 0, 0))
+    room, no_first, nothing = new_room(n_levels, 1), np.empty((0, 0, 0, 0)), np.empty((0, 0, 0))
     for k in range(begin, end):
         rest = states[k, 1:]
         energy, delay = rest[:n_devices], rest[n_devices : 2 * n_devices]
-        _between(tables, energy, delay, rest[2 * n_devices :], states[k, 0], room, nothing)
+        _between(tables, energy, delay, rest[2 * n_devices :], states[k, 0], room, no_first, nothing)
         for e in range(n_levels):
             out[k, e] = room[1, e, 0]
 
@@ -161,14 +182,33 @@ def induce(problem: Problem) -> Tables:
     tables = Tables(layout, in_blocks(network.transition), errors, exhausted, np.empty((rows, n_levels, horizon + 1)))
     delays = digits(np.arange((problem.max_sleep + 1) ** count), problem.max_sleep + 1, count)
     delays = delays[delays.min(axis=1) == 0]
-    first = np.empty((2, layout.max_sleep * n_levels, n_levels, width) if count == 2 else (0, 0, 0, 0))
-    least = -(-(1 << 20) // (len(delays) * problem.max_sleep * n_levels * horizon))  # choices worth a thread
+    shapes = {1: (1, 1, n_levels, width), 2: (2, layout.max_sleep * n_levels, n_levels, width)}
+    first = np.empty(shapes.get(count, (0, 0, 0, 0)))
+    choices = len(delays) * problem.max_sleep * n_levels * horizon
+    least = 1 if count == 1 else -(-(1 << 20) // choices)  # records worth a thread
     # the least energies first; where a device has sensed not all is left
     for energy in digits(np.arange(layout.energies**count - 1), layout.energies, count):
-        if count == 2:
-            _first_of_two(tables, energy, first)
+        if first.size:
+            _first_to_sense(tables, energy, first)
         in_threads(partial(_fill, tables, delays, energy, records, first), n_records, least)
     return tables
+
+
+@compiled
+def decide(tables, p, better, begin, end):  # type: ignore[no-untyped-def]
+    """One device of energy p: better[u, d - 1, e, t]: whether sensing beats sleeping, d < D, begin <= u < end."""
+    n_delays, n_levels, horizon = tables.layout.max_sleep, tables.layout.n_levels, tables.sensing.shape[2] - 1
+    first, just_now = np.empty((1, 1, n_levels, tables.exhausted.shape[2])), np.zeros(1, np.int64)
+    origin, width = 1 - n_delays, horizon + n_delays - 1
+    room, asleep = new_room(n_levels, width), np.empty((n_delays, n_levels, width))
+    energy = np.full(1, p)
+    _first_to_sense(tables, energy, first)
+    for u in range(begin, end):
+        _between(tables, energy, just_now, np.full(1, u), origin, room, first, asleep)
+        for d in range(1, n_delays):
+            for e in range(n_levels):
+                for t in range(1, horizon + 1):
+                    better[u, d - 1, e, t] = first[0, 0, e, t] > asleep[d - 1, e, t - d - origin]
 
 
 def look_ahead(tables: Tables, states: IntArray) -> FloatArray:

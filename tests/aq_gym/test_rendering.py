@@ -260,7 +260,7 @@ def test_text_at_the_end_tells_the_episode_average() -> None:
     over = False
     while not over:
         *_, over, _, info = env.step(0)
-    assert f"episode {info['average_joint_error']:.2f}" in env.render() and "episode over" in env.render()
+    assert f"of the episode {info['average_joint_error']:.2f}" in env.render() and "episode over" in env.render()
 
 
 def test_text_of_many_devices_is_summarised() -> None:

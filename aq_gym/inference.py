@@ -5,7 +5,7 @@ Every function takes any leading batch axes (written ``...``). Concentrations an
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -116,22 +116,6 @@ def infer(
     return Map(mean, np.sqrt(variance), error, measured)
 
 
-def joint_error(
-    network: NetworkParameters,
-    devices: ArrayLike,
-    delay: ArrayLike,
-    record: ArrayLike,
-    level: ArrayLike,
-    *,
-    fuse_measured: bool = False,
-    inference: str = "paper",
-    level_noise: float = 0.0,
-) -> NDArray[np.float64]:
-    """The joint error of every location, equation (9), shape (..., N) [µg/m³]; arguments as in `infer`."""
-    options: dict[str, Any] = {"fuse_measured": fuse_measured, "inference": inference, "level_noise": level_noise}
-    return infer(network, devices, delay, record, level, **options).joint_error
-
-
 def infer_hidden(model: HiddenLevel, devices: ArrayLike, delay: ArrayLike, record: ArrayLike) -> Map:
     """The map from reports alone, as `infer` with ``inference="hidden"``."""
     mean, deviation = model.estimate(devices, delay, record)
@@ -169,6 +153,25 @@ def check_inference(
         )
     if inference == "hidden":
         belief_of(network, belief, 0)  # raises where the network has none
+
+
+def check_sums(network: NetworkParameters, max_sleep: int) -> None:
+    """Refuse what sums of precisions in floating point cannot hold: single terms that outweigh all others.
+
+    In units of the level a reading's precision is at most 1/c of the sharpest record at the highest level, and at least
+    1/c of the oldest at the lowest; a fresh one's is 1/δ².
+    """
+    low, top, delta2 = float(network.levels[0]), float(network.levels[-1]), network.measurement_variance
+    drift = network.temporal_variance / delta2
+    with np.errstate(over="ignore"):
+        sharpest = np.float64(top) ** 2 / max(low**2 + drift, np.finfo(float).tiny)
+        vaguest = (np.float64(top) ** 2 + max_sleep * drift) / max(low**2, np.finfo(float).tiny)
+    if not (sharpest < 1e7 and vaguest < 1e13):
+        raise ValueError(
+            f"network: {network.name!r} has levels from {low:g} to {top:g} µg/m³ and variances δ² {delta2:g}, "
+            f"σ² {network.temporal_variance:g}, too far apart to be computed with; expected levels and standard "
+            "deviations of readings within some three orders of magnitude"
+        )
 
 
 def _rows(network: NetworkParameters, devices: ArrayLike) -> NDArray[np.int64]:

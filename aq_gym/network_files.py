@@ -6,6 +6,7 @@ version knows a member; the lowest version that knows all members of a file is w
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from aq_gym.files import write_atomically
+from aq_gym.parameters import DEFAULT_SLOT_MINUTES, NetworkParameters
 
 INSTANCES = Path(__file__).resolve().parent / "instances"
 FORMAT = {
@@ -27,13 +29,9 @@ FORMAT = {
     "level_belief": 4,
 }  # member -> first version that knows it; all others: 1
 FORMAT_VERSION = 4
-DEFAULT_SLOT_MINUTES = 10.0
 SIGNIFICANT_DIGITS = 12  # stored parameters: enough for every use, few enough that all processors agree
-_OFTEN_MISSING = {"coordinates", *FORMAT}
-_KNOWN = {"measurement_variance", "temporal_variance", "mean_relation", "variance_relation"} | {
-    *("levels", "transition", "start", "name"),
-    *_OFTEN_MISSING,
-}
+_KNOWN = {field.name for field in dataclasses.fields(NetworkParameters)}
+_NEEDED = _KNOWN - {"coordinates", *FORMAT}
 
 
 def bundled_names() -> list[str]:
@@ -157,7 +155,7 @@ def read_fields(path: Path) -> dict[str, Any]:
             f"{str(path)!r} cannot be read as a network ({reason}): write it again with SensorNetwork.save"
         ) from error
     version = found.pop("format_version", None)
-    missing = sorted(_KNOWN - _OFTEN_MISSING - set(found)) if version is not None else ["format_version"]
+    missing = sorted(_NEEDED - set(found)) if version is not None else ["format_version"]
     if missing or version is None:
         raise ValueError(
             f"{str(path)!r} is not a SensorNetwork file: it lacks {', '.join(missing)}; SensorNetwork.save writes one"

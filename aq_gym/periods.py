@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from aq_gym.network_files import DEFAULT_SLOT_MINUTES
+from aq_gym.parameters import DEFAULT_SLOT_MINUTES
 from aq_gym.tables import as_table
 
 

@@ -18,9 +18,9 @@ from numpy.typing import ArrayLike
 
 from aq_gym.estimation import LevelAware
 from aq_gym.hidden_level import HiddenLevel
-from aq_gym.inference import Map, check_inference, infer, infer_hidden
+from aq_gym.inference import Map, check_inference, check_sums, infer, infer_hidden
 from aq_gym.network import SensorNetwork
-from aq_gym.network_checks import check_sums, is_number
+from aq_gym.network_checks import is_number
 
 
 def resolve_network(network: SensorNetwork | str | os.PathLike[str], n_levels: int | None = None) -> SensorNetwork:

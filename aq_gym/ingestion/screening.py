@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from aq_gym.forecasting.cleaning import CleaningRules, clean
 from aq_gym.ingestion.stations import FURTHEST, Stations, metres_from_median, plane_origin
-from aq_gym.network_files import DEFAULT_SLOT_MINUTES
+from aq_gym.parameters import DEFAULT_SLOT_MINUTES
 from aq_gym.periods import minutes_between
 from aq_gym.tables import LARGEST_READING
 

@@ -113,6 +113,8 @@ def _description(forecaster: Forecaster) -> dict[str, Any]:
     for name, value in forecaster.settings().items():
         if isinstance(value, Forecaster):
             value = _description(value)
+        elif isinstance(value, Features):
+            value = vars(value)
         elif name == "members":
             value = [_description(x) for x in value]
         settings[name] = value

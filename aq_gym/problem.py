@@ -259,13 +259,8 @@ def _check_variogram(network: SensorNetwork, devices: Sequence[int]) -> None:
 
 
 def _locations(name: str, devices: Any, n_locations: int) -> tuple[int, ...]:
-    expected = f"{name}: expected a list of distinct locations in 0..{n_locations - 1}, got {devices!r}"
-    if isinstance(devices, (str, bytes)):
-        raise ValueError(expected)
-    try:
-        listed: list[Any] = [devices] if isinstance(devices, Integral) else list(devices)
-    except TypeError as error:
-        raise ValueError(expected) from error
+    expected = f"a list of distinct locations in 0..{n_locations - 1}"
+    listed = [devices] if isinstance(devices, Integral) else _listed(name, devices, expected)
     if not listed:
         raise ValueError(f"{name}: expected at least one location in 0..{n_locations - 1}, got an empty list")
     seen: set[int] = set()

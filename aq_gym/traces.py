@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from aq_gym.network import SensorNetwork
-from aq_gym.slot_levels import slot_levels
+from aq_gym.periods import slot_levels
 
 
 class Trace(NamedTuple):

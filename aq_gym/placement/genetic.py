@@ -205,12 +205,11 @@ class GeneticSearch:
             changed = [name for name, x in self.state().items() if state[name] != x]
             if changed:
                 raise ValueError(f"{', '.join(changed)}: not what a search writes")
-        except (ArithmeticError, LookupError, TypeError) as error:
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
             self._known, self._now = before
+            if isinstance(error, ValueError):
+                raise
             raise ValueError(f"no state of a search: {type(error).__name__} {error!s:.200}") from error
-        except ValueError:
-            self._known, self._now = before
-            raise
 
     def _checked(self, state: Any) -> tuple[dict[tuple[int, ...], float], _Population]:
         other = [

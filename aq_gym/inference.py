@@ -107,8 +107,7 @@ def infer(
     precision = 1.0 / variances
     variance = 1.0 / precision.sum(axis=-2)  # (6), (20)
     mean = variance * (means * precision).sum(axis=-2)  # (19)
-    measured = np.zeros(mean.shape, dtype=np.bool_)
-    measured[..., _rows(network, devices)] = np.asarray(delay) == 0
+    measured = _measured(mean.shape, devices, delay)
     if not fuse_measured:
         mean = np.where(measured, level[..., None], mean)
         variance = np.where(measured, network.measurement_variance * level[..., None] ** 2, variance)
@@ -119,9 +118,7 @@ def infer(
 def infer_hidden(model: HiddenLevel, devices: ArrayLike, delay: ArrayLike, record: ArrayLike) -> Map:
     """The map from reports alone, as `infer` with ``inference="hidden"``."""
     mean, deviation = model.estimate(devices, delay, record)
-    measured = np.zeros(mean.shape, dtype=np.bool_)
-    measured[..., np.asarray(devices)] = np.asarray(delay) == 0
-    return Map(mean, deviation, deviation.copy(), measured)
+    return Map(mean, deviation, deviation.copy(), _measured(mean.shape, devices, delay))
 
 
 def check_inference(
@@ -174,6 +171,13 @@ def check_sums(network: NetworkParameters, max_sleep: int) -> None:
         )
 
 
+def _measured(shape: tuple[int, ...], devices: ArrayLike, delay: ArrayLike) -> NDArray[np.bool_]:
+    """Of that shape, (..., N): whether a location's own device sensed in this slot."""
+    measured = np.zeros(shape, dtype=np.bool_)
+    measured[..., np.asarray(devices)] = np.asarray(delay) == 0
+    return measured
+
+
 def _rows(network: NetworkParameters, devices: ArrayLike) -> NDArray[np.int64]:
     rows = np.asarray(devices)
     if rows.ndim != 1 or rows.dtype.kind not in "iu" or (rows < 0).any() or (rows >= network.n_locations).any():
@@ -193,6 +197,5 @@ def _level_aware(
     since, then = np.asarray(delay), np.asarray(record, dtype=np.float64)
     deviation = LevelAware.of(network).deviation(Sources(rows, then, since, then), level, level_noise=level_noise)
     mean = level[..., None] * (1.0 + mean_deviation(network))
-    measured = np.zeros(deviation.shape, dtype=np.bool_)
-    measured[..., rows] = since == 0
+    measured = _measured(deviation.shape, devices, delay)
     return Map(mean + np.zeros_like(deviation), deviation, deviation.copy(), measured)

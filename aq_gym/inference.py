@@ -35,14 +35,7 @@ class Map(NamedTuple):
 def single_source(
     network: NetworkParameters, devices: ArrayLike, delay: ArrayLike, record: ArrayLike, level: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What each device alone says of each location, equation (18).
-
-    Args:
-        network: the fitted parameters.
-        devices: (M,) locations of the devices.
-        delay: (..., M) slots since each device last sensed.
-        record: (..., M) the level when each device last sensed [µg/m³].
-        level: (...) the present level [µg/m³].
+    """What each device alone says of each location, equation (18); arguments as in `infer`.
 
     Returns:
         mean and variance, each (..., M, N) [µg/m³ and its square].

@@ -102,6 +102,5 @@ def level_windows(
     paths = []
     for table in tables:
         for levels, _ in level_traces(network, table, horizon):
-            starts = windows(len(levels), horizon, stride)
-            paths.append(levels[starts[:, None] + np.arange(horizon + 1)])
+            paths.append(levels[windows(len(levels), horizon, stride)[:, None] + np.arange(horizon + 1)])
     return np.concatenate(paths)

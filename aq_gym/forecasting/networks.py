@@ -47,8 +47,7 @@ class NetworkForecaster(Forecaster):
     """A network that is trained on all series together; the average of its late weights is kept.
 
     Args:
-        horizons: slots ahead.
-        quantiles: ascending.
+        horizons, quantiles: as of every `Forecaster`.
         features: what the network reads.
         seed: same seed and series, same weights.
         steps: minibatches; counted rather than passes, so that many alike series are not learned by heart.

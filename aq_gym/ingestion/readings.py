@@ -36,11 +36,7 @@ def frames(
 ) -> list[pd.DataFrame]:
     """Frames of published files: one for all files with times; one a file where no file has times.
 
-    Args:
-        sheets: the files.
-        largest: a reading that is negative or above it is refused [µg/m³]; None: every number is taken.
-        slot_minutes: None: the commonest step between two times. Else readings are averaged in slots of this length.
-        parameter: which rows are used where a column says what was measured.
+    The arguments are those of `loading.raw_readings`.
 
     Raises:
         ValueError: unreadable or contradictory cells, irregular times; the message names file, row and column.

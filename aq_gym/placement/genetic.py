@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from aq_gym.placement.search import Errors, Placement, random_sets
+from aq_gym.placement.search import Errors, Placement, check_devices, random_sets
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,8 +88,7 @@ class GeneticSearch:
         clusters: ArrayLike | None = None,
     ) -> None:
         self.config = config or GeneticConfig()
-        if not 1 <= n_devices <= n_locations:
-            raise ValueError(f"n_devices: expected 1 to {n_locations}, one for each location, got {n_devices}")
+        check_devices(n_locations, n_devices)
         self._errors, self.n_locations, self.n_devices, self.seed = errors, n_locations, n_devices, seed
         self._clusters: NDArray[np.int64] | None = None
         if self.config.start == "clusters":
@@ -110,11 +109,6 @@ class GeneticSearch:
         return self._now.rounds
 
     @property
-    def idle(self) -> int:
-        """Rounds since the best gene improved."""
-        return self._now.idle
-
-    @property
     def seconds(self) -> float:
         """Time that the steps took."""
         return self._now.seconds
@@ -127,7 +121,7 @@ class GeneticSearch:
     @property
     def finished(self) -> bool:
         """Whether the search has ended, by patience or by its number of rounds."""
-        return self.rounds >= 0 and (self.idle >= self.config.patience or self.rounds >= self.config.rounds)
+        return self.rounds >= 0 and (self._now.idle >= self.config.patience or self.rounds >= self.config.rounds)
 
     def step(self) -> Round:
         """The first genes, or one round of mutation, recombination and selection.

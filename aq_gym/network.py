@@ -44,8 +44,6 @@ _SYNTHETIC_NAME = re.compile(r"synthetic-([0-9]{1,40})-([0-9]{1,40})")
 
 
 class SensorNetwork(NetworkParameters):  # noqa: D101 - it has the docstring of its fields
-    # ------------------------------------------------------------------------------------------------ comparing
-
     def _fields(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
 
@@ -87,8 +85,6 @@ class SensorNetwork(NetworkParameters):  # noqa: D101 - it has the docstring of 
             ]
         )
 
-    # ---------------------------------------------------------------------------------------- loading and saving
-
     @classmethod
     def load(cls, name_or_path: str | os.PathLike[str]) -> SensorNetwork:
         """Read a network: a bundled name ("pku2018", ...; `bundled_names` lists them) or a path to an .npz file.
@@ -129,8 +125,6 @@ class SensorNetwork(NetworkParameters):  # noqa: D101 - it has the docstring of 
             ValueError: `path` does not end in .npz.
         """
         return write_network(Path(path), self._fields(), card or {})
-
-    # ------------------------------------------------------------------------------------------------- deriving
 
     @classmethod
     def synthetic(cls, n_locations: int, seed: int) -> SensorNetwork:

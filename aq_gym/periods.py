@@ -95,9 +95,6 @@ def _check_times(where: str, steps: NDArray[np.float64], slot_minutes: float) ->
         )
 
 
-# ---------------------------------------------------------------------------------------------------- levels
-
-
 def slot_levels(tables: Sequence[NDArray[np.float64]], min_level: float = 30.0) -> list[NDArray[np.float64]]:
     """(T,) levels [µg/m³] of (T, N) tables [µg/m³]: the mean over the devices where all were read.
 

@@ -134,9 +134,6 @@ def check_readings(
             raise ValueError(f"{place(row, column)}: {error}") from None
 
 
-# ------------------------------------------------------------------------------------------------- text files
-
-
 def plain_table(
     path: Path,
     rows: list[tuple[int, list[str]]],
@@ -205,9 +202,6 @@ def ragged(path: Path, line: int, found: int, width: int) -> str:
         f"{path}, row {line}: {found} columns, row 1 has {width}, so column {min(found, width) + 1} is "
         f"{'missing' if found < width else 'too many'}; give every row the same columns"
     )
-
-
-# ------------------------------------------------------------------------------------------ arrays and frames
 
 
 def as_table(where: str, table: Any, largest: float, *, gaps: bool = False) -> NDArray[np.float64]:

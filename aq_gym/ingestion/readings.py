@@ -61,9 +61,6 @@ def frames(
     return tables
 
 
-# ------------------------------------------------------------------------------------------------ columns
-
-
 def _time_columns(sheet: Sheet) -> list[int]:
     """The column of times, or those of date and clock; none where the rows carry no times."""
     first = [next((row[k] for _, row in sheet.rows if not is_missing(row[k])), "") for k in range(_width(sheet))]
@@ -196,9 +193,6 @@ def _untimed(sheet: Sheet, largest: float | None) -> pd.DataFrame:
     table = _values(sheet, np.arange(len(sheet.rows)), columns, largest)
     refuse_counter(sheet.path, table)
     return pd.DataFrame(table, columns=names)
-
-
-# ------------------------------------------------------------------------------------------- one time axis
 
 
 def _on_one_axis(parts: list[_Entries], slot_minutes: float | None) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from aq_gym.compiling import compiled
 
+WIDTH = 32  # locations that are computed side by side: whole vector registers
 GROUP = 4  # sources that are added at a time, so that the sums are seldom loaded and stored
 _KNOWN = 1e60  # precision of a location that needs no inference: its error comes to 1e-30
 
@@ -49,14 +50,13 @@ def average_errors(
     mean: NDArray[np.float64],
     variance: NDArray[np.float64],
     fresh_error: float,
-    width: int,
 ) -> NDArray[np.float64]:
     """(K,) average joint errors of location sets [µg/m³].
 
     Args:
         fresh_error: error of a location that is not inferred [level].
-        width: locations that are computed side by side; whole vector registers and a core's cache are fastest.
     """
+    width = WIDTH
     sources, at, sizes = sets
     c, s, fresh, weight = slots
     n_locations, n_sets = len(mean), len(sizes)

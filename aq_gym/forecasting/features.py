@@ -77,7 +77,7 @@ def change_scale(level: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def lagged(values: NDArray[np.float64], k: int) -> NDArray[np.float64]:
     """(T,) the value k slots before each slot, or after it where k is negative; NaN beyond the ends."""
-    return pd.Series(values).shift(k).to_numpy()
+    return np.asarray(pd.Series(values).shift(k), dtype=np.float64)
 
 
 def _rolling(values: NDArray[np.float64], window: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -7,7 +7,7 @@ was ``record``. Both arguments broadcast; at delay 0 the level is known.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,12 +21,6 @@ _MOST_STARTS = 50_000  # of pairs; of a longer series every n-th slot is one
 _LEAST_PAIRS = 200  # at each lag
 _LOW = np.array([1e-6, 1e-6, 1e-6, 0.0, 1e-6])  # bounds of q0, q1, q2, h, k
 _HIGH = np.array([1e6, 1e4, 10.0, 4.0, 1.0])
-
-
-class Belief(Protocol):
-    """Mean and variance of the level, given the last report."""
-
-    def moments(self, delay: ArrayLike, record: ArrayLike) -> Moments: ...  # noqa: D102 - see the module
 
 
 class GrownBelief(NamedTuple):
@@ -148,6 +142,9 @@ class ChainBelief:
         nearest = np.searchsorted(middles, np.asarray(record, dtype=np.float64))
         d = np.minimum(np.asarray(delay, dtype=np.int64), len(self.means) - 1)
         return self.means[d, nearest], self.variances[d, nearest]
+
+
+Belief: TypeAlias = GrownBelief | ChainBelief
 
 
 def belief_of(network: NetworkParameters, word: str, longest: int) -> Belief:

@@ -17,8 +17,7 @@ from aq_gym.distances import scalar_products
 from aq_gym.level_model import enough_readings, fit_level_model
 from aq_gym.network import SIGNIFICANT_DIGITS, SensorNetwork, round_significant
 from aq_gym.network_checks import as_number
-from aq_gym.periods import checked_periods
-from aq_gym.slot_levels import slot_levels
+from aq_gym.periods import checked_periods, slot_levels
 from aq_gym.synthetic import field_statistics
 from aq_gym.tables import LARGEST_READING, as_table
 

@@ -49,9 +49,6 @@ DEFAULT_FOLDER = Path("data/raw/pku2018")
 MIRROR_VARIABLE = "AQ_GYM_DATA"
 
 
-# -------------------------------------------------------------------------------------- the PKU data set
-
-
 def data_folder() -> Path:
     """Where the raw PKU files are looked for: $AQ_GYM_DATA/pku2018, or data/raw/pku2018 where that is unset."""
     return _mirror() or DEFAULT_FOLDER
@@ -113,9 +110,6 @@ def load_pku2018(
     for file in (*PERIODS[name], CALIBRATION):
         verify(source / file, FILES[file])
     return load_readings([source / file for file in PERIODS[name]]), load_calibration(source / CALIBRATION)
-
-
-# ------------------------------------------------------------------------------------------- helpers
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:

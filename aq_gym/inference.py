@@ -5,7 +5,7 @@ Every function takes any leading batch axes (written ``...``). Concentrations an
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,14 +35,7 @@ class Map(NamedTuple):
 def single_source(
     network: NetworkParameters, devices: ArrayLike, delay: ArrayLike, record: ArrayLike, level: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What each device alone says of each location, equation (18).
-
-    Args:
-        network: the fitted parameters.
-        devices: (M,) locations of the devices.
-        delay: (..., M) slots since each device last sensed.
-        record: (..., M) the level when each device last sensed [µg/m³].
-        level: (...) the present level [µg/m³].
+    """What each device alone says of each location, equation (18); arguments as in `infer`.
 
     Returns:
         mean and variance, each (..., M, N) [µg/m³ and its square].
@@ -107,8 +100,7 @@ def infer(
     precision = 1.0 / variances
     variance = 1.0 / precision.sum(axis=-2)  # (6), (20)
     mean = variance * (means * precision).sum(axis=-2)  # (19)
-    measured = np.zeros(mean.shape, dtype=np.bool_)
-    measured[..., _rows(network, devices)] = np.asarray(delay) == 0
+    measured = _measured(mean.shape, devices, delay)
     if not fuse_measured:
         mean = np.where(measured, level[..., None], mean)
         variance = np.where(measured, network.measurement_variance * level[..., None] ** 2, variance)
@@ -116,28 +108,10 @@ def infer(
     return Map(mean, np.sqrt(variance), error, measured)
 
 
-def joint_error(
-    network: NetworkParameters,
-    devices: ArrayLike,
-    delay: ArrayLike,
-    record: ArrayLike,
-    level: ArrayLike,
-    *,
-    fuse_measured: bool = False,
-    inference: str = "paper",
-    level_noise: float = 0.0,
-) -> NDArray[np.float64]:
-    """The joint error of every location, equation (9), shape (..., N) [µg/m³]; arguments as in `infer`."""
-    options: dict[str, Any] = {"fuse_measured": fuse_measured, "inference": inference, "level_noise": level_noise}
-    return infer(network, devices, delay, record, level, **options).joint_error
-
-
 def infer_hidden(model: HiddenLevel, devices: ArrayLike, delay: ArrayLike, record: ArrayLike) -> Map:
     """The map from reports alone, as `infer` with ``inference="hidden"``."""
     mean, deviation = model.estimate(devices, delay, record)
-    measured = np.zeros(mean.shape, dtype=np.bool_)
-    measured[..., np.asarray(devices)] = np.asarray(delay) == 0
-    return Map(mean, deviation, deviation.copy(), measured)
+    return Map(mean, deviation, deviation.copy(), _measured(mean.shape, devices, delay))
 
 
 def check_inference(
@@ -171,6 +145,32 @@ def check_inference(
         belief_of(network, belief, 0)  # raises where the network has none
 
 
+def check_sums(network: NetworkParameters, max_sleep: int) -> None:
+    """Refuse what sums of precisions in floating point cannot hold: single terms that outweigh all others.
+
+    In units of the level a reading's precision is at most 1/c of the sharpest record at the highest level, and at least
+    1/c of the oldest at the lowest; a fresh one's is 1/δ².
+    """
+    low, top, delta2 = float(network.levels[0]), float(network.levels[-1]), network.measurement_variance
+    drift = network.temporal_variance / delta2
+    with np.errstate(over="ignore"):
+        sharpest = np.float64(top) ** 2 / max(low**2 + drift, np.finfo(float).tiny)
+        vaguest = (np.float64(top) ** 2 + max_sleep * drift) / max(low**2, np.finfo(float).tiny)
+    if not (sharpest < 1e7 and vaguest < 1e13):
+        raise ValueError(
+            f"network: {network.name!r} has levels from {low:g} to {top:g} µg/m³ and variances δ² {delta2:g}, "
+            f"σ² {network.temporal_variance:g}, too far apart to be computed with; expected levels and standard "
+            "deviations of readings within some three orders of magnitude"
+        )
+
+
+def _measured(shape: tuple[int, ...], devices: ArrayLike, delay: ArrayLike) -> NDArray[np.bool_]:
+    """Of that shape, (..., N): whether a location's own device sensed in this slot."""
+    measured = np.zeros(shape, dtype=np.bool_)
+    measured[..., np.asarray(devices)] = np.asarray(delay) == 0
+    return measured
+
+
 def _rows(network: NetworkParameters, devices: ArrayLike) -> NDArray[np.int64]:
     rows = np.asarray(devices)
     if rows.ndim != 1 or rows.dtype.kind not in "iu" or (rows < 0).any() or (rows >= network.n_locations).any():
@@ -190,6 +190,5 @@ def _level_aware(
     since, then = np.asarray(delay), np.asarray(record, dtype=np.float64)
     deviation = LevelAware.of(network).deviation(Sources(rows, then, since, then), level, level_noise=level_noise)
     mean = level[..., None] * (1.0 + mean_deviation(network))
-    measured = np.zeros(deviation.shape, dtype=np.bool_)
-    measured[..., rows] = since == 0
+    measured = _measured(deviation.shape, devices, delay)
     return Map(mean + np.zeros_like(deviation), deviation, deviation.copy(), measured)

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from aq_gym.estimation import LEVELS_OF_COVERAGE, LevelAware, coverage, deviation_covariance, mean_deviation
 from aq_gym.parameters import NetworkParameters
-from aq_gym.slot_levels import slot_levels
+from aq_gym.periods import slot_levels
 
 _MINUTES_OF_A_DAY = 1440.0
 

@@ -9,7 +9,6 @@ import dataclasses
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from aq_gym import network_checks as checks
 from aq_gym.files import write_atomically
-from aq_gym.inference import joint_error
+from aq_gym.inference import infer
+from aq_gym.network_checks import as_integer
 from aq_gym.network_files import (
-    DEFAULT_SLOT_MINUTES,
     INSTANCES,
     SIGNIFICANT_DIGITS,
     bundled_names,
@@ -30,7 +28,7 @@ from aq_gym.network_files import (
     round_significant,
     write_network,
 )
-from aq_gym.parameters import OPTIONAL
+from aq_gym.parameters import NetworkParameters
 from aq_gym.synthetic import synthetic_fields
 
 __all__ = [
@@ -45,73 +43,7 @@ __all__ = [
 _SYNTHETIC_NAME = re.compile(r"synthetic-([0-9]{1,40})-([0-9]{1,40})")
 
 
-@dataclass(frozen=True, eq=False)
-class SensorNetwork:
-    """Parameters of an air-quality sensor network with N candidate locations and E levels of the area's air quality.
-
-    Every array is stored as a read-only float64 copy, and everything is checked on construction.
-
-    Attributes:
-        measurement_variance: normalised measurement variance, delta² (1), > 0 [1]. A reading of x at level e is
-            N(x, delta² e²).
-        temporal_variance: temporal deviation variance, sigma² (2)(3), >= 0 [(µg/m³)² per slot].
-        mean_relation: (N, N), `a[i, j]`: normalised mean deviation from location i to j (4), zero diagonal [1].
-        variance_relation: (N, N), `b[i, j]`: normalised added variance from i to j (5), >= 0, zero diagonal [1].
-        levels: (E,) values of the area's level, strictly increasing, > 0 [µg/m³].
-        transition: (E, E) Markov matrix, `transition[e, f]` = P(next level f | level e), rows sum to 1 (8).
-        start: (E,) distribution of the level of slot 0, sums to 1 (7).
-        coordinates: (N, 2) metres east and north of the locations' mean, or None where unknown.
-        level_model: (6,) what level-aware inference needs (`aq_gym.estimation.LevelAware`): lasting [1], short [1],
-            memory [slots], long [1], floor [(µg/m³)²], drift [(µg/m³)²]; or None where it was not learned.
-        level_belief: (6,) what the server believes of a level that is hidden from it (`aq_gym.belief.GrownBelief`): q0
-            [(µg/m³)²], q1 [µg/m³], q2 [1], h [1], k [1/slot], m [µg/m³]; or None where it was not fitted.
-        name: what the network is called in messages and cards.
-        slot_minutes: length of a slot, the time between two rows of the readings [minutes].
-
-    Raises:
-        ValueError: a field has a wrong shape, sign, sum or type; the message names the field and what is right.
-    """
-
-    measurement_variance: float
-    temporal_variance: float
-    mean_relation: NDArray[np.float64]
-    variance_relation: NDArray[np.float64]
-    levels: NDArray[np.float64]
-    transition: NDArray[np.float64]
-    start: NDArray[np.float64]
-    coordinates: NDArray[np.float64] | None = None
-    name: str = "custom"
-    level_model: NDArray[np.float64] | None = None
-    slot_minutes: float = DEFAULT_SLOT_MINUTES
-    level_belief: NDArray[np.float64] | None = None
-
-    def __post_init__(self) -> None:
-        for field in ("measurement_variance", "temporal_variance", "slot_minutes"):
-            object.__setattr__(self, field, checks.as_number(field, getattr(self, field)))
-        for field in checks.ARRAYS:
-            value = getattr(self, field)
-            if field not in OPTIONAL or value is not None:
-                object.__setattr__(self, field, checks.as_array(field, value))
-        checks.check_scalars(self.name, self.slot_minutes, self.measurement_variance, self.temporal_variance)
-        checks.check_relations(self.mean_relation, self.variance_relation)
-        checks.check_chain(self.levels, self.transition, self.start)
-        checks.check_spread(self.measurement_variance, self.temporal_variance, self.variance_relation, self.levels)
-        checks.check_coordinates(self.coordinates, self.n_locations)
-        checks.check_level_model(self.level_model, float(self.levels[-1]))
-        checks.check_level_belief(self.level_belief, float(self.levels[-1]))
-
-    @property
-    def n_locations(self) -> int:
-        """Number of candidate locations, N."""
-        return int(self.mean_relation.shape[0])
-
-    @property
-    def n_levels(self) -> int:
-        """Number of levels of the area's air quality, E."""
-        return int(self.levels.shape[0])
-
-    # ------------------------------------------------------------------------------------------------ comparing
-
+class SensorNetwork(NetworkParameters):  # noqa: D101 - it has the docstring of its fields
     def _fields(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
 
@@ -152,8 +84,6 @@ class SensorNetwork:
                 f"level model: {'yes' if self.level_model is not None else 'none'}",
             ]
         )
-
-    # ---------------------------------------------------------------------------------------- loading and saving
 
     @classmethod
     def load(cls, name_or_path: str | os.PathLike[str]) -> SensorNetwork:
@@ -196,8 +126,6 @@ class SensorNetwork:
         """
         return write_network(Path(path), self._fields(), card or {})
 
-    # ------------------------------------------------------------------------------------------------- deriving
-
     @classmethod
     def synthetic(cls, n_locations: int, seed: int) -> SensorNetwork:
         """Make a network of any size whose fields have the statistics of the PKU network.
@@ -229,7 +157,7 @@ class SensorNetwork:
         Raises:
             ValueError: `n_levels` is no integer from 1 to the number of levels, or a group would be empty.
         """
-        n = checks.as_integer("n_levels", n_levels)
+        n = as_integer("n_levels", n_levels)
         if not 1 <= n <= self.n_levels:
             raise ValueError(f"n_levels must be from 1 to {self.n_levels}, as many as {self.name!r} has; got {n}")
         below = np.concatenate([[0.0], np.cumsum(self.start)[:-1]])
@@ -273,7 +201,7 @@ class SensorNetwork:
             inference, level_noise: as in `aq_gym.inference.infer`.
         """
         options: dict[str, Any] = {"fuse_measured": fuse_measured, "inference": inference, "level_noise": level_noise}
-        return joint_error(self, devices, delay, record, level, **options)
+        return infer(self, devices, delay, record, level, **options).joint_error
 
 
 @lru_cache(maxsize=16)

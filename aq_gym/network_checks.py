@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aq_gym.parameters import LEVEL_BELIEF, LEVEL_MODEL, NetworkParameters
-
 ARRAYS = {"mean_relation": 2, "variance_relation": 2, "levels": 1, "transition": 2, "start": 1} | {
     "coordinates": 2,
     "level_model": 1,
@@ -181,64 +179,24 @@ def check_level_model(model: NDArray[np.float64] | None, highest: float) -> None
     """The six numbers of `estimation.LevelAware`, or None; `highest` is the highest level [µg/m³]."""
     if model is None:
         return
-    if model.shape != (len(LEVEL_MODEL),):
-        raise ValueError(f"level_model has shape {model.shape}: it must hold the {len(LEVEL_MODEL)} of {LEVEL_MODEL}")
-    lasting, short, memory, long, floor, drift = model
     most = 1e6 * highest**2  # of a variance [(µg/m³)²]
-    for name, value, right in (
-        ("lasting", lasting, 0.0 <= lasting <= 1.0),
-        ("short", short, short >= 0.0),
-        ("long", long, long >= 0.0 and short + long <= 1.0 + 1e-5),
-        ("memory", memory, 1e-6 <= memory <= 1e9),
-        ("floor", floor, 1e-15 * highest**2 <= floor <= most),
-        ("drift", drift, 0.0 <= drift <= most),
-    ):
-        if not right:
-            raise ValueError(
-                f"level_model: {name} is {value}; right are lasting in 0..1, short and long of at least 0 that add up "
-                "to at most 1, memory of 1e-6 to 1e9 slots, floor above 0, drift of at least 0, and no variance "
-                f"above {most:.3g} (µg/m³)²"
-            )
+    limits = {"lasting": (0.0, 1.0), "short": (0.0, 1.0), "memory": (1e-6, 1e9), "long": (0.0, 1.0)}
+    _check_numbers("level_model", model, {**limits, "floor": (1e-15 * highest**2, most), "drift": (0.0, most)})
+    _, short, _, long, _, _ = model
+    _check_range("level_model: short + long", short + long, 0.0, 1.0 + 1e-5, "the parts of a correlation together")
 
 
 def check_level_belief(belief: NDArray[np.float64] | None, highest: float) -> None:
     """The six numbers of `belief.GrownBelief`, or None; `highest` is the highest level [µg/m³]."""
-    if belief is None:
-        return
-    if belief.shape != (len(LEVEL_BELIEF),):
-        raise ValueError(
-            f"level_belief has shape {belief.shape}: it must hold the {len(LEVEL_BELIEF)} of {LEVEL_BELIEF}"
-        )
-    q0, q1, q2, h, k, m = belief
-    for name, value, right in (
-        ("q0", q0, 0.0 <= q0 <= 1e6 * highest**2),
-        ("q1", q1, 0.0 <= q1 <= 1e3 * highest),
-        ("q2", q2, 0.0 <= q2 <= 1e3),
-        ("h", h, 0.0 <= h <= 4.0),
-        ("k", k, 0.0 <= k <= 1e3),
-        ("m", m, 0.0 < m <= 1e3 * highest),
-    ):
-        if not right:
-            raise ValueError(
-                f"level_belief: {name} is {value}; right are q0, q1, q2, k of at least 0, h from 0 to 4, m above 0, "
-                f"and none beyond what levels up to {highest:g} µg/m³ explain"
-            )
+    if belief is not None:
+        limits = {"q0": (0.0, 1e6 * highest**2), "q1": (0.0, 1e3 * highest), "q2": (0.0, 1e3), "h": (0.0, 4.0)}
+        tiny = np.finfo(float).tiny
+        _check_numbers("level_belief", belief, {**limits, "k": (0.0, 1e3), "m": (tiny, 1e3 * highest)})
 
 
-def check_sums(network: NetworkParameters, max_sleep: int) -> None:
-    """Refuse what sums of precisions in floating point cannot hold: single terms that outweigh all others.
-
-    In units of the level a reading's precision is at most 1/c of the sharpest record at the highest level, and at least
-    1/c of the oldest at the lowest; a fresh one's is 1/δ².
-    """
-    low, top, delta2 = float(network.levels[0]), float(network.levels[-1]), network.measurement_variance
-    drift = network.temporal_variance / delta2
-    with np.errstate(over="ignore"):
-        sharpest = np.float64(top) ** 2 / max(low**2 + drift, np.finfo(float).tiny)
-        vaguest = (np.float64(top) ** 2 + max_sleep * drift) / max(low**2, np.finfo(float).tiny)
-    if not (sharpest < 1e7 and vaguest < 1e13):
-        raise ValueError(
-            f"network: {network.name!r} has levels from {low:g} to {top:g} µg/m³ and variances δ² {delta2:g}, "
-            f"σ² {network.temporal_variance:g}, too far apart to be computed with; expected levels and standard "
-            "deviations of readings within some three orders of magnitude"
-        )
+def _check_numbers(field: str, numbers: NDArray[np.float64], limits: dict[str, tuple[float, float]]) -> None:
+    """One number for each name, within its limits."""
+    if numbers.shape != (len(limits),):
+        raise ValueError(f"{field} has shape {numbers.shape}: it must hold {len(limits)} numbers, {', '.join(limits)}")
+    for number, (name, (low, high)) in zip(numbers, limits.items(), strict=True):
+        _check_range(f"{field}: {name}", number, low, high, "it")

@@ -6,6 +6,7 @@ version knows a member; the lowest version that knows all members of a file is w
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from aq_gym.files import write_atomically
+from aq_gym.parameters import DEFAULT_SLOT_MINUTES, NetworkParameters
 
 INSTANCES = Path(__file__).resolve().parent / "instances"
 FORMAT = {
@@ -27,13 +29,9 @@ FORMAT = {
     "level_belief": 4,
 }  # member -> first version that knows it; all others: 1
 FORMAT_VERSION = 4
-DEFAULT_SLOT_MINUTES = 10.0
 SIGNIFICANT_DIGITS = 12  # stored parameters: enough for every use, few enough that all processors agree
-_OFTEN_MISSING = {"coordinates", *FORMAT}
-_KNOWN = {"measurement_variance", "temporal_variance", "mean_relation", "variance_relation"} | {
-    *("levels", "transition", "start", "name"),
-    *_OFTEN_MISSING,
-}
+_KNOWN = {field.name for field in dataclasses.fields(NetworkParameters)}
+_NEEDED = _KNOWN - {"coordinates", *FORMAT}
 
 
 def bundled_names() -> list[str]:
@@ -157,7 +155,7 @@ def read_fields(path: Path) -> dict[str, Any]:
             f"{str(path)!r} cannot be read as a network ({reason}): write it again with SensorNetwork.save"
         ) from error
     version = found.pop("format_version", None)
-    missing = sorted(_KNOWN - _OFTEN_MISSING - set(found)) if version is not None else ["format_version"]
+    missing = sorted(_NEEDED - set(found)) if version is not None else ["format_version"]
     if missing or version is None:
         raise ValueError(
             f"{str(path)!r} is not a SensorNetwork file: it lacks {', '.join(missing)}; SensorNetwork.save writes one"
@@ -174,17 +172,12 @@ def read_fields(path: Path) -> dict[str, Any]:
 
 
 def _read_members(content: bytes) -> dict[str, NDArray[Any]]:
-    """Every .npy member of an archive by its stem."""
-    members: dict[str, NDArray[Any]] = {}
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        for entry in archive.infolist():
-            stem, suffix = os.path.splitext(entry.filename)
-            if suffix != ".npy" or stem in members:
-                raise ValueError(f"member {entry.filename!r} is no .npy file, or is there twice")
-            with archive.open(entry) as stream:
-                members[stem] = np.lib.format.read_array(stream, allow_pickle=False)
-                if stream.read(1):
-                    raise ValueError(f"member {entry.filename!r} is longer than its header says")
+    """Every array of an archive by its name."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        members = dict(archive)
+    for name, member in members.items():
+        if not isinstance(member, np.ndarray):
+            raise ValueError(f"member {name!r} is no .npy file")
     if "name" in members:
         str(members["name"])  # refuses characters that do not exist
     return members

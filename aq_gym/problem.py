@@ -18,9 +18,9 @@ from numpy.typing import ArrayLike
 
 from aq_gym.estimation import LevelAware
 from aq_gym.hidden_level import HiddenLevel
-from aq_gym.inference import Map, check_inference, infer, infer_hidden
+from aq_gym.inference import Map, check_inference, check_sums, infer, infer_hidden
 from aq_gym.network import SensorNetwork
-from aq_gym.network_checks import check_sums, is_number
+from aq_gym.network_checks import is_number
 
 
 def resolve_network(network: SensorNetwork | str | os.PathLike[str], n_levels: int | None = None) -> SensorNetwork:
@@ -259,13 +259,8 @@ def _check_variogram(network: SensorNetwork, devices: Sequence[int]) -> None:
 
 
 def _locations(name: str, devices: Any, n_locations: int) -> tuple[int, ...]:
-    expected = f"{name}: expected a list of distinct locations in 0..{n_locations - 1}, got {devices!r}"
-    if isinstance(devices, (str, bytes)):
-        raise ValueError(expected)
-    try:
-        listed: list[Any] = [devices] if isinstance(devices, Integral) else list(devices)
-    except TypeError as error:
-        raise ValueError(expected) from error
+    expected = f"a list of distinct locations in 0..{n_locations - 1}"
+    listed = [devices] if isinstance(devices, Integral) else _listed(name, devices, expected)
     if not listed:
         raise ValueError(f"{name}: expected at least one location in 0..{n_locations - 1}, got an empty list")
     seen: set[int] = set()

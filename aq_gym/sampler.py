@@ -29,6 +29,9 @@ LEVEL_SPREAD = (0.2, 1.1)  # standard deviation of the level over its mean [1]
 UNLIKENESS = (0.003, 0.3)  # 1 - correlation of the level's logarithm from slot to slot [1]
 TEMPORAL_SHARE = (0.02, 0.35)  # σ over the mean level [1]
 PRECISION = (0.25, 4.0)  # measurement variance, over that of pku2018
+N_DEVICES = np.array([m for m in range(1, 51) if m not in (5, 10, 20)])  # M, with a probability proportional to 1 / M
+HORIZON = (20, 300)  # least and greatest T [slots]
+PERIOD = (2.5, 13.0)  # least and greatest T / B [slots]
 _BELIEF_SLOTS = 3_000  # of the path that a belief is fitted to
 _MOST_WORK = 2e6  # slots x devices x locations of an episode: a few milliseconds
 
@@ -121,46 +124,26 @@ class InstanceSampler:
 
     A network is random (`random_network`) or, one in four, fitted to Peking University's campus, as it is or coarsened;
     M devices stand at random places, few more often than many; T is log-uniform; the budget pays for a sensing every
-    ``period`` slots, and the longest sleep is 1.2 to 4.2 times as long; a budget is at least 2. By default five, ten
-    and twenty devices are left out, and so are the fitted cities tainan2017 and taipei2017: they are new to whoever
-    learns on the samples.
+    few slots (`PERIOD`), and the longest sleep is 1.2 to 4.2 times as long; a budget is at least 2. Five, ten and
+    twenty devices are left out, and so are the fitted cities tainan2017 and taipei2017: they are new to whoever learns
+    on the samples.
 
     Args:
         seed: the same seed draws the same problems.
-        n_devices: the possible M; M is drawn with a probability proportional to 1 / M.
-        horizon: least and greatest T [slots].
-        period: least and greatest T / B [slots].
         inferences: how maps are inferred, equally likely; level-aware with a noise of 0 to 30 %, hidden with as many
             reports lost.
         most_work: T x M x N of an instance at most; larger ones are drawn anew.
 
     Raises:
-        ValueError: an empty or impossible range; the message names it.
+        ValueError: an unknown inference, or too little work for any instance.
     """
 
-    def __init__(
-        self,
-        seed: int,
-        *,
-        n_devices: Sequence[int] = tuple(sorted({*range(1, 51)} - {5, 10, 20})),
-        horizon: tuple[int, int] = (20, 300),
-        period: tuple[float, float] = (2.5, 13.0),
-        inferences: Sequence[str] = INFERENCES,
-        most_work: float = _MOST_WORK,
-    ) -> None:
-        if not n_devices or min(n_devices) < 1 or max(n_devices) > 50:
-            raise ValueError(f"n_devices: expected numbers in 1..50, got {n_devices!r}")
-        for name, (low, high), least in (("horizon", horizon, 2.0), ("period", period, 1.0)):
-            if not least <= low <= high:
-                raise ValueError(f"{name}: expected two numbers of at least {least:g}, in order, got {(low, high)!r}")
+    def __init__(self, seed: int, *, inferences: Sequence[str] = INFERENCES, most_work: float = _MOST_WORK) -> None:
         if not inferences or set(inferences) - set(INFERENCES):
             raise ValueError(f"inferences: expected some of {', '.join(INFERENCES)}, got {inferences!r}")
-        if not most_work >= 1000 * horizon[0] * min(n_devices):
-            raise ValueError(
-                f"most_work: expected at least 1000 x shortest horizon x fewest devices, got {most_work!r}"
-            )
+        if not most_work >= 1000 * HORIZON[0]:
+            raise ValueError(f"most_work: expected at least {1000 * HORIZON[0]}, got {most_work!r}")
         self._rng = np.random.default_rng(seed)
-        self._n_devices, self._horizon, self._period = np.array(n_devices), horizon, period
         self._inferences, self._most_work = tuple(inferences), most_work
 
     def draw(self) -> Problem:
@@ -173,13 +156,11 @@ class InstanceSampler:
     def _candidate(self) -> Problem:
         rng = self._rng
         network = self._fitted() if rng.random() < 0.25 else random_network(rng)
-        possible = self._n_devices[self._n_devices <= network.n_locations]
-        if not len(possible):
-            network, possible = dataclasses.replace(SensorNetwork.load(FITTED[0])), self._n_devices
+        possible = N_DEVICES[network.n_locations >= N_DEVICES]
         m = int(rng.choice(possible, p=1.0 / possible / (1.0 / possible).sum()))
         devices = rng.choice(network.n_locations, m, replace=False).tolist()
-        horizon = round(_log_uniform(rng, self._horizon))
-        period = min(rng.uniform(*self._period), horizon / 2.0)
+        horizon = round(_log_uniform(rng, HORIZON))
+        period = min(rng.uniform(*PERIOD), horizon / 2.0)
         budget = round(horizon / period)
         sleep = math.ceil(rng.uniform(1.2, 4.2) * horizon / budget)
         inference, noise = str(rng.choice(self._inferences)), float(rng.uniform(0.0, 0.3))

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aq_gym.files import decode, read_bytes, read_rows
 from aq_gym.network_checks import as_number
 
 LARGEST_READING = 2000.0  # [µg/m³] a larger one is a wrong unit, a code or a slip, unless the user says otherwise
@@ -135,15 +134,6 @@ def check_readings(
             raise ValueError(f"{place(row, column)}: {error}") from None
 
 
-# ------------------------------------------------------------------------------------------------- text files
-
-
-def read_table(path: Path, row_word: str, column_word: str, largest: float) -> NDArray[np.float64]:
-    """A comma-separated table of numbers alone: at least two rows and columns of concentrations up to `largest`."""
-    rows = read_rows(path, decode(path, read_bytes(path)))
-    return plain_table(path, rows, row_word, column_word, largest)
-
-
 def plain_table(
     path: Path,
     rows: list[tuple[int, list[str]]],
@@ -212,9 +202,6 @@ def ragged(path: Path, line: int, found: int, width: int) -> str:
         f"{path}, row {line}: {found} columns, row 1 has {width}, so column {min(found, width) + 1} is "
         f"{'missing' if found < width else 'too many'}; give every row the same columns"
     )
-
-
-# ------------------------------------------------------------------------------------------ arrays and frames
 
 
 def as_table(where: str, table: Any, largest: float, *, gaps: bool = False) -> NDArray[np.float64]:

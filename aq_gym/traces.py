@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from aq_gym.network import SensorNetwork
-from aq_gym.slot_levels import slot_levels
+from aq_gym.periods import slot_levels
 
 
 class Trace(NamedTuple):
@@ -102,6 +102,5 @@ def level_windows(
     paths = []
     for table in tables:
         for levels, _ in level_traces(network, table, horizon):
-            starts = windows(len(levels), horizon, stride)
-            paths.append(levels[starts[:, None] + np.arange(horizon + 1)])
+            paths.append(levels[windows(len(levels), horizon, stride)[:, None] + np.arange(horizon + 1)])
     return np.concatenate(paths)

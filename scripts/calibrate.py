@@ -24,7 +24,7 @@ from aq_gym.ingestion.loading import raw_readings
 from aq_gym.ingestion.screening import Rules, screen
 from aq_gym.ingestion.stations import on_a_plane, read_stations
 from aq_gym.network import INSTANCES, SensorNetwork, bundled_names
-from aq_gym.slot_levels import slot_levels
+from aq_gym.periods import slot_levels
 from aq_gym.tables import LARGEST_READING
 from baselines.studies.provenance import commit
 from scripts.arguments import at_least, command_parser, file_path

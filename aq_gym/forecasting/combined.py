@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from crepes import ConformalPredictiveSystem
@@ -73,10 +73,6 @@ class Ensemble(Forecaster):
     def predict(self, series: Series, origins: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
         """See `Forecaster.predict`."""
         return ordered(np.mean([m.predict(series, origins) for m in self.members], axis=0))
-
-    def settings(self) -> dict[str, Any]:
-        """See `Forecaster.settings`."""
-        return {"members": self.members}
 
     def to_files(self) -> dict[str, bytes]:
         """See `Forecaster.to_files`."""
@@ -206,10 +202,6 @@ class Calibrated(Forecaster):
         )
         largest = np.maximum(median + width * errors.max(), 0.0)  # a percentile beyond all errors is infinite
         return np.asarray(np.minimum(moved, largest[:, None]))
-
-    def settings(self) -> dict[str, Any]:
-        """See `Forecaster.settings`."""
-        return {"base": self.base, "window": self.window, "every": self.every, "rate": self.rate}
 
     def to_files(self) -> dict[str, bytes]:
         """See `Forecaster.to_files`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from aq_gym.forecasting.series import Series
@@ -76,11 +77,7 @@ def change_scale(level: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def lagged(values: NDArray[np.float64], k: int) -> NDArray[np.float64]:
     """(T,) the value k slots before each slot, or after it where k is negative; NaN beyond the ends."""
-    slots = np.arange(len(values)) - k
-    known = (slots >= 0) & (slots < len(values))
-    shifted = np.full_like(values, np.nan)
-    shifted[known] = values[slots[known]]
-    return shifted
+    return np.asarray(pd.Series(values).shift(k), dtype=np.float64)
 
 
 def _rolling(values: NDArray[np.float64], window: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from itertools import pairwise
 from typing import Any, ClassVar, Self
 
@@ -43,7 +44,6 @@ class Forecaster(ABC):
     def fit(self, series: Sequence[Series]) -> Self:
         """Learn from scratch; all series share one model."""
 
-    @abstractmethod
     def predict(self, series: Series, origins: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
         """Forecast from each of some slots, of which nothing later is read.
 
@@ -54,14 +54,21 @@ class Forecaster(ABC):
         Returns:
             (O, H, Q) quantiles [µg/m³], ascending, not below 0; NaN where the history is too short or has a gap.
         """
+        chosen = origins_of(series, origins)
+        level = series.level[chosen][:, None, None]
+        return ordered(level + change_scale(level) * self.quantile_changes(series, chosen))
+
+    def quantile_changes(self, series: Series, origins: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(O, H, Q) quantiles of the level's change from each slot, in units of `change_scale`; for `predict`."""
+        raise NotImplementedError
 
     def update(self, series: Sequence[Series]) -> Self:
         """Learn from what came in since; models that cannot learn on do so from scratch."""
         return self.fit(series)
 
     def settings(self) -> dict[str, Any]:
-        """Arguments that make another of its kind, as JSON has them."""
-        return {"horizons": self.horizons, "quantiles": self.quantiles}
+        """The arguments that it was made with; each is an attribute of the same name."""
+        return {name: getattr(self, name) for name in signature(type(self)).parameters}
 
     @abstractmethod
     def to_files(self) -> dict[str, bytes]:
@@ -123,12 +130,9 @@ class PointForecaster(Forecaster):
             self.errors[k] = np.quantile(error, self.quantiles)
         return self
 
-    def predict(self, series: Series, origins: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
-        """See `Forecaster.predict`."""
-        chosen = origins_of(series, origins)
-        level = series.level[chosen]
-        change = self.points(series)[chosen][:, :, None] + self.errors
-        return ordered(level[:, None, None] + change_scale(level)[:, None, None] * change)
+    def quantile_changes(self, series: Series, origins: NDArray[np.int64]) -> NDArray[np.float64]:
+        """See `Forecaster.quantile_changes`."""
+        return self.points(series)[origins][:, :, None] + self.errors
 
     def to_files(self) -> dict[str, bytes]:
         """See `Forecaster.to_files`."""

@@ -6,7 +6,7 @@ One network gives all quantiles of all horizons and is trained on their mean pin
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -15,28 +15,10 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from aq_gym.forecasting.features import Features, change_scale
-from aq_gym.forecasting.forecaster import HORIZONS, QUANTILES, Files, Forecaster, ordered, origins_of
+from aq_gym.forecasting.features import Features
+from aq_gym.forecasting.forecaster import HORIZONS, QUANTILES, Files, Forecaster
 from aq_gym.forecasting.regression import training_rows
 from aq_gym.forecasting.series import Series
-
-
-class SmallPerceptron(nn.Sequential):
-    """One hidden layer."""
-
-    def __init__(self, n_inputs: int, n_outputs: int) -> None:
-        super().__init__(nn.Linear(n_inputs, 64), nn.ReLU(), nn.Linear(64, n_outputs))
-
-
-class DeepPerceptron(nn.Sequential):
-    """Three hidden layers with dropout."""
-
-    def __init__(self, n_inputs: int, n_outputs: int) -> None:
-        super().__init__(
-            *(nn.Linear(n_inputs, 128), nn.ReLU(), nn.Dropout(0.2)),
-            *(nn.Linear(128, 64), nn.ReLU(), nn.Dropout(0.2)),
-            *(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, n_outputs)),
-        )
 
 
 class Recurrent(nn.Module):
@@ -65,8 +47,7 @@ class NetworkForecaster(Forecaster):
     """A network that is trained on all series together; the average of its late weights is kept.
 
     Args:
-        horizons: slots ahead.
-        quantiles: ascending.
+        horizons, quantiles: as of every `Forecaster`.
         features: what the network reads.
         seed: same seed and series, same weights.
         steps: minibatches; counted rather than passes, so that many alike series are not learned by heart.
@@ -137,20 +118,12 @@ class NetworkForecaster(Forecaster):
         self.network.eval()
 
     @torch.inference_mode()
-    def predict(self, series: Series, origins: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
-        """See `Forecaster.predict`."""
-        chosen = origins_of(series, origins)
+    def quantile_changes(self, series: Series, origins: NDArray[np.int64]) -> NDArray[np.float64]:
+        """See `Forecaster.quantile_changes`."""
         self.network.eval()
-        x = (torch.from_numpy(self.features.table(series)[chosen]) - self.center) / self.scale
-        shape = len(chosen), len(self.horizons), len(self.quantiles)
-        change = self.network(x).view(shape).double().numpy()
-        level = series.level[chosen][:, None, None]
-        return ordered(level + change_scale(level) * change)
-
-    def settings(self) -> dict[str, Any]:
-        """See `Forecaster.settings`."""
-        about = {"features": vars(self.features), "seed": self.seed, "steps": self.steps}
-        return {**super().settings(), **about}
+        x = (torch.from_numpy(self.features.table(series)[origins]) - self.center) / self.scale
+        outputs = self.network(x).view(len(origins), len(self.horizons), len(self.quantiles))
+        return np.asarray(outputs.double().numpy())
 
     def to_files(self) -> dict[str, bytes]:
         """See `Forecaster.to_files`."""
@@ -170,23 +143,27 @@ class NetworkForecaster(Forecaster):
 
 
 class SmallNetwork(NetworkForecaster):
-    """See `SmallPerceptron`."""
+    """A perceptron with one hidden layer."""
 
     name = "perceptron"
 
     def make_network(self, n_inputs: int, n_outputs: int) -> nn.Module:
         """One hidden layer."""
-        return SmallPerceptron(n_inputs, n_outputs)
+        return nn.Sequential(nn.Linear(n_inputs, 64), nn.ReLU(), nn.Linear(64, n_outputs))
 
 
 class DeepNetwork(NetworkForecaster):
-    """See `DeepPerceptron`."""
+    """A perceptron with three hidden layers and dropout."""
 
     name = "deep-perceptron"
 
     def make_network(self, n_inputs: int, n_outputs: int) -> nn.Module:
         """Three hidden layers with dropout."""
-        return DeepPerceptron(n_inputs, n_outputs)
+        return nn.Sequential(
+            *(nn.Linear(n_inputs, 128), nn.ReLU(), nn.Dropout(0.2)),
+            *(nn.Linear(128, 64), nn.ReLU(), nn.Dropout(0.2)),
+            *(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, n_outputs)),
+        )
 
 
 class RecurrentNetwork(NetworkForecaster):

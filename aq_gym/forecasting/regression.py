@@ -15,17 +15,8 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from aq_gym.forecasting.features import Features, change_scale
-from aq_gym.forecasting.forecaster import (
-    HORIZONS,
-    QUANTILES,
-    Files,
-    Forecaster,
-    PointForecaster,
-    changes,
-    ordered,
-    origins_of,
-)
+from aq_gym.forecasting.features import Features
+from aq_gym.forecasting.forecaster import HORIZONS, QUANTILES, Files, Forecaster, PointForecaster, changes
 from aq_gym.forecasting.onnx_models import OnnxModel
 from aq_gym.forecasting.series import Series
 
@@ -66,30 +57,25 @@ class RidgeForecaster(PointForecaster):
         """Learn the coefficients, then the quantiles of the errors."""
         inputs, targets = training_rows(series, self.features, self.horizons)
         weights = inputs[:, 0] + 20.0  # squared errors in µg/m³ count, rather than in units of the scale
-        self.models = []
-        for k in range(len(self.horizons)):
+        self.models = {}
+        for k, horizon in enumerate(self.horizons):
             model = make_pipeline(StandardScaler(), Ridge(self.penalty))
             model.fit(inputs, targets[:, k], ridge__sample_weight=weights / weights.mean())
-            self.models.append(OnnxModel.of(model, inputs.shape[1]))
+            self.models[f"h{horizon}.onnx"] = OnnxModel.of(model, inputs.shape[1])
         return super().fit(series)
 
     def points(self, series: Series) -> NDArray[np.float64]:
         """(T, H) changes in units of `change_scale`."""
         inputs = self.features.table(series)
-        return np.stack([model.predict(inputs) for model in self.models], axis=1)
-
-    def settings(self) -> dict[str, Any]:
-        """See `Forecaster.settings`."""
-        return {**super().settings(), "features": vars(self.features), "penalty": self.penalty}
+        return np.stack([model.predict(inputs) for model in self.models.values()], axis=1)
 
     def to_files(self) -> dict[str, bytes]:
         """See `Forecaster.to_files`."""
-        models = {f"h{h}.onnx": m.content for h, m in zip(self.horizons, self.models, strict=True)}
-        return {**super().to_files(), **models}
+        return {**super().to_files(), **{name: model.content for name, model in self.models.items()}}
 
     def from_files(self, files: Files) -> Self:
         """See `Forecaster.from_files`."""
-        self.models = [OnnxModel(files[f"h{h}.onnx"]) for h in self.horizons]
+        self.models = {f"h{h}.onnx": OnnxModel(files[f"h{h}.onnx"]) for h in self.horizons}
         return super().from_files(files)
 
 
@@ -120,35 +106,30 @@ class BoostingForecaster(Forecaster):
         """Learn every quantile of every horizon."""
         inputs, targets = training_rows(series, self.features, self.horizons)
         options = {"loss": "quantile", "random_state": self.seed, **self.options}
-        self.models = []
-        for k in range(len(self.horizons)):
-            models = [HistGradientBoostingRegressor(quantile=q, **options) for q in self.quantiles]
-            self.models.append([OnnxModel.of(m.fit(inputs, targets[:, k]), inputs.shape[1]) for m in models])
+        targets_of = dict(zip(self.horizons, targets.T, strict=True))
+        self.models = {}
+        for name, (horizon, quantile) in self._models().items():
+            model = HistGradientBoostingRegressor(quantile=quantile, **options)
+            self.models[name] = OnnxModel.of(model.fit(inputs, targets_of[horizon]), inputs.shape[1])
         return self
 
-    def predict(self, series: Series, origins: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
-        """See `Forecaster.predict`."""
-        chosen = origins_of(series, origins)
-        inputs = self.features.table(series)[chosen]
-        change = np.stack([np.stack([m.predict(inputs) for m in row], axis=1) for row in self.models], axis=1)
-        level = series.level[chosen][:, None, None]
-        return ordered(level + change_scale(level) * change)
+    def _models(self) -> dict[str, tuple[int, float]]:
+        """Horizon and quantile of every model, by the name of its file."""
+        return {f"h{h}_q{1000 * q:03.0f}.onnx": (h, q) for h in self.horizons for q in self.quantiles}
 
-    def settings(self) -> dict[str, Any]:
-        """See `Forecaster.settings`."""
-        return {**super().settings(), "features": vars(self.features), "seed": self.seed}
-
-    def _names(self) -> list[list[str]]:
-        return [[f"h{h}_q{1000 * q:03.0f}.onnx" for q in self.quantiles] for h in self.horizons]
+    def quantile_changes(self, series: Series, origins: NDArray[np.int64]) -> NDArray[np.float64]:
+        """See `Forecaster.quantile_changes`."""
+        inputs = self.features.table(series)[origins]
+        outputs = np.stack([model.predict(inputs) for model in self.models.values()], axis=1)
+        return outputs.reshape(len(inputs), len(self.horizons), len(self.quantiles))
 
     def to_files(self) -> dict[str, bytes]:
         """See `Forecaster.to_files`."""
-        rows = zip(self._names(), self.models, strict=True)
-        return {name: model.content for names, models in rows for name, model in zip(names, models, strict=True)}
+        return {name: model.content for name, model in self.models.items()}
 
     def from_files(self, files: Files) -> Self:
         """See `Forecaster.from_files`."""
-        self.models = [[OnnxModel(files[name]) for name in row] for row in self._names()]
+        self.models = {name: OnnxModel(files[name]) for name in self._models()}
         return self
 
 

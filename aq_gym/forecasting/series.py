@@ -37,24 +37,19 @@ class Series:
 
 
 def area_series(readings: ArrayLike, clock: ArrayLike | None = None) -> Series:
-    """The area's level: the mean over the devices that were read.
-
-    Args:
-        readings: (T, N) [µg/m³], NaN where a device was not read.
-        clock: (T,) hour of the day, if it is known.
-    """
+    """The area's level alone; arguments as in `station_series`."""
     return station_series(readings, clock, stations=())[0]
 
 
 def station_series(
     readings: ArrayLike, clock: ArrayLike | None = None, stations: tuple[int, ...] | None = None
 ) -> list[Series]:
-    """The area's level, then one series a station; ``stations``: columns, None for all.
+    """The area's level, which is the mean over the devices that were read; then one series a station.
 
     Args:
         readings: (T, N) [µg/m³], NaN where a device was not read.
         clock: (T,) hour of the day, if it is known.
-        stations: columns of which a series of their own is wanted.
+        stations: columns of which a series of their own is wanted; None: all.
 
     Raises:
         ValueError: no table.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
+from inspect import signature
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,12 @@ VERSION = 1
 MANIFEST = "forecaster.json"
 MOST_BYTES = 2**28  # of a file, unpacked
 
-_SIMPLE: tuple[type[Any], ...] = (Persistence, Drift, Chain)
-_LEARNED: tuple[type[Any], ...] = (
-    *(RidgeForecaster, BoostingDefaults, BoostingForecaster),
-    *(SmallNetwork, DeepNetwork, RecurrentNetwork),
+_ALL: tuple[type[Any], ...] = (
+    *(Persistence, Drift, Chain, RidgeForecaster, BoostingDefaults, BoostingForecaster),
+    *(SmallNetwork, DeepNetwork, RecurrentNetwork, Ensemble, Calibrated),
 )
-_ALL: tuple[type[Any], ...] = (*_SIMPLE, *_LEARNED, Ensemble, Calibrated)
 _KINDS: dict[str, type[Any]] = {kind.name: kind for kind in _ALL}
-NAMES: tuple[str, ...] = (*(kind.name for kind in (*_SIMPLE, *_LEARNED)), Ensemble.name)
+NAMES = tuple(name for name in _KINDS if name != Calibrated.name)
 
 
 def make_forecaster(name: str, features: Features | None = None, seed: int = 0, **options: Any) -> Forecaster:
@@ -48,11 +47,8 @@ def make_forecaster(name: str, features: Features | None = None, seed: int = 0, 
         members = RidgeForecaster.name, BoostingForecaster.name, DeepNetwork.name
         return Ensemble([make_forecaster(member, features, seed, **options) for member in members])
     kind = _KINDS[name]
-    if kind in _SIMPLE:
-        return kind(**options)  # type: ignore[no-any-return]
-    if kind is RidgeForecaster:
-        return RidgeForecaster(features=features, **options)
-    return kind(features=features, seed=seed, **options)  # type: ignore[no-any-return]
+    given = {"features": features, "seed": seed}
+    return kind(**{k: x for k, x in given.items() if k in signature(kind).parameters}, **options)  # type: ignore[no-any-return]
 
 
 def save(path: str | Path, forecaster: Forecaster, card: dict[str, Any] | None = None) -> Path:
@@ -113,6 +109,8 @@ def _description(forecaster: Forecaster) -> dict[str, Any]:
     for name, value in forecaster.settings().items():
         if isinstance(value, Forecaster):
             value = _description(value)
+        elif isinstance(value, Features):
+            value = vars(value)
         elif name == "members":
             value = [_description(x) for x in value]
         settings[name] = value

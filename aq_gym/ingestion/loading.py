@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aq_gym.ingestion.sheet import Sheet, read_sheet
+from aq_gym.files import decode, read_bytes, read_rows
+from aq_gym.ingestion.sheet import read_sheet
 from aq_gym.ingestion.stations import FURTHEST, metres_from_median, on_a_plane, read_stations
 from aq_gym.network_checks import SLOT_MINUTES, as_number
-from aq_gym.tables import LARGEST_READING, plain_table, read_table
+from aq_gym.tables import LARGEST_READING, plain_table
 
 
 def load_readings(
@@ -79,7 +80,14 @@ def raw_readings(
     if all(sheet.is_plain for sheet in sheets):
         tables: list[Any] = [plain_table(x.path, x.rows, "slots", "devices", largest, gaps=True) for x in sheets]
     else:
-        tables = _frames(sheets, largest=largest, slot_minutes=slot_minutes, parameter=parameter)
+        try:
+            from aq_gym.ingestion.readings import frames  # the part that needs pandas
+        except ImportError as error:
+            raise ImportError(
+                f"{sheets[0].path} has a header or times, which is read with pandas: pip install 'aq-gym[train]', or "
+                "leave the readings alone in the file"
+            ) from error
+        tables = frames(sheets, largest=largest, slot_minutes=slot_minutes, parameter=parameter)
     for sheet, table in zip(sheets, tables, strict=False):
         if table.shape[1] != tables[0].shape[1]:
             raise ValueError(
@@ -87,18 +95,6 @@ def raw_readings(
                 "every file must have the same devices in the same order"
             )
     return tables
-
-
-def _frames(sheets: Sequence[Sheet], **options: Any) -> list[Any]:
-    """`ingestion.readings.frames`, which needs pandas."""
-    try:
-        from aq_gym.ingestion.readings import frames
-    except ImportError as error:
-        raise ImportError(
-            f"{sheets[0].path} has a header or times, which is read with pandas: pip install 'aq-gym[train]', or leave "
-            "the readings alone in the file"
-        ) from error
-    return frames(sheets, **options)
 
 
 def load_calibration(path: str | os.PathLike[str], *, largest: float = LARGEST_READING) -> NDArray[np.float64]:
@@ -111,7 +107,8 @@ def load_calibration(path: str | os.PathLike[str], *, largest: float = LARGEST_R
         ValueError: a malformed file, or fewer than 2 sensors or samples.
         FileNotFoundError: a missing file.
     """
-    return read_table(Path(path), "sensors", "samples", largest)
+    rows = read_rows(Path(path), decode(Path(path), read_bytes(Path(path))))
+    return plain_table(Path(path), rows, "sensors", "samples", largest)
 
 
 def load_locations(path: str | os.PathLike[str], names: Sequence[str] | None = None) -> NDArray[np.float64]:

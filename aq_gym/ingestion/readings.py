@@ -36,11 +36,7 @@ def frames(
 ) -> list[pd.DataFrame]:
     """Frames of published files: one for all files with times; one a file where no file has times.
 
-    Args:
-        sheets: the files.
-        largest: a reading that is negative or above it is refused [µg/m³]; None: every number is taken.
-        slot_minutes: None: the commonest step between two times. Else readings are averaged in slots of this length.
-        parameter: which rows are used where a column says what was measured.
+    The arguments are those of `loading.raw_readings`.
 
     Raises:
         ValueError: unreadable or contradictory cells, irregular times; the message names file, row and column.
@@ -63,9 +59,6 @@ def frames(
                 "the same order"
             )
     return tables
-
-
-# ------------------------------------------------------------------------------------------------ columns
 
 
 def _time_columns(sheet: Sheet) -> list[int]:
@@ -200,9 +193,6 @@ def _untimed(sheet: Sheet, largest: float | None) -> pd.DataFrame:
     table = _values(sheet, np.arange(len(sheet.rows)), columns, largest)
     refuse_counter(sheet.path, table)
     return pd.DataFrame(table, columns=names)
-
-
-# ------------------------------------------------------------------------------------------- one time axis
 
 
 def _on_one_axis(parts: list[_Entries], slot_minutes: float | None) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from aq_gym.forecasting.cleaning import CleaningRules, clean
 from aq_gym.ingestion.stations import FURTHEST, Stations, metres_from_median, plane_origin
-from aq_gym.network_files import DEFAULT_SLOT_MINUTES
+from aq_gym.parameters import DEFAULT_SLOT_MINUTES
 from aq_gym.periods import minutes_between
 from aq_gym.tables import LARGEST_READING
 
@@ -137,15 +137,11 @@ def _misplaced(names: Sequence[str], degrees: NDArray[np.float64], within: Seque
         if metres > FURTHEST:
             lost = " (0, 0 is no position)" if longitude == latitude == 0.0 else ""
             why[name] = f"{metres / 1000:,.0f} km from the stations' median place{lost}"
-        elif within is not None and not _inside(longitude, latitude, within):
-            why[name] = "outside the box that was asked for"
+        elif within is not None:
+            south, west, north, east = within  # the box may lie across the date line
+            if not (south <= latitude <= north and (longitude - west) % 360.0 <= (east - west) % 360.0):
+                why[name] = "outside the box that was asked for"
     return why
-
-
-def _inside(longitude: float, latitude: float, within: Sequence[float]) -> bool:
-    """Whether a place is in the box, which may lie across the date line."""
-    south, west, north, east = within
-    return south <= latitude <= north and (longitude - west) % 360.0 <= (east - west) % 360.0
 
 
 def _cleaned(table: pd.DataFrame, rules: Rules) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

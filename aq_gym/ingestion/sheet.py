@@ -13,32 +13,9 @@ from aq_gym.files import decode, read_bytes, read_rows
 from aq_gym.tables import is_missing, is_number, is_time, ragged
 
 TIME_WORDS = {
-    *(
-        "time",
-        "date",
-        "datetime",
-        "timestamp",
-        "epoch",
-        "unixtime",
-        "hour",
-        "hours",
-        "minute",
-        "minutes",
-        "day",
-        "days",
-    ),
-    *(
-        "datetimeutc",
-        "datetimelocal",
-        "dateutc",
-        "datelocal",
-        "timeutc",
-        "timelocal",
-        "utc",
-        "localtime",
-        "datum",
-        "zeit",
-    ),
+    *("time", "date", "datetime", "timestamp", "epoch", "unixtime", "utc", "localtime", "datum", "zeit"),
+    *("hour", "hours", "minute", "minutes", "day", "days"),
+    *("datetimeutc", "datetimelocal", "dateutc", "datelocal", "timeutc", "timelocal"),
 }
 STATION_WORDS = (
     *("station", "stationid", "stationname", "stationcode", "locationid", "siteid", "sitename", "site", "deviceid"),

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from aq_gym.compiling import compiled
 
+WIDTH = 32  # locations that are computed side by side: whole vector registers
 GROUP = 4  # sources that are added at a time, so that the sums are seldom loaded and stored
 _KNOWN = 1e60  # precision of a location that needs no inference: its error comes to 1e-30
 
@@ -31,20 +32,31 @@ class Sets(NamedTuple):
 
 
 @compiled
+def _add_terms(terms: NDArray[np.float64], rows: NDArray[np.int64], size: int, sums: NDArray[np.float64]) -> None:
+    """The terms of one set's sources, added up."""
+    zero, one, two, three, four = rows[0], rows[1], rows[2], rows[3], rows[4]
+    for j in range(len(sums)):
+        sums[j] = terms[zero, j] + ((terms[one, j] + terms[two, j]) + (terms[three, j] + terms[four, j]))
+    for m in range(1 + GROUP, size, GROUP):
+        one, two, three, four = rows[m], rows[m + 1], rows[m + 2], rows[m + 3]
+        for j in range(len(sums)):
+            sums[j] += (terms[one, j] + terms[two, j]) + (terms[three, j] + terms[four, j])
+
+
+@compiled
 def average_errors(
     sets: Sets,
     slots: Slots,
     mean: NDArray[np.float64],
     variance: NDArray[np.float64],
     fresh_error: float,
-    width: int,
 ) -> NDArray[np.float64]:
     """(K,) average joint errors of location sets [µg/m³].
 
     Args:
         fresh_error: error of a location that is not inferred [level].
-        width: locations that are computed side by side; whole vector registers and a core's cache are fastest.
     """
+    width = WIDTH
     sources, at, sizes = sets
     c, s, fresh, weight = slots
     n_locations, n_sets = len(mean), len(sizes)
@@ -69,13 +81,7 @@ def average_errors(
                 if fresh[t, m] and begin <= i < begin + size:
                     terms[p + 1, i - begin] = _KNOWN
             for k in range(n_sets):
-                zero, one, two, three, four = at[k, 0], at[k, 1], at[k, 2], at[k, 3], at[k, 4]
-                for j in range(2 * width):
-                    sums[j] = terms[zero, j] + ((terms[one, j] + terms[two, j]) + (terms[three, j] + terms[four, j]))
-                for m in range(1 + GROUP, sizes[k], GROUP):
-                    one, two, three, four = at[k, m], at[k, m + 1], at[k, m + 2], at[k, m + 3]
-                    for j in range(2 * width):
-                        sums[j] += (terms[one, j] + terms[two, j]) + (terms[three, j] + terms[four, j])
+                _add_terms(terms, at[k], sizes[k], sums)
                 for j in range(width):
                     errors[k, j] += weight[t] * (np.sqrt(s0[j] + s1[j] * s1[j]) / s0[j])
     found = np.zeros(n_sets)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -77,16 +74,13 @@ def medoids(network: SensorNetwork, n_clusters: int, seed: int) -> NDArray[np.in
 def _k_means(
     network: SensorNetwork, n_clusters: int, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    points = embed(repair_triangles(difference_matrix(network)))
-    means = _cluster().KMeans(n_clusters=n_clusters, n_init=10, random_state=seed % _SEEDS).fit(points)
-    return np.asarray(means.labels_, np.int64), points, np.asarray(means.cluster_centers_)
-
-
-def _cluster() -> Any:
     try:
-        return import_module("sklearn.cluster")
+        from sklearn.cluster import KMeans
     except ImportError as error:
         raise ImportError("clustering needs scikit-learn: pip install 'aq-gym[placement]'") from error
+    points = embed(repair_triangles(difference_matrix(network)))
+    means = KMeans(n_clusters=n_clusters, n_init=10, random_state=seed % _SEEDS).fit(points)
+    return np.asarray(means.labels_, np.int64), points, np.asarray(means.cluster_centers_)
 
 
 def _checked(differences: ArrayLike) -> NDArray[np.float64]:

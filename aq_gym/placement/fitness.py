@@ -12,7 +12,6 @@ import itertools
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from math import comb
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,9 +20,7 @@ from aq_gym.kernels.chain import cumulative, draw_paths
 from aq_gym.network import SensorNetwork
 from aq_gym.placement._kernel import GROUP, Sets, Slots, average_errors
 
-_WIDTH, _REGISTERS = 32, 16  # locations side by side: at most, and a multiple of
-_SMALL = 640  # rows times locations up to which the terms of all sources fit into a core's cache
-_FEWEST, _MOST = 64, 4096  # sets that one thread evaluates at a time
+_FEWEST, _MOST = 64, 1024  # sets that one thread evaluates at a time
 
 
 def level_path(network: SensorNetwork, n_slots: int, seed: int) -> NDArray[np.float64]:
@@ -81,7 +78,6 @@ class Fitness:
         self.network, self.n_devices, self.n_slots = network, *matrix.shape
         self.threads = threads or min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
         self._slots = _different_slots(network, matrix.astype(np.bool_), path, fuse_measured)
-        self._width = min(_WIDTH, -(-network.n_locations // _REGISTERS) * _REGISTERS)
         self.evaluations = 0
 
     def __call__(self, sets: ArrayLike) -> NDArray[np.float64]:
@@ -95,11 +91,10 @@ class Fitness:
             ValueError: a set that is empty, too large, or names a location twice or one that does not exist.
         """
         rows = self._checked(sets)
-        most = _MOST if self.n_devices * self.network.n_locations <= _SMALL else _FEWEST
-        size = min(max(-(-len(rows) // self.threads), _FEWEST), most)
+        size = min(max(-(-len(rows) // self.threads), _FEWEST), _MOST)
         parts = [rows[i : i + size] for i in range(0, len(rows), size)]
         with ThreadPoolExecutor(self.threads) as pool:
-            found = list(pool.map(self._evaluate, parts)) if self.threads > 1 else list(map(self._evaluate, parts))
+            found = list(pool.map(self._evaluate, parts))
         self.evaluations += len(rows)
         return np.concatenate([np.zeros(0), *found])
 
@@ -112,9 +107,7 @@ class Fitness:
         members[:, :m][there] = 1 + numbers
         sets = Sets(np.stack(np.divmod(used, network.n_locations), axis=1), members, there.sum(axis=1))
         fresh_error = float(np.sqrt(network.measurement_variance))
-        return average_errors(
-            sets, self._slots, network.mean_relation, network.variance_relation, fresh_error, self._width
-        )
+        return average_errors(sets, self._slots, network.mean_relation, network.variance_relation, fresh_error)
 
     def _checked(self, sets: ArrayLike) -> NDArray[np.int64]:
         given = np.asarray(sets)
@@ -135,15 +128,11 @@ class Fitness:
         return np.where(rows == n, -1, rows)[:, :m].copy()
 
 
-def all_sets(n_locations: int, n_devices: int, chunk: int = 4096) -> Iterator[NDArray[np.int64]]:
-    """All N choose M location sets in lexicographic order, (up to ``chunk``, M) at a time."""
+def all_sets(n_locations: int, n_devices: int) -> Iterator[NDArray[np.int64]]:
+    """All N choose M location sets in lexicographic order, some thousand at a time."""
     sets = itertools.combinations(range(n_locations), n_devices)
-    left = comb(n_locations, n_devices)
-    while left:
-        size = min(chunk, left)
-        flat = itertools.chain.from_iterable(itertools.islice(sets, size))
-        yield np.fromiter(flat, np.int64, size * n_devices).reshape(size, n_devices)
-        left -= size
+    while some := list(itertools.islice(sets, 4096)):
+        yield np.array(some, np.int64)
 
 
 def _different_slots(

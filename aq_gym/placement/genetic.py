@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from aq_gym.placement.search import Errors, Placement, random_sets
+from aq_gym.placement.search import Errors, Placement, check_devices, random_sets
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,8 +88,7 @@ class GeneticSearch:
         clusters: ArrayLike | None = None,
     ) -> None:
         self.config = config or GeneticConfig()
-        if not 1 <= n_devices <= n_locations:
-            raise ValueError(f"n_devices: expected 1 to {n_locations}, one for each location, got {n_devices}")
+        check_devices(n_locations, n_devices)
         self._errors, self.n_locations, self.n_devices, self.seed = errors, n_locations, n_devices, seed
         self._clusters: NDArray[np.int64] | None = None
         if self.config.start == "clusters":
@@ -110,11 +109,6 @@ class GeneticSearch:
         return self._now.rounds
 
     @property
-    def idle(self) -> int:
-        """Rounds since the best gene improved."""
-        return self._now.idle
-
-    @property
     def seconds(self) -> float:
         """Time that the steps took."""
         return self._now.seconds
@@ -127,7 +121,7 @@ class GeneticSearch:
     @property
     def finished(self) -> bool:
         """Whether the search has ended, by patience or by its number of rounds."""
-        return self.rounds >= 0 and (self.idle >= self.config.patience or self.rounds >= self.config.rounds)
+        return self.rounds >= 0 and (self._now.idle >= self.config.patience or self.rounds >= self.config.rounds)
 
     def step(self) -> Round:
         """The first genes, or one round of mutation, recombination and selection.
@@ -205,12 +199,11 @@ class GeneticSearch:
             changed = [name for name, x in self.state().items() if state[name] != x]
             if changed:
                 raise ValueError(f"{', '.join(changed)}: not what a search writes")
-        except (ArithmeticError, LookupError, TypeError) as error:
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
             self._known, self._now = before
+            if isinstance(error, ValueError):
+                raise
             raise ValueError(f"no state of a search: {type(error).__name__} {error!s:.200}") from error
-        except ValueError:
-            self._known, self._now = before
-            raise
 
     def _checked(self, state: Any) -> tuple[dict[tuple[int, ...], float], _Population]:
         other = [

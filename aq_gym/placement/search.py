@@ -62,7 +62,8 @@ class _Track:
         return Placement(self._method, self.locations, self.best, self.evaluations, seconds, tuple(self._history))
 
 
-def _check(n_locations: int, n_devices: int) -> None:
+def check_devices(n_locations: int, n_devices: int) -> None:
+    """Refuse a number of devices for which no set of locations is there."""
     if not 1 <= n_devices <= n_locations:
         raise ValueError(f"n_devices: expected 1 to {n_locations}, one for each location, got {n_devices}")
 
@@ -73,7 +74,7 @@ def random_sets(n_locations: int, n_devices: int, count: int, rng: np.random.Gen
     Raises:
         ValueError: more devices than locations, or none.
     """
-    _check(n_locations, n_devices)
+    check_devices(n_locations, n_devices)
     return np.sort(rng.random((count, n_locations)).argsort(axis=1)[:, :n_devices], axis=1)
 
 
@@ -97,7 +98,7 @@ def medoid_search(errors: Errors, network: SensorNetwork, n_devices: int, *, see
         ValueError: more devices than locations, or none.
         ImportError: scikit-learn is missing.
     """
-    _check(network.n_locations, n_devices)
+    check_devices(network.n_locations, n_devices)
     track = _Track("medoids", errors)
     track(features.medoids(network, n_devices, seed)[None])
     return track.done()
@@ -120,7 +121,7 @@ def greedy_search(
     Raises:
         ValueError: more devices than locations, or none; a start that is no set of M locations.
     """
-    _check(n_locations, n_devices)
+    check_devices(n_locations, n_devices)
     track, report = _Track("greedy", errors), watch or (lambda evaluations, error: None)
     chosen: list[int] = [] if start is None else [int(x) for x in np.asarray(start).ravel()]
     if start is not None and (
@@ -158,7 +159,7 @@ def exhaustive_search(
     Raises:
         ValueError: more devices than locations, or none; more than `MOST_SETS` sets.
     """
-    _check(n_locations, n_devices)
+    check_devices(n_locations, n_devices)
     total = comb(n_locations, n_devices)
     if total > MOST_SETS:
         raise ValueError(

@@ -12,20 +12,9 @@ from typing import Any
 from aq_gym.rendering.scene import Scene
 from aq_gym.rendering.text import write
 
-__all__ = ["RENDER_MODES", "Scene", "check_render_mode", "render"]
+__all__ = ["RENDER_MODES", "Scene", "render"]
 
 RENDER_MODES = ("rgb_array", "ansi")
-
-
-def check_render_mode(render_mode: str | None) -> str | None:
-    """The render mode, if there is such a one; whether its packages are there is asked when something is drawn.
-
-    Raises:
-        ValueError: unknown mode.
-    """
-    if render_mode is not None and render_mode not in RENDER_MODES:
-        raise ValueError(f"render_mode: expected one of {', '.join(RENDER_MODES)}, got {render_mode!r}")
-    return render_mode
 
 
 def render(scene: Scene, mode: str) -> Any:
@@ -35,8 +24,8 @@ def render(scene: Scene, mode: str) -> Any:
         ValueError: unknown mode.
         ImportError: matplotlib is missing; the message names the extra.
     """
-    if check_render_mode(mode) is None:
-        raise ValueError(f"mode: expected one of {', '.join(RENDER_MODES)}, got None")
+    if mode not in RENDER_MODES:
+        raise ValueError(f"mode: expected one of {', '.join(RENDER_MODES)}, got {mode!r}")
     if mode == "ansi":
         return write(scene)
     if find_spec("matplotlib") is None:

@@ -66,21 +66,10 @@ class Brush:
         return float(left + _TEXT_MARGIN)
 
     def _stroke(
-        self, polylines: Any, closed: bool, face: str | None, edge: str | None, width: float, cap: _Cap, opacity: float
+        self, paths: list[Path], face: str | None, edge: str | None, width: float, cap: _Cap, opacity: float
     ) -> None:
-        lines = [np.asarray(line, dtype=np.float64) for line in polylines]
-        if not lines:
-            return
-        codes = []
-        for k, line in enumerate(lines):
-            code = np.full(len(line) + closed, Path.LINETO, dtype=np.uint8)
-            code[0] = Path.MOVETO
-            if closed:
-                code[-1] = Path.CLOSEPOLY
-                lines[k] = np.concatenate([line, line[:1]])
-            codes.append(code)
         pen = self._pen(edge, width, cap, opacity)
-        path = Path(np.concatenate(lines), np.concatenate(codes))
+        path = Path.make_compound_path(*paths)
         self._agg.draw_path(pen, path, self._down, None if face is None else to_rgba(face, opacity))
         pen.restore()
 
@@ -97,11 +86,12 @@ class Brush:
 
     def lines(self, polylines: Any, colour: str, width: float, cap: _Cap = "round") -> None:
         """Polylines, each (points, 2)."""
-        self._stroke(polylines, False, None, colour, width, cap, 1.0)
+        self._stroke([Path(line) for line in polylines], None, colour, width, cap, 1.0)
 
     def polygons(self, polygons: Any, colour: str, opacity: float = 1.0) -> None:
         """Filled polygons, each (points, 2)."""
-        self._stroke(polygons, True, colour, None, 0.0, "butt", opacity)
+        paths = [Path([*polygon, polygon[0]], closed=True) for polygon in polygons]
+        self._stroke(paths, colour, None, 0.0, "butt", opacity)
 
     def rectangle(self, x: float, y: float, width: float, height: float, colour: str) -> None:
         """A filled rectangle."""

@@ -101,7 +101,7 @@ def draw_colour_bar(brush: Brush, scene: Scene, layout: Layout) -> None:
         place = x + length * float(shade(layout, tick))
         brush.lines([[(place, y + thick), (place, y + thick + 3)]], MUTED, 1.0, "butt")
         brush.text(place, y + thick + 15, f"{tick:g}", 10, MUTED, 0.5)
-    here = x + length * float(shade(layout, scene.map.joint_error.mean()))
+    here = x + length * float(shade(layout, scene.error))
     brush.polygons([[(here, y - 1), (here - 4, y - 8), (here + 4, y - 8)]], INK)
 
 

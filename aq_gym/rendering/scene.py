@@ -33,6 +33,13 @@ class Scene:
         return self.slot > self.problem.horizon
 
     @property
+    def error(self) -> float:
+        """The map's average joint error; of a finished episode the average over its slots [µg/m³]."""
+        if self.over and self.past_error is not None:
+            return self.past_error
+        return float(self.map.joint_error.mean())
+
+    @property
     def believed(self) -> bool:
         """Whether the levels are what the server believes, not what they were."""
         return self.problem.inference == "hidden"

@@ -12,16 +12,18 @@ from aq_gym.rendering.scene import MANY, Scene
 
 
 def draw_numbers(brush: Brush, scene: Scene) -> None:
-    """Slot, level, and the errors now and on average."""
+    """Slot, level, and the errors now and on average; of a finished episode its average alone."""
     horizon, level = scene.problem.horizon, float(scene.levels[-1])
     past = "–" if scene.past_error is None else f"{scene.past_error:.2f}"
-    tiles = (
+    tiles = [
         ("slot", str(min(scene.slot, horizon)), f"of {horizon}"),
         ("believed level" if scene.believed else "level", f"{level:.0f}" if level >= 100 else f"{level:.3g}", "µg/m³"),
-        ("error now", f"{scene.map.joint_error.mean():.2f}", "µg/m³, whole map"),
-        ("episode average" if scene.over else "average so far", past, "µg/m³, ended slots"),
-    )
-    for x, (label, value, unit) in zip((568, 650, 736, 846), tiles, strict=True):
+        ("error now", f"{scene.error:.2f}", "µg/m³, whole map"),
+        ("average so far", past, "µg/m³, ended slots"),
+    ]
+    if scene.over:
+        tiles[2:] = [("error of the episode", f"{scene.error:.2f}", "µg/m³, average of all slots")]
+    for x, (label, value, unit) in zip((568, 650, 736, 846), tiles, strict=False):
         brush.text(x, 31, label, 10.5, MUTED)
         brush.text(x, 57, value, 21, bold=True)
         brush.text(x, 74, unit, 10.5, MUTED)

@@ -21,13 +21,14 @@ def write(scene: Scene) -> str:
     head += "   " + _bar((scene.slot - 1) / problem.horizon, max(_WIDTH - len(head) - 3, 0))
     recent = scene.levels[~np.isnan(scene.levels)][-40:]
     trace = f"level {scene.levels[-1]:7.1f} µg/m³   {_sparkline(recent)}"
-    if len(recent) > 1:
+    if recent.min() < recent.max():
         trace += f"  {recent.min():.0f}–{recent.max():.0f}"
-    worst = int(error.argmax())
-    errors = f"error {error.mean():7.2f} µg/m³"
-    if scene.past_error is not None:
-        errors += f"   {'episode' if scene.over else 'so far'} {scene.past_error:.2f}"
-    errors += f"   worst {error[worst]:.2f} at location {worst}"
+    if scene.over:
+        errors = f"error of the episode {scene.error:.2f} µg/m³"
+    else:
+        worst = int(error.argmax())
+        past = "" if scene.past_error is None else f"   so far {scene.past_error:.2f}"
+        errors = f"error {scene.error:7.2f} µg/m³{past}   worst {error[worst]:.2f} at location {worst}"
     devices = _list_devices(scene) if problem.n_devices <= MANY else _summarise_devices(scene)
     return "\n".join(line.rstrip() for line in [head, trace, errors, "", *devices]) + "\n"
 
@@ -58,12 +59,15 @@ def _summarise_devices(scene: Scene) -> list[str]:
     ]
     for label, values, top in rows:
         low, high, form = (values.min(), values.max(), ".1f") if top is None else (0, top, ".0f")
+        numbers = " ".join(f"{x:>9{form}}" for x in (values.min(), np.median(values), values.max()))
+        if low == high:
+            lines.append(f"{label:<20} {numbers}   all the same")
+            continue
         each = 0 if top is None else -(-(top + 1) // 16)  # whole numbers in a bin
         bins = -(-(top + 1) // each) if top is not None else 16
-        end = bins * each if each else max(high, low + 1e-9)
+        end = bins * each if each else high
         counts, _ = np.histogram(np.minimum(values, end), bins, (low, end))
         shape = "".join(_EIGHTHS[int(np.ceil(8 * c / counts.max()))] for c in counts)
-        numbers = " ".join(f"{x:>9{form}}" for x in (values.min(), np.median(values), values.max()))
         lines.append(f"{label:<20} {numbers}   {low:.0f} {shape} {high:.0f}")
     sensed, empty = int((scene.delay == 0).sum()), int((scene.energy == 0).sum())
     lines += ["", f"sensed in this slot: {sensed}   without energy: {empty}"]

@@ -16,7 +16,7 @@ from aq_gym import SensorNetwork, datasets, synthetic
 from aq_gym.calibration import DEFAULT_MEASUREMENT_VARIANCE, field_statistics, fit, rounded
 from aq_gym.estimation import deviation_covariance
 from aq_gym.network import INSTANCES
-from aq_gym.slot_levels import slot_levels
+from aq_gym.periods import slot_levels
 
 FIRST = np.array([[40.0, 60.0], [50.0, 50.0], [8.0, 2.0]])  # averages 50, 50, 5
 SECOND = np.array([[90.0, 110.0], [100.0, 120.0]])  # averages 100, 110

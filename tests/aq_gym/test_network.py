@@ -136,7 +136,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"coordinates": np.full((3, 2), np.inf)}, r"coordinates\[0, 0\] is inf"),
     ({"level_model": [0.4, 0.5]}, r"level_model has shape \(2,\)"),
     ({"level_model": [1.4, 0.5, 9.0, 0.2, 0.3, 18.0]}, "level_model: lasting is 1.4"),
-    ({"level_model": [0.4, 0.5, 9.0, 0.6, 0.3, 18.0]}, "level_model: long is 0.6"),
+    ({"level_model": [0.4, 0.5, 9.0, 0.6, 0.3, 18.0]}, r"level_model: short \+ long is 1.1"),
     ({"level_model": [0.4, 0.5, 0.0, 0.2, 0.3, 18.0]}, "level_model: memory is 0.0"),
     ({"level_model": [0.4, 0.5, 9.0, 0.2, 0.0, 18.0]}, "level_model: floor is 0.0"),
     ({"level_model": [0.4, 0.5, 9.0, 0.2, 0.3, np.nan]}, r"level_model\[5\] is nan"),

@@ -60,11 +60,6 @@ def test_random_networks_fill_the_ranges() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("n_devices", ()),
-        ("n_devices", (0,)),
-        ("n_devices", (60,)),
-        ("horizon", (50, 20)),
-        ("period", (0.5, 3.0)),
         ("inferences", ("hidden?",)),
         ("most_work", 10.0),
     ],

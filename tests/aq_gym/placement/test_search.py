@@ -98,7 +98,7 @@ def test_genes_start_with_a_location_of_each_cluster_and_never_grow_beyond_m() -
     assert size.min() >= 1 and size.max() == 5 and (size < 5).any()
     keys = [tuple(row) for row in rows.tolist()]
     assert len(set(keys)) == len(keys) == search.evaluations, "no gene is evaluated twice"
-    assert search.idle == 4 and search.finished
+    assert search.state()["idle"] == 4 and search.finished
 
 
 def test_the_best_survive_and_the_others_are_drawn() -> None:

@@ -63,7 +63,7 @@ def test_writes_every_measurement(
     def large() -> list[dict[str, Any]]:
         return [{"what": "large", "seconds": 1.0, "gib": 0.1}]
 
-    monkeypatch.setattr(start_up, "start_up", lambda: [0.02, 3.0, 0.4])  # compiling anew takes seconds
+    monkeypatch.setattr(start_up, "start_up", lambda: [0.02, 3.0, 0.4, 0.3])  # compiling anew takes seconds
     monkeypatch.setattr(solvers, "comparisons", few)
     monkeypatch.setattr(report, "measure_large", large)
     monkeypatch.setattr(learning, "comparisons", lambda decisions, seconds, seeds: iter(()))

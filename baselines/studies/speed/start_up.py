@@ -14,11 +14,19 @@ import numpy as np
 from baselines.studies.speed.worker import MULTI
 
 FIRST_USE = f"import aq_gym; env = gymnasium.make('{MULTI}'); env.reset(seed=0); env.step(1)"
-WHAT = ("import aq_gym, over gymnasium", "first use, compiled anew, over numba", "first use, cached, over numba")
+ONE_LINE = "numba.njit(lambda x: x + 1)(1)"
+WHAT = (
+    "import aq_gym, over gymnasium",
+    "first use, compiled anew, over numba",
+    "first use, cached, over numba",
+    "a function of one line instead, compiled by numba",
+)
 
 
 def start_up(folder: Path | None = None) -> list[float]:
-    """Seconds that fresh interpreters take: the import, the first use compiled anew, the first use from the cache.
+    """Seconds that fresh interpreters take: the import; the first use compiled anew, then from the cache; `ONE_LINE`.
+
+    The last is what numba itself takes before it runs anything.
 
     Args:
         folder: a checkout whose code runs; by default this one's.
@@ -33,7 +41,7 @@ def start_up(folder: Path | None = None) -> list[float]:
             return float(done.stdout)
 
         light = seconds("gymnasium", "import aq_gym")
-        return [light, *(seconds("gymnasium, numba", FIRST_USE) for _ in range(2))]
+        return [light, *(seconds("gymnasium, numba", code) for code in (FIRST_USE, FIRST_USE, ONE_LINE))]
 
 
 def rows(times: Sequence[Sequence[float]]) -> list[dict[str, str]]:

@@ -5,7 +5,7 @@ Every function takes any leading batch axes (written ``...``). Concentrations an
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -106,6 +106,22 @@ def infer(
         variance = np.where(measured, network.measurement_variance * level[..., None] ** 2, variance)
     error = np.sqrt(variance + (mean - level[..., None]) ** 2)  # (9)
     return Map(mean, np.sqrt(variance), error, measured)
+
+
+def joint_error(
+    network: NetworkParameters,
+    devices: ArrayLike,
+    delay: ArrayLike,
+    record: ArrayLike,
+    level: ArrayLike,
+    *,
+    fuse_measured: bool = False,
+    inference: str = "paper",
+    level_noise: float = 0.0,
+) -> NDArray[np.float64]:
+    """The joint error of every location, equation (9), shape (..., N) [µg/m³]; arguments as in `infer`."""
+    options: dict[str, Any] = {"fuse_measured": fuse_measured, "inference": inference, "level_noise": level_noise}
+    return infer(network, devices, delay, record, level, **options).joint_error
 
 
 def infer_hidden(model: HiddenLevel, devices: ArrayLike, delay: ArrayLike, record: ArrayLike) -> Map:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from aq_gym.files import write_atomically
-from aq_gym.inference import infer
+from aq_gym.inference import joint_error
 from aq_gym.network_checks import as_integer
 from aq_gym.network_files import (
     INSTANCES,
@@ -201,7 +201,7 @@ class SensorNetwork(NetworkParameters):  # noqa: D101 - it has the docstring of 
             inference, level_noise: as in `aq_gym.inference.infer`.
         """
         options: dict[str, Any] = {"fuse_measured": fuse_measured, "inference": inference, "level_noise": level_noise}
-        return infer(self, devices, delay, record, level, **options).joint_error
+        return joint_error(self, devices, delay, record, level, **options)
 
 
 @lru_cache(maxsize=16)

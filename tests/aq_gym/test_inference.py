@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from aq_gym import SensorNetwork
 from aq_gym.estimation import LevelAware
-from aq_gym.inference import infer, single_source
+from aq_gym.inference import infer, joint_error, single_source
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_a_weighted_mean_by_hand(line: SensorNetwork) -> None:
 
 def test_a_fresh_reading_alone(line: SensorNetwork) -> None:
     for fuse in (False, True):
-        assert infer(line, [1], [0], [80.0], 80.0, fuse_measured=fuse).joint_error[1] == pytest.approx(8.0, rel=1e-14)
+        assert joint_error(line, [1], [0], [80.0], 80.0, fuse_measured=fuse)[1] == pytest.approx(8.0, rel=1e-14)
 
 
 @pytest.mark.parametrize("devices", [[30], [-1], [0.0], [True], [[0]], 0, ["a"]])

@@ -263,6 +263,18 @@ def test_text_at_the_end_tells_the_episode_average() -> None:
     assert f"of the episode {info['average_joint_error']:.2f}" in env.render() and "episode over" in env.render()
 
 
+def test_a_finished_episode_has_its_average_error_alone() -> None:
+    scene = scene_after([0] * 300)
+    assert scene.over and scene.error == scene.past_error != scene.map.joint_error.mean()
+    assert "worst" not in render(scene, "ansi")
+
+
+def test_constant_values_have_no_chart() -> None:
+    scene = scene_after([], "City-v0")
+    text = render(replace(scene, levels=np.full(3, 39.5), record=np.full(100, 39.5)), "ansi")
+    assert text.splitlines()[1] == "level    39.5 µg/m³   ▄▄▄" and "39.5   all the same" in text
+
+
 def test_text_of_many_devices_is_summarised() -> None:
     env = make("City-v0", render_mode="ansi")
     env.reset(seed=0)

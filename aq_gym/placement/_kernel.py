@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aq_gym.compiling import compiled
+from aq_gym.kernels.compiling import inlined
 
 WIDTH = 32  # locations that are computed side by side: whole vector registers
 GROUP = 4  # sources that are added at a time, so that the sums are seldom loaded and stored
@@ -31,7 +32,7 @@ class Sets(NamedTuple):
     sizes: NDArray[np.int64]  # (K,) number of sources
 
 
-@compiled
+@inlined
 def _add_terms(terms: NDArray[np.float64], rows: NDArray[np.int64], size: int, sums: NDArray[np.float64]) -> None:
     """The terms of one set's sources, added up."""
     zero, one, two, three, four = rows[0], rows[1], rows[2], rows[3], rows[4]

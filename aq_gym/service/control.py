@@ -82,7 +82,7 @@ class Controller:
         """
         last = self.store.last_plan()
         plans = []
-        for k in range(slot if last is None else last.slot + 1, slot + 1):
+        for k in range(max(0, slot) if last is None else last.slot + 1, slot + 1):
             plan, alerts = self._plan(last, k, missed=k < slot)
             if not self.store.add_plan(plan, alerts):
                 found = self.store.plan(k)

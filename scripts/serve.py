@@ -68,10 +68,9 @@ def main(args: argparse.Namespace) -> None:
     token = os.environ.get("AQ_GYM_OPERATOR_TOKEN", "") or (new_token() if args.simulate else "")
     largest = args.largest or card.get("options", {}).get("largest", LARGEST_READING)
     database = args.database or f"sqlite:///{args.folder.resolve() / 'service.sqlite3'}"
-    streams = max(0, args.threads - REQUEST_THREADS)
     more = {"places": places, "webhooks": tuple(args.webhook), "webhook_hosts": tuple(args.webhook_host)}
     more |= {"slot_seconds": slot_seconds, "air_seconds": air_seconds, "largest": largest, "operator_token": token}
-    settings = Settings(served.problem, database, most_streams=streams, **more)
+    settings = Settings(served.problem, database, most_streams=max(0, args.threads - REQUEST_THREADS), **more)
     air: Air | None = SyntheticAir(network, args.seed) if args.simulate else None
     if args.replay:
         air = recorded_air(args.replay, network, places.names, largest)

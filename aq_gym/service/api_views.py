@@ -11,7 +11,7 @@ from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, Field
 
 from aq_gym.service.database import LARGEST_SLOT
-from aq_gym.service.maps import current_map, geojson
+from aq_gym.service.maps import UNPLACED, current_map, geojson
 from aq_gym.service.planning_state import PlanningState
 from aq_gym.service.services import services
 
@@ -71,10 +71,10 @@ def show_map() -> Response:
 @api.get("/map.geojson", summary="The same as GeoJSON")
 def show_geojson() -> Response:
     """Points in degrees, WGS 84 (RFC 7946); 404 where the network's place on Earth is not known."""
-    try:
-        response = jsonify(geojson(services().settings, _map()))
-    except ValueError as error:
-        abort(404, str(error))
+    current, settings = _map(), services().settings
+    if settings.places.origin is None:
+        abort(404, UNPLACED)
+    response = jsonify(geojson(settings, current))
     response.mimetype = "application/geo+json"
     return response
 

@@ -55,12 +55,9 @@ class Artefacts:
         Raises:
             ValueError: `current` names no version.
         """
-        path = self.folder / CURRENT
-        if not path.exists():
-            return None
-        name = path.read_text("utf-8").strip()
+        name = self.stamp().strip()
         if name and name not in self.versions():
-            raise ValueError(f"{path}: expected one of {', '.join(self.versions())}, got {name!r}")
+            raise ValueError(f"{self.folder / CURRENT}: expected one of {', '.join(self.versions())}, got {name!r}")
         return name or None
 
     def stamp(self) -> str:

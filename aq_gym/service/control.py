@@ -82,7 +82,7 @@ class Controller:
         """
         last = self.store.last_plan()
         plans = []
-        for k in range(slot if last is None else last.slot + 1, slot + 1):
+        for k in range(0 if last is None else last.slot + 1, slot + 1):
             plan, alerts = self._plan(last, k, missed=k < slot)
             if not self.store.add_plan(plan, alerts):
                 found = self.store.plan(k)
@@ -110,8 +110,8 @@ class Controller:
             state.missed, state.lost = np.full(len(names), -1), np.zeros(len(names), np.int64)
             decisions = [Decision(x, True, True, int(p), 0.0, 1.0) for x, p in zip(names, state.energy, strict=True)]
             promised = float(promised_errors(self.problem, state, everybody, level).mean())
-        elif missed and last is not None:
-            promised = last.promised_error
+        elif missed:
+            promised = last.promised_error if last else 0.0
         else:
             decisions, promised = self._decide(state, cycle_slot, level, names)
         plan = Plan(

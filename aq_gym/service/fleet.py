@@ -49,14 +49,16 @@ class SyntheticAir:
         return np.asarray(np.maximum(self._level * (1.0 + mean_deviation(self._network) + self._deviation), 0.0))
 
 
-def recorded_air(path: Path, network: SensorNetwork, names: Sequence[str] = (), largest: float | None = None) -> Air:
+def recorded_air(
+    path: Path, network: SensorNetwork, names: Sequence[str] = (), largest: float = LARGEST_READING
+) -> Air:
     """Readings of a file, a row a slot, again and again; what cannot be right is a gap, as in `scripts.calibrate`.
 
     Args:
         path: the file, with or without a header and times.
         network: whose locations were read.
         names: (N,) of its locations; a column of each name is looked for. Empty: the columns are the locations.
-        largest: larger readings are gaps [µg/m³]; None: above 2000.
+        largest: larger readings are gaps [µg/m³].
 
     Raises:
         ValueError: a malformed file, other columns than locations, or slots that are longer than the network's.
@@ -76,7 +78,7 @@ def recorded_air(path: Path, network: SensorNetwork, names: Sequence[str] = (), 
     if step > 1:
         minutes = network.slot_minutes
         raise ValueError(f"{path}: a row every {step * minutes:g} minutes, but the network's slots take {minutes:g}")
-    screened = screen([table], rules=Rules(LARGEST_READING if largest is None else largest))
+    screened = screen([table], rules=Rules(largest))
     values = screened.tables[0].reindex(columns=table.columns).to_numpy(dtype=np.float64)  # left out: no readings
     return lambda slot: values[slot % len(values)]
 

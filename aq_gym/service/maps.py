@@ -93,15 +93,8 @@ def current_map(settings: Settings, clock: SlotClock, present: Present) -> dict[
 
 
 def geojson(settings: Settings, current: dict[str, Any]) -> dict[str, Any]:
-    """A map as GeoJSON (RFC 7946): points in degrees of WGS 84, longitude first.
-
-    Raises:
-        ValueError: the network's place on Earth is not known.
-    """
-    places, network = settings.places, settings.problem.network
-    if places.origin is None:
-        raise ValueError(UNPLACED)
-    features = []
+    """A map as GeoJSON (RFC 7946): points in degrees of WGS 84, longitude first."""
+    places, network, features = settings.places, settings.problem.network, []
     for place in current["locations"]:
         properties = {name: value for name, value in place.items() if name not in ("east", "north")}
         point = {"type": "Point", "coordinates": places.degrees(network, place["location"])}

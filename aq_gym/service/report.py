@@ -18,12 +18,13 @@ MOST_READINGS = 200_000
 STEADY = 0.25  # µg/m³ an hour; a smaller trend counts as none
 
 
-def daily_report(here: Services) -> dict[str, Any] | None:
-    """The last 24 hours; None before the first hour is known."""
+def daily_report() -> dict[str, Any]:
+    """The last 24 hours."""
+    here = services()
     slot, hours = last_day(here)
     known = [x for x in hours if x is not None]
     if not known:
-        return None
+        abort(503, "no full hour is known yet, or slots are longer than hours")
     limit, per_hour = here.settings.alert_level, here.settings.slots_per_hour
     first = max(0, slot - HOURS * per_hour + 1)
     highest = max(known)
@@ -88,20 +89,13 @@ def hotspots(here: Services, first: int, last: int) -> list[dict[str, Any]]:
     ]
 
 
-def _report() -> dict[str, Any]:
-    found = daily_report(services())
-    if found is None:
-        abort(503, "no full hour is known yet, or slots are longer than hours")
-    return found
-
-
 @api.get("/api/v1/report", summary="The last 24 hours: means, exceedance, trend, hotspots")
 def report_json() -> Response:
     """What the printable page `/report` shows."""
-    return jsonify(_report())
+    return jsonify(daily_report())
 
 
 @api.get("/report", summary="The same as a page to print", doc_ui=False)
 def report_page() -> str:
     """HTML."""
-    return render_template("report.html", report=_report())
+    return render_template("report.html", report=daily_report())

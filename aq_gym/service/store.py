@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from sqlalchemy import Engine, func, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import sessionmaker
 
 from aq_gym.service.database import LARGEST_SLOT, Alert, Device, Fact, Latest, Plan, Reading
@@ -45,7 +46,6 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._insert: Any = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
         self._intake = Intake(engine)
         self._device_names: set[str] = set()
         self.session = sessionmaker(engine, expire_on_commit=False)
@@ -188,14 +188,11 @@ class Store:
 
     def add_plan(self, plan: Plan, alerts: Sequence[Alert]) -> bool:
         """Store a plan and the alerts that it raises, all or nothing; False: the slot was planned before."""
-        row = {c.name: getattr(plan, c.name) for c in Plan.__table__.columns}
-        with self.session.begin() as session:
-            insert = self._insert(Plan).on_conflict_do_nothing().returning(Plan.slot)
-            if session.execute(insert, [row]).first() is None:
-                return False
-            for alert in alerts:
-                given = {"slot": alert.slot, "kind": alert.kind, "subject": alert.subject, "message": alert.message}
-                session.execute(self._insert(Alert).on_conflict_do_nothing(), [given])
+        try:
+            with self.session.begin() as session:
+                session.add_all([plan, *alerts])
+        except IntegrityError:
+            return False
         return True
 
     def alerts(self, since: int, limit: int = 200, kind: str | None = None) -> list[Alert]:
@@ -221,6 +218,7 @@ class Store:
         with self.session() as session:
             if (value := session.scalars(query).one_or_none()) is not None:  # nothing to write, so no lock is taken
                 return value
-        with self.session.begin() as session:
-            session.execute(self._insert(Fact).on_conflict_do_nothing(), [{"name": name, "value": otherwise}])
+        with suppress(IntegrityError), self.session.begin() as session:  # another process was first
+            session.add(Fact(name=name, value=otherwise))
+        with self.session() as session:
             return session.scalars(query).one()

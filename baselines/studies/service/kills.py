@@ -85,5 +85,5 @@ def check(store: Store, found: Survival) -> None:
     found.twice = len(rows) - len(stored)
     found.lost = sum(stored.get(key) != value for key, value in found.acknowledged.items())
     found.changed = sum(plans.get(slot) != plan for slot, plan in found.plans.items())
-    found.gaps = len(set(range(min(plans), max(plans) + 1)) - set(plans))
+    found.gaps = len(set(range(max(plans) + 1)) - set(plans))
     found.plans = plans

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,13 +11,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from agents.exploration import cosine
-from agents.fitting import descend, make_optimizer
+from agents.fitting import LEARNING_RATE, minimise
 from agents.networks import QNetwork
 
 CHUNK = 4_096  # rows in a forward pass over all pairs
-LEARNING_RATE, LEARNING_RATE_END = 1e-3, 1e-5  # along half a cosine
-MAX_GRADIENT_NORM = 10.0
 VALIDATION_SHARE = 0.05  # of the pairs, held out to report on
 REFRESH = 25  # updates after which the network that values the second cut is renewed
 
@@ -76,9 +72,9 @@ def fit_advantages(
     weight = torch.from_numpy(1.0 / (noise * unit))
 
     def loss(step: int, batch: Tensor) -> Tensor:
-        return ((_gap(network, x[batch]) - y[batch]) * weight[batch]).square().mean()
+        return ((gap(network, x[batch]) - y[batch]) * weight[batch]).square().mean()
 
-    _minimise(network, loss, used, rng, updates, batch_size, learning_rate)
+    minimise(network, loss, used, rng, updates, batch_size, learning_rate)
     if not n_held:
         return AdvantageFit(updates, math.nan, math.nan)
     misfit = gaps(network, x[held]) - given[held]
@@ -150,31 +146,8 @@ def fit_values(
         rest = torch.where(more[batch], value_difference(steady, x[batch, 1]), 0.0)
         return ((_difference(network, x[batch, 0]) - y[batch] - rest) * weight[batch]).square().mean()
 
-    error = _minimise(network, loss, used, np.random.default_rng(seed), updates, batch_size, LEARNING_RATE)
+    error = minimise(network, loss, used, np.random.default_rng(seed), updates, batch_size, LEARNING_RATE)
     return math.sqrt(error) * unit
-
-
-def _minimise(
-    network: QNetwork,
-    loss: Callable[[int, Tensor], Tensor],
-    rows: NDArray[np.int64],
-    rng: np.random.Generator,
-    updates: int,
-    batch_size: int,
-    learning_rate: float,
-) -> float:
-    """Fit a network to random minibatches of rows; return the mean loss of the last tenth of the updates.
-
-    ``loss`` takes the update's number and its (batch_size,) rows.
-    """
-    optimizer = make_optimizer(network, learning_rate)
-    errors: list[float] = []
-    for step in range(updates):
-        batch = torch.from_numpy(rows[rng.integers(len(rows), size=batch_size)])
-        error = loss(step, batch)
-        descend(optimizer, error, cosine(learning_rate, LEARNING_RATE_END, step / updates), MAX_GRADIENT_NORM)
-        errors.append(error.item())
-    return float(np.mean(errors[-max(1, updates // 10) :])) if errors else math.nan
 
 
 def _difference(network: QNetwork, ends: Tensor) -> Tensor:
@@ -189,12 +162,13 @@ def value_difference(network: QNetwork, ends: Tensor) -> Tensor:
     return torch.cat([_difference(network, part) for part in torch.split(ends, CHUNK)])
 
 
-def _gap(network: QNetwork, observations: Tensor) -> Tensor:
+def gap(network: QNetwork, observations: Tensor) -> Tensor:
+    """Return the (n,) gaps Q(s, 1) - Q(s, 0) of (n, n_inputs) observations, to learn from."""
     values: Tensor = network(observations, torch.ones((len(observations), 2), dtype=torch.bool))
     return values[:, 1] - values[:, 0]
 
 
 @torch.no_grad()
 def gaps(network: QNetwork, observations: Tensor) -> NDArray[np.float32]:
-    """Return the (n,) gaps Q(s, 1) - Q(s, 0) of (n, n_inputs) observations."""
-    return torch.cat([_gap(network, part) for part in torch.split(observations, CHUNK)]).numpy()
+    """Return the same as `gap`, as an array."""
+    return torch.cat([gap(network, part) for part in torch.split(observations, CHUNK)]).numpy()

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Adam
+
+from agents.exploration import cosine
+
+LEARNING_RATE, LEARNING_RATE_END = 1e-3, 1e-5  # of regressions, along half a cosine
+MAX_GRADIENT_NORM = 10.0
 
 
 def make_optimizer(network: nn.Module, learning_rate: float) -> Adam:
@@ -22,6 +30,29 @@ def descend(optimizer: Adam, loss: Tensor, learning_rate: float, max_gradient_no
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], max_gradient_norm)
     optimizer.step()
+
+
+def minimise(
+    network: nn.Module,
+    loss: Callable[[int, Tensor], Tensor],
+    rows: NDArray[np.int64],
+    rng: np.random.Generator,
+    updates: int,
+    batch_size: int,
+    learning_rate: float,
+) -> float:
+    """Fit a network to random minibatches of rows; return the mean loss of the last tenth of the updates.
+
+    ``loss`` takes the update's number and its (batch_size,) rows.
+    """
+    optimizer = make_optimizer(network, learning_rate)
+    errors: list[float] = []
+    for step in range(updates):
+        batch = torch.from_numpy(rows[rng.integers(len(rows), size=batch_size)])
+        error = loss(step, batch)
+        descend(optimizer, error, cosine(learning_rate, LEARNING_RATE_END, step / updates), MAX_GRADIENT_NORM)
+        errors.append(error.item())
+    return float(np.mean(errors[-max(1, updates // 10) :])) if errors else math.nan
 
 
 @torch.no_grad()

@@ -84,7 +84,6 @@ class HiddenSolution:
 
         Sequential view: an int or (K,). Joint view: (M,) or (K, M).
         """
-        del observation
         slot, energy, delay, record, turn = read_info(info, "slot", "energy", "delay", "record", "turn")
         u = nearest_level(self.problem.network.levels, record)
         over = slot > self.problem.horizon  # the observation after the end: off

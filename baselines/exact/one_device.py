@@ -59,7 +59,6 @@ class Solution(JointSolution):
 
     def act(self, observation: Any, info: Info) -> Any:
         """The optimal action from `info` alone: an int for one episode, (K,) for a batch. A tie is resolved as off."""
-        del observation
         arrays = [*read_info(info, "slot", "level"), *(x[..., 0] for x in read_info(info, "energy", "delay", "record"))]
         slot, level, energy, delay, record = np.broadcast_arrays(*arrays)
         running = (slot <= self.problem.horizon) & (energy > 0)  # after the end: off

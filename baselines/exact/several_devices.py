@@ -121,7 +121,6 @@ class JointSolution:
 
         Sequential view: of the device whose turn it is, an int or (K,). Joint view: as `joint_actions`.
         """
-        del observation
         if self.view == "joint":
             return self.joint_actions(info)
         slot, energy, delay, record, level, turn = read_info(info, "slot", "energy", "delay", "record", "level", "turn")

@@ -45,7 +45,6 @@ class InTurn:
 
     def act(self, observation: Any, info: Mapping[str, Any]) -> NDArray[np.int64]:
         """(M,) actions of all devices, or (K, M) for a batch; `observation` is not read."""
-        del observation
         single = np.ndim(info["slot"]) == 0
         energy, delay, record = (np.atleast_2d(np.array(info[name])) for name in ("energy", "delay", "record"))
         slot, level = np.atleast_1d(info["slot"]), np.atleast_1d(info["level"])

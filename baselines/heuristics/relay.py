@@ -35,7 +35,6 @@ class RetryingRelay(StatePolicy):
 
     def act(self, observation: Any, info: Mapping[str, Any]) -> Actions:
         """The actions; `info` as in `aq_gym.policy.Policy`, `observation` is not read."""
-        del observation
         check_devices(self.problem, info)
         energy, delay, slot = (np.asarray(info[name]) for name in ("energy", "delay", "slot"))
         age, left = delay.min(axis=-1), energy.sum(axis=-1)
@@ -78,7 +77,6 @@ class AdaptiveRelay(StatePolicy):
 
     def act(self, observation: Any, info: Mapping[str, Any]) -> Actions:
         """The actions; `info` as in `aq_gym.policy.Policy`, `observation` is not read."""
-        del observation
         check_devices(self.problem, info)
         energy, delay, record = (np.asarray(info[name]) for name in ("energy", "delay", "record"))
         fresh = delay.argmin(axis=-1)[..., None]

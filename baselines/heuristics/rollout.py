@@ -61,7 +61,6 @@ class Rollout(StatePolicy):
 
     def act(self, observation: Any, info: Mapping[str, Any]) -> Actions:
         """The actions, as in `aq_gym.policy.Policy`; only ``info`` is read."""
-        del observation
         check_devices(self.problem, info)
         masks = np.asarray(info["action_mask"], dtype=np.bool_)
         gains = np.zeros(masks.shape[:-1])

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from agents import DQNConfig, GreedyPolicy, PairedDQN
-from agents.exploration import cosine
-from agents.fitting import descend, make_optimizer
+from agents.counterfactual import gap
+from agents.fitting import LEARNING_RATE, minimise
 from agents.rollout import FIRST_TRAINING_SEED
 from aq_gym.envs.vector import MultiDeviceVectorEnv
 from baselines.playing import FIRST_TUNING_SEED, native_batch
 
-BATCH_SIZE, RATES, MAX_GRADIENT_NORM = 2_048, (1e-3, 1e-5), 10.0
+BATCH_SIZE = 2_048
 
 
 class Imitation(NamedTuple):
@@ -114,11 +114,10 @@ def _fit(
     rng: np.random.Generator,
 ) -> None:
     """Logistic regression of the expert's actions on the network's action gap, in place."""
-    x, y, network = torch.from_numpy(observations), torch.from_numpy(wishes), agent.online
-    optimizer, allowed = make_optimizer(network, RATES[0]), torch.ones((BATCH_SIZE, 2), dtype=torch.bool)
-    for step in range(updates):
-        batch = torch.from_numpy(rng.integers(len(x), size=BATCH_SIZE))
-        values = network(x[batch], allowed)
-        loss = binary_cross_entropy_with_logits(values[:, 1] - values[:, 0], y[batch])
-        descend(optimizer, loss, cosine(*RATES, step / updates), MAX_GRADIENT_NORM)
-    agent.adopt(network)
+    x, y = torch.from_numpy(observations), torch.from_numpy(wishes)
+
+    def loss(step: int, batch: torch.Tensor) -> torch.Tensor:
+        return binary_cross_entropy_with_logits(gap(agent.online, x[batch]), y[batch])
+
+    minimise(agent.online, loss, np.arange(len(x)), rng, updates, BATCH_SIZE, LEARNING_RATE)
+    agent.adopt(agent.online)

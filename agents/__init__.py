@@ -6,8 +6,6 @@ learner), ``counterfactual`` (regression on paired differences), ``improvement``
 (the greedy policy), ``state``, ``checkpoints``, ``files`` (saving) and ``tensorboard``.
 """
 
-from __future__ import annotations
-
 from agents.checkpoints import CheckpointError, export, load, load_policy, save
 from agents.config import DQNConfig
 from agents.counterfactual import fit_advantages

@@ -5,8 +5,6 @@ the state of the random generator. An exported policy holds the chosen network a
 complete, whoever else writes, reads or is killed at that time.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import math

@@ -1,7 +1,5 @@
 """Every setting of the learner, with its default and the reason for it; named configurations are JSON files."""
 
-from __future__ import annotations
-
 import dataclasses
 import difflib
 import json

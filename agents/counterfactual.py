@@ -1,7 +1,5 @@
 """Learning action gaps from pairs of continuations that differ in one decision alone."""
 
-from __future__ import annotations
-
 import copy
 import math
 from dataclasses import dataclass

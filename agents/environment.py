@@ -1,7 +1,5 @@
 """What an environment is, in plain JSON values: recorded in checkpoints, and compared when one is loaded."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

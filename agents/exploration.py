@@ -1,7 +1,5 @@
 """Schedules, and epsilon-greedy choice among the allowed actions."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

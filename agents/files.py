@@ -1,7 +1,5 @@
 """Writing files that are complete under their final names, whoever else writes, reads or is killed at that time."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import sys

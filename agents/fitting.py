@@ -1,7 +1,5 @@
 """Gradient steps: the one way in which every network of this package learns."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 from collections.abc import Callable, Iterator

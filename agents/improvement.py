@@ -9,8 +9,6 @@ What is left of the noise grows with the length of the play. So a pair may be cu
 values stands for the rest: a little biased, far less noisy and quicker to play.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Q-networks: from an observation to the value of every action, with fixed scaling of inputs and outputs inside."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """The greedy policy of a Q-network."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Replay memory of whole trajectories, one stream of decisions for each environment."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

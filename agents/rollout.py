@@ -1,7 +1,5 @@
 """Playing one episode in every environment of a vector environment, whichever its autoreset mode."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any

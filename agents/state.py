@@ -1,7 +1,5 @@
 """The mutable state of a learner, as tensors and JSON values: the content of a checkpoint."""
 
-from __future__ import annotations
-
 import math
 from typing import Any, ClassVar
 

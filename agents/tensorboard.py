@@ -1,7 +1,5 @@
 """Training curves for TensorBoard, under the tags that Stable-Baselines3 uses."""
 
-from __future__ import annotations
-
 import math
 import time
 from pathlib import Path

@@ -4,8 +4,6 @@
 >>> env = gym.make("aq_gym:aq_gym/MultiDevice-v0")
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import Any
 

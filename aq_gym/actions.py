@@ -1,7 +1,5 @@
 """What an action may be, and the errors of those that are none."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

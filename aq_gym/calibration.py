@@ -1,7 +1,5 @@
 """From readings to a `SensorNetwork`: the estimators (38)(39)(46)(47) and the level chain (7)(8)."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Randomness that does not depend on the actions: levels, lost reports, harvested energy."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

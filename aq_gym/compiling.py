@@ -1,7 +1,5 @@
 """How numba compiles the package's loops."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterable
 from pathlib import Path

@@ -7,8 +7,6 @@ The environment variable AQ_GYM_DATA names a folder that contains `pku2018/` wit
 instead of the network.
 """
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import importlib.util

@@ -1,7 +1,5 @@
 """Distances between the locations' behaviour, and points that are as far apart."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -18,8 +18,6 @@ Everywhere p is a problem's `PARAMETERS`, k the number of an episode, e its `EPI
 `aq_gym.records` names their fields.
 """
 
-from __future__ import annotations
-
 from aq_gym.kernels.compiling import called, inlined
 from aq_gym.kernels.maps import apply_decision, infer_map, prepare_change, read_level, update_map
 

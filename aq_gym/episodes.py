@@ -1,7 +1,5 @@
 """K episodes of one problem as a batch: their arrays, drawing levels, copies of the state, compiled play."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import cached_property
 from hashlib import blake2b

@@ -1,7 +1,5 @@
 """Files: written whole or not at all; read as bytes, as text, as rows of cells."""
 
-from __future__ import annotations
-
 import codecs
 import csv
 import gzip

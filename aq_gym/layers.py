@@ -1,7 +1,5 @@
 """Small networks as plain numbers, for compiled play; and what counterfactual branches find."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

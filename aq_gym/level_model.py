@@ -1,7 +1,5 @@
 """What `aq_gym.estimation.LevelAware` knows, learned from readings: how long deviations from the level last."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What a network must fulfil; every refusal is a ValueError that names the field and what is right."""
 
-from __future__ import annotations
-
 import math
 import operator
 from typing import Any

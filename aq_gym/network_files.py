@@ -4,8 +4,6 @@ A file lacks the members that are None or at their default, so that older files 
 version knows a member; the lowest version that knows all members of a file is written.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import io

@@ -1,7 +1,5 @@
 """The colours and markers of every picture: Okabe and Ito's, which colour-blind eyes tell apart."""
 
-from __future__ import annotations
-
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 PALETTE = [BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, BLACK, YELLOW]  # of lines and groups; yellow is faint on white

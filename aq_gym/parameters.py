@@ -1,7 +1,5 @@
 """The fields of a sensor network: what the equations read; `aq_gym.network.SensorNetwork` adds loading and saving."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

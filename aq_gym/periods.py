@@ -1,7 +1,5 @@
 """Tables of readings as `calibration.fit` takes them, one for each uninterrupted period; and their slots' levels."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The interface of all policies: heuristics, exact solutions and trained agents."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 

@@ -8,8 +8,6 @@ copies and restores it. What else a field may need:
 - if the future depends on it: `kernels.branches.same_state`, `Episodes.observe_states`, the exact solvers' states.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np

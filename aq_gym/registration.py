@@ -1,7 +1,5 @@
 """The registered ids as data: instance, sizes and reference scores."""
 
-from __future__ import annotations
-
 import copy
 import json
 from functools import lru_cache

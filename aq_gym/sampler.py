@@ -1,7 +1,5 @@
 """Random instances: networks, device sets, horizons and budgets, for agents that must serve more than one."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Timetables of sensing that look at nothing: the two uniform ones, as power control matrices."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -3,8 +3,6 @@
 `python -m scripts.fit_network --field-statistics` prints the constants.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

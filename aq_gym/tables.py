@@ -1,7 +1,5 @@
 """Tables of numbers: from text files, and from arrays or frames; a cell that is no number is named with a remedy."""
 
-from __future__ import annotations
-
 import math
 import numbers
 import re

@@ -5,8 +5,6 @@ nothing until it senses. A step goes on to the next choice, and its reward is th
 there is one decision a sensing instead of one a slot.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 

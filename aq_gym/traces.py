@@ -1,7 +1,5 @@
 """Level paths of the real air: what the devices read, slot by slot, on a network's levels."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Adapting a policy to the instance at hand by a minute of counterfactual pairs, and paired validation."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Networks as the plain layers that the kernels play: play and pairs without Python between two decisions."""
 
-from __future__ import annotations
-
 import os
 from typing import Any
 

@@ -5,8 +5,6 @@ seeds below `FIRST_TUNING_SEED`, tuning and validation those from there to 2**30
 (`agents.rollout.FIRST_TRAINING_SEED`), so that nothing is measured on what it was fitted to.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import difflib
 import time

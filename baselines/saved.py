@@ -1,7 +1,5 @@
 """Tuned and adapted policies as a JSON file: numbers alone, so that loading one executes nothing."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -9,8 +9,6 @@ Everything runs on this machine, over loopback, with SQLite: the service as a pr
 others. The exit status is 1 where a limit was missed.
 """
 
-from __future__ import annotations
-
 import argparse
 import tempfile
 from collections.abc import Callable, Iterator, Sequence

@@ -10,8 +10,6 @@ each turn, and the table gives the median and the range. One decision is one ste
 included.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from importlib.metadata import version

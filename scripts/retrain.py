@@ -11,8 +11,6 @@ Versions lie in FOLDER/models (docs/retraining.md). A running service takes the 
 Ctrl-C or SIGTERM leaves everything as it was.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 

@@ -11,8 +11,6 @@ AQ_GYM_OPERATOR_TOKEN; --simulate makes one up where there is none. What scripts
 instead of --network and a trained policy, from the next slot on. Ctrl-C or SIGTERM ends it.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

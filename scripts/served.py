@@ -1,7 +1,5 @@
 """What a live system runs: which problem, which policy. The options that scripts.serve and scripts.retrain share."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What every test shares: one thread per process, no display, and the real readings where they are at hand."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

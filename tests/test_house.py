@@ -1,7 +1,5 @@
 """The walls of the house: which room may import which, and what may lie at the top of the repository."""
 
-from __future__ import annotations
-
 import ast
 import subprocess
 from graphlib import CycleError, TopologicalSorter

@@ -1,7 +1,5 @@
 """docs/model.md says where each equation is computed: every name there can be imported."""
 
-from __future__ import annotations
-
 import pkgutil
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """docs/your-own-data.md: its commands run, one after another, on made-up towns in place of the cities' files."""
 
-from __future__ import annotations
-
 import json
 import re
 import shlex

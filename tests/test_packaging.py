@@ -1,7 +1,5 @@
 """The wheel: what it holds, that its core alone gives working environments, and that the lock covers the extras."""
 
-from __future__ import annotations
-
 import configparser
 import ctypes
 import json

@@ -1,7 +1,5 @@
 """README.md: its Python runs, its tables are the registry's, its commands and links exist."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What `make`, `reset` and their options may be given: checked before anything is changed."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from numbers import Integral
 from typing import Any

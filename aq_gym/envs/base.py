@@ -1,7 +1,5 @@
 """What the single environments share: arguments, seeding, info, snapshots, the map, rendering."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from operator import itemgetter

@@ -5,8 +5,6 @@ environments have the level: as the level now, and as the record of devices that
 errors and the weather stay the truth's, so an agent should not read the rewards of a slot while it decides in it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, SupportsFloat
 

@@ -1,7 +1,5 @@
 """What a vector environment's infos hold: ordinary dicts of fresh arrays, each with a mask beside it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The joint view: all devices decide at once."""
 
-from __future__ import annotations
-
 from typing import Any, SupportsFloat
 
 import gymnasium as gym

@@ -1,7 +1,5 @@
 """The sequential view: in each slot the devices decide one after another."""
 
-from __future__ import annotations
-
 from typing import Any, SupportsFloat
 
 import gymnasium as gym

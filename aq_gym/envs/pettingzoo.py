@@ -1,7 +1,5 @@
 """The PettingZoo view: each device is an agent, and the agents decide in turn (needs pettingzoo, an optional extra)."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 import gymnasium as gym

@@ -1,7 +1,5 @@
 """The single-device problem (V-A): the sequential view with M = 1."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from numbers import Integral

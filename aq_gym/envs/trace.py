@@ -1,7 +1,5 @@
 """Episodes on the real air: windows of readings instead of the level chain."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from functools import lru_cache

@@ -3,8 +3,6 @@
 Bit for bit what `gymnasium.vector.SyncVectorEnv` over single environments returns, in all three autoreset modes.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from typing import Any

@@ -3,8 +3,6 @@
 Four reasons, in this order, each reading counted once: missing, impossible, stuck, outlier.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Forecasters made of others: a mean of several, and one whose intervals are calibrated."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Self
 

@@ -1,7 +1,5 @@
 """How good forecasts are: errors, intervals and probabilities against what came, with intervals by blocks of slots."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -3,8 +3,6 @@
 Everything but the level itself is relative to it, so that a model learns changes.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

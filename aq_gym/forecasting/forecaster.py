@@ -1,7 +1,5 @@
 """The interface of every forecaster, and the three that need no learning library: persistence, drift and the chain."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from inspect import signature

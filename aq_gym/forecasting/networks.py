@@ -3,8 +3,6 @@
 One network gives all quantiles of all horizons and is trained on their mean pinball loss.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Self
 

@@ -3,8 +3,6 @@
 What was learned is stored and played as ONNX graphs, which hold numbers and no code.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 

@@ -1,7 +1,5 @@
 """Forecasters by name, and as zip files of numbers: nothing that is loaded is executed."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import zipfile

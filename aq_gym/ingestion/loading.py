@@ -1,7 +1,5 @@
 """Loaders of readings, calibrations and locations, as `aq_gym.datasets` gives them out."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Published readings as one frame: a row a slot, a column a station, NaN where nothing was read."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 

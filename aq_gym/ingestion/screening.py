@@ -1,7 +1,5 @@
 """Which published readings make a network: what is left out is counted and given a reason, station by station."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """One file as rows of cells below a header: separated text, plain or gzipped, or Parquet."""
 
-from __future__ import annotations
-
 import io
 import re
 from collections import Counter

@@ -1,7 +1,5 @@
 """Times as files write them, and the length of the slots between them."""
 
-from __future__ import annotations
-
 import datetime
 import re
 from collections.abc import Callable, Iterable, Sequence

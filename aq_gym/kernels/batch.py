@@ -7,8 +7,6 @@ is written. Each returns the largest of ``ended``, or -1 if an action is neither
 A fourth kind is one more function here, and one more line in `VIEWS`; `aq_gym.observation` says what else.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Counterfactual pairs: at chosen decisions, what would the other action have led to? No part of the dynamics."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Level paths (7)(8) by inversion of cumulative probabilities."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """The compact observation: the 32 numbers of `aq_gym.observation.COMPACT_FEATURES`, in that order."""
 
-from __future__ import annotations
-
 from math import log
 
 from aq_gym.kernels.compiling import called, inlined

@@ -7,8 +7,6 @@ Numba counts references to every array that one compiled function hands to anoth
 thirty locations. So the functions of one episode, k, are inlined where they are called.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar

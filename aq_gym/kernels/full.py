@@ -1,7 +1,5 @@
 """The full observation: 2N + 6M + 4 numbers, in the order of `aq_gym.observation.ObservationLayout`."""
 
-from __future__ import annotations
-
 from aq_gym.kernels.compiling import inlined
 from aq_gym.kernels.maps import IF_OFF, IF_ON, decreases, joint_decreases
 

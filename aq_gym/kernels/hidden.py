@@ -3,8 +3,6 @@
 The map is that of `level_aware.krige`, with a level about this belief that is all but unknown.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from aq_gym.kernels.compiling import called

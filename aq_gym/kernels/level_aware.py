@@ -3,8 +3,6 @@
 There are no sums to update: every map is computed from the state, M²N operations each.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from aq_gym.hidden_level import LEVEL_VARIANCE

@@ -5,8 +5,6 @@ the level, or believes something of a hidden one (``p.hidden``): `level_aware.kr
 observations hold it.
 """
 
-from __future__ import annotations
-
 from aq_gym.kernels import precision
 from aq_gym.kernels.compiling import called, inlined
 from aq_gym.kernels.hidden import update_belief

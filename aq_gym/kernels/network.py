@@ -4,8 +4,6 @@ A network reads the compact observation; or, with an encoder, the ``per_device``
 encoded by the same layers, and the mean of the codes joins the compact numbers as the network's inputs.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """From a problem to the arrays that compiled code reads."""
 
-from __future__ import annotations
-
 import os
 
 import numba

@@ -3,8 +3,6 @@
 A row holds the 18 numbers of `aq_gym.observation.DEVICE_FEATURES`, in that order.
 """
 
-from __future__ import annotations
-
 from aq_gym.kernels.compact import N_COMPACT, clip, observe_compact, scaled_log
 from aq_gym.kernels.compiling import inlined
 from aq_gym.kernels.maps import IF_ON

@@ -11,8 +11,6 @@ not add up. Each loop over the locations writes one or two rows: of more the com
 since it would have to compare too many pairs of rows for overlaps.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from aq_gym.kernels.compiling import called, inlined

@@ -1,7 +1,5 @@
 """The compiled loop of `aq_gym.placement.fitness`; its docstring says what c, s and the sums are."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

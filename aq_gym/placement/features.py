@@ -1,7 +1,5 @@
 """Locations as points whose distances tell how differently they behave: (40) to (43), Remark 4."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 

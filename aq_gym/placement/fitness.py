@@ -6,8 +6,6 @@ and a location, so that it is computed once for many sets. Slots in which every 
 with the sum of their levels.
 """
 
-from __future__ import annotations
-
 import itertools
 import os
 from collections.abc import Iterator

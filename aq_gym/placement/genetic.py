@@ -1,7 +1,5 @@
 """The paper's genetic search of locations, Algorithm 3: clusters to begin with, mutation, recombination, selection."""
 
-from __future__ import annotations
-
 import dataclasses
 import time
 from collections.abc import Callable, Mapping

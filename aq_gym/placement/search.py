@@ -3,8 +3,6 @@
 Every search returns a `Placement`; `aq_gym.placement.genetic` holds the paper's own.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ A picture depends on its `Scene` alone: nothing of one frame is left in the next
 matplotlib is imported when the first image is drawn; text needs NumPy only.
 """
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Strokes, discs and text on matplotlib's Agg canvas, in pixels."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 from typing import Any, Literal
 

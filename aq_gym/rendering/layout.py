@@ -1,7 +1,5 @@
 """Where things stand in the image, and what all images of a problem share: cells, colour scale, numbers."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache

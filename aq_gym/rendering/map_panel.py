@@ -1,7 +1,5 @@
 """The left side of the image: the map with its devices, the colour bar, and what the marks mean."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 

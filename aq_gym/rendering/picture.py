@@ -1,7 +1,5 @@
 """An episode's moment as an image."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """What a picture of one moment of an episode shows, and the words that every picture uses."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

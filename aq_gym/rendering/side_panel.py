@@ -1,7 +1,5 @@
 """The right side of the image: numbers, the trace of the levels, and the devices' energy and sleep."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 

@@ -1,7 +1,5 @@
 """An episode's moment as lines of text, at most 80 characters each."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

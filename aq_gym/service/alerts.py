@@ -1,7 +1,5 @@
 """What is worth an alert once a slot is planned; each says it when it begins, not in every slot that it lasts."""
 
-from __future__ import annotations
-
 from aq_gym.service.confirm import WINDOW, confirm
 from aq_gym.service.database import Alert, Plan
 from aq_gym.service.drift import drift_alerts

@@ -1,7 +1,5 @@
 """Devices and their tokens; for the operator."""
 
-from __future__ import annotations
-
 from flask import Response, abort, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, Field

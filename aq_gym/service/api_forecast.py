@@ -1,7 +1,5 @@
 """The level as it was and as it may become."""
 
-from __future__ import annotations
-
 from flask import Response, abort, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, Field

@@ -1,7 +1,5 @@
 """Readings in: one or many, in any order, as often as a device likes."""
 
-from __future__ import annotations
-
 from collections import Counter
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A read-only part of OGC SensorThings 1.1: Things, Locations, Datastreams and Observations."""
 
-from __future__ import annotations
-
 from typing import Any
 from urllib.parse import urlencode
 

@@ -1,7 +1,5 @@
 """What the server knows: schedule, map, history, alerts."""
 
-from __future__ import annotations
-
 import csv
 import io
 from typing import Any

@@ -1,7 +1,5 @@
 """The web application: one factory, `create_app`, and what every answer has in common."""
 
-from __future__ import annotations
-
 import json
 import logging
 from typing import Any

@@ -8,8 +8,6 @@ A version is written under another name and renamed when it is whole. `current` 
 reads it finds the old version or the new one. Old versions stay.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 import tempfile

@@ -1,7 +1,5 @@
 """Which slot it is."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from dataclasses import dataclass

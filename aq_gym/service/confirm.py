@@ -1,7 +1,5 @@
 """Leave-one-out check of the map: each reading against the map of the other devices."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import NamedTuple
 

@@ -19,8 +19,6 @@ How a plan comes about, once a slot, in `Controller._plan`:
 A plan depends on the plan before and the readings alone, so whoever computes it finds the same.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass

@@ -1,7 +1,5 @@
 """The tables, and an engine for them: SQLite for one machine, PostgreSQL for several processes."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from sqlalchemy import JSON, Engine, Float, ForeignKey, Index, Integer, String, create_engine, event

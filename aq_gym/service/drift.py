@@ -4,8 +4,6 @@ Nothing is kept in memory. Every few slots the residuals of the last two weeks a
 through the detectors, so a restart changes nothing.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Live: what is there now as one answer, and server-sent events that say when it has changed."""
 
-from __future__ import annotations
-
 import json
 import logging
 import math

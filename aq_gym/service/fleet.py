@@ -1,7 +1,5 @@
 """A simulated fleet: devices that read made-up or real air and report it over HTTP, as real ones would."""
 
-from __future__ import annotations
-
 import http.client
 import json
 import time

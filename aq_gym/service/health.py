@@ -4,8 +4,6 @@ The breakpoints come from the package aqi-hub: US EPA as of May 2024, and HJ 633
 single slot. aqi-hub cuts the US index off where the EPA rounds it, so it may be 1 lower.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Readings into the database. Requests that arrive while a transaction is written share the next one (group commit)."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future

@@ -1,7 +1,5 @@
 """Which of several web processes runs the control loop: the one that holds a lock, which ends with its process."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from threading import Lock
 

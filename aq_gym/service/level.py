@@ -1,7 +1,5 @@
 """The area's level as the server knows it: from what devices reported, nothing else."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 

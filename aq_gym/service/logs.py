@@ -1,7 +1,5 @@
 """Logs as one JSON object a line on stdout, as an ELK stack or Loki takes them."""
 
-from __future__ import annotations
-
 import json
 import logging
 import logging.config

@@ -1,7 +1,5 @@
 """The control loop as a thread: a plan at the beginning of each slot; versions are changed between two plans."""
 
-from __future__ import annotations
-
 import logging
 
 from sqlalchemy.exc import OperationalError

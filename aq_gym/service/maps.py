@@ -1,7 +1,5 @@
 """The current map, from what the devices read."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

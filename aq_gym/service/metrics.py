@@ -1,7 +1,5 @@
 """What Prometheus reads at /metrics, from a registry of its own: one process, one registry."""
 
-from __future__ import annotations
-
 import logging
 import time
 

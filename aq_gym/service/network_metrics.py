@@ -1,7 +1,5 @@
 """Metrics that are read from the database when Prometheus asks: ages, energy, level and errors."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable
 from typing import Any

@@ -1,7 +1,5 @@
 """The level as it may become: by a forecaster where one is given, else by what the model says of it."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from statistics import NormalDist

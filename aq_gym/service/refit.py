@@ -6,8 +6,6 @@ before, which counts as `PRIOR` slots, and as `PRIOR_READINGS` readings of each 
 variances between locations stay.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 

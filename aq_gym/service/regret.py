@@ -1,7 +1,5 @@
 """What the served policy's map costs beside another policy's, on the levels that the service went through."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 

@@ -1,7 +1,5 @@
 """The daily report for officials: the last 24 hours of air, as JSON and as a page to print."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Serving until a signal comes, or until a part of the service ends by an error: then all of it ends."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

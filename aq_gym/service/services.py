@@ -1,7 +1,5 @@
 """The parts of a running service, for the code that answers requests; who may write, and how often."""
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import secrets

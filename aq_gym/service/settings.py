@@ -1,7 +1,5 @@
 """What an operator chooses."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 

@@ -1,7 +1,5 @@
 """All queries of the database, in one place."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple

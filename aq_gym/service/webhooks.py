@@ -1,7 +1,5 @@
 """Alerts sent to other systems as JSON, each at least once, in order, to hosts that the operator listed."""
 
-from __future__ import annotations
-
 import hashlib
 import http.client
 import json

@@ -1,7 +1,5 @@
 """Comparing policies on the same episodes: mean errors and paired differences, with 95 % intervals."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 

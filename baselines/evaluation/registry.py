@@ -3,8 +3,6 @@
 Builders of what needs torch import it: a comparison of heuristics loads none.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import shlex

@@ -11,8 +11,6 @@ to the next. Tables of values of sensing, by slot, hold 0 in `table_width` - T -
 and loops run over all columns.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

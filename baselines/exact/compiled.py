@@ -1,7 +1,5 @@
 """How the exact solvers are compiled and spread over threads."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

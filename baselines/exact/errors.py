@@ -4,8 +4,6 @@ A cell says when a device last sensed and what it found: (d - 1) E + u for delay
 sensed in this slot. Several devices' cells are the digits of a row, the first device's the most significant.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

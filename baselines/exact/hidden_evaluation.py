@@ -1,7 +1,5 @@
 """The exact error of a policy where the level is hidden: the distribution of what the devices have reported."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -8,8 +8,6 @@ The device knows the time t, its energy p, and its last report's age d and recor
 At each slot the sums are one product of matrices.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import NamedTuple
 

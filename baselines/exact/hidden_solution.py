@@ -1,7 +1,5 @@
 """The exact optimum where the level is hidden, and the policy that earns it; one device or a few."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Literal
 

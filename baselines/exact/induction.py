@@ -11,8 +11,6 @@ The value of sensing, W, depends on neither the delay nor the record, so it alon
 all that the induction knows of how maps are inferred.
 """
 
-from __future__ import annotations
-
 from functools import partial
 from typing import NamedTuple
 

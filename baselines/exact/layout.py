@@ -5,8 +5,6 @@ them. The rows fall into M parts by the first device m that has sensed. In part 
 times the cells of the other devices: D E for each device before m, D E + 1 for each after it (cells: see `errors`).
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

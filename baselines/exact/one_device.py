@@ -3,8 +3,6 @@
 W(t, p, e), the value of sensing, is stored; values between sensings are computed anew when somebody asks for them.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 from functools import partial

@@ -1,7 +1,5 @@
 """Several devices: the exact joint optimum, and the policy that earns it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

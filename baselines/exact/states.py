@@ -1,7 +1,5 @@
 """States: checks of those that a user asks about, their numbers, and what an environment says of them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any

@@ -1,7 +1,5 @@
 """Greedy sensing: a device senses when that decreases the average error by enough. Two numbers, tuned by simulation."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path

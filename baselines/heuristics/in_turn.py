@@ -1,7 +1,5 @@
 """Policies of one view played in another: device by device where all decide at once, timers where slots are asked."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -4,8 +4,6 @@ It is a linear network on the compact observation, so `aq_gym.episodes.Episodes.
 coefficients are found by the cross-entropy method (`index_tuning`). The strongest of the tuned yardsticks.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any

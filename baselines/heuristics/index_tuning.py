@@ -1,7 +1,5 @@
 """Tuning the index policy by the cross-entropy method, and the coefficients that were found for the registered ids."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """The problems of the registered ids, and the numbers that were tuned for them."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping

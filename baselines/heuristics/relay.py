@@ -4,8 +4,6 @@
 best times that can be fixed beforehand, `AdaptiveRelay` when the last report says so.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping
 from typing import Any

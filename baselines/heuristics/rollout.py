@@ -4,8 +4,6 @@ One step of policy improvement on its base, made anew at every decision (Bertsek
 level chain and needs no training, but costs a hundred compiled plays a decision: slow, but above any base.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any

@@ -3,8 +3,6 @@
 All read the raw state in ``info`` alone, and work on one episode or on a batch.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

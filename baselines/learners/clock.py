@@ -1,7 +1,5 @@
 """Where a training stands: what its seconds were spent on, how many are left, how much is done."""
 
-from __future__ import annotations
-
 import math
 import sys
 import threading

@@ -1,7 +1,5 @@
 """The guide: the policy a training starts from, and a lower bound on its result."""
 
-from __future__ import annotations
-
 import math
 import time
 from typing import Any

@@ -4,8 +4,6 @@ In the first round the expert plays; in later rounds the network plays and the e
 network reads the compact observation, so the agent needs neither the expert nor its tables.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """What a training was made for, as JSON values for cards and checkpoints, and how it differs from a problem at hand."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 from collections.abc import Mapping

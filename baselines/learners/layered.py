@@ -1,7 +1,5 @@
 """Small networks as plain layers: played in NumPy, and added to each other."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

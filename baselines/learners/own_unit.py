@@ -6,8 +6,6 @@ and `in_units_of` makes its network read the observations of any problem: what i
 that a change of unit moves by a constant.
 """
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 import math

@@ -1,7 +1,5 @@
 """Counterfactual pairs: what would sensing have gained, all else equal? Played by the kernels, and fitted in time."""
 
-from __future__ import annotations
-
 import copy
 import math
 import time

@@ -4,8 +4,6 @@ The levels are exogenous, so the error that a schedule which never looks at the 
 of the level path: subtracting it changes no comparison of actions, but most of the spread of returns goes.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

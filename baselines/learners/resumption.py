@@ -1,7 +1,5 @@
 """The files of a training of our DQN, and the agent that one of them continues."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Running a training to its end, its time limit or an interruption; what is left can be resumed."""
 
-from __future__ import annotations
-
 import math
 import signal
 import threading

@@ -1,7 +1,5 @@
 """Stable-Baselines3's VecEnv over the native batch of a sensing environment."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Training Stable-Baselines3's agents on a sensing problem: the same validation, limits and lines as for our DQN."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Mapping

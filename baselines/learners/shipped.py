@@ -1,7 +1,5 @@
 """Policies that trainings left, and the agents that the repository ships."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from agents import GreedyPolicy, load_policy

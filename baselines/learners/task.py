@@ -1,7 +1,5 @@
 """What our DQN learns on: the committed settings of an id, its environment, validation, guide and pairs."""
 
-from __future__ import annotations
-
 import json
 import math
 from pathlib import Path

@@ -13,8 +13,6 @@ What `python -m scripts.train_dqn` calls, in this order:
 8. `Training.save` writes the checkpoint and the policy: the best network, or the guide where none does better.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import time

@@ -5,8 +5,6 @@ change of unit is a change of its constant. It starts from what MultiDevice-v0's
 and the cross-entropy method then lowers its mean error, relative to greedy sensing's, on all of them at once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

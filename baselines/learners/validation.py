@@ -3,8 +3,6 @@
 Our DQN is validated exactly on small problems; SB3's agents always on episodes.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Mapping

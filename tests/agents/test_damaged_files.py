@@ -1,7 +1,5 @@
 """Files changed at random are refused by a `CheckpointError` that names them, or valid: never a foreign exception."""
 
-from __future__ import annotations
-
 import json
 import random
 

@@ -1,7 +1,5 @@
 """Policy iteration on made-up pairs."""
 
-from __future__ import annotations
-
 import itertools
 from functools import cache
 

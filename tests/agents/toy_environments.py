@@ -1,7 +1,5 @@
 """Tiny environments with known optima for the learners' tests."""
 
-from __future__ import annotations
-
 from functools import cache
 from typing import Any
 

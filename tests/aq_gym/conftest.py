@@ -1,7 +1,5 @@
 """What the tests of the world share: made-up networks and problems, and a slow, plain copy of the model."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

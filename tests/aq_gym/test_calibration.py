@@ -1,7 +1,5 @@
 """The estimators: by hand on small tables, as properties, and on the real readings."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Compiled functions: with a cache on disk, and without one where no directory can be written."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

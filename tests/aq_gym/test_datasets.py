@@ -1,7 +1,5 @@
 """Loaders, hashes, the mirror and the downloader (against a real server on the loopback)."""
 
-from __future__ import annotations
-
 import functools
 import gzip
 import http.server

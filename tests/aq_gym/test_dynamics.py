@@ -1,7 +1,5 @@
 """The dynamics compiled and as plain Python: the same bytes. And what a newcomer may not do by accident."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Batches of episodes: beginning some of them, and the compiled `play` and `branch` against the environments."""
 
-from __future__ import annotations
-
 import itertools
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Maps from real readings: against the equations, against brute-force conditioning, on air made to measure."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

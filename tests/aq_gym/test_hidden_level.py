@@ -1,7 +1,5 @@
 """docs/model.md's reference values of the map with a hidden level."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 

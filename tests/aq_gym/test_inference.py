@@ -1,7 +1,5 @@
 """The equations: errors worked out by hand, the remarks of the paper as properties, and the documented side effect."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

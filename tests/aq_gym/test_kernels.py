@@ -3,8 +3,6 @@
 Rewards and maps to 1e-9; decreases that the full observation shows are computed in single precision.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 from typing import Any

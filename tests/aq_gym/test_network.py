@@ -1,7 +1,5 @@
 """SensorNetwork: reference values, validation, files, coarsening and synthetic networks."""
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 import hashlib

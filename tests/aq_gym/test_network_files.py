@@ -1,7 +1,5 @@
 """Network files: written alike everywhere, read back, refused when they are damaged or foreign."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import io

@@ -1,7 +1,5 @@
 """Observations: inside their space for any problem, as documented number by number, and never the live buffer."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from math import log

@@ -1,7 +1,5 @@
 """Problem.create: what it accepts, what it refuses, and that it says why."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 from typing import Any

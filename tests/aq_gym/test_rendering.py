@@ -1,7 +1,5 @@
 """Pictures: what they show, that they leave the episode alone, and that every view and wrapper can have them."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import warnings

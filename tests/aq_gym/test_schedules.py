@@ -1,7 +1,5 @@
 """The timetables: by hand, and what they refuse."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Synthetic networks: the statistics of the PKU network, the same numbers everywhere."""
 
-from __future__ import annotations
-
 import hashlib
 import time
 from typing import Any

@@ -1,7 +1,5 @@
 """Real readings as level paths."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

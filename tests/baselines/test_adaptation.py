@@ -1,7 +1,5 @@
 """Units of their own, layers that are added, the universal index, and adaptation: never worse than what was there."""
 
-from __future__ import annotations
-
 import time
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The backtest: what is replayed, what goes wrong, how it is judged."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

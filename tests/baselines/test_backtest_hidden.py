@@ -1,7 +1,5 @@
 """The backtest where the level is hidden: reports of real readings, their maps, the command."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Reference rewards: what is added depends on the levels alone, and nothing else changes."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Training runs: curves, checkpoints, interruptions, and that something is learned."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import math

@@ -1,7 +1,5 @@
 """Exact solutions against reference values, against enumeration on tiny instances, and against play."""
 
-from __future__ import annotations
-
 import itertools
 import math
 import pickle

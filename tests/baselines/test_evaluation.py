@@ -1,7 +1,5 @@
 """The evaluator: the same episodes for all, whatever the chunks; known figures; intervals; refusals."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """One agent for any instance: what is shipped, and the commands that make and measure it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

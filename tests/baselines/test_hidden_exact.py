@@ -1,7 +1,5 @@
 """Exact values under a hidden level: docs/model.md's reference values, brute force, and play."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

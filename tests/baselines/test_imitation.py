@@ -1,7 +1,5 @@
 """An agent that imitates a policy acts like it, and is stored like any other."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

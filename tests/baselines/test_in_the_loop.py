@@ -1,7 +1,5 @@
 """What a forecast of the level costs policies: known answers, and the command's table on real levels."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

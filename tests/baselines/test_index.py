@@ -1,7 +1,5 @@
 """The index policy: the rule that it states, that compiled it plays the same, that tuning improves on its start."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Sequential policies in the joint view: the same decisions, the same errors."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import gymnasium as gym

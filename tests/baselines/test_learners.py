@@ -1,7 +1,5 @@
 """Limits, guides, refusals and interruptions of trainings, with tiny settings."""
 
-from __future__ import annotations
-
 import math
 import os
 import signal

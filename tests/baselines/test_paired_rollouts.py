@@ -1,7 +1,5 @@
 """The compiled network against torch, and the pairs that are played with it."""
 
-from __future__ import annotations
-
 import itertools
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Placement under a policy: what a set is worth, and the alternation of the two."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

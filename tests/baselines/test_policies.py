@@ -1,7 +1,5 @@
 """Hand-checked schedules, legality, and that policies do the same on one episode as on a batch."""
 
-from __future__ import annotations
-
 import json
 
 import gymnasium as gym

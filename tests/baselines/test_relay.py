@@ -1,7 +1,5 @@
 """Relays under a hidden level."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Disturbed worlds: the undisturbed one is the environment's, and each disturbance does what it says."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 from typing import Any

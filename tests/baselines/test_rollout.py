@@ -1,7 +1,5 @@
 """One-step lookahead against what saved states tell, and against its own base."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import gymnasium as gym

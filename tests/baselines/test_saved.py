@@ -1,7 +1,5 @@
 """Tuned and adapted policies, written as numbers and read again."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Stable-Baselines3 on the native batch: its conventions, its wrappers, its learners."""
 
-from __future__ import annotations
-
 import json
 import math
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The study of what sensing is worth, on two short days."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from baselines.studies.sensing import POLICIES, draw, measure, table_of

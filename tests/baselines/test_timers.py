@@ -1,7 +1,5 @@
 """A policy of timers is the same in every slot as in its own view."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

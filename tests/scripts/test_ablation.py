@@ -1,7 +1,5 @@
 """The ablation, with tiny settings."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -1,7 +1,5 @@
 """The benchmark with tiny settings: tables, files, what --resume keeps and what Ctrl-C leaves."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

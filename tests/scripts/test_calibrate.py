@@ -1,7 +1,5 @@
 """From published files to a network, by the command."""
 
-from __future__ import annotations
-
 import gzip
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What the user can mend ends a command with a line."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import signal

@@ -1,7 +1,5 @@
 """The commands that download the data and fit the networks."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """data/dvc.yaml: its commands and files exist, and where DVC is installed `dvc repro` runs them, once."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import shutil

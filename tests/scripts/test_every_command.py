@@ -1,7 +1,5 @@
 """Every command can be imported and says what it does."""
 
-from __future__ import annotations
-
 import importlib
 import pkgutil
 

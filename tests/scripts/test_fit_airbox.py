@@ -1,7 +1,5 @@
 """The networks of the two cities: made byte for byte where the readings are at hand, refused where they do not fit."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The two commands on a small made-up town."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

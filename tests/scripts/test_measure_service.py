@@ -1,7 +1,5 @@
 """Measuring the live system: small runs of the command, and the arithmetic behind its table."""
 
-from __future__ import annotations
-
 import re
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The speed report runs end to end with tiny settings, and its peers solve the same problems as we do."""
 
-from __future__ import annotations
-
 import csv
 import math
 from collections.abc import Iterator

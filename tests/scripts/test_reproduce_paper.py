@@ -1,7 +1,5 @@
 """The paper's figures in tiny versions: files, verdicts, report."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """scripts.retrain on a small made-up service: a version that is promoted, one that is not, rollback, interruption."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import signal

@@ -1,7 +1,5 @@
 """The placement command: its files, its errors, its resumption."""
 
-from __future__ import annotations
-
 import copy
 import json
 import random

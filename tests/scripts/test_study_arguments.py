@@ -1,7 +1,5 @@
 """What the commands of the studies refuse, each in a line and before the work begins."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

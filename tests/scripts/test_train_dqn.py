@@ -1,7 +1,5 @@
 """The command that trains, with tiny settings."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """Migrations of the database with Alembic: each revision brings the tables from one version to the next."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from alembic import command

@@ -1,7 +1,5 @@
 """What Alembic runs: the revisions, over the connection that `upgrade` hands in."""
 
-from __future__ import annotations
-
 from alembic import context
 
 context.configure(connection=context.config.attributes["connection"])

@@ -1,7 +1,5 @@
 """A fitted part beside the running one, on the same held-out slots: a relative difference with its 95 % interval."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """Fit network, agent and forecaster to what a service stored, and make a version of what is not worse."""
 
-from __future__ import annotations
-
 import dataclasses
 import shutil
 from pathlib import Path

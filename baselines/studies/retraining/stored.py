@@ -1,7 +1,5 @@
 """What a service stored."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple

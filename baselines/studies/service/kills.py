@@ -1,7 +1,5 @@
 """SIGKILL at random moments under load: what was acknowledged must be there, once, and plans must not change."""
 
-from __future__ import annotations
-
 import http.client
 import threading
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """How many readings a second, how fast the answers, and whether memory grows."""
 
-from __future__ import annotations
-
 import http.client
 import json
 import shutil

@@ -1,7 +1,5 @@
 """The measured figures beside what must hold, and the page with them."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

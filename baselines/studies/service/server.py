@@ -1,7 +1,5 @@
 """A server process of its own, and what a client needs to talk to it."""
 
-from __future__ import annotations
-
 import http.client
 import json
 import os

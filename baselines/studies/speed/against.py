@@ -1,7 +1,5 @@
 """This checkout beside another commit's: the same measurements, in turns."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

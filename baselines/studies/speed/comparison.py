@@ -1,7 +1,5 @@
 """Two ways to do the same work, timed in turns."""
 
-from __future__ import annotations
-
 import importlib
 import time
 from collections.abc import Callable

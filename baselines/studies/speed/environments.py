@@ -1,7 +1,5 @@
 """Environments beside Gymnasium's and EnvPool's CartPole, and beside SyncVectorEnv."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import partial
 from typing import Any

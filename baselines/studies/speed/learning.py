@@ -1,7 +1,5 @@
 """Our DQN beside Stable-Baselines3's agents: decisions a second, and the time to the same error."""
 
-from __future__ import annotations
-
 import math
 import tempfile
 import time

@@ -1,7 +1,5 @@
 """The fitness of the placement search beside pymoo's genetic algorithm with a fitness in NumPy."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from typing import Any

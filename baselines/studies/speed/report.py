@@ -1,7 +1,5 @@
 """All measurements of speed, as rows for tables and files."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Exact dynamic programming beside general solvers of Markov decision processes."""
 
-from __future__ import annotations
-
 import time
 import warnings
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """What a first use costs, in fresh interpreters."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -4,8 +4,6 @@ It runs by its path, with the other checkout first on the import path. So it imp
 what both commits have: the environments, the exact solvers, compiled play, counterfactual pairs and DQN training.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import sys

@@ -1,7 +1,5 @@
 """What the environments' docstrings promise: every section, and the defaults that the code has."""
 
-from __future__ import annotations
-
 import ast
 import inspect
 import re

@@ -1,7 +1,5 @@
 """The single environments: masks, forced actions, ends, rewards, weather, imposed levels, refusals, snapshots, maps."""
 
-from __future__ import annotations
-
 import copy
 import pickle
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The level that the agent sees is a forecast: nothing else changes, and nothing of the true level shows too soon."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import gymnasium as gym

@@ -1,7 +1,5 @@
 """The hidden level in the environments: played by hand, docs/model.md's values by brute force; nothing leaks."""
 
-from __future__ import annotations
-
 import dataclasses
 from functools import cache
 from typing import Any

@@ -1,7 +1,5 @@
 """The PettingZoo view: PettingZoo's own checks, and the same dynamics as the sequential and the joint view."""
 
-from __future__ import annotations
-
 import copy
 import pickle
 import warnings

@@ -1,7 +1,5 @@
 """Every registered id: DESIGN's table, the checkers, copies, specs, wrappers, and a fresh process."""
 
-from __future__ import annotations
-
 import copy
 import json
 import pickle

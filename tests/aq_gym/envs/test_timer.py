@@ -1,7 +1,5 @@
 """Timers: the same episodes as with a decision in every slot, one step a sensing."""
 
-from __future__ import annotations
-
 import warnings
 from typing import Any
 

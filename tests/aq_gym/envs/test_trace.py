@@ -1,7 +1,5 @@
 """The environment on real air: its windows, its checkers, its errors."""
 
-from __future__ import annotations
-
 import warnings
 from pathlib import Path
 from typing import Any

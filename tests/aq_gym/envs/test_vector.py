@@ -1,7 +1,5 @@
 """The native vector environments: bit for bit what SyncVectorEnv over single ones returns, and what goes beyond it."""
 
-from __future__ import annotations
-
 import copy
 import pickle
 from typing import Any

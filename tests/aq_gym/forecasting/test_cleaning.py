@@ -1,7 +1,5 @@
 """Cleaning finds what cannot be air, says why, and alters nothing that it was given."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Every forecaster: known answers, no look ahead, same seed same forecast, stored and read back."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import zipfile

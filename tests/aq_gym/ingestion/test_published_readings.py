@@ -1,7 +1,5 @@
 """Readings as cities publish them: one small town in every format, and what is refused."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import sys

@@ -1,7 +1,5 @@
 """Which stations and readings make a network, and why the others do not."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The feature space: distances, triangles, coordinates, clusters."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 from typing import Any

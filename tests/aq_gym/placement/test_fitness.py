@@ -1,7 +1,5 @@
 """The compiled fitness against the readable equations."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The searches: against brute force, each other, and themselves resumed."""
 
-from __future__ import annotations
-
 import itertools
 import json
 from typing import Any

@@ -1,7 +1,5 @@
 """A real headless Chromium, driven over its debugging pipe: messages are JSON that ends with a zero byte."""
 
-from __future__ import annotations
-
 import base64
 import json
 import os

@@ -1,7 +1,5 @@
 """A small service on a database of its own."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator

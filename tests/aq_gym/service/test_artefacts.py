@@ -1,7 +1,5 @@
 """Versions: written whole, checked when read, promoted and rolled back by replacing one file."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

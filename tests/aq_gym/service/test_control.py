@@ -1,7 +1,5 @@
 """The control loop: the environment's decisions, restarts, and silent devices."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """The image and the workflow that builds it, as far as they can be checked without a container engine."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

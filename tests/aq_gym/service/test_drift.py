@@ -1,7 +1,5 @@
 """Drift: a device that begins to read high is found, air as before is not, and a restart changes nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

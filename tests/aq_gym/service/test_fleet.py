@@ -1,7 +1,5 @@
 """The simulated fleet: a file of readings as the air, and what happens when the service refuses it."""
 
-from __future__ import annotations
-
 import dataclasses
 import io
 import json

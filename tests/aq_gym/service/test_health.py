@@ -1,7 +1,5 @@
 """Averages, indices and the outlook, by hand; the daily report and the exports."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable
 

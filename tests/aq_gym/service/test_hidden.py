@@ -1,7 +1,5 @@
 """A hidden level: the served decisions are the environment's, with lost reports and without; map, outlook, regret."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any

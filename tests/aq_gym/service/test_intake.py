@@ -1,7 +1,5 @@
 """Group commit: requests that wait for the disk share a transaction, and each learns what became of its own."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Nothing that a client sends ends in a server error, and nobody writes without a token."""
 
-from __future__ import annotations
-
 import json
 import socket
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Migrations, logs, webhooks, leadership and deployment files."""
 
-from __future__ import annotations
-
 import json
 import logging
 import shutil

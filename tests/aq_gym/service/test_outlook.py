@@ -1,7 +1,5 @@
 """Forecasts in the service: by a stored forecaster where one is given, by the chain where it cannot say anything."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path

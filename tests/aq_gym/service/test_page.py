@@ -1,7 +1,5 @@
 """The page and its events, over a real server and in a real browser."""
 
-from __future__ import annotations
-
 import contextlib
 import http.client
 import json

@@ -1,7 +1,5 @@
 """Names and degrees of a network's locations, from its card to the API."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

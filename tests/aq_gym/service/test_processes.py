@@ -1,7 +1,5 @@
 """Real processes: killed under load, and several over one PostgreSQL."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import time

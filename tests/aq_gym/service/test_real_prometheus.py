@@ -1,7 +1,5 @@
 """A real Prometheus reads a real server by the shipped rules, and an alert fires."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

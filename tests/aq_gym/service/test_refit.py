@@ -1,7 +1,5 @@
 """Fitting a network anew to what few devices read with gaps."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """The SensorThings subset, as a client reads it: link by link."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest

@@ -1,7 +1,5 @@
 """What scripts.serve serves: the problem of an id, changed by options; policies that cannot play it are refused."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

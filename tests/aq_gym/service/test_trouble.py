@@ -1,7 +1,5 @@
 """A locked database and a full disk: a clear 503, and nothing lost that was acknowledged."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import sqlite3

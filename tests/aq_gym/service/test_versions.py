@@ -1,7 +1,5 @@
 """A version that is promoted while the service runs is taken over between two slots; a bad one is not."""
 
-from __future__ import annotations
-
 import dataclasses
 import time
 from collections.abc import Callable, Mapping

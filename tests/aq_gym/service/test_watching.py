@@ -1,7 +1,5 @@
 """Metrics, alerts, and whether the map keeps its promise."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The first tables; a database from before the migrations has them already."""
 
-from __future__ import annotations
-
 import sqlalchemy as sa
 from alembic import op
 

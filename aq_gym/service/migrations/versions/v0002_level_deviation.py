@@ -1,7 +1,5 @@
 """Plans say how sure their level is, and whether anything was known of it."""
 
-from __future__ import annotations
-
 import sqlalchemy as sa
 from alembic import op
 

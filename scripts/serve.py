@@ -85,7 +85,7 @@ def main(args: argparse.Namespace) -> None:
     url = f"http://{args.host}:{server.effective_port}"
     if air is not None:
         threads.append(Fleet(url, token, air, served.problem, slot_seconds, args.seed))
-    ready = f"serving {url}: {args.env}, a slot every {slot_seconds:g} s   (Ctrl-C ends it)"
+    ready = f"serving {url} : {args.env}, a slot every {slot_seconds:g} s (Ctrl-C ends it)"
     if run(server, threads, app.extensions["aq_gym_live"].close, ready):
         sys.exit(FAILED)
 

@@ -130,7 +130,14 @@ class Replay:
         return {**arrays, "position": np.array([self.position], dtype=np.int64)}
 
     def restore(self, state: dict[str, NDArray[Any]]) -> None:
-        """Take back a copy of what `state` returned."""
+        """Take back a copy of what `state` returned.
+
+        Raises:
+            ValueError: an array is missing or does not fit this memory.
+        """
+        missing = sorted({*self.STORED, "position"} - set(state))
+        if missing:
+            raise ValueError(f"replay memory: {', '.join(missing)} missing")
         filled = len(state["observation"]) if state["observation"].ndim else 0
         for name in self.STORED:
             expected = (filled, *getattr(self, name).shape[1:])

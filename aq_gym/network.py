@@ -43,7 +43,9 @@ __all__ = [
 _SYNTHETIC_NAME = re.compile(r"synthetic-([0-9]{1,40})-([0-9]{1,40})")
 
 
-class SensorNetwork(NetworkParameters):  # noqa: D101 - it has the docstring of its fields
+class SensorNetwork(NetworkParameters):  # noqa: D101 - see the next line
+    __doc__ = NetworkParameters.__doc__
+
     def _fields(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
 

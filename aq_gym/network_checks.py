@@ -178,7 +178,7 @@ def check_level_model(model: NDArray[np.float64] | None, highest: float) -> None
     if model is None:
         return
     most = 1e6 * highest**2  # of a variance [(µg/m³)²]
-    limits = {"lasting": (0.0, 1.0), "short": (0.0, 1.0), "memory": (1e-6, 1e9), "long": (0.0, 1.0)}
+    limits = {"lasting": (0.0, 1.0), "short": (0.0, 1.0 + 1e-5), "memory": (1e-6, 1e9), "long": (0.0, 1.0 + 1e-5)}
     _check_numbers("level_model", model, {**limits, "floor": (1e-15 * highest**2, most), "drift": (0.0, most)})
     _, short, _, long, _, _ = model
     _check_range("level_model: short + long", short + long, 0.0, 1.0 + 1e-5, "the parts of a correlation together")
@@ -188,8 +188,9 @@ def check_level_belief(belief: NDArray[np.float64] | None, highest: float) -> No
     """The six numbers of `belief.GrownBelief`, or None; `highest` is the highest level [µg/m³]."""
     if belief is not None:
         limits = {"q0": (0.0, 1e6 * highest**2), "q1": (0.0, 1e3 * highest), "q2": (0.0, 1e3), "h": (0.0, 4.0)}
-        tiny = np.finfo(float).tiny
-        _check_numbers("level_belief", belief, {**limits, "k": (0.0, 1e3), "m": (tiny, 1e3 * highest)})
+        _check_numbers("level_belief", belief, {**limits, "k": (0.0, 1e3), "m": (0.0, 1e3 * highest)})
+        if belief[-1] == 0.0:
+            raise ValueError("level_belief: m is 0: it must be above 0")
 
 
 def _check_numbers(field: str, numbers: NDArray[np.float64], limits: dict[str, tuple[float, float]]) -> None:

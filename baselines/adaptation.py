@@ -19,7 +19,7 @@ from baselines.heuristics.index import Index, Simulator, greedy_index
 from baselines.heuristics.index_tuning import QUICK, TUNED, committed_starts, quick_episodes, tune
 from baselines.heuristics.problems import tuned_fields
 from baselines.heuristics.simple import Staggered
-from baselines.learners.layered import LayeredPolicy, added, matrices, observation_of, outputs, trunk_inputs
+from baselines.learners.layered import LayeredPolicy, added, matrices, observation_of_layers, outputs, trunk_inputs
 from baselines.learners.own_unit import DECISIONS, greedy_threshold
 from baselines.learners.pairs import PIECE, PairCollector
 from baselines.learners.shipped import load_generalist
@@ -126,7 +126,7 @@ class _Adaptation:
 
     def errors(self, layers: list[Layers], first: int) -> NDArray[np.float64]:
         """(layers, episodes) errors of layers that read the same observation [µg/m³]."""
-        return self.simulators[observation_of(layers[0])].errors(layers, self.episodes, first)
+        return self.simulators[observation_of_layers(layers[0])].errors(layers, self.episodes, first)
 
     def add(self, name: str, policy: Any) -> None:
         """Validate a policy."""
@@ -184,7 +184,7 @@ class _Adaptation:
         _, name, _, base = min((entry for entry in self.known if entry[3] is not None), key=lambda entry: entry[0])
         if base is None or steps == 0:
             return
-        collector = PairCollector(self.problem, observation=observation_of(base), n_episodes=32, threads=1)
+        collector = PairCollector(self.problem, observation=observation_of_layers(base), n_episodes=32, threads=1)
         alone = self.problem.n_devices >= _MANY
         busy = (time.perf_counter() - self.began) / max(time.process_time() - self.worked, 1e-3)  # others' share too
         current, network, fit, number = base, None, _FIT * max(1.0, busy), 0

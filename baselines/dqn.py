@@ -14,7 +14,7 @@ from baselines.learners.shipped import load_trained as load_trained
 from baselines.learners.shipped import pretrained_ids as pretrained_ids
 from baselines.learners.shipped import pretrained_policy as pretrained_policy
 from baselines.learners.task import RECIPES as RECIPES
-from baselines.learners.task import observation_of as observation_of
+from baselines.learners.task import observation_of_config as observation_of_config
 from baselines.learners.task import recipe as recipe
 from baselines.learners.task import with_segments as with_segments
 from baselines.learners.training import Training as Training

@@ -14,6 +14,7 @@ import gymnasium as gym
 from PIL import Image
 
 from aq_gym.network import write_atomically
+from aq_gym.policy import observation_of
 from baselines.evaluation.registry import WORDS, build_policy
 from baselines.learners.shipped import is_shipped
 from baselines.playing import problem_of
@@ -28,7 +29,7 @@ def frames(args: argparse.Namespace) -> list[Image.Image]:
     if word != (args.policy or "pretrained"):
         print(f"no agent is shipped for this problem: {word} decides; --policy names another")
     policy = build_policy(word, problem)[0]
-    observation = getattr(policy, "observation", None) or "full"
+    observation = observation_of(policy)
     name = args.env if "/" in args.env else f"aq_gym/{args.env}"
     env = gym.make(name, render_mode="rgb_array", observation=observation, **args.env_kwargs)
     if hasattr(policy, "reset"):

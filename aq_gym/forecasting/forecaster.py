@@ -21,6 +21,9 @@ Files = Mapping[str, bytes]
 class Forecaster(ABC):
     """Quantiles of the level some slots ahead.
 
+    A new kind stores every argument of its ``__init__`` as an attribute of the same name, and overrides `predict` or
+    `quantile_changes`.
+
     Args:
         horizons: slots ahead, ascending.
         quantiles: ascending, the median among them.

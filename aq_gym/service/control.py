@@ -205,7 +205,8 @@ def register_devices(store: Store, settings: Settings) -> list[Device]:
         ValueError: the database holds other devices.
     """
     known, wanted = {device.position: device.location for device in store.devices()}, settings.problem.devices
-    if any(m >= len(wanted) or wanted[m] != location for m, location in known.items()):
+    more = len(known) < len(wanted) and store.last_plan() is not None  # plans hold a number for each device
+    if more or any(m >= len(wanted) or wanted[m] != location for m, location in known.items()):
         raise ValueError(
             f"database: it holds devices at the locations {_few(known.values())}, but {_few(wanted)} are to be served; "
             "give another --folder or --database, or the same --devices"

@@ -36,7 +36,7 @@ class Live:
     def __init__(self, store: Store, most: int, heartbeat: float = 15.0) -> None:
         self._store, self._most, self._heartbeat = store, most, heartbeat
         self._ended = threading.Event()
-        self._lock, self._cache_lock = threading.Lock(), threading.Lock()
+        self._lock, self._asking, self._cache_lock = threading.Lock(), threading.Lock(), threading.Lock()
         self.watchers = 0
         self._newest: Newest | None = None
         self._asked = -math.inf  # when the store was asked last [s]
@@ -78,14 +78,15 @@ class Live:
     def newest(self) -> Newest | None:
         """What was newest when the store was asked last; None: it has not answered yet."""
         pause = max(POLL, min(REST * self._took, LONGEST_REST))
-        with self._lock:
-            if time.monotonic() - self._asked >= pause:
-                try:
-                    self._newest = self._store.newest()
-                except SQLAlchemyError as error:
-                    log.error("database", extra={"about": {"reason": str(error)}})
+        if time.monotonic() - self._asked >= pause and self._asking.acquire(blocking=False):  # else another thread asks
+            try:
+                self._newest = self._store.newest()
+            except SQLAlchemyError as error:
+                log.error("database", extra={"about": {"reason": str(error)}})
+            finally:
                 self._asked = time.monotonic()
-            return self._newest
+                self._asking.release()
+        return self._newest
 
     def now(self, here: Services) -> bytes:
         """The answer of `/now`, made once for all who ask before the next change; empty before the first plan."""
@@ -112,7 +113,7 @@ def snapshot(here: Services) -> dict[str, Any] | None:
     for m, device in enumerate(present.devices):
         last, decision = present.latest.get(device.id), decisions.get(device.id, {})
         energy, delay = int(state.energy[m]), 0 if decision.get("sense") else int(state.delay[m])
-        to_new_budget = problem.horizon - plan.cycle_slot + 1
+        to_new_budget = max(1, problem.horizon - plan.cycle_slot + 1)  # T + 1: planned after it had passed
         wait = min(max(problem.max_sleep - delay, 1), to_new_budget) if energy else to_new_budget
         devices.append(
             {

@@ -29,12 +29,14 @@ class NetworkCollector(Collector):
         stale = GaugeMetricFamily("aq_device_stale", "1: missed its scheduled report", labels=["device"])
         drift = GaugeMetricFamily("aq_drift", "1: its residuals have changed", labels=["stream"])
         present = self._store.present()
-        if present is None:
-            return
-        plan, devices, latest = present
-        now, state = self._clock.now(), PlanningState.from_json(plan.state)
+        latest = self._store.latest() if present is None else present.latest
         for name, reading in latest.items():
-            age.add_metric([name], max(0.0, now - reading.received))
+            age.add_metric([name], max(0.0, self._clock.now() - reading.received))
+        if present is None:
+            yield age
+            return
+        plan, devices = present.plan, present.devices
+        state = PlanningState.from_json(plan.state)
         for m, device in enumerate(devices):
             energy.add_metric([device.id], float(state.energy[m]))
             stale.add_metric([device.id], float(state.stale[m]))

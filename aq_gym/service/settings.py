@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from aq_gym.network_checks import as_number
 from aq_gym.problem import Problem
 from aq_gym.service.places import Places
 
@@ -12,7 +13,7 @@ class Settings:
     """One service.
 
     Raises:
-        ValueError: a webhook to a host that is not listed.
+        ValueError: a webhook to a host that is not listed, or no positive `largest`.
     """
 
     problem: Problem  # where the devices stand, their energy, and the map
@@ -31,6 +32,8 @@ class Settings:
     places: Places = field(default_factory=Places)  # names and degrees of the locations
 
     def __post_init__(self) -> None:
+        if as_number("largest", self.largest) <= 0.0:
+            raise ValueError(f"largest: expected a positive number [µg/m³], got {self.largest}")
         for url in map(urlsplit, self.webhooks):
             if url.scheme not in ("http", "https") or url.hostname not in self.webhook_hosts:
                 listed = ", ".join(self.webhook_hosts) or "none is listed"

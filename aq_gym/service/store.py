@@ -186,10 +186,13 @@ class Store:
 
     def add_plan(self, plan: Plan, alerts: Sequence[Alert]) -> bool:
         """Store a plan and the alerts that it raises, all or nothing; False: the slot was planned before."""
+        slot = plan.slot
         try:
             with self.session.begin() as session:
                 session.add_all([plan, *alerts])
         except IntegrityError:
+            if self.plan(slot) is None:  # something else is wrong
+                raise
             return False
         return True
 

@@ -81,7 +81,12 @@ def _merged(problem: Problem, parts: list[States], weights: list[FloatArray]) ->
     """Equal states together."""
     states, weight = States(*(np.concatenate(x) for x in zip(*parts, strict=True))), np.concatenate(weights)
     sizes = problem.most_energy + 1, problem.horizon + 2, problem.network.n_levels
-    code = np.ravel_multi_index(np.concatenate(states, axis=1).T, np.repeat(sizes, problem.n_devices))
+    code, most = np.zeros(len(weight), dtype=np.int64), 1  # one number a state
+    for column, size in zip(np.concatenate(states, axis=1).T, np.repeat(sizes, problem.n_devices), strict=True):
+        if most * int(size) > np.iinfo(np.int64).max:  # number those that occur, from 0
+            code = np.unique(code, return_inverse=True)[1]
+            most = len(code)
+        code, most = code * size + column, most * int(size)
     _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
     return states.rows(first), np.bincount(inverse, weights=weight, minlength=len(first))
 

@@ -84,13 +84,14 @@ def _between(tables, energy, delay, record, origin, room, first, asleep):  # typ
         for m in range(energy.shape[0]):
             cell[m] = (min(delay[m] + d, layout.max_sleep) - 1) * layout.n_levels + record[m]
             records = records * layout.n_levels + record[m]
+        # The best choice in which device 0 is the first to sense, and the one in which another is
         if d == length and energy.sum() == 0:  # nothing changes any more
             one = other = tables.exhausted[records]
-        elif first.shape[0] == 1:
+        elif first.shape[0] == 1:  # one device
             one = other = first[0, 0]
-        elif first.size:
+        elif first.size:  # two devices, known in advance
             one, other = first[0, cell[1]], first[1, cell[0]]
-        else:
+        else:  # more devices, found here
             one = other = room[2, : layout.n_levels]
             _best_choice(tables, energy, cell, (1, 1), shift, one)
             shift = 0

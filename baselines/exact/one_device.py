@@ -36,11 +36,38 @@ class Solution(JointSolution):
 
     @property
     def sensing(self) -> FloatArray:
-        """(B + 1, E, T + 2) value of sensing by energy, level, slot [µg/m³]; without energy -inf, after slot T 0."""
+        """(B + 1, E, T + 2) a copy of the values of sensing, by energy, level, slot [µg/m³].
+
+        Without energy -inf, after slot T 0.
+        """
         found = np.pad(self._tables.sensing[:-1], ((1, 0), (0, 0), (0, 1)))
         found[0, :, : self.problem.horizon + 1] = -np.inf
         found[1:, :, 0] = 0.0  # no slot
         return found
+
+    def value(
+        self,
+        slot: ArrayLike,
+        energy: ArrayLike,
+        delay: ArrayLike,
+        record: ArrayLike,
+        level: ArrayLike,
+        turn: ArrayLike = 0,
+    ) -> FloatArray:
+        """Expected sum of the rewards from this slot on under optimal decisions [µg/m³], arguments broadcast.
+
+        Args:
+            slot: t, 1..T.
+            energy: p, sensings left, 0..B.
+            delay: d, slots since the device last sensed, 1..D.
+            record: u, the level when it last sensed, one of the network's levels [µg/m³].
+            level: e, the level now, one of the network's levels [µg/m³].
+            turn: 0.
+
+        Raises:
+            ValueError: an argument out of range, no integer, or no level of the network.
+        """
+        return super().value(slot, energy, delay, record, level, turn)
 
     def action_values(
         self,
@@ -57,8 +84,9 @@ class Solution(JointSolution):
 
     def act(self, observation: Any, info: Info) -> Any:
         """The optimal action from `info` alone: an int for one episode, (K,) for a batch. A tie is resolved as off."""
-        arrays = [*read_info(info, "slot", "level"), *(x[..., 0] for x in read_info(info, "energy", "delay", "record"))]
-        slot, level, energy, delay, record = np.broadcast_arrays(*arrays)
+        slot, level = read_info(info, "slot", "level")
+        own = (x.reshape(*level.shape, -1)[..., 0] for x in read_info(info, "energy", "delay", "record"))
+        slot, level, energy, delay, record = np.broadcast_arrays(slot, level, *own)
         running = (slot <= self.problem.horizon) & (energy > 0)  # after the end: off
         action = np.array(running & (delay >= self.problem.max_sleep))
         free = running & (delay < self.problem.max_sleep)

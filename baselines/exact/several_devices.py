@@ -141,7 +141,7 @@ class JointSolution:
     def _actions(self, slot: NDArray[Any], energy: Any, delay: Any, record: Any, level: Any, turn: Any) -> IntArray:
         over = slot > self.problem.horizon  # the observation after the end: off
         slot, delay = np.where(over, 1, slot), np.where(over[..., None], 1, delay)
-        values = self.action_values(slot, energy, delay, record, level, turn)
+        values = JointSolution.action_values(self, slot, energy, delay, record, level, turn)  # with an axis of devices
         return np.asarray((values[..., 1] > values[..., 0]) & ~over, dtype=np.int64)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aq_gym.episodes import Episodes
+from aq_gym.policy import observation_of
 from aq_gym.problem import Problem
 from baselines.playing import check_policy
 
@@ -77,7 +78,7 @@ class InSlots:
 
     def __init__(self, policy: Any, problem: Problem) -> None:
         self.policy, self.problem = policy, problem
-        self.observation = getattr(policy, "observation", None) or "full"
+        self.observation = observation_of(policy)
         self.training_seconds = float(getattr(policy, "training_seconds", float("nan")))
         self._timer = np.zeros((0, problem.n_devices), np.int64)  # (K, M) the slot of the next sensing, 0: none is set
 

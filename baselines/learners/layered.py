@@ -25,7 +25,7 @@ class LayeredPolicy:
 
     def __init__(self, problem: Problem, layers: Layers, *, training_seconds: float = 0.0) -> None:
         self.problem, self.layers, self.training_seconds = problem, layers, training_seconds
-        self.observation = observation_of(layers)
+        self.observation = observation_of_layers(layers)
         rows = problem.n_devices if len(layers.encoder_widths) else 0
         self._size = len(COMPACT_FEATURES) + rows * len(DEVICE_FEATURES)
 
@@ -39,7 +39,7 @@ class LayeredPolicy:
         return legal(self.score(observation) > 0.0, info)
 
 
-def observation_of(layers: Layers) -> str:
+def observation_of_layers(layers: Layers) -> str:
     """Which observation compiled layers read."""
     return "per_device" if len(layers.encoder_widths) else "compact"
 

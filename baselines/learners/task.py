@@ -38,7 +38,7 @@ def recipe(env_id: str, seconds: float = math.inf) -> dict[str, Any]:
     return chosen
 
 
-def observation_of(config: DQNConfig) -> str:
+def observation_of_config(config: DQNConfig) -> str:
     """Which observation a network of that configuration reads; the paper's own forms read the full one."""
     return {"set": "per_device", "mlp": "compact"}.get(config.network, "full")
 
@@ -80,7 +80,7 @@ class SensingTask:
     ) -> None:
         kwargs = dict(env_kwargs or {})
         _check_view(env_id, kwargs)
-        self.observation = observation_of(config)
+        self.observation = observation_of_config(config)
         if self.observation == "full" and "guide" in (config.start, config.improve_from):
             raise ValueError(f"start, improve_from: the guide does not read what network={config.network!r} reads")
         self.env_id, self.reference, self.threads = env_id, reference, threads

@@ -94,7 +94,7 @@ def test_state_restores_identically(capacity):
         np.testing.assert_array_equal(getattr(again, name)[: again.filled], getattr(memory, name)[: memory.filled])
     with pytest.raises(ValueError, match="reward"):
         again.restore({**memory.state(), "reward": np.zeros((3, 3), np.float32)})
-    with pytest.raises(KeyError, match="mask"):
+    with pytest.raises(ValueError, match="mask missing"):
         again.restore({name: array for name, array in memory.state().items() if name != "mask"})
     with pytest.raises(ValueError, match="'action': expected actions from 0 to 1"):
         again.restore({**memory.state(), "action": memory.state()["action"] + 1})

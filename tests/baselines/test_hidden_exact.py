@@ -161,3 +161,13 @@ def test_what_cannot_be_solved_is_refused() -> None:
     with pytest.raises(ValueError, match="more than 10 states"):
         policy = solve(NETWORK, 0, 12, 3, 6, inference="hidden")
         evaluate_exactly(policy, NETWORK, 0, 12, 3, 6, inference="hidden", max_bytes=2000)
+
+
+def test_a_dozen_devices_are_evaluated_exactly() -> None:
+    """Their states are more than a number of 64 bits counts."""
+    how: dict[str, Any] = {"devices": list(range(12)), "horizon": 6, "energy_budget": 2, "max_sleep": 3}
+    problem = Problem.create(TINY, **how, inference="hidden")
+    policy = Staggered(problem)
+    errors = play_problem(policy, problem, 2000, 0).joint_error
+    exact = evaluate_exactly(policy, **problem.arguments)
+    assert abs(exact - errors.mean()) < 4.0 * errors.std() / len(errors) ** 0.5

@@ -30,7 +30,7 @@ function levelFacts(now) {
     fact("Level of the area", number(now.level), now.level === null ? "no reading yet" : `${doubt(now)}µg/m³ now`),
     fact("Map's error", number(now.promised_error), now.level === null ? "no reading yet" : "µg/m³ expected"),
     fact("Sensing now", `${now.devices.filter((x) => x.sense).length} of ${now.devices.length}`, "devices"),
-    fact("Energy left", `${Math.round(100 * energy)} %`, `${now.horizon - now.cycle_slot} slots to go`),
+    fact("Energy left", `${Math.round(100 * energy)} %`, `${Math.max(0, now.horizon - now.cycle_slot)} slots to go`),
   );
 }
 

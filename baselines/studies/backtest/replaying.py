@@ -17,6 +17,7 @@ from aq_gym.ingestion.loading import raw_readings
 from aq_gym.ingestion.screening import screen
 from aq_gym.network import SensorNetwork
 from aq_gym.network_files import read_card
+from aq_gym.policy import observation_of
 from aq_gym.problem import Problem
 from aq_gym.traces import level_trace, windows
 
@@ -94,9 +95,7 @@ def replay(
 ) -> Replayed:
     """Play a policy on imposed level paths, (K, T + 1) indices into the network's levels; ``wrap`` wraps the batch."""
     k, m = len(levels), problem.n_devices
-    batch = MultiDeviceVectorEnv(
-        k, **problem.arguments, observation=getattr(policy, "observation", "full"), autoreset_mode="Disabled"
-    )
+    batch = MultiDeviceVectorEnv(k, **problem.arguments, observation=observation_of(policy), autoreset_mode="Disabled")
     env = wrap(batch)
     if hasattr(policy, "reset"):
         policy.reset(0)
@@ -135,7 +134,7 @@ def play_reports(
     k, m = len(said), problem.n_devices
     episodes = None
     if getattr(policy, "needs_observation", True):
-        episodes = Episodes(problem, k, observation=getattr(policy, "observation", None) or "full")
+        episodes = Episodes(problem, k, observation=observation_of(policy))
     rows, devices = np.arange(k)[:, None], np.arange(m)
     energy, last = np.tile(problem.energies, (k, 1)), np.zeros((k, m), np.int64)
     reported = np.empty((k, problem.horizon, m), np.int64)

@@ -20,7 +20,6 @@ from baselines.studies.backtest.scores import change
 from baselines.studies.retraining.stored import Stored
 
 MARGIN = 1.0  # per cent that a part may be worse, at the upper end of its interval
-DAY = 144  # slots that are resampled together
 LEAST = 3  # slots or windows; fewer say nothing
 
 
@@ -47,7 +46,7 @@ class Comparison(NamedTuple):
 
 
 def compare(measure: str, candidate: NDArray[np.float64], running: NDArray[np.float64], block: int) -> Comparison:
-    """Errors of both, in the order of time; ``block``: how many are resampled together.
+    """Errors of both, in the order of time; ``block``: how many are resampled together, those of a day.
 
     Raises:
         ValueError: too few.
@@ -58,8 +57,8 @@ def compare(measure: str, candidate: NDArray[np.float64], running: NDArray[np.fl
     return Comparison(measure, float(running.mean()), float(candidate.mean()), *percent)
 
 
-def compare_networks(settings: Settings, store: Store, stored: Stored, candidate: Problem) -> Comparison:
-    """How well the map that the other devices give says what each device reads."""
+def compare_networks(settings: Settings, store: Store, stored: Stored, candidate: Problem, day: int) -> Comparison:
+    """How well the map that the other devices give says what each device reads; a day has ``day`` slots."""
     since = stored.first + stored.cut
     scores = [
         np.array(
@@ -67,7 +66,7 @@ def compare_networks(settings: Settings, store: Store, stored: Stored, candidate
         )
         for problem in (candidate, settings.problem)
     ]
-    per_day = max(1, round(DAY * len(scores[0]) / (len(stored.levels) - stored.cut)))
+    per_day = max(1, round(day * len(scores[0]) / (len(stored.levels) - stored.cut)))
     return compare("CRPS of the map [µg/m³]", *scores, per_day)
 
 
@@ -77,8 +76,8 @@ def _crps(x: Residual) -> float:
     return float(x.claim * (z * (2.0 * norm.cdf(z) - 1.0) + 2.0 * norm.pdf(z) - np.pi**-0.5))
 
 
-def compare_agents(problem: Problem, stored: Stored, candidate: Any, running: Any) -> Comparison:
-    """Both play the windows of the held-out levels."""
+def compare_agents(problem: Problem, stored: Stored, candidate: Any, running: Any, day: int) -> Comparison:
+    """Both play the windows of the held-out levels; a day has ``day`` slots."""
     levels, stride = stored.levels[stored.cut :], max(1, problem.horizon // 5)
     slots = windows(len(levels), problem.horizon, stride)[:, None] + np.arange(problem.horizon + 1)
     slots = slots[~np.isnan(levels[slots]).any(axis=1)]
@@ -87,15 +86,17 @@ def compare_agents(problem: Problem, stored: Stored, candidate: Any, running: An
         play_problem(x, problem, len(paths), 0, levels=paths).joint_error if len(paths) else np.empty(0)
         for x in (candidate, running)
     ]
-    return compare("joint error [µg/m³]", *errors, -(-DAY // stride))
+    return compare("joint error [µg/m³]", *errors, -(-day // stride))
 
 
-def compare_forecasters(stored: Stored, series: Series, candidate: Forecaster, running: Forecaster) -> Comparison:
-    """Forecasts from every held-out slot, at the horizons that both look ahead."""
+def compare_forecasters(
+    stored: Stored, series: Series, candidate: Forecaster, running: Forecaster, day: int
+) -> Comparison:
+    """Forecasts from every held-out slot, at the horizons that both look ahead; a day has ``day`` slots."""
     shared = [h for h in candidate.horizons if h in running.horizons]
     losses = []
     for forecaster in (candidate, running):
         loss = pinball_losses(roll(forecaster, [series]), np.array(forecaster.quantiles))[0]
         losses.append(loss[stored.cut :, [forecaster.horizons.index(h) for h in shared]].mean(axis=1))
     both = ~np.isnan(losses[0] + losses[1])
-    return compare("pinball loss of the forecast [µg/m³]", losses[0][both], losses[1][both], DAY)
+    return compare("pinball loss of the forecast [µg/m³]", losses[0][both], losses[1][both], day)

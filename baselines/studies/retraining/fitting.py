@@ -49,22 +49,21 @@ def retrain(
     Raises:
         KeyboardInterrupt: the user interrupted; nothing has changed.
     """
-    running, scores = settings.problem, {}
+    running, scores, day = settings.problem, {}, max(1, round(86_400 / settings.air_seconds))
     with artefacts.drafting() as draft, artefacts.drafting() as scratch:
         problem = _fitted_network(running, stored)
-        scores["network"] = compare_networks(settings, store, stored, problem)
+        scores["network"] = compare_networks(settings, store, stored, problem, day)
         problem = problem if scores["network"].taken else running
         problem.network.save(draft / NETWORK)
         if weights is not None:
             tuned = fine_tune(problem, draft / NETWORK, weights, seconds, seed, scratch)
-            scores["agent"] = compare_agents(problem, stored, load_trained(tuned), policy)
+            scores["agent"] = compare_agents(problem, stored, load_trained(tuned), policy, day)
             shutil.copyfile(tuned if scores["agent"].taken else weights, draft / POLICY)
         file, series = artefacts.promoted().files.get(FORECASTER), stored.series(problem.network)
         old = series[: stored.cut]
-        day = max(1, round(86_400 / settings.air_seconds))
         before = fit_forecaster("chain", old, None, seed, day) if file is None else storage.load(file)
         fitted = fit_forecaster(forecaster, old, None if file is None else storage.load(file), seed, day)
-        scores["forecaster"] = compare_forecasters(stored, series, fitted, before)
+        scores["forecaster"] = compare_forecasters(stored, series, fitted, before, day)
         card = {"slot_minutes": settings.air_seconds / 60.0}
         storage.save(draft / FORECASTER, fitted if scores["forecaster"].taken else before, card)
         for part, score in scores.items():

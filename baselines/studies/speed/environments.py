@@ -1,5 +1,6 @@
 """Environments beside Gymnasium's and EnvPool's CartPole, and beside SyncVectorEnv."""
 
+import warnings
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -27,7 +28,9 @@ def vector(name: str, mode: str, count: int, seconds: float, **kwargs: Any) -> R
 
 def envpool_cartpole(count: int, seconds: float) -> Rate:
     """EnvPool's CartPole on one thread."""
-    env = peer("envpool").make_gymnasium("CartPole-v1", num_envs=count, num_threads=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns of the precision of its own spaces
+        env = peer("envpool").make_gymnasium("CartPole-v1", num_envs=count, num_threads=1)
     env.reset()
     return repeated(worker.stepped(env, count, np.int32), seconds)
 

@@ -31,7 +31,7 @@ def envpool_cartpole(count: int, seconds: float) -> Rate:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns of the precision of its own spaces
         env = peer("envpool").make_gymnasium("CartPole-v1", num_envs=count, num_threads=1)
-    env.reset()
+        env.reset()
     return repeated(worker.stepped(env, count, np.int32), seconds)
 
 

@@ -45,42 +45,8 @@ class Solution(JointSolution):
         found[1:, :, 0] = 0.0  # no slot
         return found
 
-    def value(
-        self,
-        slot: ArrayLike,
-        energy: ArrayLike,
-        delay: ArrayLike,
-        record: ArrayLike,
-        level: ArrayLike,
-        turn: ArrayLike = 0,
-    ) -> FloatArray:
-        """Expected sum of the rewards from this slot on under optimal decisions [µg/m³], arguments broadcast.
-
-        Args:
-            slot: t, 1..T.
-            energy: p, sensings left, 0..B.
-            delay: d, slots since the device last sensed, 1..D.
-            record: u, the level when it last sensed, one of the network's levels [µg/m³].
-            level: e, the level now, one of the network's levels [µg/m³].
-            turn: 0.
-
-        Raises:
-            ValueError: an argument out of range, no integer, or no level of the network.
-        """
-        return super().value(slot, energy, delay, record, level, turn)
-
-    def action_values(
-        self,
-        slot: ArrayLike,
-        energy: ArrayLike,
-        delay: ArrayLike,
-        record: ArrayLike,
-        level: ArrayLike,
-        turn: ArrayLike = 0,
-    ) -> FloatArray:
-        """As that of `JointSolution`; all arguments have the shape (...), and are broadcast."""
-        own = (np.asarray(x)[..., None] for x in (energy, delay, record))
-        return super().action_values(slot, *own, level, turn)
+    def _by_device(self, *state: ArrayLike) -> list[NDArray[Any]]:
+        return [np.asarray(x)[..., None] for x in state]
 
     def act(self, observation: Any, info: Info) -> Any:
         """The optimal action from `info` alone: an int for one episode, (K,) for a batch. A tie is resolved as off."""

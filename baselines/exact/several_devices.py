@@ -72,7 +72,7 @@ class JointSolution:
 
         Args:
             slot: t, 1..T, shape (...).
-            energy: sensings left, 0..B, shape (..., M).
+            energy: sensings left, 0..B, shape (..., M); of a solution of one device (...), as are delay and record.
             delay: slots since each device last sensed, shape (..., M): 1..D; 0 for a device that sensed in this slot,
                 which only those before `turn` can have done.
             record: the level when each last sensed, shape (..., M) [µg/m³].
@@ -94,6 +94,13 @@ class JointSolution:
         turn: ArrayLike = 0,
     ) -> FloatArray:
         """As `value`, of each action of the device whose turn it is, (..., 2): off, on; -inf where forbidden."""
+        return self._values(slot, *self._by_device(energy, delay, record), level, turn)
+
+    def _by_device(self, *state: ArrayLike) -> list[NDArray[Any]]:
+        """Arrays of the state with an axis of devices."""
+        return [np.asarray(x) for x in state]
+
+    def _values(self, slot: Any, energy: Any, delay: Any, record: Any, level: Any, turn: Any) -> FloatArray:
         problem, levels, n_devices = self.problem, self.problem.network.levels, self.problem.n_devices
         p, d = whole("energy", energy, 0, problem.energy_budget), whole("delay", delay, 0, problem.max_sleep)
         u = level_index(levels, record, "record")
@@ -141,7 +148,7 @@ class JointSolution:
     def _actions(self, slot: NDArray[Any], energy: Any, delay: Any, record: Any, level: Any, turn: Any) -> IntArray:
         over = slot > self.problem.horizon  # the observation after the end: off
         slot, delay = np.where(over, 1, slot), np.where(over[..., None], 1, delay)
-        values = JointSolution.action_values(self, slot, energy, delay, record, level, turn)  # with an axis of devices
+        values = self._values(slot, energy, delay, record, level, turn)
         return np.asarray((values[..., 1] > values[..., 0]) & ~over, dtype=np.int64)
 
 

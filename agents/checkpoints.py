@@ -217,7 +217,7 @@ def _read(path: Path, kinds: tuple[str, ...]) -> tuple[dict[str, Tensor], dict[s
         if metadata.get("checksum") != str(_checksum(tensors, version, kind + text)):
             raise ValueError("damaged: the checksum of its contents does not match")
         try:
-            header = json.loads(text)
+            header = json.loads(text, object_pairs_hook=_object)
         except (ValueError, RecursionError) as error:
             raise ValueError(f"damaged: its header is no JSON: {error}") from error
         more = {"counters": dict, "notes": dict} if kind == CHECKPOINT else {"observation": str, "card": dict}
@@ -230,6 +230,13 @@ def _read(path: Path, kinds: tuple[str, ...]) -> tuple[dict[str, Tensor], dict[s
             if tensor.is_floating_point() and not torch.isfinite(tensor).all():
                 raise ValueError(f"{name} holds numbers that are not finite: expected finite ones")
     return tensors, header
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name stands twice in one object")
+    return found
 
 
 def _checksum(tensors: dict[str, Tensor], version: str, text: str) -> int:

@@ -170,12 +170,17 @@ def read_fields(path: Path) -> dict[str, Any]:
 
 
 def _read_members(content: bytes) -> dict[str, NDArray[Any]]:
-    """Every array of an archive by its name."""
-    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        members = dict(archive)
-    for name, member in members.items():
-        if not isinstance(member, np.ndarray):
-            raise ValueError(f"member {name!r} is no .npy file")
+    """Every .npy member of an archive by its stem."""
+    members: dict[str, NDArray[Any]] = {}
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        for entry in archive.infolist():
+            stem, suffix = os.path.splitext(entry.filename)
+            if suffix != ".npy" or stem in members:
+                raise ValueError(f"member {entry.filename!r} is no .npy file, or is there twice")
+            with archive.open(entry) as stream:
+                members[stem] = np.lib.format.read_array(stream, allow_pickle=False)
+                if stream.read(1):
+                    raise ValueError(f"member {entry.filename!r} is longer than its header says")
     if "name" in members:
         str(members["name"])  # refuses characters that do not exist
     return members

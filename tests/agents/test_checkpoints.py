@@ -257,6 +257,7 @@ def test_nonsense_in_a_header_is_refused(half, where, value, message):
         ({"header": "{"}, "no JSON"),
         ({"header": "[" * 100_000 + "]" * 100_000}, "no JSON"),
         ({"header": "[]"}, "header: expected an object"),
+        ({"header": '{"seed": 0, "seed": 1}'}, "a name stands twice"),
         ({"format": "other"}, "format 'other', expected dqn-checkpoint"),
     ],
 )

@@ -46,14 +46,17 @@ class Decision:
 
     device: str
     sense: bool
-    forced: bool  # it had to sense or could not
+    forced: bool  # the environment overruled the policy's wish; True for all where a cycle begins
     energy: int  # sensings left after it
     decrease: float  # of the average joint error if it senses [µg/m³]
     scarcity: float  # power deficiency: above 1 it has less energy than an even use would leave
 
 
 def most_lost(problem: Problem) -> int:
-    """Scheduled reports in a row whose loss makes a device stale: 1, or where reports can get lost what is unlikely."""
+    """How many scheduled reports in a row must be missing before a device is stale.
+
+    With a hidden level so many that losing them all has at most the probability `CHANCE`; else 1.
+    """
     if problem.inference != "hidden":
         return 1
     return math.ceil(math.log(CHANCE) / math.log(max(problem.loss, LEAST_LOSS)))
@@ -100,6 +103,7 @@ class Controller:
         if last is not None and not self._ends(last):
             cycle_slot = last.cycle_slot + 1
         else:
+            # T + 1: a new cycle was due, but this slot is over, so the cycle waits for the present one
             cycle_slot = self.problem.horizon + 1 if missed else 0
         decisions: list[Decision] = []
         if cycle_slot == 0:
@@ -152,7 +156,8 @@ class Controller:
     def _record(self, m: int, reading: Latest | Reading, last: Plan, level: float) -> float:
         """The level when a report was made: with a hidden one what it says, else what the server knew [µg/m³].
 
-        What was reported in slot 0 is the first that is known of a level, so its records are the level of now.
+        Where the level is known: of a report in the first slot of a cycle, or in one without a plan, it is the level
+        of now. The plan of a cycle's first slot was made before its reports came.
         """
         if self.problem.inference == "hidden":
             return float(level_read(self.problem.network, self.problem.devices[m], reading.value))

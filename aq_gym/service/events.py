@@ -113,7 +113,7 @@ def snapshot(here: Services) -> dict[str, Any] | None:
     for m, device in enumerate(present.devices):
         last, decision = present.latest.get(device.id), decisions.get(device.id, {})
         energy, delay = int(state.energy[m]), 0 if decision.get("sense") else int(state.delay[m])
-        to_new_budget = max(1, problem.horizon - plan.cycle_slot + 1)  # T + 1: planned after it had passed
+        to_new_budget = max(1, problem.horizon - plan.cycle_slot + 1)  # T + 1: waits for a new cycle
         wait = min(max(problem.max_sleep - delay, 1), to_new_budget) if energy else to_new_budget
         devices.append(
             {

@@ -68,11 +68,11 @@ def _first_to_sense(tables, energy, out):  # type: ignore[no-untyped-def]
 
 @compiled
 def _between(tables, energy, delay, record, origin, room, first, asleep):  # type: ignore[no-untyped-def]
-    """Row 1 of room: values in slots in which the delays are one more than `delay`, which they were in origin + column.
+    """The devices had the delays `delay` in slot origin + i; room[1, e, i] receives the next slot's value at level e.
 
     energy, delay (0 for a device that has just sensed), record: (M,). room: as by `new_room`. first: as by
-    `_first_to_sense`, or empty. asleep (slots, E, columns), or empty: receives the values of sleeping on, by the slots
-    since origin + column less one.
+    `_first_to_sense`, or empty. asleep (slots, E, columns), or empty: asleep[d - 1, e, i] receives the value of
+    sleeping in slot origin + i + d; in its last row that of sensing.
     """
     layout = tables.layout
     cell, length = np.empty_like(energy), layout.max_sleep  # length: slots until a device must sense
@@ -84,7 +84,7 @@ def _between(tables, energy, delay, record, origin, room, first, asleep):  # typ
         for m in range(energy.shape[0]):
             cell[m] = (min(delay[m] + d, layout.max_sleep) - 1) * layout.n_levels + record[m]
             records = records * layout.n_levels + record[m]
-        # The best choice in which device 0 is the first to sense, and the one in which another is
+        # Best values of sensing. Two devices: one if device 0 senses, other if only device 1 does; else both of all
         if d == length and energy.sum() == 0:  # nothing changes any more
             one = other = tables.exhausted[records]
         elif first.shape[0] == 1:  # one device
@@ -183,9 +183,9 @@ def induce(problem: Problem) -> Tables:
     delays = delays[delays.min(axis=1) == 0]
     shapes = {1: (1, 1, n_levels, width), 2: (2, layout.max_sleep * n_levels, n_levels, width)}
     first = np.empty(shapes.get(count, (0, 0, 0, 0)))
-    choices = len(delays) * problem.max_sleep * n_levels * horizon
-    least = 1 if count == 1 else -(-(1 << 20) // choices)  # records worth a thread
-    # the least energies first; where a device has sensed not all is left
+    work = len(delays) * problem.max_sleep * n_levels * horizon  # values of one record, at most
+    least = 1 if count == 1 else -(-(1 << 20) // work)  # records worth a thread: about a million values
+    # The least energies first, since the others read them. One device has just sensed, so not all have all of theirs
     for energy in digits(np.arange(layout.energies**count - 1), layout.energies, count):
         if first.size:
             _first_to_sense(tables, energy, first)
@@ -198,6 +198,7 @@ def decide(tables, p, better, begin, end):  # type: ignore[no-untyped-def]
     """One device of energy p: better[u, d - 1, e, t]: whether sensing beats sleeping, d < D, begin <= u < end."""
     n_delays, n_levels, horizon = tables.layout.max_sleep, tables.layout.n_levels, tables.sensing.shape[2] - 1
     first, just_now = np.empty((1, 1, n_levels, tables.exhausted.shape[2])), np.zeros(1, np.int64)
+    # In slot 1 the device last sensed in slot 1 - d, so columns begin before slot 1; what is below it is never read
     origin, width = 1 - n_delays, horizon + n_delays - 1
     room, asleep = new_room(n_levels, width), np.empty((n_delays, n_levels, width))
     energy = np.full(1, p)

@@ -40,6 +40,7 @@ class Solution(JointSolution):
 
         Without energy -inf, after slot T 0.
         """
+        # A row of the table is the energy after sensing, here before it; its last row, all energy, cannot occur
         found = np.pad(self._tables.sensing[:-1], ((1, 0), (0, 0), (0, 1)))
         found[0, :, : self.problem.horizon + 1] = -np.inf
         found[1:, :, 0] = 0.0  # no slot

@@ -63,9 +63,10 @@ def load_policy(folder: str | Path, problem: Problem) -> Any:
         made_for, kind = content.pop("problem"), content.pop("kind")
         seconds = {"training_seconds": float(content.pop("training_seconds"))}
     except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise ValueError(f"{path}: expected a policy that baselines.save_policy wrote; {error!r}") from None
+        why = "no such file" if isinstance(error, FileNotFoundError) else repr(error)
+        raise ValueError(f"{path}: expected a policy that baselines.save_policy wrote; {why}") from None
     if (here := described(problem)) != made_for:
-        raise ValueError(f"{path}: made for {made_for}, not for {here}")
+        raise ValueError(f"{path}: made for {made_for}, not for {here}; name the id and arguments that it was made for")
     try:
         if kind == "index":
             return Index(problem, **content, **seconds)

@@ -8,7 +8,7 @@ seeds below `FIRST_TUNING_SEED`, tuning and validation those from there to 2**30
 import dataclasses
 import difflib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -124,13 +124,17 @@ def differences(problem: Problem, here: Problem) -> list[str]:
         if problem.inference != "paper" or bare[0] != bare[1]:
             mine, others = (f"{x.network.name!r} ({x.network.n_levels} levels)" for x in (problem, here))
             found.append(f"its network is {mine}, here {'another of that name' if mine == others else others}")
-    for name in ("devices", "horizon", "energy_budget", "max_sleep"):
-        mine, others = getattr(problem, name), getattr(here, name)
+    return found + field_differences(described(problem), described(here))
+
+
+def field_differences(made_for: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """The fields in which two of `described` differ, a sentence each, with both values."""
+    found = []
+    for name in {**made_for, **here}:
+        mine, others = made_for.get(name), here.get(name)  # None: as if there were no such option
         if mine != others:
             found.append(f"its {name} {'are' if name == 'devices' else 'is'} {_plain(mine)}, here {_plain(others)}")
-    mine, others = problem.options, here.options  # absent: as if there were no such option
-    names = [name for name in mine | others if mine.get(name) != others.get(name)]
-    return found + [f"its {name} is {mine.get(name)}, here {others.get(name)}" for name in names]
+    return found
 
 
 def described(problem: Problem) -> dict[str, Any]:
@@ -141,8 +145,10 @@ def described(problem: Problem) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> str:
-    """A number, or the first few of several."""
-    return str(value) if not isinstance(value, tuple) or len(value) <= 12 else f"{len(value)} of them"
+    """A value, or how many of them where they are many."""
+    if value is None:
+        return "not given"
+    return str(value) if not isinstance(value, list) or len(value) <= 12 else f"{len(value)} of them"
 
 
 def side_by_side(problem: Problem) -> int:

@@ -15,7 +15,7 @@ from baselines.heuristics.greedy import Greedy
 from baselines.heuristics.index import Index
 from baselines.heuristics.simple import Staggered
 from baselines.learners.layered import LayeredPolicy
-from baselines.playing import described
+from baselines.playing import described, field_differences
 
 FILE = "tuned.json"
 _INTEGERS, _NUMBERS = ("widths", "encoder_widths"), ("weights", "encoder_weights")
@@ -60,13 +60,15 @@ def load_policy(folder: str | Path, problem: Problem) -> Any:
     path = Path(folder) / FILE if Path(folder).is_dir() else Path(folder)
     try:
         content = json.loads(path.read_text("utf-8"))
-        made_for, kind = content.pop("problem"), content.pop("kind")
+        made_for, kind = dict(content.pop("problem")), content.pop("kind")
         seconds = {"training_seconds": float(content.pop("training_seconds"))}
     except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         why = "no such file" if isinstance(error, FileNotFoundError) else repr(error)
         raise ValueError(f"{path}: expected a policy that baselines.save_policy wrote; {why}") from None
-    if (here := described(problem)) != made_for:
-        raise ValueError(f"{path}: made for {made_for}, not for {here}; name the id and arguments that it was made for")
+    if other := field_differences(made_for, described(problem)):
+        raise ValueError(
+            f"{path}: made for another problem: {'; '.join(other)}; name the id and arguments that it was made for"
+        )
     try:
         if kind == "index":
             return Index(problem, **content, **seconds)

@@ -17,7 +17,7 @@ from aq_gym.service.artefacts import NETWORK, POLICY, Promoted
 from baselines.evaluation import WORDS, build_policy
 from baselines.evaluation.registry import check_word, load_agent, problem_made_for
 from baselines.learners.shipped import load_trained
-from baselines.playing import described, differences, problem_of
+from baselines.playing import described, differences, field_differences, problem_of
 from baselines.saved import FILE, load_policy
 
 CHANGES = ("network", "devices", "horizon", "energy_budget", "max_sleep", "inference", "loss")  # to the id's problem
@@ -56,10 +56,10 @@ def serving(promoted: Promoted, args: argparse.Namespace) -> tuple[Problem, Any]
         raise ValueError(f"--env {args.env}: the service cannot know how much energy a device harvests")
     if promoted.version is not None:
         made = {**OLDER, **promoted.manifest["problem"]}
-        if made != described(problem):
+        if other := field_differences(made, described(problem)):
             raise ValueError(
-                f"{args.folder / 'models'}: version {promoted.version} was made for {made}, not for "
-                f"{described(problem)}; give the same options, or another --folder"
+                f"{args.folder / 'models'}: version {promoted.version} was made for another problem: "
+                f"{'; '.join(other)}; give the same options, or another --folder"
             )
     if NETWORK in promoted.files:
         sizes = problem.horizon, problem.energy_budget, problem.max_sleep

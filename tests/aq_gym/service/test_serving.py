@@ -71,7 +71,7 @@ def test_a_version_is_served_where_it_was_made_for_the_problem(tmp_path: Path, p
         problem.network.save(draft / NETWORK)
         artefacts.promote(artefacts.add(draft, {"problem": older}))
     assert of(tmp_path, *SMALL, "--policy", "staggered")[0].network == problem.network
-    with pytest.raises(ValueError, match=r"version 0001 was made for .*'inference': 'paper'.*, not for"):
+    with pytest.raises(ValueError, match=r"version 0001 was made for another problem: its inference is paper, here"):
         of(tmp_path, *SMALL, "--policy", "staggered", "--inference", "hidden")
 
 

@@ -38,12 +38,14 @@ class JointDevicesEnv(SensingEnv):
 
     ## Info
     As in `MultiDeviceEnv`, with ``turn`` 0, ``forced`` (M,) and ``joint_error`` in every step. ``action_mask`` follows
-    ``MultiBinary``: (M,) int8, 0 off, 1 on, 2 free.
+    ``MultiBinary``: (M,) int8, 0 off, 1 on, 2 free. With a hidden level ``level`` is what the server believes of it.
 
     ## Units
     Concentrations and errors in µg/m³, time in slots of 10 minutes, energy in sensings.
 
     ## Arguments
+    With the defaults of this class. Those that an id sets instead: ``gym.spec(id).kwargs``.
+
     - ``network="pku2018"``, ``devices=(0, 6, 12, 18, 24)``, ``horizon=60``, ``energy_budget=10``, ``max_sleep=12``,
       ``n_levels=None``, ``fuse_measured=False``, ``observation="full"``, ``render_mode=None``,
       ``inference="paper"``, ``level_noise=0.0``, ``belief="grown"``, ``loss=0.0``, ``energy_budgets=None``,

@@ -65,13 +65,16 @@ class MultiDeviceEnv(SensingEnv):
     ``level`` [µg/m³], ``capped`` (device-slots in which a device without energy stayed at the longest delay); from
     `step` also ``forced``, where reports can get lost ``lost`` (whether that of the device that decided was), at the
     end of a slot ``joint_error`` and at the end of an episode ``average_joint_error`` [µg/m³]. With a hidden level
-    ``level`` is what the server believes of it; ``hidden_level``, the level itself, is there with ``reveal=True``.
+    ``level`` is what the server believes of it, the mean; ``hidden_level``, the level itself, is there with
+    ``reveal=True``.
 
     ## Units
     Concentrations and errors in µg/m³, time in slots of 10 minutes (an hour in ``tainan2017`` and
     ``taipei2017``), energy in sensings.
 
     ## Arguments
+    With the defaults of this class. Those that an id sets instead: ``gym.spec(id).kwargs``.
+
     - ``network="pku2018"``: a bundled name, a path, ``"synthetic-1000-0"`` or a `SensorNetwork`.
     - ``devices=(0, 6, 12, 18, 24)``: the locations that hold a device, in the order in which they decide; a single
       number is a single location, not a count.

@@ -35,12 +35,15 @@ class SingleDeviceEnv(MultiDeviceEnv):
     After slot T: ``terminated``, never ``truncated``.
 
     ## Info
-    As in `MultiDeviceEnv`; device quantities have shape (1,).
+    As in `MultiDeviceEnv`; device quantities have shape (1,). With a hidden level ``level`` is what the server believes
+    of it.
 
     ## Units
     Concentrations and errors in µg/m³, time in slots of 10 minutes, energy in sensings.
 
     ## Arguments
+    With the defaults of this class. Those that an id sets instead: ``gym.spec(id).kwargs``.
+
     - ``network="pku2018"``, ``device=0``, ``horizon=60``, ``energy_budget=10``, ``max_sleep=12``, ``n_levels=None``,
       ``fuse_measured=False``, ``observation="full"``, ``render_mode=None``, ``inference="paper"``,
       ``level_noise=0.0``, ``belief="grown"``, ``loss=0.0``, ``energy_budgets=None``, ``harvest=None``,

@@ -7,7 +7,8 @@ How a plan comes about, once a slot, in `Controller._plan`:
    to. Else an estimate from all last readings.
 3. `_after`: how old each device's last report is, and the level that it had (its record). A scheduled report that did
    not come is lost: the energy is spent, age and record stay. After too many of them in a row the device is stale, an
-   alert says so, and plans do without it until it reports again.
+   alert says so, and plans do without it until it reports again. Where the slot that followed went by without a plan,
+   the service was down, maybe before the report could be sent, so that one is not counted.
 4. Every T + 1 slots a new cycle begins: all energy is there again, and every device is to report. One also begins where
    the plan before was made for another horizon, energy or longest sleep. Nobody can be asked in a slot that is over,
    so a cycle begins with the present slot.
@@ -99,7 +100,7 @@ class Controller:
         names = [device.id for device in devices]
         known = present_level(self.problem, devices, newest, slot)
         level = known.level if known else last.level if last else FIRST_LEVEL
-        state, alerts = self._after(last, level, names, newest)
+        state, alerts = self._after(last, level, names, newest, blame=not missed)
         if last is not None and not self._ends(last):
             cycle_slot = last.cycle_slot + 1
         else:
@@ -131,9 +132,9 @@ class Controller:
         return last.cycle_slot >= self.problem.horizon or last.state.get("sizes", self._sizes) != self._sizes
 
     def _after(
-        self, last: Plan | None, level: float, names: list[str], newest: Mapping[str, Latest | Reading]
+        self, last: Plan | None, level: float, names: list[str], newest: Mapping[str, Latest | Reading], blame: bool
     ) -> tuple[PlanningState, list[Alert]]:
-        """The state when the next slot begins: reports that came count, others are lost."""
+        """The state when the next slot begins: reports that came, and with ``blame`` the others as lost."""
         if last is None:
             return PlanningState.first(self.problem), []
         state, alerts = PlanningState.from_json(last.state), []
@@ -145,7 +146,7 @@ class Controller:
                 state.record[m] = self._record(m, reading, last, level)
                 state.delay[m], state.lost[m] = last.slot - reported, 0
                 state.missed[m] = -1 if reported >= state.missed[m] else state.missed[m]
-            if name in scheduled and reported < last.slot:
+            if blame and name in scheduled and reported < last.slot:
                 state.lost[m] += 1
                 if state.lost[m] >= self._most_lost:
                     state.missed[m] = last.slot

@@ -195,6 +195,19 @@ def test_slots_that_went_by_have_no_decisions(make_services: Make, air: Air) -> 
     assert plans[-1].cycle_slot == 6
 
 
+def test_who_was_asked_just_before_the_service_went_down_is_not_blamed(make_services: Make, air: Air) -> None:
+    services = make_services()
+    asked = services.controller.plan_until(0)[0]  # all are asked, nobody reports: the service has gone down
+    back = make_services().controller.plan_until(3)[-1]  # and comes back in slot 3
+    assert all(x["sense"] for x in asked.decisions)
+    assert back.state["missed"] == [-1, -1, -1] and back.state["lost"] == [0, 0, 0] and services.store.alerts(0) == []
+    services.store.add_readings([Report("device_0", 0, air(0))])  # of the slot before, sent again
+    after = services.controller.plan_until(4)[-1]
+    due = [x["sense"] for x in back.decisions]
+    assert [x >= 0 for x in after.state["missed"]] == due, "who is asked in a slot that ends in time is blamed"
+    assert after.state["delay"][0] == 4
+
+
 @pytest.mark.parametrize("why", ["another budget", "the cycle's end", "no plan yet"])
 def test_nobody_is_blamed_for_slots_that_went_by(make_services: Make, air: Air, problem: Problem, why: str) -> None:
     services = make_services()

@@ -7,8 +7,8 @@
 
 --env says which problem is served; --network, --devices, --horizon ... change it. Without --simulate a slot takes as
 long as the network's, and devices report by themselves (docs/service.md). The operator's token is read from
-AQ_GYM_OPERATOR_TOKEN; --simulate makes one up where there is none. What scripts.retrain promotes in --folder is served
-instead of --network and a trained policy, from the next slot on. Ctrl-C or SIGTERM ends it.
+AQ_GYM_OPERATOR_TOKEN; --simulate makes one up where there is none, and prints it. What scripts.retrain promotes in
+--folder is served instead of --network and a trained policy, from the next slot on. Ctrl-C or SIGTERM ends it.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from aq_gym.service.leader import Leadership
 from aq_gym.service.loop import ControlLoop
 from aq_gym.service.outlook import load_forecaster
 from aq_gym.service.places import Places
-from aq_gym.service.running import Part, run
+from aq_gym.service.running import Part, check_port, run
 from aq_gym.service.services import new_token
 from aq_gym.service.settings import Settings
 from aq_gym.service.webhooks import Webhooks
@@ -43,6 +43,7 @@ REQUEST_THREADS = 8  # that pages which are sent events leave free
 
 
 def main(args: argparse.Namespace) -> None:
+    check_port(args.host, args.port)
     logs.configure("WARNING" if args.simulate and not args.verbose else "INFO")
     artefacts = Artefacts(args.folder / "models")
 
@@ -63,7 +64,8 @@ def main(args: argparse.Namespace) -> None:
     if air_seconds != network_seconds:
         say(f"warning: {network.name} has slots of {network_seconds:g} s of air, --slot-seconds says {air_seconds:g}")
     slot_seconds = args.slot_seconds or (SIMULATED_SLOT if args.simulate else air_seconds)
-    token = os.environ.get("AQ_GYM_OPERATOR_TOKEN", "") or (new_token() if args.simulate else "")
+    own_token = os.environ.get("AQ_GYM_OPERATOR_TOKEN", "")
+    token = own_token or (new_token() if args.simulate else "")
     largest = args.largest or card.get("options", {}).get("largest", LARGEST_READING)
     database = args.database or f"sqlite:///{args.folder.resolve() / 'service.sqlite3'}"
     more = {"places": places, "webhooks": tuple(args.webhook), "webhook_hosts": tuple(args.webhook_host)}
@@ -75,10 +77,7 @@ def main(args: argparse.Namespace) -> None:
     args.folder.mkdir(parents=True, exist_ok=True)
     services = build_services(settings, served, time.time())
     app = create_app(services)
-    try:
-        server = create_server(app, host=args.host, port=args.port, threads=args.threads, connection_limit=1000)
-    except OSError as error:
-        raise OSError(f"--port {args.port}: {error.strerror}; choose another, or 0 for any free one") from None
+    server = create_server(app, host=args.host, port=args.port, threads=args.threads, connection_limit=1000)
     leadership = Leadership(services.store.engine)
     threads: list[Part] = [ControlLoop(services, leadership, versions)]
     threads += [Webhooks(services.store, hook, leadership) for hook in settings.webhooks]
@@ -86,8 +85,11 @@ def main(args: argparse.Namespace) -> None:
     if air is not None:
         threads.append(Fleet(url, token, air, served.problem, slot_seconds, args.seed))
     ready = f"serving {url} : {args.env}, a slot every {slot_seconds:g} s (Ctrl-C ends it)"
+    if not own_token:  # a made-up one is no secret
+        say(f"operator's token: {token or 'none (AQ_GYM_OPERATOR_TOKEN), so nobody can make tokens for devices'}")
     if run(server, threads, app.extensions["aq_gym_live"].close, ready):
         sys.exit(FAILED)
+    say("ended; readings and plans stay in the database, and the next start goes on from there")
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:

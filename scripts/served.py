@@ -5,15 +5,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from aq_gym.envs.infos import raw_state
-from aq_gym.episodes import Episodes
 from aq_gym.inference import INFERENCES
 from aq_gym.network import SensorNetwork
-from aq_gym.policy import observation_of
 from aq_gym.problem import Problem
 from aq_gym.service.artefacts import NETWORK, POLICY, Promoted
+from aq_gym.service.deciding import Decider
 from baselines.evaluation import WORDS, build_policy
 from baselines.evaluation.registry import check_word, load_agent, problem_made_for
 from baselines.learners.shipped import load_trained
@@ -65,7 +61,11 @@ def serving(promoted: Promoted, args: argparse.Namespace) -> tuple[Problem, Any]
         sizes = problem.horizon, problem.energy_budget, problem.max_sleep
         problem = Problem.create(str(promoted.files[NETWORK]), problem.devices, *sizes, **problem.options)
     agent = promoted.files.get(POLICY) if args.policy == "pretrained" or args.policy not in WORDS else None
-    return problem, load_trained(agent) if agent else policy_for(problem, args.policy)
+    if agent is None:
+        return problem, policy_for(problem, args.policy)
+    policy = load_trained(agent)
+    Decider(problem, policy).rehearse()
+    return problem, policy
 
 
 def air_seconds_of(args: argparse.Namespace, network: SensorNetwork) -> float:
@@ -88,18 +88,10 @@ def policy_for(problem: Problem, name: str, option: str = "--policy") -> Any:
             policy = load_policy(path, problem)
         else:
             policy = load_agent("sb3" if (path / "model.zip").is_file() else "dqn", path)
-        _try(policy, problem)
+        Decider(problem, policy).rehearse()
     except ValueError as error:
         raise ValueError(f"{option} {name}: {error}") from None
     other = [] if (made_for := problem_made_for(policy)) is None else differences(made_for, problem)
     if other and name not in WORDS:
         print(f"warning: {name} was made for another problem: {'; '.join(other)}", file=sys.stderr)
     return policy
-
-
-def _try(policy: Any, problem: Problem) -> None:
-    episode = Episodes(problem, 1, observation=observation_of(policy))
-    level = float(problem.network.levels.mean())
-    ones = np.ones((1, problem.n_devices), np.int64)
-    observation = episode.observe_states([1], [0], problem.energies * ones, ones, level * ones, [level])
-    policy.act(observation, raw_state(episode, episode.action_mask()))

@@ -12,7 +12,7 @@ How a plan comes about, once a slot, in `Controller._plan`:
 4. Every T + 1 slots a new cycle begins: all energy is there again, and every device is to report. One also begins where
    the plan before was made for another horizon, energy or longest sleep. Nobody can be asked in a slot that is over,
    so a cycle begins with the present slot.
-5. `_decide`: else the environment's own episode is put into this state. Each device in turn is observed as in
+5. `deciding.Decider`: else the environment's own episode is put into this state. Each device in turn is observed as in
    `gymnasium.make`, and the policy acts. A report just asked for is assumed to come and to confirm the believed level,
    so the devices that decide later in the slot count on it. In the environment they would know what it found.
 6. Plan and alerts are stored in one transaction. If another process was first, its plan counts.
@@ -22,16 +22,15 @@ A plan depends on the plan before and the readings alone, so whoever computes it
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import numpy as np
 
-from aq_gym.envs.infos import raw_state
-from aq_gym.episodes import Episodes
-from aq_gym.policy import Policy, observation_of
+from aq_gym.policy import Policy
 from aq_gym.problem import Problem
 from aq_gym.service.alerts import alerts_of
 from aq_gym.service.database import Alert, Device, Latest, Plan, Reading
+from aq_gym.service.deciding import Decider, Decision
 from aq_gym.service.level import level_read, present_level
 from aq_gym.service.planning_state import FIRST_LEVEL, PlanningState, promised_errors
 from aq_gym.service.settings import Settings
@@ -39,18 +38,6 @@ from aq_gym.service.store import Store
 
 CHANCE = 0.001  # that lost reports alone make a device stale
 LEAST_LOSS = 0.05  # probability of a loss that is always reckoned with where reports can get lost
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What one device does in a slot, and why."""
-
-    device: str
-    sense: bool
-    forced: bool  # the environment overruled the policy's wish; True for all where a cycle begins
-    energy: int  # sensings left after it
-    decrease: float  # of the average joint error if it senses [µg/m³]
-    scarcity: float  # power deficiency: above 1 it has less energy than an even use would leave
 
 
 def most_lost(problem: Problem) -> int:
@@ -69,11 +56,7 @@ class Controller:
     def __init__(self, settings: Settings, store: Store, policy: Policy) -> None:
         self.settings, self.store, self.policy = settings, store, policy
         self.problem = settings.problem
-        read = observation_of(policy)
-        kinds = ("full",) if read == "full" else (read, "full")  # what the policy reads, and what says why
-        self._episodes = [Episodes(self.problem, 1, observation=kind) for kind in kinds]
-        why = next(x for x in self._episodes[-1].layout.segments if x.name == "decrease_if_on")
-        self._decrease_if_on, self._error_bound = slice(why.start, why.start + why.size), why.scale
+        self._decider = Decider(self.problem, policy)
         self._most_lost = most_lost(self.problem)
         self._sizes = [self.problem.horizon, *self.problem.energies, self.problem.max_sleep]
 
@@ -116,7 +99,7 @@ class Controller:
         elif missed:
             promised = last.promised_error if last else 0.0
         else:
-            decisions, promised = self._decide(state, cycle_slot, level, names)
+            decisions, promised = self._decider.decide(state, cycle_slot, level, names)
         plan = Plan(
             slot=slot,
             cycle_slot=cycle_slot,
@@ -164,38 +147,6 @@ class Controller:
             return float(level_read(self.problem.network, self.problem.devices[m], reading.value))
         plan = last if reading.slot == last.slot else self.store.plan(reading.slot)
         return level if plan is None or plan.cycle_slot == 0 else plan.level
-
-    def _decide(
-        self, state: PlanningState, cycle_slot: int, level: float, names: list[str]
-    ) -> tuple[list[Decision], float]:
-        """The decisions of a slot as the environment takes them, and the promised error; changes the energy.
-
-        A stale device has no energy in the episode, so that nobody counts on it.
-        """
-        energy, delay = np.where(state.stale, 0, state.energy), np.minimum(state.delay, self.problem.longest_delay)
-        for episode in self._episodes:
-            episode.path[...] = level  # what a report is supposed to find
-            episode.observe_states([cycle_slot], [0], energy[None], delay[None], state.record[None], [level])
-        deciding, full = self._episodes[0], self._episodes[-1]
-        decisions = []
-        for m, name in enumerate(names):
-            decrease = full.observe()[0, self._decrease_if_on].mean() * self._error_bound
-            info = raw_state(deciding, deciding.action_mask())
-            wish = np.asarray(self.policy.act(deciding.observe(), info), dtype=np.int64).reshape(1)
-            forced = np.zeros(1, np.bool_)
-            for episode in self._episodes:
-                episode.decide(wish, np.empty(1), episode.empty_observations(), forced=forced)
-            sense = bool(wish[0]) != bool(forced[0])  # forced: the environment did the opposite of the wish
-            scarcity = self._scarcity(cycle_slot, int(energy[m]))
-            state.energy[m] -= sense
-            decisions.append(Decision(name, sense, bool(forced[0]), int(state.energy[m]), float(decrease), scarcity))
-        return decisions, float(deciding.slot_error[0])
-
-    def _scarcity(self, cycle_slot: int, energy: int) -> float:
-        """Power deficiency (37): slots that a sensing has to last over those of an even use; B without energy."""
-        horizon, budget = self.problem.horizon, self.problem.energy_budget
-        left = horizon - cycle_slot + 1
-        return min(left / energy / (horizon / budget), float(budget)) if energy else float(budget)
 
 
 def _missed(name: str, slot: int, lost: int) -> Alert:

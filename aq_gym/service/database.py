@@ -58,7 +58,7 @@ class Plan(Base):
     level_deviation: Mapped[float | None] = mapped_column(Float)
     promised_error: Mapped[float] = mapped_column(Float)  # average joint error after the decisions [µg/m³]
     state: Mapped[dict[str, Any]] = mapped_column(JSON)  # energy, delay, record of each device, and who is stale
-    decisions: Mapped[list[Any]] = mapped_column(JSON)  # one object a device, see `control.Decision`
+    decisions: Mapped[list[Any]] = mapped_column(JSON)  # one object a device, see `deciding.Decision`
 
 
 class Alert(Base):

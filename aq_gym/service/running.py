@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -20,6 +21,21 @@ class Part(threading.Thread):
         """Ask the thread to end and wait for it."""
         self._stop_asked.set()
         self.join()
+
+
+def check_port(host: str, port: int) -> None:
+    """Refuse a port that the web server could not listen on, before anything that takes long; 0 is any free one.
+
+    Raises:
+        OSError: the port is taken, or the host is not this machine.
+    """
+    try:
+        for family, kind, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            with socket.socket(family, kind) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the web server does
+                probe.bind(address)
+    except OSError as error:
+        raise OSError(f"--host {host} --port {port}: {error.strerror}; --port 0 takes any free one") from None
 
 
 def run(server: Any, parts: Sequence[Part], before_end: Callable[[], None], ready: str) -> list[str]:

@@ -1,6 +1,11 @@
 """What scripts.serve serves: the problem of an id, changed by options; policies that cannot play it are refused."""
 
 import json
+import os
+import signal
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +58,73 @@ def test_what_is_impossible_is_refused_by_name(tmp_path: Path, arguments: list[s
     assert not list(tmp_path.iterdir()), "something was started"
 
 
+def test_a_taken_port_is_refused_before_anything_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve, "serving", None)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        with pytest.raises(OSError, match=f"--host 127.0.0.1 --port {port}: Address already in use; --port 0 takes"):
+            serve.main(serve.parse(["--port", port, "--folder", str(tmp_path / "new")]))
+
+
+def test_control_c_ends_a_simulation_with_a_line_and_its_token_was_said(tmp_path: Path, root: Path) -> None:
+    command = [sys.executable, "-m", "scripts.serve", "--simulate", "--policy", "staggered", "--port", "0"]
+    environment = {name: x for name, x in os.environ.items() if name != "AQ_GYM_OPERATOR_TOKEN"}
+    process = subprocess.Popen(
+        [*command, "--folder", str(tmp_path)],
+        cwd=root,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        begun = []
+        for line in process.stdout:
+            begun.append(line)
+            if line.startswith("serving http"):
+                break
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert len([line for line in begun if line.startswith("operator's token: ")]) == 1, begun
+    assert process.returncode == 0 and said.splitlines()[-1].startswith("ended; readings and plans stay"), said
+
+
+REHEARSED = """
+import gc, sys
+from numba.core.dispatcher import Dispatcher
+from aq_gym.service.app import build_services
+from aq_gym.service.artefacts import Served
+from aq_gym.service.settings import Settings
+from baselines.playing import problem_of
+from scripts.served import policy_for
+
+def compiled():
+    return {x.py_func.__name__: len(x.signatures) for x in gc.get_objects() if isinstance(x, Dispatcher)}
+
+problem = problem_of("MultiDevice-v0")
+policy, before = policy_for(problem, "pretrained"), compiled()
+controller = build_services(Settings(problem, sys.argv[1]), Served(problem, policy), 0.0).controller
+decided = [controller.plan_until(slot)[-1].decisions for slot in range(3)]
+assert all(decided) and before and compiled() == before, {x for x in compiled().items() if x not in before.items()}
+"""
+
+
+def test_nothing_is_left_to_compile_once_a_policy_was_tried(tmp_path: Path, root: Path) -> None:
+    command = [sys.executable, "-c", REHEARSED, f"sqlite:///{tmp_path}/s.sqlite3"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_an_agent_of_another_problem_is_served_with_a_warning(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     agent = str(PRETRAINED / "MultiDevice-v0.safetensors")
     of(tmp_path, *SMALL, "--policy", agent)
     assert "was made for another problem: its devices are" in capsys.readouterr().err
-    monkeypatch.setattr("scripts.served.Episodes", lambda *given, **how: Episodes(*given, observation="full"))
+    monkeypatch.setattr("aq_gym.service.deciding.Episodes", lambda *given, **how: Episodes(*given, observation="full"))
     with pytest.raises(ValueError, match=f"--policy {agent}: observation of shape"):
         of(tmp_path, *SMALL, "--policy", agent)
 

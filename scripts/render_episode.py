@@ -12,13 +12,15 @@ from typing import Any
 
 import gymnasium as gym
 from PIL import Image
+from rich.console import Console
+from rich.progress import Progress
 
 from aq_gym.network import write_atomically
 from aq_gym.policy import observation_of
 from baselines.evaluation.registry import WORDS, build_policy
 from baselines.learners.shipped import is_shipped
 from baselines.playing import problem_of
-from scripts.arguments import add_env, at_least, command_parser
+from scripts.arguments import add_env, at_least, command_parser, file_path
 from scripts.command import enter
 
 
@@ -37,10 +39,13 @@ def frames(args: argparse.Namespace) -> list[Image.Image]:
     drawn: list[Image.Image] = []
     seen, info = env.reset(seed=args.seed)
     over = False
-    while not over:
-        if info["turn"] == 0 and (info["slot"] - 1) % args.every == 0:
-            drawn.append(_shrunk(env.render(), args.width))
-        seen, _, over, _, info = env.step(policy.act(seen, info))
+    with Progress(disable=args.quiet, console=Console(stderr=True)) as bar:
+        task = bar.add_task("drawing", total=problem.horizon)
+        while not over:
+            if info["turn"] == 0 and (info["slot"] - 1) % args.every == 0:
+                drawn.append(_shrunk(env.render(), args.width))
+            seen, _, over, _, info = env.step(policy.act(seen, info))
+            bar.update(task, completed=info["slot"] - 1)
     drawn.append(_shrunk(env.render(), args.width))
     env.close()
     return drawn
@@ -57,14 +62,23 @@ def main(args: argparse.Namespace) -> None:
     first, *others = [picture.quantize(palette=colours, dither=Image.Dither.NONE) for picture in pictures]
     content = BytesIO()
     pause = [args.milliseconds] * len(others) + [2000]
-    first.save(content, "GIF", save_all=True, append_images=others, duration=pause, loop=0, optimize=True)
+    with Console(quiet=args.quiet, stderr=True).status("compressing"):
+        first.save(content, "GIF", save_all=True, append_images=others, duration=pause, loop=0, optimize=True)
     write_atomically(args.output, content.getvalue())
     print(f"{len(pictures)} pictures, {len(content.getvalue()) / 1e6:.2f} MB, written to {args.output}")
 
 
+def gif_path(text: str) -> Path:
+    """An argument's type: the name of a GIF."""
+    path = file_path(text)
+    if path.suffix.lower() != ".gif":
+        raise argparse.ArgumentTypeError(f"expected a name that ends in .gif, got {text}")
+    return path
+
+
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = command_parser(__doc__)
-    parser.add_argument("output", type=Path, help="the GIF to write")
+    parser.add_argument("output", type=gif_path, help="the GIF to write")
     add_env(parser)
     parser.add_argument(
         "--policy",
@@ -76,6 +90,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--every", type=at_least(1), default=2, help="slots from picture to picture")
     parser.add_argument("--width", type=at_least(100), default=720, help="of the pictures [pixels]")
     parser.add_argument("--milliseconds", type=at_least(20), default=300, help="that a picture stays")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
     return parser.parse_args(arguments)
 
 

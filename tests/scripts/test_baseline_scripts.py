@@ -45,7 +45,13 @@ def test_an_episode_is_drawn_where_no_agent_is_shipped(tmp_path: Path, capsys: p
     given = [str(tmp_path / "x.gif"), "--env", "SingleDevice-v0", "--env-kwargs", TINY, "--width", "200"]
     render_episode.main(render_episode.parse(given))
     assert (tmp_path / "x.gif").read_bytes().startswith(b"GIF")
-    assert "greedy decides" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "greedy decides" in said.out and "drawing" in said.err and "100%" in said.err
+    with pytest.raises(SystemExit):
+        render_episode.parse([str(tmp_path / "x.png")])
+    assert "expected a name that ends in .gif" in capsys.readouterr().err
+    render_episode.main(render_episode.parse([*given, "--quiet"]))
+    assert capsys.readouterr().err == ""
 
 
 def test_reference_scores(tmp_path: Path) -> None:

@@ -51,6 +51,12 @@ def main(args: argparse.Namespace) -> GreedyPolicy:
         f"dqn on {args.env}: {training.validate():.3f} µg/m³ {training.validated}{guide}; {agent.decisions:,} "
         f"decisions and {agent.pairs:,} pairs in {training.clock}; written to {training.folder}"
     )
+    steps = agent.config.improvements
+    if steps and not agent.improvements and not training.interrupted:
+        print(
+            f"--seconds {args.seconds:g} were over before the first of {steps} improvement steps: with more of them a "
+            "new training tunes its guide better, and then improves on it"
+        )
     return policy
 
 

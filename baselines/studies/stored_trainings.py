@@ -32,7 +32,8 @@ def follow(training: Training, name: str, seconds: float, *, quiet: bool) -> Gre
         def watch(step: Step) -> None:
             if step.validation_error is not None:
                 last[0] = step.validation_error
-            text = f"{name}: {step.stage}, {step.decisions:,} decisions, error {last[0]:.3f} µg/m³"
+            done = f"{training.agent.decisions:,} decisions and {training.agent.pairs:,} pairs"
+            text = f"{name}: {step.stage}, {done}, error {last[0]:.3f} µg/m³"
             bar.update(task, completed=step.share, description=text)
 
         return train(training, seconds=seconds, watch=watch)

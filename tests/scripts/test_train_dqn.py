@@ -50,7 +50,7 @@ def test_trains_resumes_and_is_evaluated(tmp_path: Path, capsys: pytest.CaptureF
     policy = train_dqn.main(train_dqn.parse(given(folder, 3, "--quiet", "--seed", "5")))
     said = capsys.readouterr().out
     assert re.search(rf"{3 * ROUND} decisions and [2-4]\d\d pairs", said) and f"written to {folder}" in said
-    assert 3.0 < error_in(said) < 30.0
+    assert 3.0 < error_in(said) < 30.0 and "improvement step" not in said
     assert {path.name for path in folder.iterdir()} >= {CHECKPOINT, POLICY, "random", "staggered", "synchronised"}
     card = load_trained(folder).card
     assert card["command"].startswith("python -m scripts.train_dqn --env aq_gym/MultiDevice-v0")
@@ -76,6 +76,14 @@ def test_stops_in_time_with_the_present_policys_error(tmp_path: Path, capsys: py
     said = capsys.readouterr().out
     assert f"{ROUND:,} decisions and 0 pairs" in said
     assert 3.0 < error_in(said) < 30.0
+    assert "--seconds 0 were over before the first of 1 improvement steps" in said
+
+
+def test_the_progress_bar_counts_as_the_last_line_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train_dqn.main(train_dqn.parse(given(tmp_path, 1)))
+    said = capsys.readouterr()
+    counted = re.findall(r"[\d,]+ decisions and [\d,]+ pairs", " ".join(said.out.split()))
+    assert counted and counted[0] in " ".join(said.err.split())
 
 
 def test_settings_come_from_the_recipe_the_configuration_or_the_command_line() -> None:

@@ -80,7 +80,7 @@ def show_geojson() -> Response:
 def _map() -> dict[str, Any]:
     here = services()
     present = here.store.present()
-    found = None if present is None else current_map(here.settings, here.clock, present)
+    found = None if present is None else current_map(here.settings, here.clock, present, here.store)
     if found is None:
         abort(503, "no device has reported yet")
     return found

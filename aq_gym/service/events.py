@@ -132,7 +132,7 @@ def snapshot(here: Services) -> dict[str, Any] | None:
                 "last_value": None if last is None else last.value,
             }
         )
-    found = current_map(settings, here.clock, present)
+    found = current_map(settings, here.clock, present, here.store)
     return {
         "slot": plan.slot,
         "time": here.clock.iso(plan.slot),

@@ -9,10 +9,11 @@ from numpy.typing import ArrayLike
 from aq_gym.estimation import Estimate, LevelAware, Sources, paper_map
 from aq_gym.problem import Problem
 from aq_gym.service.clock import SlotClock
+from aq_gym.service.intervals import interval, present_factor
 from aq_gym.service.level import level_read, present_level
 from aq_gym.service.planning_state import PlanningState, promised_errors
 from aq_gym.service.settings import Settings
-from aq_gym.service.store import Present
+from aq_gym.service.store import Present, Store
 
 UNPLACED = (
     "GeoJSON needs degrees, and it is not known where on Earth this network is: fit it by scripts.calibrate with "
@@ -55,8 +56,11 @@ def infer_map(
     return found if wanted is None else Estimate(*(x[..., wanted] for x in found))
 
 
-def current_map(settings: Settings, clock: SlotClock, present: Present) -> dict[str, Any] | None:
-    """The present slot's map as JSON has it, from all readings that have come; None while there is none."""
+def current_map(settings: Settings, clock: SlotClock, present: Present, store: Store) -> dict[str, Any] | None:
+    """The present slot's map as JSON has it, from all readings that have come; None while there is none.
+
+    ``interval_90`` is there with a hidden level alone.
+    """
     plan, problem, network = present.plan, settings.problem, settings.problem.network
     known = present_level(problem, present.devices, present.latest, plan.slot)
     if known is None:
@@ -65,7 +69,12 @@ def current_map(settings: Settings, clock: SlotClock, present: Present) -> dict[
     devices = [x for x in present.devices if x.id in present.latest]
     newest = [present.latest[x.id] for x in devices]
     age = [max(0, plan.slot - x.slot) for x in newest]
-    estimate = infer_map(problem, [x.location for x in devices], [x.value for x in newest], age, level)
+    where, values = [x.location for x in devices], [x.value for x in newest]
+    estimate = infer_map(problem, where, values, age, level)
+    hidden = problem.inference == "hidden"
+    if hidden:
+        delay, record = np.minimum(age, problem.longest_delay), level_read(network, where, values)
+        ends = interval(problem, present_factor(problem, store, plan.slot), delay, record, estimate)
     due = np.array([x["sense"] for x in plan.decisions] or [False] * problem.n_devices)
     promised = promised_errors(problem, PlanningState.from_json(plan.state), due, level)
     measured = {d.location for d, x in zip(devices, newest, strict=True) if x.slot >= plan.slot}
@@ -81,6 +90,7 @@ def current_map(settings: Settings, clock: SlotClock, present: Present) -> dict[
                 "north": north,
                 "mean": round(float(estimate.mean[n]), 3),
                 "standard_deviation": round(float(estimate.deviation[n]), 3),
+                "interval_90": ends[n].round(3).tolist() if hidden else None,
                 "joint_error": round(float(promised[n]), 3),
                 "source": "measured" if n in measured else "inferred",
             }

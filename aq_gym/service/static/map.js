@@ -86,7 +86,8 @@ export function drawMap(target, legend, now, mode) {
 }
 
 function tooltip(x, device, now) {
-  const first = `${x.name}: ${number(x.mean)} ± ${number(x.standard_deviation)} µg/m³, ${x.source}`;
+  const between = x.interval_90 ? `; 90 %: ${x.interval_90.map((end) => number(end)).join(" to ")}` : "";
+  const first = `${x.name}: ${number(x.mean)} ± ${number(x.standard_deviation)} µg/m³${between}, ${x.source}`;
   const class_ = `${classOf(x.mean).name}; joint error ${number(x.joint_error)} µg/m³`;
   return device ? `${first}\n${class_}\n${device.device}: energy ${device.energy} of ${now.energy_budget}, wakes ${wakeUp(device, now)}` : `${first}\n${class_}`;
 }

@@ -18,6 +18,7 @@ from aq_gym.service.artefacts import Served
 from aq_gym.service.control import most_lost
 from aq_gym.service.database import Plan
 from aq_gym.service.intake import Report
+from aq_gym.service.intervals import present_factor
 from aq_gym.service.network_metrics import NetworkCollector
 from aq_gym.service.regret import replay
 from aq_gym.service.services import Services
@@ -218,3 +219,25 @@ def test_a_late_report_counts_from_when_it_was_made(hidden: Problem) -> None:
     assert (plan.state["delay"][m], plan.state["lost"][m]) == (2, 0)
     assert plan.state["record"][m] == pytest.approx(90.0)
     assert plan.level == pytest.approx(float(hidden.hidden_level.belief.moments(2, 90.0)[0]))
+
+
+def test_a_report_widens_or_narrows_the_intervals_of_the_map(hidden: Problem) -> None:
+    """ln(factor) rises by 0.2 of the claimed 90 % where a report was outside, and falls by 0.2 of the rest inside."""
+    for level, factor in ((60.0, np.exp(-0.02)), (500.0, np.exp(0.18))):
+        services = services_of(hidden, build_policy("relay", hidden)[0])
+        serve(services, lambda slot: 60.0, range(1))
+        assert present_factor(hidden, services.store, 0) == present_factor(hidden, services.store, 2) == 1.0
+        services.store.add_readings([Report("device_0", 3, level * float(1.0 + mean_deviation(hidden.network)[0]))])
+        assert present_factor(hidden, services.store, 3) == pytest.approx(factor)
+        assert present_factor(hidden, services.store, 9) == pytest.approx(factor)
+
+
+@pytest.mark.parametrize(("swing", "wider"), [(0.0, False), (60.0, True)])
+def test_the_map_of_the_service_has_adapted_intervals(hidden: Problem, swing: float, wider: bool) -> None:
+    services = services_of(hidden, build_policy("relay", hidden)[0], HORIZON)
+    serve(services, lambda slot: 150.0 + swing * np.sin(1.7 * slot), range(HORIZON + 1))
+    places = create_app(services).test_client().get("/api/v1/map").get_json()["locations"]
+    assert (present_factor(hidden, services.store, HORIZON) > 1.0) == wider
+    for place in places:
+        (low, high), claimed = place["interval_90"], 1.645 * place["standard_deviation"]
+        assert low < place["mean"] < high and (high - low > 2.001 * claimed) == wider, place

@@ -100,7 +100,7 @@ def page(table: pd.DataFrame, problem: Problem, stride: int, lines: Mapping[str,
         "RMSE at the locations without a device, in µg/m³; change to the first policy, paired; both with 95 % "
         "intervals that resample whole horizons. `claimed` is the root mean square of the deviations that the map "
         "claims, to be compared with the RMSE. `adapted` is the coverage of intervals that the server corrects by its "
-        "own reports, each a check of what the map claimed just before (`baselines/studies/backtest/adapted.py`); "
+        "own reports, each a check of what the map claimed just before (`aq_gym/adapted_intervals.py`); "
         "every window begins uncorrected. `cost` is the mean of those deviations on the real air at all "
         "locations, `promised` the same in the model's own weather. `sensings` are those of a device.\n\n"
         + "\n".join(parts)

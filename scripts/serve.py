@@ -104,7 +104,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--simulate", action="store_true", help="also run a made-up fleet")
     parser.add_argument("--replay", type=Path, help="with --simulate: recorded readings as the air")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8000, help="0: any free one")
+    parser.add_argument("--port", type=at_least(0, most=65535), default=8000, help="0: any free one")
     parser.add_argument("--threads", type=int, default=72, help="8 answer, the rest send events to pages")
     parser.add_argument("--webhook", action="append", default=[], help="a URL that alerts are sent to")
     parser.add_argument("--webhook-host", action="append", default=[], help="a host that webhooks may name")

@@ -7,8 +7,8 @@ How a plan comes about, once a slot, in `Controller._plan`:
    to. Else an estimate from all last readings.
 3. `_after`: how old each device's last report is, and the level that it had (its record). A scheduled report that did
    not come is lost: the energy is spent, age and record stay. After too many of them in a row the device is stale, an
-   alert says so, and plans do without it until it reports again. Where the slot that followed went by without a plan,
-   the service was down, maybe before the report could be sent, so that one is not counted.
+   alert says so, and plans do without it until it reports again. Where the slot before or the one after went by without
+   decisions, the service was down, maybe for all the time that the report could be sent in, so it is not counted.
 4. Every T + 1 slots a new cycle begins: all energy is there again, and every device is to report. One also begins where
    the plan before was made for another horizon, energy or longest sleep. Nobody can be asked in a slot that is over,
    so a cycle begins with the present slot.
@@ -17,7 +17,7 @@ How a plan comes about, once a slot, in `Controller._plan`:
    so the devices that decide later in the slot count on it. In the environment they would know what it found.
 6. Plan and alerts are stored in one transaction. If another process was first, its plan counts.
 
-A plan depends on the plan before and the readings alone, so whoever computes it finds the same.
+A plan depends on the two plans before and the readings alone, so whoever computes it finds the same.
 """
 
 import math
@@ -83,7 +83,9 @@ class Controller:
         names = [device.id for device in devices]
         known = present_level(self.problem, devices, newest, slot)
         level = known.level if known else last.level if last else FIRST_LEVEL
-        state, alerts = self._after(last, level, names, newest, blame=not missed)
+        before = None if last is None else self.store.plan(last.slot - 1)
+        up = not missed and (before is None or bool(before.decisions))  # all through the slot of the last plan
+        state, alerts = self._after(last, level, names, newest, blame=up)
         if last is not None and not self._ends(last):
             cycle_slot = last.cycle_slot + 1
         else:

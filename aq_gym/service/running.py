@@ -35,7 +35,9 @@ def check_port(host: str, port: int) -> None:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the web server does
                 probe.bind(address)
     except OSError as error:
-        raise OSError(f"--host {host} --port {port}: {error.strerror}; --port 0 takes any free one") from None
+        raise OSError(
+            f"--host {host} --port {port}: {error.strerror}; choose others (--port 0: any free one)"
+        ) from None
 
 
 def run(server: Any, parts: Sequence[Part], before_end: Callable[[], None], ready: str) -> list[str]:

@@ -52,10 +52,10 @@ def main(args: argparse.Namespace) -> GreedyPolicy:
         f"decisions and {agent.pairs:,} pairs in {training.clock}; written to {training.folder}"
     )
     steps = agent.config.improvements
-    if steps and not agent.improvements and not training.interrupted:
+    if agent.improvements < steps and not training.interrupted:
         print(
-            f"--seconds {args.seconds:g} were over before the first of {steps} improvement steps: with more of them a "
-            "new training tunes its guide better, and then improves on it"
+            f"--seconds {args.seconds:g} were over after {agent.improvements} of {steps} improvement steps: with more "
+            "of them a new training tunes its guide better, and improves on it for longer"
         )
     return policy
 

@@ -76,7 +76,7 @@ def test_stops_in_time_with_the_present_policys_error(tmp_path: Path, capsys: py
     said = capsys.readouterr().out
     assert f"{ROUND:,} decisions and 0 pairs" in said
     assert 3.0 < error_in(said) < 30.0
-    assert "--seconds 0 were over before the first of 1 improvement steps" in said
+    assert "--seconds 0 were over after 0 of 1 improvement steps" in said
 
 
 def test_the_progress_bar_counts_as_the_last_line_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agents import DQNConfig, GreedyPolicy, fit_advantages
+from agents import DQNConfig, fit_advantages
 from agents.fitting import torch_threads
 from agents.networks import make_network
 from aq_gym.episodes import Layers
@@ -19,11 +19,19 @@ from baselines.heuristics.index import Index, Simulator, greedy_index
 from baselines.heuristics.index_tuning import QUICK, TUNED, committed_starts, quick_episodes, tune
 from baselines.heuristics.problems import tuned_fields
 from baselines.heuristics.simple import Staggered
-from baselines.learners.layered import LayeredPolicy, added, matrices, observation_of_layers, outputs, trunk_inputs
 from baselines.learners.own_unit import DECISIONS, greedy_threshold
 from baselines.learners.pairs import PIECE, PairCollector
 from baselines.learners.shipped import load_generalist
-from baselines.packing import can_be_compiled, pack
+from baselines.packing import (
+    LayeredPolicy,
+    added,
+    layers_of,
+    matrices,
+    observation_of_layers,
+    outputs,
+    pack,
+    trunk_inputs,
+)
 from baselines.playing import FIRST_TUNING_SEED, check_count, check_policy, play_problem
 
 SEED = FIRST_TUNING_SEED + 2**24  # of the validation episodes: no tuning and no training plays them
@@ -227,14 +235,3 @@ def _line(x: NDArray[Any], y: NDArray[Any], weight: NDArray[Any], *, through_zer
     columns = np.stack([x, np.zeros_like(x) if through_zero else np.ones_like(x)], axis=1) * weight[:, None]
     slope, level = np.linalg.lstsq(columns, y * weight, rcond=None)[0]
     return max(float(slope), 1e-9), float(level)
-
-
-def layers_of(policy: Any) -> Layers | None:
-    """What plays a policy compiled; None where nothing does."""
-    if isinstance(policy, Index):
-        return policy.layers
-    if isinstance(policy, LayeredPolicy):
-        return policy.layers
-    if isinstance(policy, GreedyPolicy) and policy.observation != "full" and can_be_compiled(policy.network):
-        return pack(policy.network)
-    return None

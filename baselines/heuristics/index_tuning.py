@@ -205,7 +205,7 @@ def cross_entropy(
     return means
 
 
-def index_policy(problem: Problem, report: Callable[[str], None] = lambda line: None) -> Index:
+def index_policy(problem: Problem) -> Index:
     """The index policy of a problem: read from `TUNED` for the registered ids, else tuned now.
 
     A problem that has no committed coefficients is tuned with `QUICK_DECISIONS` decisions, starting from the best of
@@ -215,7 +215,7 @@ def index_policy(problem: Problem, report: Callable[[str], None] = lambda line: 
         return Index(problem, *found[:2], training_seconds=found[2])
     starts = committed_starts(problem)
     budget = replace(QUICK, episodes=max(2, quick_episodes(problem, starts, QUICK_DECISIONS)))
-    return tune(problem, budget, starts=starts, report=report)[0]
+    return tune(problem, budget, starts=starts)[0]
 
 
 def committed_starts(problem: Problem) -> list[Index]:

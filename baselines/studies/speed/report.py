@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numba
-import numpy as np
-import pandas as pd
 import torch
 
 from aq_gym import datasets
@@ -146,10 +144,3 @@ def measure(args: Any) -> Report:
         report.add(f"Start-up in seconds, {args.start_rounds} fresh interpreters", starts)
         report.frames += [{"what": s["what"], "unit": "s", "ours": float(s["median"])} for s in starts]
     return report
-
-
-def floats(frames: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """The numbers as a table, without NumPy's types."""
-    return pd.DataFrame(
-        [{name: float(x) if isinstance(x, np.floating) else x for name, x in frame.items()} for frame in frames]
-    )

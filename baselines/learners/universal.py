@@ -16,14 +16,7 @@ from aq_gym.sampler import InstanceSampler
 from baselines.heuristics.index import AT, NAMES, Index, Simulator, greedy_index
 from baselines.heuristics.index_tuning import Budget, Space, cross_entropy, index_policy
 from baselines.heuristics.problems import entry_problem
-from baselines.learners.own_unit import (
-    LOGARITHMS,
-    THRESHOLD,
-    UNREAD,
-    greedy_threshold,
-    in_own_unit,
-    scaled,
-)
+from baselines.learners.own_unit import LOGARITHMS, THRESHOLD, UNREAD, greedy_threshold, in_own_unit, scaled
 from baselines.playing import FIRST_TUNING_SEED
 
 READ = tuple(name for i, name in enumerate(NAMES) if i not in UNREAD)

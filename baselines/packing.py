@@ -104,10 +104,7 @@ def _flat(layers: _Linear) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
 class LayeredPolicy:
     """Senses where the output of plain layers is positive.
 
-    Args:
-        problem: what it plays.
-        layers: without an encoder they read the ``compact`` observation, with one ``per_device``.
-        training_seconds: that finding them took.
+    Without an encoder they read the ``compact`` observation, with one ``per_device``.
     """
 
     def __init__(self, problem: Problem, layers: Layers, *, training_seconds: float = 0.0) -> None:

@@ -30,16 +30,13 @@ _STATE_BYTES = 200  # of one state of one or two devices of a hidden level
 class Limits(NamedTuple):
     """How an exact evaluation is done.
 
-    Attributes:
-        batch: states per call of `act`.
-        negligible: states of at most this probability are dropped and the rest scaled up; the result is off by at most
-            the dropped probability times the largest error. 0 keeps all.
-        max_bytes: refuse instances that need more memory [bytes].
+    States of at most the probability ``negligible`` are dropped and the rest scaled up; the result is off by at most
+    the dropped probability times the largest error. 0 keeps all.
     """
 
-    batch: int = 32_768
+    batch: int = 32_768  # states per call of `act`
     negligible: float = 0.0
-    max_bytes: int = MAX_BYTES
+    max_bytes: int = MAX_BYTES  # instances that need more memory are refused [bytes]
 
 
 def evaluate_exactly(

@@ -27,9 +27,7 @@ _STEP, _FLOOR = 0.15, 0.02  # spread of the search at first and at least, see `i
 def imitated(problems: Sequence[Problem], states: int = 4_000) -> Index:
     """The index in own units whose scores are closest to those of MultiDevice-v0's index policy, near zero above all.
 
-    Args:
-        problems: in their own units.
-        states: of each.
+    The problems are in their own units; so many ``states`` of each are read.
     """
     model = entry_problem("MultiDevice-v0")
     tuned, factor = index_policy(model), greedy_threshold(model) / THRESHOLD
@@ -74,13 +72,8 @@ def tune_for_all(
 ) -> Index:
     """Lower the mean relative error by the cross-entropy method; the best on fresh episodes of the start and the means.
 
-    Args:
-        problems: in their own units.
-        start: with coefficients of `READ`.
-        generations, population: of the search.
-        episodes: of each problem that each candidate plays; new ones in each generation.
-        seed: of the first.
-        report: receives a line on each generation.
+    The problems are in their own units, and the start has coefficients of `READ`. Each candidate plays so many
+    ``episodes`` of each problem, new ones in each generation; the first has the seed ``seed``.
     """
     seen = np.concatenate([Simulator(p).observations(start, 4, seed)[:2_000] for p in problems])
     space, budget = Space(start, READ, seen), Budget(generations, population, episodes, _STEP)

@@ -49,11 +49,9 @@ _MOST_WORK = 1_500_000_000  # decisions times locations that a policy plays on o
 def measure(
     name: str, generalist: GreedyPolicy, there: Any, episodes: int, seconds: float = 0.0
 ) -> list[tuple[Any, ...]]:
-    """The rows of one instance, with `COLUMNS`; differences are to the index policy tuned there.
+    """The rows of one of `INSTANCES`, with `COLUMNS`; differences are to the index policy tuned there.
 
     Args:
-        name: of `INSTANCES`.
-        generalist: the agent that never saw it.
         there: the agent trained there; None where there is none.
         episodes: of each policy, the same for all; fewer of large instances.
         seconds: for `baselines.adapt`, from the generalist; 0: not done.

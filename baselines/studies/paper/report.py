@@ -24,8 +24,7 @@ def stem(number: int) -> str:
 def write_figure(figure: Figure, folder: Path, made_by: str, asked: dict[str, Any]) -> None:
     """PNG, CSV files and card of one figure; the card comes last, since a figure that has one counts as done.
 
-    Args:
-        asked: what must be the same to use the figure again.
+    What was ``asked`` must be the same to use the figure again.
     """
     name = stem(figure.number)
     (folder / f"{name}.json").unlink(missing_ok=True)

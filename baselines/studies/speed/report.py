@@ -29,15 +29,10 @@ Row = dict[str, str]
 
 @dataclass
 class Report:
-    """What was measured.
+    """What was measured."""
 
-    Attributes:
-        tables: rows of text, one list a table.
-        frames: the numbers, one row a measurement.
-    """
-
-    tables: list[list[Row]] = field(default_factory=list)
-    frames: list[dict[str, Any]] = field(default_factory=list)
+    tables: list[list[Row]] = field(default_factory=list)  # rows of text, one list a table
+    frames: list[dict[str, Any]] = field(default_factory=list)  # the numbers, one row a measurement
 
     def add(self, title: str, rows: list[Row]) -> None:
         """Print a table of rows with equal keys and remember it; nothing without rows."""

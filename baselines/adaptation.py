@@ -19,7 +19,7 @@ from baselines.heuristics.index import Index, Simulator, greedy_index
 from baselines.heuristics.index_tuning import QUICK, TUNED, committed_starts, quick_episodes, tune
 from baselines.heuristics.problems import tuned_fields
 from baselines.heuristics.simple import Staggered
-from baselines.learners.own_unit import DECISIONS, greedy_threshold
+from baselines.learners.generalist import DECISIONS, greedy_threshold
 from baselines.learners.pairs import PIECE, PairCollector
 from baselines.learners.shipped import load_generalist
 from baselines.packing import (

@@ -10,7 +10,7 @@ from baselines.adaptation import adapt
 from baselines.evaluation.comparing import mean_with_interval
 from baselines.heuristics.index_tuning import index_policy
 from baselines.heuristics.simple import Staggered
-from baselines.learners.own_unit import in_units_of
+from baselines.learners.generalist import in_units_of
 from baselines.packing import errors_of
 from baselines.playing import problem_of
 from baselines.studies.tables import interval, markdown, text_table

@@ -15,9 +15,21 @@ from baselines.heuristics.index import WIDTHS, Index, Simulator, greedy_index
 from baselines.heuristics.index_tuning import best_threshold
 from baselines.heuristics.relay import AdaptiveRelay
 from baselines.heuristics.simple import Random, Staggered
-from baselines.learners.own_unit import THRESHOLD, UNREAD, greedy_threshold, in_own_unit, in_units_of, scaled
+from baselines.learners.generalist import (
+    READ,
+    THRESHOLD,
+    UNREAD,
+    greedy_threshold,
+    imitated,
+    in_own_unit,
+    in_units_of,
+    relative_errors,
+    sampled,
+    scaled,
+    training_sampler,
+    tune_for_all,
+)
 from baselines.learners.shipped import GENERALIST, load_generalist, load_trained
-from baselines.learners.universal import READ, imitated, relative_errors, sampled, training_sampler, tune_for_all
 from baselines.packing import LayeredPolicy, added, errors_of, matrices, outputs, pack
 from baselines.playing import play_problem
 

@@ -148,11 +148,10 @@ class _Adaptation:
 
     def compare(self, policy: Any) -> None:
         """Validate the given policy and the yardsticks; how many episodes depends on how fast they are played."""
-        problem, began, decisions = self.problem, time.perf_counter(), DECISIONS
+        problem, decisions = self.problem, DECISIONS
         if not math.isinf(self.seconds):
-            Simulator(problem).errors([Index(problem, 0.0, {})], 2, SEED)
-            self.speed = 2 * self.length / (time.perf_counter() - began)
-            self.speed = self._speed()
+            self.speed = self._speed(2)
+            self.speed = self._speed(min(256, max(4, int(0.2 * self.speed / self.length))))
             decisions = int(min(DECISIONS, 2 * _CHECKING * self.seconds * self.speed))
             self.episodes = int(np.clip(_CHECKING * self.seconds * self.speed / self.length, 8, 2048))
             if layers_of(policy) is None:
@@ -170,11 +169,11 @@ class _Adaptation:
         else:
             self._tune()
 
-    def _speed(self) -> float:
+    def _speed(self, episodes: int) -> float:
         """Decisions a second of compiled play."""
-        began, episodes = time.perf_counter(), max(4, int(0.2 * self.speed / self.length))
-        Simulator(self.problem).errors([Index(self.problem, 0.0, {})], min(episodes, 256), SEED)
-        return min(episodes, 256) * self.length / (time.perf_counter() - began)
+        began = time.perf_counter()
+        Simulator(self.problem).errors([Index(self.problem, 0.0, {})], episodes, SEED)
+        return episodes * self.length / (time.perf_counter() - began)
 
     def _tune(self) -> None:
         """The index policy from the committed coefficients, with as many generations as fit."""

@@ -39,10 +39,8 @@ def main(args: argparse.Namespace) -> None:
         write_table(args.output, pd.DataFrame(found.frames).assign(**made))
         print(f"written to {args.output}")
     if args.markdown is not None:
-        tables = [report.markdown(rows) for rows in found.tables]
-        write_text(
-            args.markdown, "\n\n".join(["# Speed", report.INTRODUCTION, signature(args.command), *tables]) + "\n"
-        )
+        parts = ["# Speed", report.INTRODUCTION, signature(args.command), *found.tables]
+        write_text(args.markdown, "\n\n".join(parts) + "\n")
         print(f"written to {args.markdown}")
 
 

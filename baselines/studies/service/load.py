@@ -80,15 +80,13 @@ def pages(port: int, count: int) -> Iterator[Any]:
 
 
 def _open_pages(port: int, refreshes: Any, ended: Any) -> None:
-    threads = [threading.Thread(target=_page, args=(port, k, refreshes), daemon=True) for k in range(len(refreshes))]
-    for thread in threads:
-        thread.start()
+    def page(k: int) -> None:
+        for _ in shown_by_a_page(port):
+            refreshes[k] += 1
+
+    for k in range(len(refreshes)):
+        threading.Thread(target=page, args=(k,), daemon=True).start()
     ended.wait()
-
-
-def _page(port: int, k: int, refreshes: Any) -> None:
-    for _ in shown_by_a_page(port):
-        refreshes[k] += 1
 
 
 def shown_by_a_page(port: int) -> Generator[Any, None, None]:

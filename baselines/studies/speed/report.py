@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,10 +11,9 @@ import numba
 import torch
 
 from aq_gym import datasets
-from baselines.studies import tables
 from baselines.studies.speed import environments, learning, placement, solvers, start_up
 from baselines.studies.speed.comparison import Comparison, peer
-from baselines.studies.tables import text_table
+from baselines.studies.tables import markdown, text_table
 
 SECTIONS = ("environments", "start", "solvers", "placement", "learning")
 PEERS = ("quantecon", "envpool", "pymoo")
@@ -31,23 +30,15 @@ Row = dict[str, str]
 class Report:
     """What was measured."""
 
-    tables: list[list[Row]] = field(default_factory=list)  # rows of text, one list a table
+    tables: list[str] = field(default_factory=list)  # in Markdown
     frames: list[dict[str, Any]] = field(default_factory=list)  # the numbers, one row a measurement
 
     def add(self, title: str, rows: list[Row]) -> None:
         """Print a table of rows with equal keys and remember it; nothing without rows."""
         if rows:
-            self.tables.append(rows)
-            print(f"\n{title}\n{text_table(*_cells(rows), width=170)}", flush=True)
-
-
-def _cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
-    return list(rows[0]), [list(row.values()) for row in rows]
-
-
-def markdown(rows: Sequence[Row]) -> str:
-    """Rows of equal keys as a table of a page."""
-    return tables.markdown(*_cells(rows)).rstrip()
+            heads, cells = list(rows[0]), [list(row.values()) for row in rows]
+            self.tables.append(markdown(heads, cells).rstrip())
+            print(f"\n{title}\n{text_table(heads, cells, width=170)}", flush=True)
 
 
 def short(x: float) -> str:

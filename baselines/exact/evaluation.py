@@ -17,7 +17,7 @@ from aq_gym.hidden_level import HiddenLevel
 from aq_gym.network import SensorNetwork
 from aq_gym.policy import Policy
 from aq_gym.problem import Problem
-from baselines.exact.errors import cell_errors, delay_and_record, n_cells
+from baselines.exact.cells import cell_errors, delay_and_record, n_cells
 from baselines.exact.hidden_devices import States, level_weights
 from baselines.exact.hidden_induction import powers
 from baselines.exact.several_devices import check_bytes

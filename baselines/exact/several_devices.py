@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
-from baselines.exact.errors import cell_of, n_cells
+from baselines.exact.cells import cell_of, n_cells
 from baselines.exact.hidden_solution import HiddenSolution, solve_hidden
 from baselines.exact.induction import Tables, induce, look_ahead, n_numbers
 from baselines.exact.states import (

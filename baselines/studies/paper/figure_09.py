@@ -12,7 +12,7 @@ from baselines.evaluation import mean_with_interval
 from baselines.exact.one_device import solve
 from baselines.heuristics.simple import Staggered
 from baselines.studies.backtest.replaying import replay
-from baselines.studies.paper.figure import Claim, Context, Figure
+from baselines.studies.paper.report import Claim, Context, Figure
 
 DEVICE, MAX_SLEEP = 0, 24
 

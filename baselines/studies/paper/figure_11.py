@@ -17,7 +17,7 @@ from baselines.learners.shipped import load_generalist, load_pretrained
 from baselines.learners.training import Training
 from baselines.packing import errors_of
 from baselines.playing import play_problem, problem_of
-from baselines.studies.paper.figure import Claim, Context, Figure
+from baselines.studies.paper.report import Claim, Context, Figure
 from baselines.studies.stored_trainings import recipe_config
 
 ENV = "aq_gym/MultiDevice-v0"

@@ -15,8 +15,8 @@ from baselines.learners.shipped import load_generalist
 from baselines.packing import errors_of
 from baselines.placement import place_together
 from baselines.playing import FIRST_TUNING_SEED, problem_of
-from baselines.studies.paper.figure import Claim, Context, Figure
 from baselines.studies.paper.figure_12 import fitness_of
+from baselines.studies.paper.report import Claim, Context, Figure
 
 HORIZON, BUDGET, MAX_SLEEP = 60, 10, 12
 STYLES = {"random": ":", "evolved": "-", "together": "--"}  # of the kinds of locations

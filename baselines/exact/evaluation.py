@@ -27,18 +27,6 @@ _SIDE_BY_SIDE = 2048  # states that are observed together
 _STATE_BYTES = 200  # of one state of one or two devices of a hidden level
 
 
-class Limits(NamedTuple):
-    """How an exact evaluation is done.
-
-    States of at most the probability ``negligible`` are dropped and the rest scaled up; the result is off by at most
-    the dropped probability times the largest error. 0 keeps all.
-    """
-
-    batch: int = 32_768  # states per call of `act`
-    negligible: float = 0.0
-    max_bytes: int = MAX_BYTES  # instances that need more memory are refused [bytes]
-
-
 def evaluate_exactly(
     policy: Policy,
     network: SensorNetwork | str | Path,
@@ -48,6 +36,9 @@ def evaluate_exactly(
     max_sleep: int,
     *,
     observation: str = "full",
+    batch: int = 32_768,
+    negligible: float = 0.0,
+    max_bytes: int = MAX_BYTES,
     **options: Any,
 ) -> float:
     """A policy's exact expected average joint error [µg/m³], in the sequential view.
@@ -65,33 +56,35 @@ def evaluate_exactly(
         max_sleep: D, slots.
         observation: what a policy reads that does not say so by an attribute ``observation``. One with a false
             attribute ``needs_observation`` gets None, which is faster.
-        options: the fields of `Limits` (``batch``, ``negligible``, ``max_bytes``), and how maps are inferred, as in the
-            environments (``fuse_measured``, ``inference``, ``level_noise``, ``belief``, ``loss``, ``energy_budgets``,
-            ``harvest``).
+        batch: states per call of `act`.
+        negligible: states of at most this probability are dropped and the rest scaled up; the result is off by at most
+            the dropped probability times the largest error. 0 keeps all.
+        max_bytes: refuse instances that need more memory [bytes].
+        options: how maps are inferred, as in the environments (``fuse_measured``, ``inference``, ``level_noise``,
+            ``belief``, ``loss``, ``energy_budgets``, ``harvest``).
 
     Raises:
         TypeError: an option that there is not.
         ValueError: an argument of the wrong type or out of range, an instance that is too large, or an answer of `act`
             that is no batch of actions.
     """
-    limits = Limits(**{name: options.pop(name) for name in Limits._fields if name in options})
     problem = Problem.create(network, devices, horizon, energy_budget, max_sleep, **options)
     episodes = None
     if getattr(policy, "needs_observation", True):
         kind = getattr(policy, "observation", None) or observation
         episodes = Episodes(problem, _SIDE_BY_SIDE, observation=kind)
     if problem.inference == "hidden":
-        return _evaluate_hidden(policy, problem, episodes, limits)
+        return _evaluate_hidden(policy, problem, episodes, batch, negligible, max_bytes // _STATE_BYTES)
     check_plain(problem)
     states, total = _States.of(problem), 0.0
     size = states.n_rows * problem.network.n_levels
-    check_bytes(problem, 6 * size, limits.max_bytes, "evaluate_exactly")
+    check_bytes(problem, 6 * size, max_bytes, "evaluate_exactly")
     errors, probability = cell_errors(problem), states.first()
     for t in range(1, problem.horizon + 1):
         for m in range(problem.n_devices):
-            k = np.flatnonzero(probability > limits.negligible)
+            k = np.flatnonzero(probability > negligible)
             weight = probability[k] * (probability.sum() / probability[k].sum())
-            on = _executed(policy, states.info(k, t, m), episodes, limits.batch)
+            on = _executed(policy, states.info(k, t, m), episodes, batch)
             probability = np.bincount(states.decided(k, m, on), weights=weight, minlength=size)
         k = np.flatnonzero(probability)
         total += float(probability[k] @ errors[states.error_row(k), k % problem.network.n_levels])
@@ -182,19 +175,21 @@ def _executed(policy: Policy, info: dict[str, NDArray[Any]], episodes: Episodes 
     return np.where(may_sleep, actions * may_sense, 1)
 
 
-def _evaluate_hidden(policy: Policy, problem: Problem, episodes: Episodes | None, limits: Limits) -> float:
-    """`evaluate_exactly` where the level is hidden."""
-    network, total, most = problem.network, 0.0, limits.max_bytes // _STATE_BYTES
+def _evaluate_hidden(
+    policy: Policy, problem: Problem, episodes: Episodes | None, batch: int, negligible: float, most: int
+) -> float:
+    """`evaluate_exactly` where the level is hidden; more than ``most`` states are refused."""
+    network, total = problem.network, 0.0
     power = powers(network.transition, problem.horizon)
     model, states, weight = problem.hidden_level, States.first(problem), network.start
     for t in range(1, problem.horizon + 1):
         for m in range(problem.n_devices):
-            rows = np.flatnonzero(weight > limits.negligible)
+            rows = np.flatnonzero(weight > negligible)
             states, weight = states.rows(rows), weight[rows] * (weight.sum() / weight[rows].sum())
             record = network.levels[states.record]
             level = model.level(states.age, record)[0]  # the mean of what the server believes
             info = info_of(t, m, states.energy, states.age, record, level, problem.max_sleep)
-            on = _executed(policy, info, episodes, limits.batch) == 1
+            on = _executed(policy, info, episodes, batch) == 1
             states, weight = _decided(problem, power, states, weight, on, m)
             if len(weight) > most:
                 raise ValueError(

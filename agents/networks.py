@@ -185,14 +185,7 @@ class SetQ(DuellingQ):
     """
 
     def __init__(
-        self,
-        n_inputs: int,
-        n_actions: int,
-        hidden: Sequence[int],
-        *,
-        context: int,
-        item: int,
-        encoder: Sequence[int],
+        self, n_inputs: int, n_actions: int, hidden: Sequence[int], *, context: int, item: int, encoder: Sequence[int]
     ) -> None:
         QNetwork.__init__(self, context + item, n_actions)
         self.context, self.item = context, item

@@ -35,10 +35,7 @@ class Progress:
 
 
 def play_episodes(
-    env: VectorEnv[Any, Any, Any],
-    choose: Choose,
-    memory: Replay,
-    rng: np.random.Generator,
+    env: VectorEnv[Any, Any, Any], choose: Choose, memory: Replay, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Play one episode in each of the K environments and append it to the memory.
 

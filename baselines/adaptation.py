@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agents import DQNConfig, GreedyPolicy, fit_advantages
+from agents import DQNConfig, fit_advantages
 from agents.fitting import torch_threads
 from agents.networks import make_network
 from aq_gym.episodes import Layers
@@ -19,11 +19,19 @@ from baselines.heuristics.index import Index, Simulator, greedy_index
 from baselines.heuristics.index_tuning import QUICK, TUNED, committed_starts, quick_episodes, tune
 from baselines.heuristics.problems import tuned_fields
 from baselines.heuristics.simple import Staggered
-from baselines.learners.layered import LayeredPolicy, added, matrices, observation_of_layers, outputs, trunk_inputs
-from baselines.learners.own_unit import DECISIONS, greedy_threshold
+from baselines.learners.generalist import DECISIONS, greedy_threshold
 from baselines.learners.pairs import PIECE, PairCollector
 from baselines.learners.shipped import load_generalist
-from baselines.packing import can_be_compiled, pack
+from baselines.packing import (
+    LayeredPolicy,
+    added,
+    layers_of,
+    matrices,
+    observation_of_layers,
+    outputs,
+    pack,
+    trunk_inputs,
+)
 from baselines.playing import FIRST_TUNING_SEED, check_count, check_policy, play_problem
 
 SEED = FIRST_TUNING_SEED + 2**24  # of the validation episodes: no tuning and no training plays them
@@ -140,11 +148,10 @@ class _Adaptation:
 
     def compare(self, policy: Any) -> None:
         """Validate the given policy and the yardsticks; how many episodes depends on how fast they are played."""
-        problem, began, decisions = self.problem, time.perf_counter(), DECISIONS
+        problem, decisions = self.problem, DECISIONS
         if not math.isinf(self.seconds):
-            Simulator(problem).errors([Index(problem, 0.0, {})], 2, SEED)
-            self.speed = 2 * self.length / (time.perf_counter() - began)
-            self.speed = self._speed()
+            self.speed = self._speed(2)
+            self.speed = self._speed(min(256, max(4, int(0.2 * self.speed / self.length))))
             decisions = int(min(DECISIONS, 2 * _CHECKING * self.seconds * self.speed))
             self.episodes = int(np.clip(_CHECKING * self.seconds * self.speed / self.length, 8, 2048))
             if layers_of(policy) is None:
@@ -162,11 +169,11 @@ class _Adaptation:
         else:
             self._tune()
 
-    def _speed(self) -> float:
+    def _speed(self, episodes: int) -> float:
         """Decisions a second of compiled play."""
-        began, episodes = time.perf_counter(), max(4, int(0.2 * self.speed / self.length))
-        Simulator(self.problem).errors([Index(self.problem, 0.0, {})], min(episodes, 256), SEED)
-        return min(episodes, 256) * self.length / (time.perf_counter() - began)
+        began = time.perf_counter()
+        Simulator(self.problem).errors([Index(self.problem, 0.0, {})], episodes, SEED)
+        return episodes * self.length / (time.perf_counter() - began)
 
     def _tune(self) -> None:
         """The index policy from the committed coefficients, with as many generations as fit."""
@@ -227,14 +234,3 @@ def _line(x: NDArray[Any], y: NDArray[Any], weight: NDArray[Any], *, through_zer
     columns = np.stack([x, np.zeros_like(x) if through_zero else np.ones_like(x)], axis=1) * weight[:, None]
     slope, level = np.linalg.lstsq(columns, y * weight, rcond=None)[0]
     return max(float(slope), 1e-9), float(level)
-
-
-def layers_of(policy: Any) -> Layers | None:
-    """What plays a policy compiled; None where nothing does."""
-    if isinstance(policy, Index):
-        return policy.layers
-    if isinstance(policy, LayeredPolicy):
-        return policy.layers
-    if isinstance(policy, GreedyPolicy) and policy.observation != "full" and can_be_compiled(policy.network):
-        return pack(policy.network)
-    return None

@@ -85,12 +85,7 @@ class Stage:
 
 
 def place_together(
-    problem: Problem,
-    word: str,
-    *,
-    rounds: int = 4,
-    episodes: int = 256,
-    watch: Callable[[Stage], None] | None = None,
+    problem: Problem, word: str, *, rounds: int = 4, episodes: int = 256, watch: Callable[[Stage], None] | None = None
 ) -> list[Stage]:
     """Swap locations under the policy, tune the policy to the new ones, and again, until it stops paying.
 

@@ -10,11 +10,10 @@ from aq_gym.episodes import Layers
 from aq_gym.files import write_atomically
 from aq_gym.observation import COMPACT_FEATURES, DEVICE_FEATURES
 from aq_gym.problem import Problem
-from baselines.adaptation import layers_of
 from baselines.heuristics.greedy import Greedy
 from baselines.heuristics.index import Index
 from baselines.heuristics.simple import Staggered
-from baselines.learners.layered import LayeredPolicy
+from baselines.packing import LayeredPolicy, layers_of
 from baselines.playing import described, field_differences
 
 FILE = "tuned.json"

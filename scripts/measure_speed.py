@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+import pandas as pd
+
 from baselines.studies.files import write_table, write_text
 from baselines.studies.provenance import provenance, signature
 from baselines.studies.speed import against, report
@@ -34,13 +36,11 @@ def main(args: argparse.Namespace) -> None:
         title = f"New beside {args.against}, in turns, {args.rounds} rounds: above 1 the new one is faster"
         found.add(title, [report.against_row(x) for x in found.frames])
     if found.frames:
-        write_table(args.output, report.floats(found.frames).assign(**made))
+        write_table(args.output, pd.DataFrame(found.frames).assign(**made))
         print(f"written to {args.output}")
     if args.markdown is not None:
-        tables = [report.markdown(rows) for rows in found.tables]
-        write_text(
-            args.markdown, "\n\n".join(["# Speed", report.INTRODUCTION, signature(args.command), *tables]) + "\n"
-        )
+        parts = ["# Speed", report.INTRODUCTION, signature(args.command), *found.tables]
+        write_text(args.markdown, "\n\n".join(parts) + "\n")
         print(f"written to {args.markdown}")
 
 

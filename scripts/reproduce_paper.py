@@ -17,8 +17,7 @@ from rich.console import Console
 
 from baselines.studies.files import write_text
 from baselines.studies.paper import figure_08, figure_09, figure_10, figure_11, figure_12, figure_13
-from baselines.studies.paper.figure import Context, Figure
-from baselines.studies.paper.report import html_report, read_card, text_report, write_figure
+from baselines.studies.paper.report import Context, Figure, html_report, read_card, text_report, write_figure
 from baselines.studies.provenance import signature, sources
 from scripts.arguments import at_least, command_parser, file_path, parsed
 from scripts.command import enter

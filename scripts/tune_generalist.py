@@ -13,8 +13,8 @@ from pathlib import Path
 
 from agents import export
 from baselines.heuristics.index import Index
+from baselines.learners.generalist import imitated, relative_errors, sampled, training_sampler, tune_for_all
 from baselines.learners.guide import index_agent
-from baselines.learners.universal import imitated, relative_errors, sampled, training_sampler, tune_for_all
 from baselines.playing import FIRST_TUNING_SEED
 from baselines.studies.provenance import commit
 from scripts.arguments import at_least, command_parser, parsed

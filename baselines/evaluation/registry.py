@@ -28,14 +28,7 @@ from baselines.heuristics.index_tuning import tune as tune_index
 from baselines.heuristics.problems import entry_problem
 from baselines.heuristics.relay import AdaptiveRelay, BestTimetable, Relay, RetryingRelay
 from baselines.heuristics.simple import Random, Staggered, Synchronised
-from baselines.playing import (
-    check_count,
-    check_policy,
-    close_match,
-    differences,
-    play_problem,
-    problem_of,
-)
+from baselines.playing import check_count, check_policy, close_match, differences, play_problem, problem_of
 
 
 def _pretrained(problem: Problem) -> Any:
@@ -188,10 +181,7 @@ def evaluate(
         built[name], seconds[name] = policy, float(getattr(policy, "training_seconds", float("nan")))
         other = [] if (made_for := problem_made_for(policy)) is None else differences(made_for, problem)
         if other:
-            warnings.warn(
-                f"{name} was made for another problem than is played here: {'; '.join(other)}",
-                stacklevel=2,
-            )
+            warnings.warn(f"{name} was made for another problem than is played here: {'; '.join(other)}", stacklevel=2)
     table = compare(built, problem, episodes, seed, observation=observation)
     return table.assign(training_seconds=list(seconds.values()))
 

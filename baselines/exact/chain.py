@@ -45,14 +45,9 @@ def in_blocks(transition: FloatArray) -> Chain:
     return Chain(np.array(first), np.array(level), np.array(probability))
 
 
-def n_columns(horizon: int) -> int:
-    """The columns of all times of the last sensing."""
-    return -(-horizon // LANES) * LANES
-
-
 def table_width(horizon: int, max_sleep: int) -> int:
-    """The slots of a table, from slot 0 on: so many as all columns reach at all delays."""
-    return 1 + n_columns(horizon) + max_sleep
+    """The slots of a table, from slot 0 on: so many as the columns of all last sensings reach at all delays."""
+    return 1 + -(-horizon // LANES) * LANES + max_sleep
 
 
 @compiled

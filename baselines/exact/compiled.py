@@ -21,14 +21,9 @@ def compiled(function: Callable[..., Any]) -> Any:
     return plainly_compiled(function, fastmath=_FASTMATH)
 
 
-def n_threads() -> int:
-    """How many threads numba may use."""
-    return int(vars(numba.config)["NUMBA_NUM_THREADS"])
-
-
 def in_threads(work: Callable[[int, int], Any], count: int, least: int = 1) -> None:
     """Call `work(begin, end)` on parts of range(count), side by side; a part has about `least` items or more."""
-    threads = n_threads()
+    threads = int(vars(numba.config)["NUMBA_NUM_THREADS"])
     parts = 1 if threads == 1 else min(4 * threads, -(-count // least))
     if parts <= 1:
         work(0, count)

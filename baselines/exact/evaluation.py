@@ -1,9 +1,11 @@
-"""The exact error of any policy: the distribution of the states that it reaches, decision by decision."""
+"""The exact error of any policy: the distribution of the states that it reaches, decision by decision.
+
+A state is what the policy knows: the devices' energies and last reports, and the level unless it is hidden.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,31 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aq_gym.episodes import Episodes
+from aq_gym.hidden_level import HiddenLevel
 from aq_gym.network import SensorNetwork
 from aq_gym.policy import Policy
 from aq_gym.problem import Problem
-from baselines.exact.errors import cell_errors, delay_and_record, n_cells
-from baselines.exact.hidden_evaluation import evaluate_hidden
+from baselines.exact.cells import cell_errors, delay_and_record, n_cells
+from baselines.exact.hidden_devices import States, level_weights
+from baselines.exact.hidden_induction import powers
 from baselines.exact.several_devices import check_bytes
 from baselines.exact.states import MAX_BYTES, FloatArray, IntArray, check_plain, digits, info_of, number_of
 
 _SIDE_BY_SIDE = 2048  # states that are observed together
 _STATE_BYTES = 200  # of one state of one or two devices of a hidden level
-
-
-class Limits(NamedTuple):
-    """How an exact evaluation is done.
-
-    Attributes:
-        batch: states per call of `act`.
-        negligible: states of at most this probability are dropped and the rest scaled up; the result is off by at most
-            the dropped probability times the largest error. 0 keeps all.
-        max_bytes: refuse instances that need more memory [bytes].
-    """
-
-    batch: int = 32_768
-    negligible: float = 0.0
-    max_bytes: int = MAX_BYTES
 
 
 def evaluate_exactly(
@@ -47,6 +36,9 @@ def evaluate_exactly(
     max_sleep: int,
     *,
     observation: str = "full",
+    batch: int = 32_768,
+    negligible: float = 0.0,
+    max_bytes: int = MAX_BYTES,
     **options: Any,
 ) -> float:
     """A policy's exact expected average joint error [µg/m³], in the sequential view.
@@ -64,34 +56,35 @@ def evaluate_exactly(
         max_sleep: D, slots.
         observation: what a policy reads that does not say so by an attribute ``observation``. One with a false
             attribute ``needs_observation`` gets None, which is faster.
-        options: the fields of `Limits` (``batch``, ``negligible``, ``max_bytes``), and how maps are inferred, as in the
-            environments (``fuse_measured``, ``inference``, ``level_noise``, ``belief``, ``loss``, ``energy_budgets``,
-            ``harvest``).
+        batch: states per call of `act`.
+        negligible: states of at most this probability are dropped and the rest scaled up; the result is off by at most
+            the dropped probability times the largest error. 0 keeps all.
+        max_bytes: refuse instances that need more memory [bytes].
+        options: how maps are inferred, as in the environments (``fuse_measured``, ``inference``, ``level_noise``,
+            ``belief``, ``loss``, ``energy_budgets``, ``harvest``).
 
     Raises:
         TypeError: an option that there is not.
         ValueError: an argument of the wrong type or out of range, an instance that is too large, or an answer of `act`
             that is no batch of actions.
     """
-    limits = Limits(**{name: options.pop(name) for name in Limits._fields if name in options})
     problem = Problem.create(network, devices, horizon, energy_budget, max_sleep, **options)
     episodes = None
     if getattr(policy, "needs_observation", True):
         kind = getattr(policy, "observation", None) or observation
         episodes = Episodes(problem, _SIDE_BY_SIDE, observation=kind)
     if problem.inference == "hidden":
-        ask = partial(_executed, policy, episodes=episodes, batch=limits.batch)
-        return evaluate_hidden(ask, problem, limits.negligible, limits.max_bytes // _STATE_BYTES)
+        return _evaluate_hidden(policy, problem, episodes, batch, negligible, max_bytes // _STATE_BYTES)
     check_plain(problem)
     states, total = _States.of(problem), 0.0
     size = states.n_rows * problem.network.n_levels
-    check_bytes(problem, 6 * size, limits.max_bytes, "evaluate_exactly")
+    check_bytes(problem, 6 * size, max_bytes, "evaluate_exactly")
     errors, probability = cell_errors(problem), states.first()
     for t in range(1, problem.horizon + 1):
         for m in range(problem.n_devices):
-            k = np.flatnonzero(probability > limits.negligible)
+            k = np.flatnonzero(probability > negligible)
             weight = probability[k] * (probability.sum() / probability[k].sum())
-            on = _executed(policy, states.info(k, t, m), episodes, limits.batch)
+            on = _executed(policy, states.info(k, t, m), episodes, batch)
             probability = np.bincount(states.decided(k, m, on), weights=weight, minlength=size)
         k = np.flatnonzero(probability)
         total += float(probability[k] @ errors[states.error_row(k), k % problem.network.n_levels])
@@ -180,3 +173,83 @@ def _executed(policy: Policy, info: dict[str, NDArray[Any]], episodes: Episodes 
         actions[begin : begin + batch] = answer
     may_sleep, may_sense = info["action_mask"].T == 1
     return np.where(may_sleep, actions * may_sense, 1)
+
+
+def _evaluate_hidden(
+    policy: Policy, problem: Problem, episodes: Episodes | None, batch: int, negligible: float, most: int
+) -> float:
+    """`evaluate_exactly` where the level is hidden; more than ``most`` states are refused."""
+    network, total = problem.network, 0.0
+    power = powers(network.transition, problem.horizon)
+    model, states, weight = problem.hidden_level, States.first(problem), network.start
+    for t in range(1, problem.horizon + 1):
+        for m in range(problem.n_devices):
+            rows = np.flatnonzero(weight > negligible)
+            states, weight = states.rows(rows), weight[rows] * (weight.sum() / weight[rows].sum())
+            record = network.levels[states.record]
+            level = model.level(states.age, record)[0]  # the mean of what the server believes
+            info = info_of(t, m, states.energy, states.age, record, level, problem.max_sleep)
+            on = _executed(policy, info, episodes, batch) == 1
+            states, weight = _decided(problem, power, states, weight, on, m)
+            if len(weight) > most:
+                raise ValueError(
+                    f"evaluate_exactly: more than {most:,} states are reached; take fewer devices or levels "
+                    "(network.coarsen), or raise max_bytes"
+                )
+        total += float(weight @ _costs(problem, model, states))
+        states, weight = _next_slot(problem, states._replace(age=states.age + 1), weight)
+    return total / problem.horizon
+
+
+def _decided(
+    problem: Problem, power: FloatArray, states: States, weight: FloatArray, on: NDArray[np.bool_], m: int
+) -> tuple[States, FloatArray]:
+    """The states after device m's decisions and reports."""
+    asleep, awake = np.flatnonzero(~on), np.flatnonzero(on)
+    parts, weights = [states.rows(asleep)], [weight[asleep]]
+    sensing, chance = states.rows(awake), level_weights(power, states.rows(awake))
+    for level in range(problem.network.n_levels):
+        rows = np.flatnonzero(chance[:, level])
+        parts.append(sensing.rows(rows).reported(m, level))
+        weights.append((1.0 - problem.loss) * chance[rows, level] * weight[awake[rows]])
+    if problem.loss > 0.0:
+        parts.append(sensing.lost(m))
+        weights.append(problem.loss * weight[awake])
+    return _merged(problem, parts, weights)
+
+
+def _next_slot(problem: Problem, states: States, weight: FloatArray) -> tuple[States, FloatArray]:
+    """After the energy that arrives at the end of a slot, at each device by itself."""
+    chance, cap = problem.harvest
+    for m in range(problem.n_devices if chance > 0.0 else 0):
+        rows = np.flatnonzero(states.energy[:, m] < cap)
+        energy = states.energy[rows].copy()
+        energy[:, m] += 1
+        less = weight.copy()
+        less[rows] *= 1.0 - chance
+        states, weight = _merged(
+            problem, [states, states.rows(rows)._replace(energy=energy)], [less, chance * weight[rows]]
+        )
+    return states, weight
+
+
+def _merged(problem: Problem, parts: list[States], weights: list[FloatArray]) -> tuple[States, FloatArray]:
+    """Equal states together."""
+    states, weight = States(*(np.concatenate(x) for x in zip(*parts, strict=True))), np.concatenate(weights)
+    sizes = problem.most_energy + 1, problem.horizon + 2, problem.network.n_levels
+    code, most = np.zeros(len(weight), dtype=np.int64), 1  # one number a state
+    for column, size in zip(np.concatenate(states, axis=1).T, np.repeat(sizes, problem.n_devices), strict=True):
+        if most * int(size) > np.iinfo(np.int64).max:  # number those that occur, from 0
+            code = np.unique(code, return_inverse=True)[1]
+            most = len(code)
+        code, most = code * size + column, most * int(size)
+    _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
+    return states.rows(first), np.bincount(inverse, weights=weight, minlength=len(first))
+
+
+def _costs(problem: Problem, model: HiddenLevel, states: States) -> FloatArray:
+    """(n,) cost of the slot [µg/m³]."""
+    reports = np.concatenate([states.age, states.record], axis=1)
+    different, inverse = np.unique(reports, axis=0, return_inverse=True)
+    age, record = different[:, : problem.n_devices], problem.network.levels[different[:, problem.n_devices :]]
+    return np.asarray(model.estimate(problem.devices, age, record).deviation.mean(axis=-1)[inverse.reshape(-1)])

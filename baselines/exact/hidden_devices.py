@@ -83,12 +83,8 @@ def level_weights(power: FloatArray, states: States) -> FloatArray:
 def cost_from(tables: Tables, t: int, states: States, m: int = 0, choice: tuple[int, ...] | None = None) -> FloatArray:
     """(n,) least expected cost from slot t on where devices m, m + 1, ... have to decide.
 
-    Args:
-        tables: their rows of ``after`` for slot t + 1 must be filled.
-        t: slot.
-        states: of the devices.
-        m: the first that decides.
-        choice: (M,) decisions that are taken, whatever is reported meanwhile; None: the best.
+    The tables' rows of ``after`` for slot t + 1 must be filled. ``choice``: (M,) decisions that are taken, whatever is
+    reported meanwhile; None: the best.
     """
     if m == tables.problem.n_devices:
         now, later = tables.cells(states), tables.cells(states._replace(age=states.age + 1))

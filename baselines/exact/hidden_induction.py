@@ -17,23 +17,14 @@ from baselines.exact.states import FloatArray
 
 
 class Rules(NamedTuple):
-    """The numbers of a device.
+    """The numbers of a device."""
 
-    Attributes:
-        horizon: T, slots.
-        energy: the most sensings that it can hold.
-        max_sleep: D, slots: with energy left it senses at this age.
-        longest: ages 1..longest are distinguished; T of them are always enough, D where no report is lost.
-        loss: q, probability that a report is lost; the energy is spent.
-        harvest: probability of a sensing more at the end of a slot, and the energy up to which it comes.
-    """
-
-    horizon: int
-    energy: int
-    max_sleep: int
-    longest: int
-    loss: float = 0.0
-    harvest: tuple[float, int] = (0.0, 0)
+    horizon: int  # T, slots
+    energy: int  # the most sensings that it can hold
+    max_sleep: int  # D, slots: with energy left it senses at this age
+    longest: int  # ages 1..longest are distinguished; T of them are always enough, D where no report is lost
+    loss: float = 0.0  # q, probability that a report is lost; the energy is spent
+    harvest: tuple[float, int] = (0.0, 0)  # probability of a sensing more at a slot's end; energy up to which it comes
 
 
 def powers(transition: FloatArray, longest: int) -> FloatArray:
@@ -61,7 +52,6 @@ def backwards(costs: FloatArray, power: FloatArray, rules: Rules) -> Iterator[tu
     Args:
         costs: (C, E) by age and record, up to the greatest age that is reached; C is at least longest + 1.
         power: (longest + 1, E, E) or more.
-        rules: of the device.
 
     Yields:
         t; (energy + 1, longest, E) of sleeping by energy, age - 1 and record; (energy, longest, E) of sensing, by

@@ -7,15 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from aq_gym.problem import Problem
-from baselines.exact.hidden_devices import (
-    States,
-    Tables,
-    action_costs,
-    choices,
-    cost_from,
-    induce,
-    joint_costs,
-)
+from baselines.exact.hidden_devices import States, Tables, action_costs, choices, cost_from, induce, joint_costs
 from baselines.exact.states import FloatArray, Info, level_index, nearest_level, read_info, whole, written
 
 

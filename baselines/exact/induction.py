@@ -17,10 +17,9 @@ from typing import NamedTuple
 import numpy as np
 
 from aq_gym.problem import Problem
+from baselines.exact.cells import Layout, allowed, cell_errors, error_row, layout_of, sensed_row
 from baselines.exact.chain import Chain, in_blocks, new_room, sense, sleep, sleep_or_sense, table_width
 from baselines.exact.compiled import compiled, in_threads
-from baselines.exact.errors import cell_errors
-from baselines.exact.layout import Layout, allowed, error_row, layout_of, sensed_row
 from baselines.exact.states import FloatArray, IntArray, digits
 
 

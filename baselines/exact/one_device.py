@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
@@ -33,6 +33,7 @@ class Solution(JointSolution):
     """
 
     _decisions: dict[str, NDArray[np.uint8]] = field(default_factory=dict, repr=False)
+    _single = True
 
     @property
     def sensing(self) -> FloatArray:
@@ -45,9 +46,6 @@ class Solution(JointSolution):
         found[0, :, : self.problem.horizon + 1] = -np.inf
         found[1:, :, 0] = 0.0  # no slot
         return found
-
-    def _by_device(self, *state: ArrayLike) -> list[NDArray[Any]]:
-        return [np.asarray(x)[..., None] for x in state]
 
     def act(self, observation: Any, info: Info) -> Any:
         """The optimal action from `info` alone: an int for one episode, (K,) for a batch. A tie is resolved as off."""

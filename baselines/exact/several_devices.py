@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
-from baselines.exact.errors import cell_of, n_cells
+from baselines.exact.cells import cell_of, n_cells
 from baselines.exact.hidden_solution import HiddenSolution, solve_hidden
 from baselines.exact.induction import Tables, induce, look_ahead, n_numbers
 from baselines.exact.states import (
@@ -58,6 +58,7 @@ class JointSolution:
     _tables: Tables
 
     needs_observation = False
+    _single = False  # whether energies, delays and records come without an axis of devices
 
     def value(
         self,
@@ -94,11 +95,8 @@ class JointSolution:
         turn: ArrayLike = 0,
     ) -> FloatArray:
         """As `value`, of each action of the device whose turn it is, (..., 2): off, on; -inf where forbidden."""
-        return self._values(slot, *self._by_device(energy, delay, record), level, turn)
-
-    def _by_device(self, *state: ArrayLike) -> list[NDArray[Any]]:
-        """Arrays of the state with an axis of devices."""
-        return [np.asarray(x) for x in state]
+        own = (np.asarray(x)[..., None] if self._single else x for x in (energy, delay, record))
+        return self._values(slot, *own, level, turn)
 
     def _values(self, slot: Any, energy: Any, delay: Any, record: Any, level: Any, turn: Any) -> FloatArray:
         problem, levels, n_devices = self.problem, self.problem.network.levels, self.problem.n_devices

@@ -27,7 +27,6 @@ class Greedy:
     With ``exponent`` 0 the threshold is constant.
 
     Args:
-        problem: what it plays.
         threshold: decrease that is worth a sensing [µg/m³].
         exponent: how much dearer a sensing becomes as energy becomes scarce.
         observation: which one it is given, "compact" or "full"; it reads the decrease from it.
@@ -79,11 +78,7 @@ def tune(
 
     The threshold alone first, on a geometric grid; then both, on grids of nine around the best that shrink.
 
-    Args:
-        problem: what is played.
-        episodes: how many.
-        seed: of the first; by convention at least `FIRST_TUNING_SEED`.
-        report: receives a line on each round's best.
+    The first episode has the seed ``seed``, by convention at least `FIRST_TUNING_SEED`.
 
     Returns:
         The policy and its average joint error on those episodes [µg/m³].

@@ -34,7 +34,6 @@ class Index:
     proportional to the power deficiency.
 
     Args:
-        problem: what it plays.
         constant: of the logarithm of the threshold, a decrease in µg/m³.
         coefficients: by the names of `aq_gym.observation.COMPACT_FEATURES`; absent ones are zero.
         training_seconds: that the tuning took.
@@ -97,9 +96,7 @@ def greedy_index(problem: Problem, threshold: float) -> Index:
 class Simulator:
     """Plays small networks, the index policy among them, on numbered episodes of one problem, compiled.
 
-    Args:
-        problem: what is played.
-        observation: that the networks read, "compact" (as index policies do) or "per_device".
+    They read the ``observation`` "compact" (as index policies do) or "per_device".
     """
 
     def __init__(self, problem: Problem, observation: str = "compact") -> None:

@@ -42,17 +42,13 @@ _CONSTANT = 1e-6  # a number of less spread is taken for a constant
 class Budget:
     """What a tuning may play.
 
-    Attributes:
-        generations: how many.
-        population: candidates in a generation, at least 8.
-        episodes: that each candidate plays.
-        step: first standard deviation of each coefficient, in units of what the logarithm of the threshold changes by
-            when its number changes by one standard deviation.
+    ``step`` is the first standard deviation of each coefficient, in units of what the logarithm of the threshold
+    changes by when its number changes by one standard deviation.
     """
 
     generations: int = 24
-    population: int = 64
-    episodes: int = 256
+    population: int = 64  # candidates in a generation, at least 8
+    episodes: int = 256  # that each candidate plays
     step: float = 0.5
 
     def __post_init__(self) -> None:
@@ -82,12 +78,9 @@ def tune(
     the start are compared on eight times as many new episodes. It is a function of its arguments.
 
     Args:
-        problem: what is played.
-        budget: how much.
         seed: of the first episode; by convention at least `FIRST_TUNING_SEED`.
         starts: policies (of any problem) whose coefficients are tried first, see `shifted`.
         features: the numbers that the threshold may depend on.
-        report: receives a line on each generation.
 
     Returns:
         The policy and its average joint error on the last episodes [µg/m³].
@@ -205,7 +198,7 @@ def cross_entropy(
     return means
 
 
-def index_policy(problem: Problem, report: Callable[[str], None] = lambda line: None) -> Index:
+def index_policy(problem: Problem) -> Index:
     """The index policy of a problem: read from `TUNED` for the registered ids, else tuned now.
 
     A problem that has no committed coefficients is tuned with `QUICK_DECISIONS` decisions, starting from the best of
@@ -215,7 +208,7 @@ def index_policy(problem: Problem, report: Callable[[str], None] = lambda line: 
         return Index(problem, *found[:2], training_seconds=found[2])
     starts = committed_starts(problem)
     budget = replace(QUICK, episodes=max(2, quick_episodes(problem, starts, QUICK_DECISIONS)))
-    return tune(problem, budget, starts=starts, report=report)[0]
+    return tune(problem, budget, starts=starts)[0]
 
 
 def committed_starts(problem: Problem) -> list[Index]:

@@ -50,10 +50,7 @@ def read_tuned(path: Path) -> dict[str, dict[str, Any]]:
     return ids
 
 
-@lru_cache(maxsize=2)
-def committed(path: Path) -> dict[str, dict[str, Any]]:
-    """`read_tuned`, once."""
-    return read_tuned(path)
+committed = lru_cache(maxsize=2)(read_tuned)  # once
 
 
 def tuned_fields(path: Path, problem: Problem, *names: str) -> list[Any] | None:

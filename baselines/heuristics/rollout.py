@@ -29,7 +29,6 @@ class Rollout(StatePolicy):
     side by side, nor on the threads.
 
     Args:
-        problem: what is played.
         base: what plays on: an index policy, or a DQN's policy that can be compiled.
         futures: level paths at each decision, the same for both actions.
         seed: of the futures.

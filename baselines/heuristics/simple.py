@@ -67,9 +67,7 @@ class Random(StatePolicy):
     Draws are a function of the seed, the number of the episode since `reset`, the slot and the turn, so that they do
     not depend on how many episodes are played side by side. An episode counts when its first decision is asked for.
 
-    Args:
-        problem: what it plays.
-        seed: of its draws; None draws one.
+    A seed of None draws one.
     """
 
     def __init__(self, problem: Problem, seed: int | None = None) -> None:

@@ -28,7 +28,6 @@ class Guide:
     Near sensible play returns are far less noisy than under random play.
 
     Args:
-        problem: what is played.
         name: "greedy", with the best of thirty thresholds, or "index", the tuned index policy.
         seconds: of the training that starts from it: tuning takes a small share of them.
         known: what `to_json` gave of a guide of the same problem; it is not tuned again.

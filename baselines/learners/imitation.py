@@ -55,7 +55,6 @@ def imitate(
         updates: minibatches of a round.
         episodes: played in each round, and in validation.
         hidden: widths of the network's layers.
-        seed: of the network, the minibatches and the episodes.
         progress: is called after each round with its number and its error in validation [µg/m³].
         env_kwargs: as for `gymnasium.make`.
     """

@@ -36,7 +36,6 @@ class PairCollector:
     """Plays pairs on one problem, in threads side by side; the pairs do not depend on how many there are.
 
     Args:
-        problem: what is played.
         guide: the policy that plays on where no network is given.
         observation: that the network reads, "compact" or "per_device".
         n_episodes: played side by side in each thread, on fresh levels.
@@ -142,18 +141,11 @@ def _doubtful(scores: NDArray[np.float32], points: int, rng: np.random.Generator
 
 
 class Improver:
-    """Calls `PairedDQN.improve` so that it ends in time.
-
-    Args:
-        agent: that improves.
-        collector: what plays its pairs.
-
-    Attributes:
-        cost: seconds that a whole improvement takes, estimated from the last one; NaN before the first.
-    """
+    """Calls `PairedDQN.improve` so that it ends in time."""
 
     def __init__(self, agent: PairedDQN, collector: PairCollector) -> None:
-        self._agent, self._collector, self.cost = agent, collector, math.nan
+        self._agent, self._collector = agent, collector
+        self.cost = math.nan  # seconds that a whole improvement takes, estimated from the last one
 
     def improve(self, left: float) -> Improvement | None:
         """One step of policy iteration in at most ``left`` seconds; None where that is too little."""

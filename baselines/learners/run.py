@@ -17,15 +17,11 @@ _SAVE_EVERY = 30.0  # seconds
 
 
 class Interrupts:
-    """Whether the user asked to stop.
-
-    Attributes:
-        asked: how often.
-        patient: a second request waits too, for instance while files are written.
-    """
+    """Whether the user asked to stop."""
 
     def __init__(self) -> None:
-        self.asked, self.patient = 0, False
+        self.asked = 0  # how often
+        self.patient = False  # a second request waits too, for instance while files are written
 
     def note(self, number: int, frame: Any) -> None:
         """A signal handler: count the first request; the second one raises KeyboardInterrupt."""
@@ -61,10 +57,7 @@ def train(
     that step did, and the checkpoint is the one that was written last. While the kernels compile and the guide is
     tuned there is nothing to keep: KeyboardInterrupt is raised.
 
-    Args:
-        training: what to run.
-        seconds: limit, see `Training.run`.
-        watch: called after every step.
+    The limit is that of `Training.run`; ``watch`` is called after every step.
 
     Returns:
         The policy that was best on the validation episodes.

@@ -7,7 +7,7 @@ from aq_gym.problem import Problem
 from baselines.heuristics.in_turn import InTurn
 from baselines.heuristics.problems import entry_problem, same_problem
 from baselines.heuristics.relay import AdaptiveRelay
-from baselines.learners.own_unit import DECISIONS, in_units_of
+from baselines.learners.generalist import DECISIONS, in_units_of
 from baselines.learners.resumption import POLICY
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
@@ -78,7 +78,7 @@ def load_generalist(problem: Problem, decisions: int = DECISIONS) -> GreedyPolic
 
     Known level: the shipped one; its ``card`` says how it was tuned. It needs to know in which unit the problem's
     errors are small or large and how high its threshold should be, so it is played there for a second or two
-    (`own_unit.in_units_of`). Hidden level: `AdaptiveRelay`, planned on the problem's own chain.
+    (`generalist.in_units_of`). Hidden level: `AdaptiveRelay`, planned on the problem's own chain.
 
     Args:
         problem: what it will play.

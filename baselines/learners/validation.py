@@ -44,11 +44,8 @@ def validation_episodes(problem: Problem) -> int:
 class Validation:
     """Episodes on seeds that neither training nor evaluation uses.
 
-    Args:
-        problem: what is played.
-        episodes: how many.
-        solvable: whether the optimum may be computed, for the regret.
-        exact: evaluate policies exactly instead: a few tenths of a per cent drown in the spread of returns.
+    ``solvable``: the optimum may be computed, for the regret. ``exact``: policies are evaluated exactly instead, since
+    a few tenths of a per cent drown in the spread of returns.
     """
 
     def __init__(self, problem: Problem, episodes: int, *, solvable: bool, exact: bool = False) -> None:

@@ -9,8 +9,8 @@ from agents import DQNConfig
 from aq_gym.observation import COMPACT_FEATURES, DEVICE_FEATURES
 from aq_gym.problem import Problem
 from baselines.evaluation.comparing import mean_with_interval
-from baselines.heuristics.index import Simulator
 from baselines.heuristics.index_tuning import index_policy
+from baselines.packing import errors_of
 from baselines.playing import play_problem
 from baselines.studies.tables import interval, markdown, text_table
 
@@ -72,7 +72,7 @@ def compare(
     unknown = [name for name in names or [] if name not in known]
     if unknown:
         raise ValueError(f"--variants: {', '.join(unknown)} is none of this recipe's: {', '.join(known)}")
-    base = Simulator(problem).errors([index_policy(problem)], episodes, 0)[0]
+    base = errors_of(index_policy(problem), problem, episodes, 0)
     rows = []
     for name in dict.fromkeys(names or known):
         what, variant, reference = known[name]

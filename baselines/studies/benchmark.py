@@ -16,7 +16,7 @@ from aq_gym.problem import Problem
 from baselines import dqn, sb3
 from baselines.evaluation.comparing import interquartile_mean, regret, summarise
 from baselines.evaluation.registry import build_policy
-from baselines.learners.validation import Validation, solvable
+from baselines.learners import validation
 from baselines.playing import Record, play_problem, problem_of
 from baselines.studies.files import write_json
 from baselines.studies.stored_trainings import FINISHED, read_marker, recipe_config
@@ -84,18 +84,14 @@ def dqn_config(plan: Plan, env_id: str) -> DQNConfig:
     return config.replace(**{name: max(1, round(getattr(config, name) * plan.scale)) for name in names})
 
 
-def sb3_steps(plan: Plan, learner: str) -> int:
-    """The decisions of an SB3 agent: those of its settings, scaled."""
-    return max(1, int(sb3.hyperparameters(learner.removeprefix("sb3-"))["steps"] * plan.scale))
-
-
 def settings(plan: Plan, env_id: str, run: str) -> dict[str, Any]:
-    """Everything that decides how a training goes, as JSON values."""
+    """Everything that decides how a training goes, as JSON values; decisions are scaled."""
     learner, seed = plan.which(run)
     if learner == "dqn":
         own = dataclasses.asdict(dqn_config(plan, env_id))
     else:
-        own = sb3.hyperparameters(learner.removeprefix("sb3-")) | {"steps": sb3_steps(plan, learner)}
+        own = sb3.hyperparameters(learner.removeprefix("sb3-"))
+        own["steps"] = max(1, int(own["steps"] * plan.scale))
     limits = {name: getattr(plan, name) for name in ("seconds", "validations", "env_kwargs")} | {"seed": seed}
     return dict(json.loads(json.dumps({"env_id": env_id, "learner": learner, **limits, **plan.code, "settings": own})))
 
@@ -107,14 +103,14 @@ def is_finished(plan: Plan, env_id: str, run: str) -> bool:
 
 def validation_episodes(problem: Problem) -> int:
     """The same number for every learner, so that the heights of learning curves compare: about a second of play."""
-    length = problem.horizon * problem.n_devices
-    return max(2, min(512, 1_000_000 // length), min(2_500, 150_000 // length))
+    return min(2_500, validation.validation_episodes(problem))
 
 
 def train_learner(plan: Plan, env_id: str, run: str) -> None:
     """Train into the run's folder, which is emptied before; marks it as finished at the end."""
     learner, seed = plan.which(run)
     folder, problem = plan.place(env_id, run), problem_of(env_id, **plan.env_kwargs)
+    asked = settings(plan, env_id, run)
     if folder.exists():
         shutil.rmtree(folder)
     note = {"command": "python -m scripts.benchmark", "env_kwargs": plan.env_kwargs, **plan.code}
@@ -124,9 +120,9 @@ def train_learner(plan: Plan, env_id: str, run: str) -> None:
         training = dqn.Training(env_id, dqn_config(plan, env_id), folder=folder, threads=1, **limits)
         dqn.train(training, seconds=plan.seconds)
     else:
-        algorithm, steps = learner.removeprefix("sb3-"), sb3_steps(plan, learner)
-        sb3.train(algorithm, env_id, folder, steps=steps, seconds=plan.seconds, progress=False, **limits)
-    write_json(folder / FINISHED, settings(plan, env_id, run))
+        limits |= {"steps": asked["settings"]["steps"], "seconds": plan.seconds, "progress": False}
+        sb3.train(learner.removeprefix("sb3-"), env_id, folder, **limits)
+    write_json(folder / FINISHED, asked)
 
 
 def load_learner(plan: Plan, env_id: str, run: str) -> Any:
@@ -177,7 +173,7 @@ def evaluate_task(plan: Plan, env_id: str) -> tuple[pd.DataFrame, list[str]]:
 
 def _yardsticks(plan: Plan, env_id: str, problem: Problem) -> tuple[dict[str, Any], dict[str, float], list[str]]:
     """The policies of the plan's words, the seconds that each took, and which there are none of here and why."""
-    known = solvable(env_id, plan.env_kwargs)
+    known = validation.solvable(env_id, plan.env_kwargs)
     policies: dict[str, Any] = {}
     training: dict[str, float] = {}
     notes = []
@@ -196,12 +192,13 @@ def _draw_lines(plan: Plan, env_id: str, problem: Problem, policies: dict[str, A
     """Constant lines of yardsticks beside the learning curves, on the validation episodes of all learners."""
     cards = [load_learner(plan, env_id, run).card for run in plan.runs()]
     end = max((card["decisions"] for card in cards), default=1)
-    validation = Validation(problem, validation_episodes(problem), solvable=solvable(env_id, plan.env_kwargs))
+    known = validation.solvable(env_id, plan.env_kwargs)
+    lines = validation.Validation(problem, validation_episodes(problem), solvable=known)
     for word in [word for word in LINES if word in policies and plan.learners]:
         folder = plan.place(env_id, word)
         if folder.exists():
             shutil.rmtree(folder)
-        validation.draw_line(folder, policies[word], end)
+        lines.draw_line(folder, policies[word], end)
 
 
 def together(records: Sequence[Record]) -> Record:

@@ -1,4 +1,4 @@
-"""The placement study: searches of locations, resumed and interrupted, and placing together with a policy."""
+"""The placement study: searches of locations, placing together with a policy, and the pictures of both."""
 
 from argparse import Namespace
 from collections.abc import Callable, Sequence
@@ -6,21 +6,25 @@ from math import comb
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from aq_gym import schedules
 from aq_gym.network import SensorNetwork
-from aq_gym.placement import MOST_SETS, Fitness, clusters, level_path
+from aq_gym.palette import FAINT, INK, MARKERS, PALETTE
+from aq_gym.placement import MOST_SETS, Fitness, Placement, clusters, level_path
 from aq_gym.problem import Problem
 from baselines.evaluation import mean_with_interval
 from baselines.placement import PolicyFitness, Stage, place_together
-from baselines.studies.files import write_json, write_table
-from baselines.studies.placement_plots import draw_convergence, draw_map
+from baselines.studies.files import save_figure, write_json, write_table
 from baselines.studies.placement_searches import CHECKPOINT, METHODS, searched
 from baselines.studies.tables import text_table
 
 EPISODES = 4000  # that the gain of placing together is measured on
 MOST_CLUSTERS = 16  # with a marker of their own on the map
+_BY_SIZE = ("exhaustive", "genetic", "greedy", "random", "medoids")  # colours stay with the methods
 
 
 def place(
@@ -139,3 +143,48 @@ def _write(network: SensorNetwork, options: Namespace, content: dict[str, Any], 
         labels = clusters(network, min(options.devices, MOST_CLUSTERS), options.seed)
         draw_map(options.folder / "map.png", network, devices, labels)
     write_json(options.folder / "placement.json", content)
+
+
+def draw_convergence(path: Path, found: Sequence[Placement]) -> None:
+    """The best error so far over the sets that were evaluated; a method that evaluated one set is a point."""
+    figure = Figure(figsize=(7.5, 4.4), layout="constrained")
+    axes = figure.add_subplot()
+    for x in sorted(found, key=lambda x: x.error):
+        number = _BY_SIZE.index(x.method)
+        at, errors = zip(*x.history, (x.evaluations, x.error), strict=True)
+        style = {"color": PALETTE[number], "marker": MARKERS[number], "markevery": [len(at) - 1]}
+        axes.step(at, errors, where="post", label=f"{x.method}: {x.error:.3f}", **style)
+    axes.set(xscale="log", xlabel="location sets evaluated", ylabel="best average joint error [µg/m³]")
+    axes.margins(0.08)
+    axes.grid(color=FAINT)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, title="method: its best, µg/m³", alignment="left")
+    save_figure(path, figure)
+
+
+def draw_map(path: Path, network: SensorNetwork, devices: Sequence[int], labels: ArrayLike) -> None:
+    """All locations at their coordinates, the clusters of the feature space by colour and marker, the chosen ones."""
+    assert network.coordinates is not None
+    figure = Figure(figsize=(7.6, 6.2), layout="constrained")
+    axes = figure.add_subplot()
+    chosen, of = list(devices), np.asarray(labels)
+    many = network.n_locations > 60
+    size = 24.0 if many else 75.0
+    east, north = network.coordinates.T
+    for number, label in enumerate(dict.fromkeys(of.tolist())):  # in the order of the locations, whatever the seed
+        look = {"color": PALETTE[number % 8], "marker": MARKERS[(number + number // 8) % 8]}
+        axes.scatter(east[of == label], north[of == label], size, linewidths=0, label=f"{number + 1}", **look)
+    ring = {"facecolors": "none", "edgecolors": INK, "linewidths": 1.6}
+    axes.scatter(east[chosen], north[chosen], 4.2 * size, label="device", **ring)
+    for i in chosen if many else range(network.n_locations):
+        weight = "bold" if i in chosen else "normal"
+        axes.annotate(str(i), (east[i], north[i]), (7, 6), textcoords="offset points", fontsize=8.5, weight=weight)
+    title = f"{len(chosen)} device{'s'[: len(chosen) > 1]} at the {len(of)} locations of {network.name}"
+    axes.set(xlabel="metres east", ylabel="metres north", aspect="equal", title=title)
+    axes.ticklabel_format(style="plain", useOffset=False)
+    axes.margins(0.08)
+    axes.grid(color=FAINT)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, title="cluster")
+    save_figure(path, figure)

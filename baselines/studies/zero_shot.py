@@ -3,19 +3,16 @@
 import math
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from agents import GreedyPolicy
-from aq_gym.problem import Problem
-from baselines.adaptation import adapt, layers_of
+from baselines.adaptation import adapt
 from baselines.evaluation.comparing import mean_with_interval
-from baselines.heuristics.index import Simulator
 from baselines.heuristics.index_tuning import index_policy
 from baselines.heuristics.simple import Staggered
-from baselines.learners.own_unit import in_units_of
-from baselines.playing import play_problem, problem_of
+from baselines.learners.generalist import in_units_of
+from baselines.packing import errors_of
+from baselines.playing import problem_of
 from baselines.studies.tables import interval, markdown, text_table
 
 _HOURLY = {"horizon": 72, "energy_budget": 12, "max_sleep": 12}
@@ -52,11 +49,9 @@ _MOST_WORK = 1_500_000_000  # decisions times locations that a policy plays on o
 def measure(
     name: str, generalist: GreedyPolicy, there: Any, episodes: int, seconds: float = 0.0
 ) -> list[tuple[Any, ...]]:
-    """The rows of one instance, with `COLUMNS`; differences are to the index policy tuned there.
+    """The rows of one of `INSTANCES`, with `COLUMNS`; differences are to the index policy tuned there.
 
     Args:
-        name: of `INSTANCES`.
-        generalist: the agent that never saw it.
         there: the agent trained there; None where there is none.
         episodes: of each policy, the same for all; fewer of large instances.
         seconds: for `baselines.adapt`, from the generalist; 0: not done.
@@ -72,7 +67,7 @@ def measure(
     policies["generalist"] = agent
     if seconds > 0.0:
         policies["adapted"] = adapt(agent, problem, seconds)
-    errors = {policy: _errors(x, problem, episodes) for policy, x in policies.items()}
+    errors = {policy: errors_of(x, problem, episodes, 0) for policy, x in policies.items()}
     base = "index"
     rows: list[tuple[Any, ...]] = []
     for policy, found in errors.items():
@@ -81,14 +76,6 @@ def measure(
             change = [100.0 * x / errors[base].mean() for x in mean_with_interval(found - errors[base], seed=0)]
         rows.append((name, policy, float(found.mean()), *change, base, episodes))
     return rows
-
-
-def _errors(policy: Any, problem: Problem, episodes: int) -> NDArray[np.float64]:
-    """(episodes,) errors [µg/m³], played compiled where that is possible."""
-    layers = layers_of(policy)
-    if layers is None:
-        return play_problem(policy, problem, episodes, 0).joint_error
-    return Simulator(problem, policy.observation).errors([layers], episodes, 0)[0]
 
 
 def _difference(row: Any) -> str:

@@ -15,11 +15,22 @@ from baselines.heuristics.index import WIDTHS, Index, Simulator, greedy_index
 from baselines.heuristics.index_tuning import best_threshold
 from baselines.heuristics.relay import AdaptiveRelay
 from baselines.heuristics.simple import Random, Staggered
-from baselines.learners.layered import LayeredPolicy, added, matrices, outputs
-from baselines.learners.own_unit import THRESHOLD, UNREAD, greedy_threshold, in_own_unit, in_units_of, scaled
+from baselines.learners.generalist import (
+    READ,
+    THRESHOLD,
+    UNREAD,
+    greedy_threshold,
+    imitated,
+    in_own_unit,
+    in_units_of,
+    relative_errors,
+    sampled,
+    scaled,
+    training_sampler,
+    tune_for_all,
+)
 from baselines.learners.shipped import GENERALIST, load_generalist, load_trained
-from baselines.learners.universal import READ, imitated, relative_errors, sampled, training_sampler, tune_for_all
-from baselines.packing import compiled_error, pack
+from baselines.packing import LayeredPolicy, added, errors_of, matrices, outputs, pack
 from baselines.playing import play_problem
 
 CITY = Problem.create("taipei2017", [0, 20, 40], 24, 4, 8)
@@ -43,11 +54,11 @@ def test_the_own_unit_suits_greedy_sensing() -> None:
 def test_the_generalist_plays_the_same_in_every_unit() -> None:
     agent = load_generalist(CITY)
     assert agent.card["command"].startswith("python -m scripts.tune_generalist") and agent.card["commit"]
-    errors = compiled_error(agent, CITY, 64, 0)
+    errors = errors_of(agent, CITY, 64, 0)
     np.testing.assert_allclose(play_problem(agent, CITY, 64, 0).joint_error, errors, rtol=1e-6)
     own = in_own_unit(CITY)
     factor = float(own.network.levels[0] / CITY.network.levels[0])
-    there = compiled_error(load_generalist(own), own, 64, 0) / factor
+    there = errors_of(load_generalist(own), own, 64, 0) / factor
     assert there.mean() == pytest.approx(errors.mean(), rel=1e-3)
     weight = pack(agent.network).weights
     assert not np.any(weight[[place for place in UNREAD if place < 32]]), "what has a unit is not read"
@@ -62,7 +73,7 @@ def test_the_generalist_is_blended_and_shifted_as_does_best() -> None:
     with torch.no_grad():  # a worse agent: it asks for a decrease 1.5 times as large
         agent.network.advantage_head.bias.copy_(agent.network.advantage_head.bias - torch.tensor([-0.2, 0.2]))
     worse = in_units_of(agent, CITY, 100_000)
-    good, bad = (compiled_error(x, CITY, 256, 0).mean() for x in (plain, worse))
+    good, bad = (errors_of(x, CITY, 256, 0).mean() for x in (plain, worse))
     assert bad == pytest.approx(good, rel=0.01)
 
 

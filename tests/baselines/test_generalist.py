@@ -7,7 +7,7 @@ import pytest
 from baselines.heuristics.problems import entry_problem
 from baselines.heuristics.simple import Staggered
 from baselines.learners.shipped import load_generalist
-from baselines.packing import compiled_error
+from baselines.packing import errors_of
 from baselines.playing import play_problem
 from scripts import tune_generalist, zero_shot
 
@@ -16,7 +16,7 @@ def test_the_shipped_agent_beats_staggered_sensing_where_it_never_trained() -> N
     for name in ("SingleDevice-v0", "MultiDevice-v0", "Tainan-v0"):
         problem = entry_problem(name)
         agent = load_generalist(problem)
-        found = compiled_error(agent, problem, 512, 0)
+        found = errors_of(agent, problem, 512, 0)
         uniform = play_problem(Staggered(problem), problem, 512, 0).joint_error
         gain = uniform - found
         assert gain.mean() > 4 * gain.std() / 512**0.5

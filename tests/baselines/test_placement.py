@@ -6,7 +6,7 @@ import pytest
 from aq_gym.problem import Problem
 from baselines.heuristics.index import Index, Simulator
 from baselines.learners.shipped import load_generalist
-from baselines.packing import compiled_error
+from baselines.packing import errors_of
 from baselines.placement import PolicyFitness, Stage, moved, place_together, player
 
 PROBLEM = Problem.create("synthetic-20-1", [0, 1, 2], 12, 3, 6)
@@ -21,7 +21,7 @@ def test_a_set_is_worth_what_the_policy_makes_of_it() -> None:
         if isinstance(policy, Index):
             expected = Simulator(there).errors([policy], 16, 7)[0]
         else:
-            expected = compiled_error(policy, there, 16, 7)
+            expected = errors_of(policy, there, 16, 7)
         assert found[0] == expected.mean()
         np.testing.assert_array_equal(fitness.episode_errors([2, 4, 9]), expected)
 

@@ -9,12 +9,11 @@ import pytest
 
 import baselines
 from aq_gym.problem import Problem
-from baselines.adaptation import layers_of
 from baselines.heuristics.greedy import Greedy
 from baselines.heuristics.index import WIDTHS, Index
 from baselines.heuristics.simple import Random, Staggered
-from baselines.learners.layered import LayeredPolicy, added, matrices
 from baselines.learners.shipped import GENERALIST, load_trained
+from baselines.packing import LayeredPolicy, added, layers_of, matrices
 from baselines.playing import play_problem
 from scripts.served import policy_for
 

@@ -12,6 +12,7 @@ import pytest
 from agents import DQNConfig
 from aq_gym.placement import Fitness
 from baselines.exact.one_device import solve
+from baselines.exact.several_devices import solve_joint
 from baselines.studies.speed import against, learning, placement, report, solvers, start_up, worker
 from baselines.studies.speed.comparison import Comparison, timed
 from scripts import measure_speed
@@ -36,7 +37,9 @@ def test_rates_count_all_the_work() -> None:
 def test_quantecon_agrees_with_ours() -> None:
     pytest.importorskip("quantecon", reason="quantecon is not installed: pip install 'aq-gym[peers]'")
     network = solvers.banded(4)
-    solvers.check(solve(network, 0, 12, 3, 5).expected_error, solvers.quantecon_single(network, 12, 3, 5)())
+    solvers.check(solve(network, 0, 12, 3, 5).expected_error, solvers.quantecon_solver(network, [0], 12, 3, 5)())
+    ours = solve_joint(network, (0, 15), 8, 2, 4).expected_error
+    solvers.check(ours, solvers.quantecon_solver(network, (0, 15), 8, 2, 4)())
 
 
 def test_the_numpy_fitness_agrees_with_ours() -> None:

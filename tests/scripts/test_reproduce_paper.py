@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from baselines.studies.paper import figure_08, figure_12
-from baselines.studies.paper.figure import Claim, Context, Figure
+from baselines.studies.paper.report import Claim, Context, Figure
 from scripts import reproduce_paper
 
 

@@ -14,7 +14,7 @@ import pytest
 from aq_gym import SensorNetwork
 from aq_gym.placement import Fitness, GeneticConfig, GeneticSearch, Placement, level_path
 from aq_gym.schedules import staggered
-from baselines.studies import placement, placement_plots
+from baselines.studies import placement
 from baselines.studies.placement_searches import asked_of, resume
 from scripts import select_locations
 
@@ -227,7 +227,7 @@ def test_two_thousand_mutations_are_refused_or_valid(tmp_path: Path, saved: dict
 def test_plots_of_one_point_and_of_many_clusters(tmp_path: Path) -> None:
     network = SensorNetwork.synthetic(30, 0)
     one = Placement("medoids", (3,), 7.0, 1, 0.0, ((1, 7.0),))
-    placement_plots.draw_convergence(tmp_path / "one.png", [one])
-    placement_plots.draw_map(tmp_path / "map.png", network, [3], np.arange(30) % 16)
+    placement.draw_convergence(tmp_path / "one.png", [one])
+    placement.draw_map(tmp_path / "map.png", network, [3], np.arange(30) % 16)
     for name in ("one.png", "map.png"):
         assert (tmp_path / name).stat().st_size > 10_000

@@ -11,17 +11,17 @@ from aq_gym.palette import MARKERS, PALETTE
 from aq_gym.problem import Problem
 from baselines.studies.backtest.maps import METHODS
 from baselines.studies.backtest.replaying import Faults, Windows
+from baselines.studies.backtest.scores import COVER, misses
 from baselines.studies.backtest.tables import CLEAN, CONDITIONS, NOISES
 from baselines.studies.tables import interval, markdown, text_table
 
 TOLERANCE = 5.0  # points by which an interval's coverage may be off
 HEADS = ("policy", "map", "RMSE", "MAE", "bias", "covered % of 50 / 90 / 95", "claimed", "promised", "RMSE, all")
 PLAN_HEADS = ("level known to", "policy", "planned for", "MAE", "change %", "RMSE", "promised", "claimed", "covered %")
-_COVER = [f"cover_{100 * x:.0f}" for x in LEVELS_OF_COVERAGE]
 
 
 def _covered(row: Any) -> str:
-    return " / ".join(f"{100 * getattr(row, name):.0f}" for name in _COVER)
+    return " / ".join(f"{100 * getattr(row, name):.0f}" for name in COVER)
 
 
 def _clean_rows(table: pd.DataFrame) -> list[list[str]]:
@@ -78,7 +78,7 @@ def findings(table: pd.DataFrame) -> list[str]:
         best = by.idxmin()
         lines.append(f"{policy}: the {best} map has the least RMSE, {by[best]:.2f}; the paper's has {by['paper']:.2f}.")
     for method, part in clean.groupby("method", sort=False):
-        off = _misses(part).stack()
+        off = misses(part).stack()
         worst, name, policy = max((value, name, part.policy[row]) for (row, name), value in off.items())
         verdict = "off by more than" if worst > TOLERANCE else "within"
         lines.append(
@@ -103,16 +103,11 @@ def findings(table: pd.DataFrame) -> list[str]:
     return lines
 
 
-def _misses(table: pd.DataFrame) -> pd.DataFrame:
-    """By how many points each coverage is off."""
-    return (100.0 * (table[_COVER] - np.array(LEVELS_OF_COVERAGE))).abs()
-
-
 def plan_finding(plans: pd.DataFrame) -> str:
     """A sentence on the coverages of `planned`."""
     if plans.empty:
         return "No policy was planned with both inferences."
-    worst = _misses(plans).max(axis=1)
+    worst = misses(plans).max(axis=1)
     off = ", ".join(f"±{100 * x:.0f} %" for x in sorted(plans.noise[worst > TOLERANCE].unique()))
     text = f"within {TOLERANCE:g} points of what they claim"
     if off:
@@ -174,7 +169,7 @@ def draw(plt: Any, table: pd.DataFrame, policies: Sequence[str]) -> Any:
         error = np.abs(part[["rmse_low", "rmse_high"]].to_numpy().T - part.rmse.to_numpy())
         at = np.arange(len(policies)) + (i - 1.5) * width
         left.bar(at, part.rmse, width, color=PALETTE[i], label=method, yerr=error, error_kw={"lw": 0.8})
-        middle.plot(claimed, 100 * part.loc[first, _COVER].to_numpy(float), **style)
+        middle.plot(claimed, 100 * part.loc[first, COVER].to_numpy(float), **style)
         rmse = rows[rows.policy == first].set_index("condition").rmse
         right.plot(list(noises.values()), rmse[list(noises)], **style)
     left.set_xticks(range(len(policies)), policies, rotation=30, ha="right")

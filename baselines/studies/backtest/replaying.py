@@ -20,6 +20,7 @@ from aq_gym.network_files import read_card
 from aq_gym.policy import observation_of
 from aq_gym.problem import Problem
 from aq_gym.traces import level_trace, windows
+from baselines.exact.states import info_of
 
 
 @dataclass(frozen=True)
@@ -144,13 +145,11 @@ def play_reports(
         for turn in range(m):
             delay, record = np.minimum(slot - last, problem.longest_delay), said[rows, last, devices]
             known = problem.hidden_level.level(delay, record)[0] if level is None else level[:, slot]
-            state = {"slot": np.full(k, slot), "turn": np.full(k, turn), "energy": energy.copy()}
-            state |= {"delay": delay, "record": record, "level": known}
-            observation = None if episodes is None else episodes.observe_states(*state.values())
-            may_sense = energy[:, turn] > 0
-            may_sleep = ~may_sense | (delay[:, turn] < problem.max_sleep)
-            mask = np.stack([may_sleep, may_sense], axis=1).astype(np.int8)
-            wish = np.asarray(policy.act(observation, state | {"action_mask": mask})) == 1
+            info = info_of(slot, turn, energy.copy(), delay, record, known, problem.max_sleep)
+            *state, mask = info.values()
+            observation = None if episodes is None else episodes.observe_states(*state)
+            may_sleep, may_sense = mask.T == 1
+            wish = np.asarray(policy.act(observation, info)) == 1
             on = (wish | ~may_sleep) & may_sense
             energy[:, turn] -= on
             last[on & ~lost[:, slot - 1, turn], turn] = slot

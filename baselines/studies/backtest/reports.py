@@ -22,6 +22,7 @@ from baselines.studies.backtest.scores import change, judge
 STRIDE = 169  # slots between windows: no multiple of 2 or 3, since the readings are hourly at heart
 EPISODES = 32  # in the model's own weather, of which the promise is the mean
 HOUR = 6  # slots
+ADAPTED = [f"adapted_{100 * x:.0f}" for x in LEVELS_OF_COVERAGE]  # names of the shares that adapted intervals cover
 
 
 class Reports(NamedTuple):
@@ -90,7 +91,7 @@ def backtest_reports(
         rows.append(
             {"policy": name}
             | scores
-            | {f"adapted_{100 * x:.0f}": y for x, y in zip(LEVELS_OF_COVERAGE, adapted, strict=True)}
+            | dict(zip(ADAPTED, adapted, strict=True))
             | dict(zip(("change", "change_low", "change_high"), moved, strict=True))
             | {
                 "promised": float(play_problem(policy, problem, EPISODES, seed).joint_error.mean()),

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aq_gym.estimation import LEVELS_OF_COVERAGE
 from aq_gym.problem import Problem
-from baselines.studies.backtest.reports import HOUR
+from baselines.studies.backtest.reports import ADAPTED, HOUR
+from baselines.studies.backtest.scores import COVER, misses
 from baselines.studies.tables import interval, markdown, text_table
 
 TOLERANCE = 3.0  # points by which an interval's coverage may be off
@@ -23,14 +23,13 @@ HEADS = (
     "promised",
     "sensings",
 )
-_COVER, _ADAPTED = ([f"{name}_{100 * x:.0f}" for x in LEVELS_OF_COVERAGE] for name in ("cover", "adapted"))
 
 
 def _rows(part: pd.DataFrame) -> list[list[str]]:
     rows = []
     for row in part.itertuples():
         moved = "" if np.isnan(row.change) else interval(row, "change", "+", 1)
-        covered = [" / ".join(f"{100 * getattr(row, name):.0f}" for name in names) for names in (_COVER, _ADAPTED)]
+        covered = [" / ".join(f"{100 * getattr(row, name):.0f}" for name in names) for names in (COVER, ADAPTED)]
         numbers = f"{row.claimed:.2f}", f"{row.delivered:.2f}", f"{row.promised:.2f}", f"{row.sensings:.1f}"
         rows.append([row.policy, interval(row, "rmse"), moved, *covered, *numbers])
     return rows
@@ -67,8 +66,8 @@ def findings(table: pd.DataFrame) -> list[str]:
             f"{fitted}, {100 * loss:.0f} % lost: {best.policy} has the least RMSE, {best.rmse:.2f} µg/m³ ({against})."
         )
     for fitted, part in table.groupby("fitted", sort=False):
-        for what, names in (("intervals", _COVER), ("adapted intervals", _ADAPTED)):
-            off = (100.0 * (part[names] - np.array(LEVELS_OF_COVERAGE))).abs()
+        for what, names in (("intervals", COVER), ("adapted intervals", ADAPTED)):
+            off = misses(part, names)
             row, name = off.stack().idxmax()
             verdict = "within" if off.to_numpy().max() <= TOLERANCE else "not within"
             lines.append(

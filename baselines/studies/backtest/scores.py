@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from aq_gym.estimation import LEVELS_OF_COVERAGE, Estimate, coverage
@@ -11,6 +12,7 @@ from baselines.studies.backtest.replaying import Windows
 
 RESAMPLES = 2000
 BLOCK = 5  # windows resampled together; of 60 slots side by side: two days, after which little of the weather is left
+COVER = [f"cover_{100 * x:.0f}" for x in LEVELS_OF_COVERAGE]  # names of the shares that intervals cover
 BANDS = (0.0, 35.0, 75.0, 150.0, np.inf)  # of the level, for errors by level [µg/m³]
 
 
@@ -43,12 +45,17 @@ def judge(
         "rmse_all": float(np.sqrt(np.square(error).mean())),
     }
     shares = coverage(part, deviation[..., unseen])
-    result |= {f"cover_{100 * x:.0f}": y for x, y in zip(LEVELS_OF_COVERAGE, shares, strict=True)}
+    result |= dict(zip(COVER, shares, strict=True))
     level = truth.mean(axis=2)
     for least, most in pairwise(BANDS):
         within = part[(level >= least) & (level < most)]
         result[f"rmse_from_{least:.0f}"] = float(np.sqrt(np.square(within).mean())) if len(within) else float("nan")
     return result
+
+
+def misses(table: pd.DataFrame, names: Sequence[str] = COVER) -> pd.DataFrame:
+    """By how many points each coverage is off what is claimed."""
+    return (100.0 * (table[names] - np.array(LEVELS_OF_COVERAGE))).abs()
 
 
 def _blocks(k: int, seed: int, block: int) -> NDArray[np.int64]:

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from aq_gym.estimation import LEVELS_OF_COVERAGE, LevelAware, coverage
+from aq_gym.estimation import LevelAware, coverage
 from aq_gym.problem import Problem
 from baselines.evaluation.registry import build_policy
 from baselines.studies.backtest.maps import METHODS, estimate, gaussian_process, gaussian_process_map
 from baselines.studies.backtest.replaying import Faults, Replayed, Windows, replay, sources_of
-from baselines.studies.backtest.scores import change, judge
+from baselines.studies.backtest.scores import COVER, change, judge
 
 CLEAN = "clean"
 NOISES = (0.05, 0.1, 0.2, 0.3)
@@ -123,7 +123,6 @@ def planned(words: Sequence[str], problem: Problem, data: Windows, learned: Leve
             for inference, x, changed in (("paper", old, (np.nan,) * 3), ("level-aware", new, moved)):
                 numbers = float(x.absolute.mean()), *changed, x.rmse, x.promised, x.claimed
                 rows.append((noise, word, inference, *numbers, *x.coverage))
-    covered = [f"cover_{100 * x:.0f}" for x in LEVELS_OF_COVERAGE]
     changes = ("change", "change_low", "change_high")
-    columns = ["noise", "policy", "inference", "mae", *changes, "rmse", "promised", "claimed", *covered]
+    columns = ["noise", "policy", "inference", "mae", *changes, "rmse", "promised", "claimed", *COVER]
     return pd.DataFrame(rows, columns=columns)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from aq_gym.palette import PALETTE
-from baselines.studies.paper.figure import Claim, Context, Figure
+from baselines.studies.paper.report import Claim, Context, Figure
 
 MIN_LEVEL = 30.0  # (d) leaves out slots of lower averages, as the paper's footnote 4 wants [µg/m³]
 NEAR = 0.5  # largest skewness and excess kurtosis that count as Gaussian

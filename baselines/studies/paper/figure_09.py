@@ -12,7 +12,7 @@ from baselines.evaluation import mean_with_interval
 from baselines.exact.one_device import solve
 from baselines.heuristics.simple import Staggered
 from baselines.studies.backtest.replaying import replay
-from baselines.studies.paper.figure import Claim, Context, Figure
+from baselines.studies.paper.report import Claim, Context, Figure
 
 DEVICE, MAX_SLEEP = 0, 24
 
@@ -32,7 +32,9 @@ def make(context: Context) -> Figure:
     change = np.abs(np.diff(levels, axis=1))  # (K, T), into slots 1..T
     ratio = {name: change[on].mean() / change[~on].mean() for name, on in sensed.items()}
     gains = errors["uniform"] - errors["optimum"]
-    example = _example(change.sum(axis=1), gains)
+    moved = change.sum(axis=1)
+    lively = np.flatnonzero(moved >= np.quantile(moved, 0.75))
+    example = int(lively[np.abs(gains[lively] - gains[lively].mean()).argmin()])
     trace = pd.DataFrame({"slot": np.arange(horizon + 1), "level": levels[example]})
     trace = trace.assign(**{name: np.append(False, on[example]) for name, on in sensed.items()})
     one = {name: float(x[example]) for name, x in errors.items()}
@@ -65,12 +67,6 @@ def make(context: Context) -> Figure:
             "windows for independent.",
         ),
     )
-
-
-def _example(moved: Any, gains: Any) -> int:
-    """Of the liveliest quarter of the windows, the one whose gain is nearest to their mean."""
-    lively = np.flatnonzero(moved >= np.quantile(moved, 0.75))
-    return int(lively[np.abs(gains[lively] - gains[lively].mean()).argmin()])
 
 
 def _draw(plt: Any, trace: pd.DataFrame, error: dict[str, float]) -> Any:

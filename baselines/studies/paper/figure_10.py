@@ -12,7 +12,7 @@ from aq_gym.palette import PALETTE
 from baselines.heuristics.simple import Random
 from baselines.learners.task import with_segments
 from baselines.playing import native_batch, problem_of
-from baselines.studies.paper.figure import Claim, Context, Figure
+from baselines.studies.paper.report import Claim, Context, Figure
 
 ENV = "aq_gym/MultiDevice-v0"
 CONFIGURATIONS = {"network": "paper", "linear": "linear"}

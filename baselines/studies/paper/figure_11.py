@@ -9,16 +9,15 @@ from agents import DQNConfig
 from aq_gym.palette import MARKERS, PALETTE
 from aq_gym.problem import Problem
 from baselines.evaluation import mean_with_interval
-from baselines.heuristics.index import Simulator
 from baselines.heuristics.index_tuning import index_policy
 from baselines.heuristics.simple import Random, Staggered, Synchronised
 from baselines.learners.clock import Step
 from baselines.learners.run import train
 from baselines.learners.shipped import load_generalist, load_pretrained
 from baselines.learners.training import Training
-from baselines.packing import compiled_error
+from baselines.packing import errors_of
 from baselines.playing import play_problem, problem_of
-from baselines.studies.paper.figure import Claim, Context, Figure
+from baselines.studies.paper.report import Claim, Context, Figure
 from baselines.studies.stored_trainings import recipe_config
 
 ENV = "aq_gym/MultiDevice-v0"
@@ -43,7 +42,7 @@ def make(context: Context) -> Figure:
         "staggered": Staggered(problem),
     }
     errors = {name: play_problem(x, problem, episodes, 0).joint_error for name, x in policies.items()}
-    errors["index"] = Simulator(problem).errors([index_policy(problem)], episodes, 0)[0]
+    errors["index"] = errors_of(index_policy(problem), problem, episodes, 0)
     for name, configuration in LEARNERS.items():
         policy, curve = _trained(context, name, configuration, seconds)
         rows += curve
@@ -103,7 +102,7 @@ def _sizes(context: Context, episodes: int) -> pd.DataFrame:
     for m, budget in product(numbers, budgets):
         context.say(f"figure 11: M = {m}, B = {budget}")
         problem = Problem.create(context.network, list(NESTED[:m]), 60, budget, 12)
-        generalist = compiled_error(load_generalist(problem), problem, episodes, 0)
+        generalist = errors_of(load_generalist(problem), problem, episodes, 0)
         staggered = play_problem(Staggered(problem), problem, episodes, 0).joint_error
         rows += [(m, budget, "DQN", float(generalist.mean())), (m, budget, "staggered", float(staggered.mean()))]
     return pd.DataFrame(rows, columns=["devices", "budget", "policy", "joint_error"])

@@ -9,7 +9,7 @@ import pandas as pd
 from aq_gym import schedules
 from aq_gym.palette import PALETTE
 from aq_gym.placement import Fitness, GeneticConfig, GeneticSearch, Round, clusters, exhaustive_search, level_path
-from baselines.studies.paper.figure import Claim, Context, Figure
+from baselines.studies.paper.report import Claim, Context, Figure
 
 PERIOD = 6  # slots between sensings of a device, staggered
 CLOSE = 0.5  # per cent above the certified best that count as reaching it

@@ -12,11 +12,11 @@ from baselines.heuristics.index import Index, Simulator
 from baselines.heuristics.index_tuning import best_threshold, index_policy, shifted
 from baselines.heuristics.simple import Random, Staggered
 from baselines.learners.shipped import load_generalist
-from baselines.packing import compiled_error
+from baselines.packing import errors_of
 from baselines.placement import place_together
-from baselines.playing import FIRST_TUNING_SEED, play_problem, problem_of
-from baselines.studies.paper.figure import Claim, Context, Figure
+from baselines.playing import FIRST_TUNING_SEED, problem_of
 from baselines.studies.paper.figure_12 import fitness_of
+from baselines.studies.paper.report import Claim, Context, Figure
 
 HORIZON, BUDGET, MAX_SLEEP = 60, 10, 12
 STYLES = {"random": ":", "evolved": "-", "together": "--"}  # of the kinds of locations
@@ -63,15 +63,14 @@ def _index(problem: Problem, episodes: int) -> Index:
 
 
 def _played(problem: Problem, episodes: int) -> dict[str, float]:
-    compiled = Simulator(problem).errors([best_threshold(problem), _index(problem, episodes)], episodes, 0)
-    errors = {
-        "random": play_problem(Random(problem), problem, episodes, 0).joint_error,
-        "staggered": play_problem(Staggered(problem), problem, episodes, 0).joint_error,
-        "greedy": compiled[0],
-        "index": compiled[1],
-        "DQN": compiled_error(load_generalist(problem), problem, episodes, 0),
+    policies = {
+        "random": Random(problem),
+        "staggered": Staggered(problem),
+        "greedy": best_threshold(problem),
+        "index": _index(problem, episodes),
+        "DQN": load_generalist(problem),
     }
-    return {policy: float(x.mean()) for policy, x in errors.items()}
+    return {name: float(errors_of(policy, problem, episodes, 0).mean()) for name, policy in policies.items()}
 
 
 def _claims(table: pd.DataFrame, numbers: tuple[int, ...]) -> tuple[Claim, ...]:

@@ -80,15 +80,13 @@ def pages(port: int, count: int) -> Iterator[Any]:
 
 
 def _open_pages(port: int, refreshes: Any, ended: Any) -> None:
-    threads = [threading.Thread(target=_page, args=(port, k, refreshes), daemon=True) for k in range(len(refreshes))]
-    for thread in threads:
-        thread.start()
+    def page(k: int) -> None:
+        for _ in shown_by_a_page(port):
+            refreshes[k] += 1
+
+    for k in range(len(refreshes)):
+        threading.Thread(target=page, args=(k,), daemon=True).start()
     ended.wait()
-
-
-def _page(port: int, k: int, refreshes: Any) -> None:
-    for _ in shown_by_a_page(port):
-        refreshes[k] += 1
 
 
 def shown_by_a_page(port: int) -> Generator[Any, None, None]:
@@ -129,15 +127,10 @@ def until_shown(port: int, device: str, token: str, seconds: float, first_slot: 
 def send(
     port: int, tokens: dict[str, str], size: int, seconds: float, first_slot: int, pause: float = 0.0
 ) -> tuple[float, NDArray[np.float64]]:
-    """Every device sends new readings over a connection of its own, one request after another.
+    """Every device sends new readings over a connection of its own, one request after another, ``size`` in each.
 
-    Args:
-        port: of the service.
-        tokens: of the devices.
-        size: readings in a request.
-        seconds: how long.
-        first_slot: from which on nothing is stored yet.
-        pause: from when a device was to send until it is to send again [s]; 0: as soon as it is answered.
+    Nothing is stored yet from the first slot on. A ``pause`` [s] is from when a device was to send until it is to send
+    again; 0: as soon as it is answered.
 
     Returns:
         Readings a second, all devices together, and the seconds that each request took, counted from when it was to be

@@ -10,16 +10,7 @@ from timeit import repeat
 import numpy as np
 
 from baselines.studies.service.kills import kill_often
-from baselines.studies.service.load import (
-    FLEET,
-    growth,
-    large_fleet,
-    memory_over,
-    pages,
-    send,
-    tokens_of,
-    until_shown,
-)
+from baselines.studies.service.load import FLEET, growth, large_fleet, memory_over, pages, send, tokens_of, until_shown
 from baselines.studies.service.server import Client, Server
 from baselines.studies.tables import markdown
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from baselines.studies.provenance import ROOT
 from baselines.studies.speed.comparison import spread
 from baselines.studies.speed.start_up import WHAT, start_up
 from baselines.studies.speed.worker import MEASUREMENTS
 
-ROOT = Path(__file__).resolve().parents[3]
 WORKER = Path(__file__).with_name("worker.py")
 
 

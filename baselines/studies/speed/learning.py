@@ -14,9 +14,9 @@ from baselines import sb3
 from baselines.evaluation import evaluate
 from baselines.heuristics.problems import entry_problem
 from baselines.learners.run import train
-from baselines.learners.task import recipe
 from baselines.learners.training import Training
 from baselines.studies.speed.comparison import Comparison, Rate, named
+from baselines.studies.stored_trainings import recipe_config
 from baselines.studies.tables import comparison
 
 ENV, BATCH, EVERY = "MultiDevice-v0", 32, 4  # SB3's defaults: a minibatch of 32 every fourth decision
@@ -135,8 +135,7 @@ def reach(seconds: float, seeds: Sequence[int]) -> Comparison:
     One race a seed, run here: the error is known only then. What both sides compile is compiled before. Ours has the
     recipe for a training of `OURS` of the time; an error that it does not find in all of the time counts as rate 0.
     """
-    chosen = recipe(ENV, OURS * seconds)
-    config = DQNConfig.named(chosen["config"], **chosen["settings"])
+    config = recipe_config(ENV, OURS * seconds)
     train_theirs(0, math.inf, 10_000)
     train_ours(config.replace(improvements=2, pairs=64, pair_updates=2, value_updates=2), 0, math.inf, 0.0)
     found, ours, theirs = zip(*(race(config, seed, seconds) for seed in seeds), strict=True)

@@ -59,10 +59,7 @@ def pymoo_rate(given: tuple[Any, ...], evaluations: int) -> Rate:
         start = time.perf_counter()
         operators = {"crossover": SinglePointCrossover(), "mutation": PM(vtype=float, repair=RoundingRepair())}
         minimize(
-            Sets(),
-            GA(pop_size=40, sampling=IntegerRandomSampling(), **operators),
-            ("n_eval", evaluations),
-            seed=0,
+            Sets(), GA(pop_size=40, sampling=IntegerRandomSampling(), **operators), ("n_eval", evaluations), seed=0
         )
         return len(evaluated) / (time.perf_counter() - start)
 

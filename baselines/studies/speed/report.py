@@ -3,20 +3,17 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numba
-import numpy as np
-import pandas as pd
 import torch
 
 from aq_gym import datasets
-from baselines.studies import tables
 from baselines.studies.speed import environments, learning, placement, solvers, start_up
 from baselines.studies.speed.comparison import Comparison, peer
-from baselines.studies.tables import text_table
+from baselines.studies.tables import markdown, text_table
 
 SECTIONS = ("environments", "start", "solvers", "placement", "learning")
 PEERS = ("quantecon", "envpool", "pymoo")
@@ -31,30 +28,17 @@ Row = dict[str, str]
 
 @dataclass
 class Report:
-    """What was measured.
+    """What was measured."""
 
-    Attributes:
-        tables: rows of text, one list a table.
-        frames: the numbers, one row a measurement.
-    """
-
-    tables: list[list[Row]] = field(default_factory=list)
-    frames: list[dict[str, Any]] = field(default_factory=list)
+    tables: list[str] = field(default_factory=list)  # in Markdown
+    frames: list[dict[str, Any]] = field(default_factory=list)  # the numbers, one row a measurement
 
     def add(self, title: str, rows: list[Row]) -> None:
         """Print a table of rows with equal keys and remember it; nothing without rows."""
         if rows:
-            self.tables.append(rows)
-            print(f"\n{title}\n{text_table(*_cells(rows), width=170)}", flush=True)
-
-
-def _cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
-    return list(rows[0]), [list(row.values()) for row in rows]
-
-
-def markdown(rows: Sequence[Row]) -> str:
-    """Rows of equal keys as a table of a page."""
-    return tables.markdown(*_cells(rows)).rstrip()
+            heads, cells = list(rows[0]), [list(row.values()) for row in rows]
+            self.tables.append(markdown(heads, cells).rstrip())
+            print(f"\n{title}\n{text_table(heads, cells, width=170)}", flush=True)
 
 
 def short(x: float) -> str:
@@ -146,10 +130,3 @@ def measure(args: Any) -> Report:
         report.add(f"Start-up in seconds, {args.start_rounds} fresh interpreters", starts)
         report.frames += [{"what": s["what"], "unit": "s", "ours": float(s["median"])} for s in starts]
     return report
-
-
-def floats(frames: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """The numbers as a table, without NumPy's types."""
-    return pd.DataFrame(
-        [{name: float(x) if isinstance(x, np.floating) else x for name, x in frame.items()} for frame in frames]
-    )

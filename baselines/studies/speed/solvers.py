@@ -3,6 +3,7 @@
 import time
 import warnings
 from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -18,17 +19,6 @@ from baselines.studies.speed.worker import banded
 FloatArray = NDArray[np.float64]
 HORIZON, BUDGET, SLEEP = 144, 24, 24
 LARGEST: tuple[Any, ...] = (SensorNetwork.load("pku2018").coarsen(6), (0, 15), 72, 6, 12)  # that quantecon has room for
-
-
-def errors_of(network: SensorNetwork, sleep: int) -> FloatArray:
-    """(D + 1, E, E) average joint error by delay, record and level; device 0."""
-    levels = network.levels
-    delay, record, level = np.meshgrid(np.arange(sleep + 1), levels, levels, indexing="ij")
-    parts = [
-        network.joint_error((0,), d[..., None], u[..., None], e).mean(axis=-1)
-        for d, u, e in zip(delay, record, level, strict=True)
-    ]
-    return np.array(parts)
 
 
 def _decision_problem(chain: FloatArray, n_states: int, choices: Sequence[Sequence[Any]]) -> Any:
@@ -47,59 +37,33 @@ def _decision_problem(chain: FloatArray, n_states: int, choices: Sequence[Sequen
         return peer("quantecon.markov").DiscreteDP(rewards[order], moves, 1.0, rows[order], actions[order])
 
 
-def quantecon_single(network: SensorNetwork, horizon: int, budget: int, sleep: int) -> Any:
-    """Quantecon's solver of one device's problem: a function that returns the values of the first slot."""
-    quantecon = peer("quantecon.markov")
-    n, error = network.n_levels, errors_of(network, sleep)
-    p, d, u, e = (x.ravel() for x in np.indices((budget + 1, sleep, n, n)))  # delay d + 1
+def quantecon_solver(network: SensorNetwork, devices: Sequence[int], horizon: int, budget: int, sleep: int) -> Any:
+    """Quantecon's solver of devices that decide at once: a function that returns their average joint error."""
+    quantecon, m, n, levels = peer("quantecon.markov"), len(devices), network.n_levels, network.levels
+    cells = *[sleep + 1] * m, *[n] * (m + 1)  # delays, records and the level
+    *known, level = np.indices(cells).reshape(len(cells), -1)
+    delay, record = np.stack(known[:m], 1), np.stack(known[m:], 1)
+    error = network.joint_error(devices, delay, levels[record], levels[level]).mean(axis=-1).reshape(cells)
+    shape = *[budget + 1] * m, *[sleep] * m, *[n] * (m + 1)  # energies, delays less 1, records and the level
+    *state, e = np.indices(shape).reshape(len(shape), -1)
+    p, d, u = (np.stack(state[k : k + m]) for k in (0, m, 2 * m))  # (M, states)
 
     def at(p: Any, d: Any, u: Any) -> Any:
-        return ((p * sleep + d) * n + u) * n  # of level 0
-
-    asleep, awake = np.flatnonzero((p == 0) | (d < sleep - 1)), np.flatnonzero(p > 0)
-    later = at(p, np.minimum(d + 1, sleep - 1), u)[asleep]
-    choices = [
-        (asleep, -error[d + 1, u, e][asleep], later, e[asleep]),
-        (awake, -error[0, e, e][awake], at(p - 1, 0, e)[awake], e[awake]),
-    ]
-    problem = _decision_problem(network.transition, p.size, choices)
-
-    def play() -> float:
-        values, _ = quantecon.backward_induction(problem, horizon)
-        first = values[0][at(budget, 0, np.arange(n))[:, None] + np.arange(n)]
-        return -float(network.start @ (network.transition * first).sum(axis=1)) / horizon
-
-    return play
-
-
-def quantecon_joint(network: SensorNetwork, devices: tuple[int, int], horizon: int, budget: int, sleep: int) -> Any:
-    """Quantecon's solver of two devices that decide at once."""
-    quantecon = peer("quantecon.markov")
-    n, levels = network.n_levels, network.levels
-    shape = (budget + 1, budget + 1, sleep, sleep, n, n, n)
-    p, q, c, d, u, v, e = (x.ravel() for x in np.indices(shape))
-
-    def at(p: Any, q: Any, c: Any, d: Any, u: Any, v: Any) -> Any:
-        return np.ravel_multi_index((p, q, c, d, u, v, np.zeros_like(p)), shape)
+        return np.ravel_multi_index((*p, *d, *u, np.zeros_like(p[0])), shape)
 
     choices = []
-    for action in range(4):
-        on, too = action & 1, action >> 1
-        fine = ((p > 0) if on else (p == 0) | (c < sleep - 1)) & ((q > 0) if too else (q == 0) | (d < sleep - 1))
-        own, other = [x[fine] for x in (p, c, u)], [x[fine] for x in (q, d, v)]
-        now = e[fine]
-        delays = np.zeros_like(now) if on else own[1] + 1, np.zeros_like(now) if too else other[1] + 1
-        records = now if on else own[2], now if too else other[2]
-        found = network.joint_error(devices, np.stack(delays, 1), levels[np.stack(records, 1)], levels[now])
-        begin = at(own[0] - on, other[0] - too, *(np.minimum(x, sleep - 1) for x in delays), *records)
-        choices.append((np.flatnonzero(fine), -found.mean(axis=-1), begin, now))
-    problem = _decision_problem(network.transition, p.size, choices)
+    for action in product((False, True), repeat=m):
+        on = np.array(action)[:, None]
+        rows = np.flatnonzero(np.where(on, p > 0, (p == 0) | (d < sleep - 1)).all(axis=0))
+        after, then = np.where(on, 0, d[:, rows] + 1), np.where(on, e[rows], u[:, rows])
+        begin = at(p[:, rows] - on, np.minimum(after, sleep - 1), then)
+        choices.append((rows, -error[(*after, *then, e[rows])], begin, e[rows]))
+    problem = _decision_problem(network.transition, p.shape[1], choices)
 
     def play() -> float:
         values, _ = quantecon.backward_induction(problem, horizon)
-        full = np.full(n, budget)
-        zero = np.zeros(n, np.int64)
-        first = values[0][at(full, full, zero, zero, np.arange(n), np.arange(n))[:, None] + np.arange(n)]
+        full, zero, same = np.full((m, n), budget), np.zeros((m, n), np.int64), np.tile(np.arange(n), (m, 1))
+        first = values[0][at(full, zero, same)[:, None] + np.arange(n)]
         return -float(network.start @ (network.transition * first).sum(axis=1)) / horizon
 
     return play
@@ -112,10 +76,10 @@ def comparisons() -> Iterator[Comparison]:
     for n_levels, goal in ((20, 20.0), (50, 25.0)):
         one: tuple[Any, ...] = (banded(n_levels), 0, HORIZON, BUDGET, SLEEP)
         what = f"exact, one device, T={HORIZON} B={BUDGET} D={SLEEP}, {n_levels} levels"
-        yield _beside_quantecon(what, solve, one, quantecon_single(one[0], *one[2:]), goal)
+        yield _beside_quantecon(what, solve, one, quantecon_solver(one[0], [0], *one[2:]), goal)
     network, _, horizon, budget, sleep = LARGEST
     what = f"exact, two devices, T={horizon} B={budget} D={sleep}, {network.n_levels} levels"
-    yield _beside_quantecon(what, solve_joint, LARGEST, quantecon_joint(*LARGEST), 25.0, rounds=3)
+    yield _beside_quantecon(what, solve_joint, LARGEST, quantecon_solver(*LARGEST), 25.0, rounds=3)
 
 
 def _beside_quantecon(

@@ -24,10 +24,8 @@ WHAT = (
 def start_up(folder: Path | None = None) -> list[float]:
     """Seconds that fresh interpreters take: the import; the first use compiled anew, then from the cache; `ONE_LINE`.
 
-    The last is what numba itself takes before it runs anything.
-
-    Args:
-        folder: a checkout whose code runs; by default this one's.
+    The last is what numba itself takes before it runs anything. The code is that of a folder's checkout, by default
+    this one's.
     """
     with tempfile.TemporaryDirectory() as cache:
         variables = dict(os.environ) | {"NUMBA_CACHE_DIR": cache} | ({"PYTHONPATH": str(folder)} if folder else {})

@@ -10,7 +10,7 @@ VALUES = ("value", "reading", "concentration", "samplemeasurement", "measurement
 PARAMETERS = ("parameter", "parametername", "pollutant", "airpollutant", "type")
 UNITS = ("unit", "units", "unitsofmeasure", "unitofmeasurement")
 PM25 = ("pm25", "pm25localconditions", "88101")
-MASS = ("ugm3", "µgm3", "μgm3", "ugm³", "µgm³", "μgm³", "microgramscubicmeter", "microgramspercubicmeter")
+MASS = ("ugm3", "\u03bcgm3", "microgramscubicmeter", "microgramspercubicmeter")  # the letter mu, as normalised
 _DERIVED = ("aqi", "index", "flag", "status", "valid", "24h", "count")  # beside PM2.5 in a name: no reading
 _OTHERS = {
     *("pm1", "pm10", "no2", "nox", "so2", "o3", "ozone", "co2", "aqi"),
@@ -18,7 +18,7 @@ _OTHERS = {
     *("lat", "latitude", "lon", "longitude"),
 }  # no station has such a name
 _BRACKETS = re.compile(r"\s*[(\[]([^()\[\]]*)[)\]]")
-_OTHER_UNIT = re.compile(r"([mnk]|^)gm[3³]$|^pp[bmt]v?$|^(milli|nano)gram\w*$|^(us)?aqi$")
+_OTHER_UNIT = re.compile(r"([mnk]|^)gm3$|^pp[bmt]v?$|^(milli|nano)gram\w*$|^(us)?aqi$")
 
 
 def width_of(sheet: Sheet) -> int:
@@ -29,20 +29,20 @@ def width_of(sheet: Sheet) -> int:
 def time_columns(sheet: Sheet) -> list[int]:
     """The column of times, or those of date and clock; none where the rows carry no times.
 
-    Of several the first counts that has a known name, of these UTC before local time; then the first that holds times;
-    then the first that counts.
+    Of several the first counts that has a known name, of these UTC before local time; then the first that holds times,
+    or seconds since 1970; then the first that counts.
     """
     first = [next((row[k] for _, row in sheet.rows if not is_missing(row[k])), "") for k in range(width_of(sheet))]
     if sheet.header is None:
-        return [0] if first and is_time(first[0]) else []
+        return [0] if first and (is_time(first[0]) or is_epoch(first[0])) else []
     names = [normalised(name) for name in sheet.header]
     if {"year", "month", "day"} <= set(names):
         return [names.index(word) for word in ("year", "month", "day", "hour", "minute") if word in names]
-    holds = [is_time(cell) or is_epoch(cell) for cell in first]
+    holds = [1 if is_time(cell) else 2 if is_epoch(cell) else 0 for cell in first]
 
     def rank(k: int) -> tuple[int, bool]:
-        counts = names[k] in COUNTERS and not holds[k]
-        return 2 if counts else 0 if names[k] in TIME_WORDS else 1, "utc" not in names[k]
+        known = names[k] in TIME_WORDS and (holds[k] > 0 or names[k] not in COUNTERS)
+        return 0 if known else holds[k] or 3, "utc" not in names[k]
 
     found = sorted((k for k, name in enumerate(names) if name in TIME_WORDS or holds[k]), key=rank)
     dated = [k for k in found if _is_date(first[k])]
@@ -60,15 +60,20 @@ def _is_date(cell: str) -> bool:
 
 def value_columns(sheet: Sheet, parameter: str) -> list[int]:
     """The column called `value` or the like, else those named after what was measured, such as `PM2.5`."""
-    names = [normalised(_BRACKETS.sub("", name)) for name in sheet.header or ()]
+    names = [_plain(name) for name in sheet.header or ()]
     found = next(([names.index(word)] for word in VALUES if word in names), [])
     if found:
         return found
     wanted = normalised(parameter)
     if wanted in PM25:
-        wanted = "pm25"
-        found = [k for k, name in enumerate(names) if wanted in name and not any(x in name for x in _DERIVED)]
+        wanted, whole = "pm25", [normalised(name) for name in sheet.header or ()]
+        found = [k for k, name in enumerate(whole) if wanted in name and not any(word in name for word in _DERIVED)]
     return [k for k, name in enumerate(names) if name == wanted] or found
+
+
+def _plain(name: str) -> str:
+    """A name without what stands in brackets, normalised."""
+    return normalised(_BRACKETS.sub("", name))
 
 
 def reading_columns(sheet: Sheet, aside: set[int | None], parameter: str) -> tuple[list[int], list[str]]:
@@ -100,14 +105,16 @@ def reading_columns(sheet: Sheet, aside: set[int | None], parameter: str) -> tup
 def _check_column(sheet: Sheet, column: int, alone: bool) -> None:
     """Refuse words; and what is no station, unless the readings are known `alone` by their names."""
     name = (sheet.header or ())[column]
+    plain, whole = _plain(name), normalised(name)
+    derived = any(word in whole for word in _DERIVED)
     first = next((row[column] for _, row in sheet.rows if not is_missing(row[column])), "").strip()
-    if first[:1].isalpha() and not any(is_number(row[column]) for _, row in sheet.rows):
+    words = first[:1].isalpha() and not any(is_number(row[column]) for _, row in sheet.rows)
+    if words and not (alone and derived):
         raise ValueError(
             f"{sheet.path}, row 1, column {column + 1}: {name!r} holds words such as {first[:30]!r}; where there is a "
             "row a reading, call the columns `station`, `time` and `value` (or `PM2.5`), else delete this one"
         )
-    plain = normalised(_BRACKETS.sub("", name))
-    if not alone and (plain in _OTHERS or ("pm25" in plain and any(word in plain for word in _DERIVED))):
+    if not alone and (plain in _OTHERS or ("pm25" in whole and derived)):
         raise ValueError(
             f"{sheet.path}, row 1, column {column + 1}: {name!r} is no station; delete the column, or call the one "
             "with the readings `PM2.5`"

@@ -2,6 +2,7 @@
 
 import io
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,7 +41,9 @@ class Sheet:
     @property
     def is_plain(self) -> bool:
         """Whether the file is a table of readings alone, without a header and without times."""
-        return self.header is None and not (self.rows and any(map(is_time, self.rows[0][1][:2])))
+        return self.header is None and not (
+            self.rows and (any(map(is_time, self.rows[0][1][:2])) or is_epoch(self.rows[0][1][0]))
+        )
 
 
 def read_sheet(path: Path) -> Sheet:
@@ -67,8 +70,8 @@ def read_sheet(path: Path) -> Sheet:
 
 
 def normalised(name: str) -> str:
-    """A column's name in small letters and digits alone: `Date (UTC)` is `dateutc`."""
-    return re.sub(r"[\W_]", "", name.lower())
+    """A column's name in small letters and plain digits alone: `Date (UTC)` is `dateutc`, `PM₂.₅` is `pm25`."""
+    return re.sub(r"[\W_]", "", unicodedata.normalize("NFKC", name).lower())
 
 
 def column_of(sheet: Sheet, words: Sequence[str]) -> int | None:

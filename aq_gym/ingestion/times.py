@@ -162,9 +162,8 @@ def slot_length(times: NDArray[np.int64], place: Callable[[int], str]) -> int:
     if odd.any():
         row = int(odd.argmax())
         raise ValueError(
-            f"{place(row + 1)}: {steps[row] / MINUTE:g} minutes after the time before, where most are "
-            f"{slot / MINUTE:g} minutes apart; correct it, or give slot_minutes (such as 60) to average what was read "
-            "in each slot"
+            f"{place(row + 1)}: {steps[row] / MINUTE:g} minutes after the time before, where the commonest step is "
+            f"{slot / MINUTE:g}; correct it, or give slot_minutes (such as 60) to average what was read in each slot"
         )
     return slot
 

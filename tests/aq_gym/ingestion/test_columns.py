@@ -55,7 +55,9 @@ def timed(name: str, cells: object) -> str:
         *(TOWN.rename(columns=form.format).to_csv() for form in ("{} (µg/m³)", "{} [ug/m3]")),
         LONG.rename(columns={"value": "Value (µg/m³)"}).to_csv(index=False),
         PM25.assign(**{"PM2.5 AQI": 9, "PM10": 8}).iloc[:, [3, 4, 0, 1, 2]].to_csv(index=False),
-        TOWN.to_csv(float_format="%.1f"),
+        PM25.rename(columns={"PM2.5": "PM₂.₅ (µg/m³)"}).to_csv(index=False),
+        PM25.rename(columns={"PM2.5": "Feinstaub (PM2,5) in µg/m³"}).assign(Status="R").to_csv(index=False, sep=";"),
+        LONG.assign(serial=123456789).iloc[:, [3, 0, 1, 2]].rename(columns={"time": "Stand"}).to_csv(index=False),
     ],
 )
 def test_one_town_in_more_formats(tmp_path: Path, text: str) -> None:
@@ -91,6 +93,9 @@ def test_other_quantities_are_no_stations(tmp_path: Path) -> None:
     (tmp_path / "PM2.5 St. Mary.csv.gz").write_text(one.to_csv())
     (table,) = load_readings([tmp_path / "a.csv", tmp_path / "PM2.5 St. Mary.csv.gz"])
     assert list(table.columns) == ["a", "PM2.5 St. Mary"] and (table["a"] == TOWN["East"]).all()
+    (tmp_path / "b.csv").write_text(one[["PM2.5"]].assign(status="R", unit="ugm-3").to_csv())
+    (table,) = load_readings([tmp_path / "a.csv", tmp_path / "b.csv"])
+    assert list(table.columns) == ["a", "b"] and (table["b"] == TOWN["East"]).all()
     two = TOWN.rename(columns="PM2.5 {}".format).assign(**{"PM10 East": 80.0})
     assert list(load(tmp_path, two.to_csv()).columns) == ["PM2.5 East", "PM2.5 Zoo 2"]
     both = PM25.assign(PM10=2 * PM25["PM2.5"])

@@ -124,3 +124,9 @@ def test_units_and_both_letters_for_micro(make_services: Callable[..., Services]
     body = {"readings": [{"device": "device_0", "value": value, "slot": 3, "unit": unit}]}
     answer = client.post("/api/v1/readings", json=body, headers={"Authorization": f"Bearer {OPERATOR}"})
     assert answer.status_code == 201 and [x["value"] for x in stored(client)] == [12.5]
+
+
+def test_a_body_that_is_too_large_is_told_how_large_it_may_be(client: FlaskClient) -> None:
+    headers = {"Authorization": f"Bearer {OPERATOR}", "Content-Type": "application/json"}
+    answer = client.post("/api/v1/readings", data=b" " * 2**21, headers=headers)
+    assert answer.status_code == 413 and "at most 1,048,576 bytes" in answer.json["reason"]

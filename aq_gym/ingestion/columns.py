@@ -65,10 +65,11 @@ def value_columns(sheet: Sheet, parameter: str) -> list[int]:
     if found:
         return found
     wanted = normalised(parameter)
-    if wanted in PM25:
-        wanted, whole = "pm25", [normalised(name) for name in sheet.header or ()]
-        found = [k for k, name in enumerate(whole) if wanted in name and not any(word in name for word in _DERIVED)]
-    return [k for k, name in enumerate(names) if name == wanted] or found
+    if wanted not in PM25:
+        return [k for k, name in enumerate(names) if name == wanted]
+    whole = [normalised(name) for name in sheet.header or ()]
+    found = [k for k, name in enumerate(whole) if "pm25" in name and not any(word in name for word in _DERIVED)]
+    return [k for k in found if names[k] == "pm25"] or found
 
 
 def _plain(name: str) -> str:

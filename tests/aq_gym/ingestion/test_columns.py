@@ -55,6 +55,7 @@ def timed(name: str, cells: object) -> str:
         *(TOWN.rename(columns=form.format).to_csv() for form in ("{} (µg/m³)", "{} [ug/m3]")),
         LONG.rename(columns={"value": "Value (µg/m³)"}).to_csv(index=False),
         PM25.assign(**{"PM2.5 AQI": 9, "PM10": 8}).iloc[:, [3, 4, 0, 1, 2]].to_csv(index=False),
+        PM25.assign(**{"PM2.5 (AQI)": 9}).iloc[:, [3, 0, 1, 2]].to_csv(index=False),
         PM25.rename(columns={"PM2.5": "PM₂.₅ (µg/m³)"}).to_csv(index=False),
         PM25.rename(columns={"PM2.5": "Feinstaub (PM2,5) in µg/m³"}).assign(Status="R").to_csv(index=False, sep=";"),
         LONG.assign(serial=123456789).iloc[:, [3, 0, 1, 2]].rename(columns={"time": "Stand"}).to_csv(index=False),

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from aq_gym.distances import scalar_products
 from aq_gym.level_model import enough_readings, fit_level_model
 from aq_gym.network import SIGNIFICANT_DIGITS, SensorNetwork, round_significant
 from aq_gym.network_checks import as_number
-from aq_gym.periods import checked_periods, slot_levels
+from aq_gym.periods import checked_periods, column_called, slot_levels
 from aq_gym.synthetic import field_statistics
 from aq_gym.tables import LARGEST_READING, as_table
 
@@ -73,7 +73,7 @@ def fit(
     given = None if slot_minutes is None else _option("slot_minutes", slot_minutes, unit="minutes")
     tables, minutes = checked_periods(readings, given, largest)
     means = slot_levels(tables, floor)  # (T,) each
-    a, b = _relations(tables, means, floor)
+    a, b = _relations(tables, means, floor, lambda column: column_called(readings, column))
     levels, transition, start = _chain(means, width)
     network = SensorNetwork(
         measurement_variance=_measurement_variance(calibration, largest),
@@ -191,7 +191,10 @@ def _temporal_variance(tables: list[NDArray[np.float64]]) -> float:
 
 
 def _relations(
-    tables: list[NDArray[np.float64]], means: list[NDArray[np.float64]], min_level: float
+    tables: list[NDArray[np.float64]],
+    means: list[NDArray[np.float64]],
+    min_level: float,
+    called: Callable[[int], str],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(38)(39): mean and population variance of (x[t, j] - x[t, i]) / mean_t over slots with mean_t >= min_level."""
     mean, table = np.concatenate(means), np.concatenate(tables)
@@ -212,8 +215,8 @@ def _relations(
         count = read.sum(axis=0)
         if count.min() < 2:
             raise ValueError(
-                f"readings: columns {i} and {int(count.argmin())} were both read in {count.min()} slot(s) of at least "
-                f"{min_level:g} µg/m³, at least 2 are needed: leave one of them out"
+                f"readings: columns {called(i)} and {called(int(count.argmin()))} were both read in {count.min()} "
+                f"slot(s) of at least {min_level:g} µg/m³, at least 2 are needed: leave one of them out"
             )
         a[i] = np.where(read, difference, 0.0).sum(axis=0) / count
         b[i] = np.where(read, np.square(difference - a[i]), 0.0).sum(axis=0) / count

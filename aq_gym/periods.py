@@ -44,7 +44,9 @@ def checked_periods(
     _check_labels(listed)
     never = np.flatnonzero(np.all([np.isnan(table).all(axis=0) for table in tables], axis=0))
     if never.size:
-        raise ValueError(f"readings: nothing was read in column {never[0]}: leave the device out")
+        raise ValueError(
+            f"readings: nothing was read in column {column_called(listed, int(never[0]))}: leave the device out"
+        )
     steps = [minutes_between(given) for given in listed]
     if slot_minutes is None:
         slot_minutes = next((float(x[0]) for x in steps if x is not None), DEFAULT_SLOT_MINUTES)
@@ -52,6 +54,12 @@ def checked_periods(
         if between is not None:
             _check_times(f"readings[{k}]", between, slot_minutes)
     return tables, slot_minutes
+
+
+def column_called(readings: Any, column: int) -> str:
+    """A column of some tables for messages: its number from 0, and the name that a frame gives it."""
+    labels = getattr(readings[0], "columns", None) if isinstance(readings, Sequence) else None
+    return str(column) if labels is None or labels[column] == column else f"{column} ({labels[column]!r})"
 
 
 def _check_labels(tables: list[Any]) -> None:

@@ -3,7 +3,7 @@
 import math
 import numbers
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ from aq_gym.network_checks import as_number
 
 LARGEST_READING = 2000.0  # [µg/m³] a larger one is a wrong unit, a code or a slip, unless the user says otherwise
 
+EPOCHS = ((1e8, 1.9e9), (1e12, 1.9e12))  # seconds since 1970, 1973 to 2030; milliseconds, 2001 to 2030
+
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
-_TIME = re.compile(r"[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}|[0-9]{1,2}:[0-9]{2}")
+_TIME = re.compile(r"[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}|[0-9]{1,2}:[0-9]{2}|[0-9]{8}T[0-9]{4}")
 _MISSING = {"na", "n/a", "#n/a", "nat", "null", "nil", "none", "<na>", "missing", "-", "--", "---", "?", "."}
 _CODE = re.compile(r"-99+(\.[09]*)?")  # -99, -999, -9999.0, -999.9: what loggers write for no reading
 _COUNTED_ROWS = 24  # so many rows that count up in equal steps are no readings
@@ -35,6 +37,11 @@ def is_number(cell: str) -> bool:
 def is_time(cell: str) -> bool:
     """Whether a cell holds a date or a time of day."""
     return _TIME.search(cell) is not None
+
+
+def is_epoch(cell: str) -> bool:
+    """Whether a cell may be seconds or milliseconds since 1970: a number that no reading reaches."""
+    return is_number(cell) and any(low < float(cell) < high for low, high in EPOCHS)
 
 
 def number(cell: Any, low: float, high: float, what: str, *, header: bool = False) -> float:
@@ -173,13 +180,23 @@ def plain_table(
     return table
 
 
-def refuse_counter(path: Path, table: NDArray[np.float64]) -> None:
-    """Refuse a first column that counts the rows up in equal steps."""
+def refuse_counter(path: Path, table: NDArray[np.float64], columns: Sequence[int] | None = None) -> None:
+    """Refuse row numbers from 0 or 1 on; and a first column that counts up in any equal steps, such as times.
+
+    `columns`: where each column stands in the file, from 0, if it has a column of times; None: all, without times.
+    """
+    if len(table) < _COUNTED_ROWS:
+        return
     steps = np.diff(table, axis=0)
-    if len(table) >= _COUNTED_ROWS and steps[0, 0] > 0 and (steps[:, 0] == steps[0, 0]).all() and steps[:, 1:].any():
+    even = (steps[0] > 0) & (steps == steps[0]).all(axis=0)
+    numbers = even & (steps[0] == 1) & np.isin(table[0], (0, 1))
+    if columns is None:
+        numbers[0] = even[0]
+    if numbers.any() and np.delete(steps, numbers.argmax(), axis=1).any():
+        k = int(numbers.argmax())
         raise ValueError(
-            f"{path}, column 1: every row is {steps[0, 0]:g} more than the row before: a row number or a time is no "
-            "reading; delete the column"
+            f"{path}, column {(k if columns is None else columns[k]) + 1}: every row is {steps[0, k]:g} more than the "
+            "row before: a row number or a time is no reading; delete the column"
         )
 
 

@@ -36,13 +36,16 @@ FEW_SLOTS = 100
 
 def main(args: argparse.Namespace) -> SensorNetwork:
     check_output(args.output)
-    tables = raw_readings(args.readings, slot_minutes=args.slot_minutes, parameter=args.parameter)
+    how = {"slot_minutes": args.slot_minutes, "parameter": args.parameter, "plausible": args.largest}
+    tables = raw_readings(args.readings, **how)
     stations = None if args.stations is None else read_stations(*args.stations)
     rules = Rules(args.largest, args.stuck_slots, not args.keep_near_zero, args.least_share)
     screened = screen(
         [pd.DataFrame(x) for x in tables], stations, leave_out=args.leave_out, within=args.within, rules=rules
     )
     print(screened.summary())
+    if not_averaged := getattr(tables[0], "attrs", {}).get("not_averaged", 0):
+        print(f"averages: {not_averaged:,} readings below 0 or above {args.largest:g} µg/m³ were left out of them")
     sensors = None if args.calibration is None else datasets.load_calibration(args.calibration, largest=args.largest)
     options = {"bin_width": args.bin_width, "min_level": args.min_level, "slot_minutes": args.slot_minutes}
     network = calibration.fit(screened.tables, sensors, **options, largest=args.largest)
@@ -53,7 +56,7 @@ def main(args: argparse.Namespace) -> SensorNetwork:
     used = {name: getattr(args, name) for name in OPTIONS} | {"slot_minutes": network.slot_minutes}
     files = {"readings": args.readings, "calibration": [args.calibration], "locations": args.stations or []}
     card = calibration.card(files, used, "python -m scripts.calibrate", commit())
-    network.save(args.output, {**card, **screened.record(), "slots": times})
+    network.save(args.output, {**card, **screened.record(), "not_averaged": not_averaged, "slots": times})
     print("slots: {slots:,}, the level is known in {known:,}; {begin} to {end}, time zone {zone}".format(**times))
     if times["known"] < FEW_SLOTS:
         print(f"fewer than {FEW_SLOTS} slots with a level say little: take the network for a trial, not for a town")

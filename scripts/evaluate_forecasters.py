@@ -2,7 +2,7 @@
 
     python -m scripts.evaluate_forecasters                                   # fit on pku2018's spring, try its summer
     python -m scripts.evaluate_forecasters --phases 6 --forecasters ridge    # skill by the origin's slot modulo six
-    python -m scripts.evaluate_forecasters --readings airbox2017/readings.csv --fit-slots 500 --slot-minutes 60
+    python -m scripts.evaluate_forecasters --readings airbox2017/readings.csv --fit-slots 500
     python -m scripts.evaluate_forecasters --in-the-loop                     # what policies lose that see forecasts
     python -m scripts.evaluate_forecasters --forecasters ridge --peers       # beside darts: pip install 'aq-gym[peers]'
 

@@ -2,7 +2,7 @@
 
     python -m scripts.train_forecaster                                        # pku2018's spring; runs/forecaster.zip
     python -m scripts.train_forecaster --forecaster ridge -o town.zip
-    python -m scripts.train_forecaster --readings town.csv --slot-minutes 60  # a first column `hour` or `time` is read
+    python -m scripts.train_forecaster --readings town.csv --no-clock  # what a service can run
 
 The readings are cleaned first; what was left out is printed and noted on the forecaster's card. Intervals are
 calibrated on the last two weeks of what is forecast. `aq_gym.forecasting.storage.load` reads the file.

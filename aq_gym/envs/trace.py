@@ -43,14 +43,16 @@ class _Windows:
         return np.asarray(self._levels[self._starts[rows][:, None] + self._slots])
 
 
-def _tables(period: str, readings: Sequence[str | os.PathLike[str]] | None) -> tuple[NDArray[np.float64], ...]:
+def _tables(
+    period: str, readings: Sequence[str | os.PathLike[str]] | None, slot_minutes: float
+) -> tuple[NDArray[np.float64], ...]:
     if readings is None:
         if period not in PERIODS:
             raise ValueError(f"period: expected one of {', '.join(PERIODS)}, got {period!r}")
         return _load_period(PERIODS[period], str(datasets.data_folder()))
     if isinstance(readings, str | os.PathLike) or not readings:
         raise ValueError(f"{_READINGS}, got {readings!r}")
-    return tuple(datasets.load_readings([Path(path) for path in readings]))
+    return tuple(datasets.load_readings([Path(path) for path in readings], slot_minutes=slot_minutes))
 
 
 @lru_cache(maxsize=4)
@@ -94,7 +96,8 @@ class MultiDeviceTraceEnv(_OnWindows, MultiDeviceEnv):
     As `MultiDeviceEnv`, with ``network="pku2018-spring"``, which was fitted to the train period, and:
 
     - ``period="train"``: DataSet_1 (spring); the ``"test"`` period, DataSet_2 (summer), must be asked for.
-    - ``readings=None``: files of readings to use instead of a period, as `aq_gym.datasets.load_readings` takes them.
+    - ``readings=None``: files of readings to use instead of a period, as `aq_gym.datasets.load_readings` takes them;
+      with times they are averaged over the network's slots.
 
     ## Version History
     - v0: first release.
@@ -115,7 +118,8 @@ class MultiDeviceTraceEnv(_OnWindows, MultiDeviceEnv):
         **kwargs: Any,
     ) -> None:
         super().__init__(network, devices, *args, **kwargs)
-        self._windows = _Windows(self.problem.network, _tables(period, readings), self.problem.horizon)
+        network = self.problem.network
+        self._windows = _Windows(network, _tables(period, readings, network.slot_minutes), self.problem.horizon)
 
 
 class MultiDeviceTraceVectorEnv(_OnWindows, MultiDeviceVectorEnv):
@@ -131,4 +135,5 @@ class MultiDeviceTraceVectorEnv(_OnWindows, MultiDeviceVectorEnv):
         **kwargs: Any,
     ) -> None:
         super().__init__(num_envs, network, *args, **kwargs)
-        self._windows = _Windows(self.problem.network, _tables(period, readings), self.problem.horizon)
+        network = self.problem.network
+        self._windows = _Windows(network, _tables(period, readings, network.slot_minutes), self.problem.horizon)

@@ -24,7 +24,7 @@ def load_readings(
 ) -> list[Any]:
     """Read tables of readings as cities publish them; docs/your-own-data.md shows examples.
 
-    Read are separated text (commas, semicolons or tabs; decimal points or commas; plain or gzipped; pipes too) and
+    Read are separated text (commas, semicolons, tabs or bars; decimal points or commas; plain, gzipped, a pipe) and
     Parquet, wide (a row a slot, a column a station) or long (`station,time,value`). An empty cell, a word such as NA
     and a code such as -999 stand for a missing reading; none is filled in.
 
@@ -63,8 +63,13 @@ def raw_readings(
     largest: float | None = None,
     slot_minutes: float | None = None,
     parameter: str = "pm25",
+    plausible: float = LARGEST_READING,
 ) -> list[Any]:
-    """As `load_readings`, also of one device; with `largest` None every number is taken, however implausible."""
+    """As `load_readings`, also of one device; with `largest` None every number is taken, however implausible.
+
+    With `slot_minutes` what is negative or above `plausible` [µg/m³] stays out of the average of a slot in which
+    something plausible was read; see `readings.frames`.
+    """
     if isinstance(paths, str | os.PathLike):
         raise ValueError(f"paths must be a list of files, got the single path {str(paths)!r}: put it into a list")
     listed = list(paths) if isinstance(paths, Iterable) else [paths]
@@ -85,7 +90,7 @@ def raw_readings(
                 f"{sheets[0].path} has a header or times, which is read with pandas: pip install 'aq-gym[train]', or "
                 "leave the readings alone in the file"
             ) from error
-        tables = frames(sheets, largest=largest, slot_minutes=slot_minutes, parameter=parameter)
+        tables = frames(sheets, largest=largest, slot_minutes=slot_minutes, parameter=parameter, plausible=plausible)
     for sheet, table in zip(sheets, tables, strict=False):
         if table.shape[1] != tables[0].shape[1]:
             raise ValueError(

@@ -7,15 +7,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from aq_gym.ingestion.columns import (
+    MASS,
+    PARAMETERS,
+    PM25,
+    UNITS,
+    check_unit,
+    reading_columns,
+    time_columns,
+    value_columns,
+)
 from aq_gym.ingestion.sheet import STATION_WORDS, TIME_WORDS, Sheet, column_of, normalised
-from aq_gym.ingestion.times import COUNTERS, MINUTE, Times, check_span, parse_times, slot_length
-from aq_gym.tables import check_readings, floats, is_missing, is_time, refuse_counter
-
-VALUES = ("value", "reading", "concentration", "samplemeasurement", "measurement")
-PARAMETERS = ("parameter", "parametername", "pollutant", "type")
-UNITS = ("unit", "units", "unitsofmeasure", "unitofmeasurement")
-_PM25 = ("pm25", "pm25localconditions", "88101")
-_MASS = ("ugm3", "µgm3", "μgm3", "ugm³", "µgm³", "μgm³", "microgramscubicmeter", "microgramspercubicmeter")
+from aq_gym.ingestion.times import MINUTE, Times, check_slots_are_filled, check_span, parse_times, slot_length
+from aq_gym.tables import LARGEST_READING, check_readings, floats, is_missing, refuse_counter
 
 
 class _Entries(NamedTuple):
@@ -30,16 +34,22 @@ class _Entries(NamedTuple):
 
 
 def frames(
-    sheets: Sequence[Sheet], *, largest: float | None, slot_minutes: float | None = None, parameter: str = "pm25"
+    sheets: Sequence[Sheet],
+    *,
+    largest: float | None,
+    slot_minutes: float | None = None,
+    parameter: str = "pm25",
+    plausible: float = LARGEST_READING,
 ) -> list[pd.DataFrame]:
     """Frames of published files: one for all files with times; one a file where no file has times.
 
-    The arguments are those of `loading.raw_readings`.
+    The arguments are those of `loading.raw_readings`. `attrs["not_averaged"]` of the one frame is how many implausible
+    readings stayed out of the averages of slots with plausible ones.
 
     Raises:
         ValueError: unreadable or contradictory cells, irregular times; the message names file, row and column.
     """
-    found = [_time_columns(sheet) for sheet in sheets]
+    found = [time_columns(sheet) for sheet in sheets]
     for sheet, columns in zip(sheets, found, strict=True):
         if bool(columns) != bool(found[0]):
             timed, bare = (sheets[0], sheet) if found[0] else (sheet, sheets[0])
@@ -48,8 +58,8 @@ def frames(
             raise ValueError(f"{sheet.path}: 0 row(s) below the header; at least 2 slots are needed, add rows")
     if found[0]:
         parts = [_entries(s, columns, largest, parameter) for s, columns in zip(sheets, found, strict=True)]
-        return [_on_one_axis(parts, slot_minutes)]
-    tables = [_untimed(sheet, largest) for sheet in sheets]
+        return [_on_one_axis(parts, slot_minutes, plausible if largest is None else largest)]
+    tables = [_untimed(sheet, largest, parameter) for sheet in sheets]
     for sheet, table in zip(sheets, tables, strict=True):
         if list(table.columns) != list(tables[0].columns):
             raise ValueError(
@@ -57,30 +67,6 @@ def frames(
                 "the same order"
             )
     return tables
-
-
-def _time_columns(sheet: Sheet) -> list[int]:
-    """The column of times, or those of date and clock; none where the rows carry no times."""
-    first = [next((row[k] for _, row in sheet.rows if not is_missing(row[k])), "") for k in range(_width(sheet))]
-    if sheet.header is None:
-        return [0] if first and is_time(first[0]) else []
-    names = [normalised(name) for name in sheet.header]
-    if {"year", "month", "day"} <= set(names):
-        return [names.index(word) for word in ("year", "month", "day", "hour") if word in names]
-    named = [k for k, name in enumerate(names) if name in TIME_WORDS]
-    named.sort(key=lambda k: "utc" not in names[k])  # stable: the first, but UTC before local time
-    if not named:
-        return [0] if first and is_time(first[0]) else []
-    dated = [k for k in named if names[k].startswith("date") and ":" not in first[k] and len(first[k]) <= 10]
-    clocks = [k for k in named if k not in dated and len(first[k]) <= 11 and names[k] not in ("day", "days")]
-    clocks = [k for k in clocks if ":" in first[k][:3] or (names[k] in COUNTERS and len(first[k]) <= 2)]
-    if dated and clocks:
-        return [dated[0], clocks[0]]
-    return named[:1]
-
-
-def _width(sheet: Sheet) -> int:
-    return len(sheet.header) if sheet.header else len(sheet.rows[0][1]) if sheet.rows else 0
 
 
 def _times(sheet: Sheet, columns: list[int], rows: NDArray[np.int64]) -> Times:
@@ -97,9 +83,11 @@ def _times(sheet: Sheet, columns: list[int], rows: NDArray[np.int64]) -> Times:
         if any(map(is_missing, parts)):
             raise ValueError(f"{place(k)}: the time is missing; fill it in or delete the row")
     texts = [" ".join(parts) for parts in different]
-    if len(columns) > 2:  # year, month, day and perhaps hour
+    if len(columns) > 2:  # year, month, day and perhaps hour and minute
         texts = [
-            "-".join(x.zfill(2) for x in parts[:3]) + "".join(f" {x}:00" for x in parts[3:]) for parts in different
+            "-".join(x.zfill(2) for x in parts[:3])
+            + "".join(f" {':'.join([*parts[3:], '00'][:2])}" for _ in parts[3:4])
+            for parts in different
         ]
     times = parse_times(sheet.header[columns[0]] if sheet.header else "time", texts, place)
     return Times(times.local[codes], times.offset, times.counted)
@@ -110,14 +98,17 @@ def _used_rows(sheet: Sheet, parameter: str) -> NDArray[np.int64]:
     rows = np.arange(len(sheet.rows))
     what, unit = column_of(sheet, PARAMETERS), column_of(sheet, UNITS)
     if what is not None:
-        wanted = {normalised(parameter), *(_PM25 if normalised(parameter) in _PM25 else ())}
+        wanted = {normalised(parameter), *(PM25 if normalised(parameter) in PM25 else ())}
         rows = np.array([k for k in rows if normalised(sheet.rows[k][1][what]) in wanted], dtype=np.int64)
         if not len(rows):
             there = sorted({row[what] for _, row in sheet.rows})[:9]
-            raise ValueError(f"{sheet.path}, column {what + 1}: no row of {parameter!r}; there are {', '.join(there)}")
+            raise ValueError(
+                f"{sheet.path}, column {what + 1}: no row of {parameter!r}; there are {', '.join(there)}; "
+                "choose one of them, or rename the column if it says something else"
+            )
     if unit is not None:
         for k in rows.tolist():
-            if normalised(sheet.rows[k][1][unit]).removesuffix("lc") not in _MASS:
+            if normalised(sheet.rows[k][1][unit]).removesuffix("lc") not in MASS:
                 raise ValueError(
                     f"{sheet.place(k, unit)}: {sheet.rows[k][1][unit]!r} is another unit than µg/m³; convert the values"
                 )
@@ -126,6 +117,8 @@ def _used_rows(sheet: Sheet, parameter: str) -> NDArray[np.int64]:
 
 def _values(sheet: Sheet, rows: NDArray[np.int64], columns: list[int], largest: float | None) -> NDArray[np.float64]:
     """(rows, columns) readings, NaN where nothing was read."""
+    for column in columns:
+        check_unit(sheet, column)
     cells = [[sheet.rows[row][1][k] for k in columns] for row in rows.tolist()]
     table = np.array([floats(row) for row in cells]).reshape(len(rows), len(columns))
     check_readings(
@@ -142,29 +135,19 @@ def _entries(sheet: Sheet, times: list[int], largest: float | None, parameter: s
     """The readings of a file with times, in wide or in long format."""
     rows = _used_rows(sheet, parameter)
     when = _times(sheet, times, rows)
-    station, value = column_of(sheet, STATION_WORDS), _value_column(sheet)
-    if station is not None and value is not None:
+    station, value = column_of(sheet, STATION_WORDS), value_columns(sheet, parameter)
+    if station is not None and value:
         codes, names = pd.factorize(np.array([_station(sheet, row, station) for row in rows.tolist()], dtype=object))
-        return _Entries(sheet, when, list(names), codes, _values(sheet, rows, [value], largest)[:, 0], rows)
+        return _Entries(sheet, when, list(names), codes, _values(sheet, rows, value[:1], largest)[:, 0], rows)
     aside = {*times, column_of(sheet, PARAMETERS), column_of(sheet, UNITS)}
     if sheet.header:  # other times, such as local beside UTC
         aside |= {k for k, name in enumerate(sheet.header) if normalised(name) in TIME_WORDS}
-    columns = [k for k in range(_width(sheet)) if k not in aside]
-    if not columns:
-        raise ValueError(f"{sheet.path}, row 1: no column beside the time; give each station a column")
-    names = [sheet.path.name.partition(".")[0]] if columns == [value] else _names(sheet, columns)  # a file a station
+    columns, names = reading_columns(sheet, aside, parameter)
     table = _values(sheet, rows, columns, largest)
+    refuse_counter(sheet.path, table, columns)
     each = np.repeat(np.arange(len(rows)), len(columns))
     entry_times = Times(when.local[each], when.offset, when.counted)
     return _Entries(sheet, entry_times, names, np.tile(np.arange(len(columns)), len(rows)), table.ravel(), rows[each])
-
-
-def _value_column(sheet: Sheet) -> int | None:
-    """The column of readings in a long table: `value` and the like, else `PM2.5` with whatever follows it."""
-    found = column_of(sheet, VALUES)
-    if found is None:
-        found = next((k for k, name in enumerate(sheet.header or ()) if normalised(name).startswith("pm25")), None)
-    return found
 
 
 def _station(sheet: Sheet, row: int, column: int) -> str:
@@ -174,26 +157,15 @@ def _station(sheet: Sheet, row: int, column: int) -> str:
     return name
 
 
-def _names(sheet: Sheet, columns: list[int]) -> list[str]:
-    """The stations' names; numbers from 0 where there is no header."""
-    names = [sheet.header[k] if sheet.header else str(n) for n, k in enumerate(columns)]
-    for n, name in enumerate(names):
-        if not name or names.index(name) != n:
-            what = "has no name" if not name else f"is named {name!r} like another"
-            raise ValueError(f"{sheet.path}, row 1, column {columns[n] + 1}: it {what}; name each station once")
-    return names
-
-
-def _untimed(sheet: Sheet, largest: float | None) -> pd.DataFrame:
+def _untimed(sheet: Sheet, largest: float | None, parameter: str) -> pd.DataFrame:
     """A table below a header of names: the rows are slots, one after another."""
-    columns = list(range(_width(sheet)))
-    names = _names(sheet, columns)
+    columns, names = reading_columns(sheet, set(), parameter)
     table = _values(sheet, np.arange(len(sheet.rows)), columns, largest)
     refuse_counter(sheet.path, table)
     return pd.DataFrame(table, columns=names)
 
 
-def _on_one_axis(parts: list[_Entries], slot_minutes: float | None) -> pd.DataFrame:
+def _on_one_axis(parts: list[_Entries], slot_minutes: float | None, plausible: float) -> pd.DataFrame:
     """All files on one regular axis of slots; what was not read is NaN."""
     for part in parts:
         if part.times.kind != parts[0].times.kind:
@@ -220,16 +192,33 @@ def _on_one_axis(parts: list[_Entries], slot_minutes: float | None) -> pd.DataFr
         length = slot_length(times, lambda k: place(int(first[k])))
     else:
         length = max(1, round(slot_minutes * MINUTE))
+        check_slots_are_filled(times[np.unique(at[used])], length, lambda k: place(int(first[k])))
     check_span(times, length, lambda k: place(int(first[k])))
     slots = times // length if slot_minutes else (times - times[0]) // length
     begin = int(slots[0]) * length if slot_minutes else int(times[0])
     count = int(slots[-1] - slots[0]) + 1
     cell = ((slots[at] - slots[0]) * len(names) + station)[used]
-    read = np.bincount(cell, minlength=count * len(names))
-    total = np.bincount(cell, value[used], minlength=count * len(names))
-    table = np.divide(total, read, out=np.full(total.shape, np.nan), where=read > 0).reshape(count, len(names))
+    table, lost = _averages(cell, value[used], count * len(names), plausible)
     axis = Times(begin + length * np.arange(count), offset, parts[0].times.counted)
-    return pd.DataFrame(table, index=axis.index(), columns=names)
+    frame = pd.DataFrame(table.reshape(count, len(names)), index=axis.index(), columns=names)
+    frame.attrs["not_averaged"] = lost
+    return frame
+
+
+def _averages(
+    cell: NDArray[np.int64], value: NDArray[np.float64], count: int, plausible: float
+) -> tuple[NDArray[np.float64], int]:
+    """(count,) mean of the readings of each cell, NaN without any, and how many implausible ones stayed out.
+
+    An implausible reading, which may be a code such as 9999, is left out beside plausible ones; alone it stays, so that
+    whoever screens the table sees it.
+    """
+    good = (value >= 0.0) & (value <= plausible)
+    read, total = (np.bincount(cell[good], x, minlength=count) for x in (None, value[good]))
+    table = np.divide(total, read, out=np.full(count, np.nan), where=read > 0)
+    alone = ~good & (read[cell] == 0)
+    table[cell[alone]] = value[alone]
+    return table, int((~good & ~alone).sum())
 
 
 def _used_entries(key: NDArray[np.int64], value: NDArray[np.float64], place: Callable[[int], str]) -> NDArray[np.int64]:
@@ -246,6 +235,7 @@ def _used_entries(key: NDArray[np.int64], value: NDArray[np.float64], place: Cal
         one, other = order[clash[0]], order[clash[0] + 1]
         raise ValueError(
             f"{place(other)}: {value[other]:g} was read where {place(one)} has {value[one]:g} for the same station and "
-            "time; delete one of them (where clocks were set back, give the times a zone)"
+            "time; delete one of them (where clocks were set back, give the times a zone; where a column names the "
+            "stations, call it `station`)"
         )
     return order[np.concatenate([[True], ~again])] if len(order) else order

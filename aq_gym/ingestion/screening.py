@@ -48,6 +48,9 @@ class Screened:
             names = [name for name, reason in self.left_out.items() if reason == why]
             more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
             lines.append(f"left out: {', '.join(names[:5])}{more}: {why}")
+        if self.degrees is not None:
+            (west, south), (east, north) = self.degrees.min(axis=0), self.degrees.max(axis=0)
+            lines.append(f"places: latitude {south:.3f} to {north:.3f}, longitude {west:.3f} to {east:.3f}")
         return "\n".join(lines)
 
     def record(self) -> dict[str, object]:
@@ -88,8 +91,9 @@ def screen(
         raise ValueError(f"leave_out: there is no station {unknown[0]!r}; the first ones are {', '.join(names[:9])}")
     if within is not None and stations is None:
         raise ValueError("within: where the stations stand is not known; give a table of stations")
-    if stations is not None and (stations.names is None or isinstance(tables[0].columns, pd.RangeIndex)):
-        stations = stations.in_order(names)
+    if stations is not None:
+        numbered = isinstance(tables[0].columns, pd.RangeIndex)
+        stations = stations.in_order(names) if numbered else stations.named(names)
     why = dict.fromkeys(leave_out, "as asked")
     if stations is not None:
         stay = [name for name in names if name not in why]

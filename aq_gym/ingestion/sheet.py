@@ -2,13 +2,14 @@
 
 import io
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from aq_gym.files import decode, read_bytes, read_rows
-from aq_gym.tables import is_missing, is_number, is_time, ragged
+from aq_gym.tables import is_epoch, is_missing, is_number, is_time, ragged
 
 TIME_WORDS = {
     *("time", "date", "datetime", "timestamp", "epoch", "unixtime", "utc", "localtime", "datum", "zeit"),
@@ -31,6 +32,7 @@ class Sheet:
     path: Path
     header: tuple[str, ...] | None
     rows: list[tuple[int, list[str]]]
+    units: tuple[str, ...] = ()  # the row of units below the header, if there is one
 
     def place(self, row: int, column: int) -> str:
         """Where a cell stands, for messages; `row` and `column` count from 0."""
@@ -39,7 +41,9 @@ class Sheet:
     @property
     def is_plain(self) -> bool:
         """Whether the file is a table of readings alone, without a header and without times."""
-        return self.header is None and not (self.rows and any(map(is_time, self.rows[0][1][:2])))
+        return self.header is None and not (
+            self.rows and (any(map(is_time, self.rows[0][1][:2])) or is_epoch(self.rows[0][1][0]))
+        )
 
 
 def read_sheet(path: Path) -> Sheet:
@@ -55,19 +59,19 @@ def read_sheet(path: Path) -> Sheet:
     text = decode(path, content)
     delimiter = _delimiter(text)
     rows = _without_preamble(read_rows(path, text, delimiter))
-    header, rows = _split_header(rows)
+    header, units, rows = _split_header(rows)
     width = len(header) if header else len(rows[0][1]) if rows else 0
     for line, row in rows:
         if len(row) != width:
             raise ValueError(ragged(path, line, len(row), width))
     if delimiter != ",":
         rows = _decimal_points(rows)
-    return Sheet(path, header, rows)
+    return Sheet(path, header, rows, units)
 
 
 def normalised(name: str) -> str:
-    """A column's name in small letters and digits alone: `Date (UTC)` is `dateutc`."""
-    return re.sub(r"[\W_]", "", name.lower())
+    """A column's name in small letters and plain digits alone: `Date (UTC)` is `dateutc`, `PM₂.₅` is `pm25`."""
+    return re.sub(r"[\W_]", "", unicodedata.normalize("NFKC", name).lower())
 
 
 def column_of(sheet: Sheet, words: Sequence[str]) -> int | None:
@@ -77,9 +81,9 @@ def column_of(sheet: Sheet, words: Sequence[str]) -> int | None:
 
 
 def _delimiter(text: str) -> str:
-    """The delimiter of the lines: a semicolon or a tab where most have one, else a comma."""
+    """The delimiter of the lines: a semicolon, a tab or a bar where most have one, else a comma."""
     lines = [line for line in text[:100_000].splitlines() if line.strip()][:200]
-    for mark in ";\t":
+    for mark in ";\t|":
         if 2 * sum(mark in line for line in lines) > len(lines):
             return mark
     return ","
@@ -98,18 +102,21 @@ def _without_preamble(rows: list[tuple[int, list[str]]]) -> list[tuple[int, list
 
 def _split_header(
     rows: list[tuple[int, list[str]]],
-) -> tuple[tuple[str, ...] | None, list[tuple[int, list[str]]]]:
-    """The names in the first row, or None, and the rows below; a row of units under the names is passed over."""
-    first = [cell.strip() for cell in rows[0][1]] if rows else []
+) -> tuple[tuple[str, ...] | None, tuple[str, ...], list[tuple[int, list[str]]]]:
+    """The names in the first row, or None; the units in a row of such below them; the rows below."""
+    if not rows:
+        return None, (), rows
+    first = [cell.strip() for cell in rows[0][1]]
     words = [not is_number(cell) and not is_missing(cell) and _WORD.match(cell) is not None for cell in first]
     rest = rows[1:]
-    index = len(rest) > 0 and first[0] == "" and is_time(rest[0][1][0])  # times below a name that is empty
+    below = rest[0][1][0] if rest else ""  # times below a name, which may be empty
+    index = (first[0] == "" or words[0]) and not is_time(first[0]) and (is_time(below) or is_epoch(below))
     timed = index or any(normalised(cell) in TIME_WORDS for cell in first)
     if not timed and not (any(words) and all(word or not cell for word, cell in zip(words, first, strict=True))):
-        return None, rows
+        return None, (), rows
     if rest and any(map(_UNIT.search, rest[0][1])) and not any(is_number(x) or is_time(x) for x in rest[0][1]):
-        rest = rest[1:]
-    return tuple(first), rest
+        return tuple(first), tuple(rest[0][1]), rest[1:]
+    return tuple(first), (), rest
 
 
 def _decimal_points(rows: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:

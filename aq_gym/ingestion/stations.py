@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aq_gym.ingestion.sheet import STATION_WORDS, Sheet, column_of, read_sheet
-from aq_gym.tables import number
+from aq_gym.tables import is_number, number
 
 FURTHEST = 500e3  # metres from the median location; the projection serves no larger area
 _AXES = (("longitude", ("lon", "lng", "long"), 180.0), ("latitude", ("lat",), 90.0))
@@ -25,8 +25,9 @@ class Stations:
 
     path: Path  # the first file
     places: list[str]  # (rows,) file and line, for messages
-    names: list[str] | None  # (rows,) or None: the table names none
+    names: list[str] | None  # (rows,) or None: no column is called as one of names
     degrees: NDArray[np.float64]  # (rows, 2) longitude and latitude
+    others: tuple[list[str], ...] = ()  # (rows,) each: columns that may also name the stations, such as codes
 
     def in_order(self, names: Sequence[str]) -> Stations:
         """The same rows under these names.
@@ -39,16 +40,28 @@ class Stations:
                 f"{self.path} has {len(self.degrees)} locations, the readings {len(names)} columns, which cannot be "
                 "matched by name; give a row for each column in its order, or both names"
             )
-        return dataclasses.replace(self, names=list(names))
+        return dataclasses.replace(self, names=list(names), others=())
+
+    def named(self, names: Sequence[str]) -> Stations:
+        """The same rows under the names of the column that has the most of these; where none has any, in their order.
+
+        Raises:
+            ValueError: no column has any, and there is another number of names than rows.
+        """
+        columns = [column for column in (self.names, *self.others) if column is not None]
+        best = max(columns, key=lambda column: len(set(names) & set(column)), default=[])
+        if self.names is None and not set(names) & set(best):
+            return self.in_order(names)
+        return dataclasses.replace(self, names=best, others=())
 
     def rows_of(self, names: Sequence[str]) -> NDArray[np.int64]:
-        """(N,) rows of the stations of these names; all rows in their order where the table has no names.
+        """(N,) rows of the stations of these names; all rows in their order where the table names none of them.
 
         Raises:
             ValueError: a station is not there, or at two places.
         """
-        if self.names is None:
-            return self.in_order(names).rows_of(names)
+        if self.names is None or self.others:
+            return self.named(names).rows_of(names)
         first: dict[str, int] = {}
         for k, name in enumerate(self.names):
             other = first.setdefault(name, k)
@@ -61,7 +74,8 @@ class Stations:
         if lost:
             raise ValueError(
                 f"{self.path}: {len(lost)} of the {len(names)} stations that were read are not in the table, the first "
-                f"is {lost[0]!r}; add it, or leave it out of the readings"
+                f"is {lost[0]!r}; add it, or leave it out of the readings (the table begins with "
+                f"{', '.join(map(repr, list(first)[:3]))})"
             )
         return np.array([first[name] for name in names], dtype=np.int64)
 
@@ -78,11 +92,17 @@ def read_stations(*paths: Path) -> Stations:
     if len(degrees) < 2:
         raise ValueError(f"{paths[0]}: {len(degrees)} location(s) below the header; at least 2 are needed, add rows")
     places = [f"{sheet.path}, row {line}" for sheet in sheets for line, _ in sheet.rows]
-    named = [column_of(sheet, (*STATION_WORDS, "id")) for sheet in sheets]
-    if None in named:
-        return Stations(paths[0], places, None, degrees)
-    names = [row[k].strip() for sheet, k in zip(sheets, named, strict=True) if k is not None for _, row in sheet.rows]
-    return Stations(paths[0], places, names, degrees)
+    words = (*STATION_WORDS, "id")
+    own = [column_of(sheet, words) for sheet in sheets]
+    names = None if None in own else _cells(sheets, [k or 0 for k in own])
+    heads = [name for name in sheets[0].header or () if all(name in (sheet.header or ()) for sheet in sheets)]
+    others = [_cells(sheets, [(sheet.header or ()).index(head) for sheet in sheets]) for head in heads]
+    return Stations(paths[0], places, names, degrees, tuple(column for column in others if column != names))
+
+
+def _cells(sheets: Sequence[Sheet], columns: Sequence[int]) -> list[str]:
+    """A column of all sheets, given by its place in each."""
+    return [row[k].strip() for sheet, k in zip(sheets, columns, strict=True) for _, row in sheet.rows]
 
 
 def _degrees(sheet: Sheet) -> NDArray[np.float64]:
@@ -94,7 +114,8 @@ def _degrees(sheet: Sheet) -> NDArray[np.float64]:
             try:
                 degrees[k, axis] = number(row[column], -limit, limit, "an angle in degrees")
             except ValueError as error:
-                raise ValueError(f"{sheet.place(k, column)}: {error}") from None
+                swapped = " (are latitude and longitude swapped?)" if axis == 1 and is_number(row[column]) else ""
+                raise ValueError(f"{sheet.place(k, column)}: {error}{swapped}") from None
     return degrees
 
 

@@ -10,18 +10,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from aq_gym.ingestion.sheet import normalised
-from aq_gym.tables import is_number
+from aq_gym.tables import EPOCHS, is_number
 
 MINUTE = 60_000_000  # microseconds
-EPOCHS = ("timestamp", "epoch", "unixtime", "time", "utc")  # seconds or milliseconds since 1970 may stand there
 COUNTERS = {  # a column that counts from some beginning and knows no date
     **{"hour": 60 * MINUTE, "hours": 60 * MINUTE, "minute": MINUTE, "minutes": MINUTE},
     **{"day": 1440 * MINUTE, "days": 1440 * MINUTE},
 }
 _CLOCKS = ("%H:%M:%S", "%H:%M", "%I:%M:%S %p", "%I:%M %p", "%H", "")
-_OTHER_DATES = ("%Y/%m/%d", "%Y%m%d", "%d.%m.%Y", "%d-%m-%Y")
-_SECONDS = (1e8, 1.9e9)  # since 1970, from 1973 to 2030; ten digits from 1900000000 on are year, month, day and hour
-_OFFSET = re.compile(r"\s*(?<=[0-9\s])(?:(Z|UTC|GMT)|([+-])([0-9]{2}):?([0-9]{2}))\s*$", re.IGNORECASE)
+_OTHER_DATES = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d", "%d.%m.%Y", "%d-%m-%Y")
+_OFFSET = re.compile(r"\s*(?<=[0-9\s])(?:(Z|UTC|GMT)|([+-])([0-9]{2})(?::?([0-9]{2}))?)\s*$", re.IGNORECASE)
+_MIDNIGHT = re.compile(r"(?<=[ T])24(?=(:00){0,2}$)")  # 24:00 of a day is 00:00 of the next
+_DAY = 1440 * MINUTE
 _SLOTS_PER_TIME, _FEW_SLOTS = 20, 10_000  # more slots than that for each time that was read: a wrong year
 
 
@@ -52,7 +52,7 @@ def parse_times(name: str, cells: Sequence[str], place: Callable[[int], str]) ->
     """Read a column of times.
 
     Args:
-        name: the column's; `hour` and the like count from some beginning, `timestamp` may hold seconds since 1970.
+        name: the column's; `hour` and the like count from some beginning.
         cells: what stands there.
         place: names the place of a cell, for messages.
 
@@ -67,10 +67,9 @@ def parse_times(name: str, cells: Sequence[str], place: Callable[[int], str]) ->
             raise ValueError(f"{place(int(wrong.argmax()))}: {cells[int(wrong.argmax())]!r} is no time; correct it")
         if word in COUNTERS and np.abs(numbers).max() < 1e7:
             return Times(np.rint(numbers * COUNTERS[word]).astype(np.int64), counted=True)
-        for unit in (1.0, 1e3):  # seconds, milliseconds
-            seconds = numbers / unit
-            if word in EPOCHS and _SECONDS[0] < seconds.min() and seconds.max() < _SECONDS[1]:
-                return Times(np.rint(seconds * 1e6).astype(np.int64), offset=0)
+        for (low, high), unit in zip(EPOCHS, (1e6, 1e3), strict=True):
+            if low < numbers.min() and numbers.max() < high:
+                return Times(np.rint(numbers * unit).astype(np.int64), offset=0)
     zones = [_zone(cell) for cell in cells]
     known = np.array([zone is not None for zone in zones])
     if known.any() and not known.all():
@@ -92,19 +91,20 @@ def parse_times(name: str, cells: Sequence[str], place: Callable[[int], str]) ->
 def _zone(cell: str) -> re.Match[str] | None:
     """The zone at the end of a time; the year of 01-03-2016 is none, it follows no clock."""
     found = _OFFSET.search(cell)
-    return found if found and (found[1] or ":" in cell[: found.start()]) else None
+    return found if found and (found[1] or re.search("[:T]", cell[: found.start()])) else None
 
 
 def _minutes(zone: re.Match[str]) -> int:
     """Minutes ahead of UTC."""
     if zone[1]:
         return 0
-    return (60 * int(zone[3]) + int(zone[4])) * (1 if zone[2] == "+" else -1)
+    return (60 * int(zone[3]) + int(zone[4] or 0)) * (1 if zone[2] == "+" else -1)
 
 
 def _parse(cells: Sequence[str], place: Callable[[int], str]) -> NDArray[np.int64]:
     """Microseconds of times without a zone, by the first format that fits all of them."""
-    texts = pd.Series([cell.strip() if re.search(r"[0-9]", cell) else "" for cell in cells], dtype=object)
+    late = np.array([_MIDNIGHT.search(cell.strip()) is not None for cell in cells])
+    texts = pd.Series([_MIDNIGHT.sub("00", x.strip()) if re.search(r"[0-9]", x) else "" for x in cells], dtype=object)
     lengths = {len(text) if text.isdigit() else 0 for text in texts}
     digits = _DIGITS.get(lengths.pop()) if len(lengths) == 1 else None
     found = _fits(texts, (digits,) if digits else ("ISO8601", *_formats(_OTHER_DATES)))
@@ -118,7 +118,7 @@ def _parse(cells: Sequence[str], place: Callable[[int], str]) -> NDArray[np.int6
     row = 0 if found is None else int(np.argmax(found == _NONE))
     if found is None or found[row] == _NONE:
         raise ValueError(f"{place(row)}: {cells[row]!r} is no date and time; write it like 2016-03-01 13:00")
-    return found
+    return np.asarray(found + _DAY * late)
 
 
 _DIGITS = {10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}  # number of digits -> format
@@ -133,9 +133,10 @@ def _fits(texts: pd.Series, formats: Iterable[str]) -> NDArray[np.int64] | None:
     """Microseconds by the format that fits most cells, of those that fit the first; None if none does."""
     best = None
     for form in formats:
-        if pd.isna(pd.to_datetime(texts[:1], format=form, errors="coerce")[0]):
+        first = pd.to_datetime(texts[:1], format=form, errors="coerce")[0]
+        if pd.isna(first) or first.tzinfo is not None:  # zones in other forms than `_OFFSET`'s are not understood
             continue
-        parsed = pd.to_datetime(texts, format=form, errors="coerce")
+        parsed = pd.to_datetime(texts, format=form, errors="coerce", utc=True).dt.tz_localize(None)
         values = parsed.to_numpy().astype("datetime64[us]").astype(np.int64)
         if best is None or (values == _NONE).sum() < (best == _NONE).sum():
             best = values
@@ -161,11 +162,24 @@ def slot_length(times: NDArray[np.int64], place: Callable[[int], str]) -> int:
     if odd.any():
         row = int(odd.argmax())
         raise ValueError(
-            f"{place(row + 1)}: {steps[row] / MINUTE:g} minutes after the time before, where most are "
-            f"{slot / MINUTE:g} minutes apart; correct it, or give slot_minutes (such as 60) to average what was read "
-            "in each slot"
+            f"{place(row + 1)}: {steps[row] / MINUTE:g} minutes after the time before, where the commonest step is "
+            f"{slot / MINUTE:g}; correct it, or give slot_minutes (such as 60) to average what was read in each slot"
         )
     return slot
+
+
+def check_slots_are_filled(times: NDArray[np.int64], slot: int, place: Callable[[int], str]) -> None:
+    """Refuse slots of a length that is asked for, most of which would be empty; arguments as in `slot_length`.
+
+    Raises:
+        ValueError: between most times lie more than one and a half slots.
+    """
+    step = np.median(np.diff(times)) if len(times) > 1 else 0
+    if step > 1.5 * slot:
+        raise ValueError(
+            f"{place(0)}: from here a row every {step / MINUTE:g} minutes, but slots of {slot / MINUTE:g} are asked "
+            "for, most of which would be empty; take longer slots, or a network with such"
+        )
 
 
 def check_span(times: NDArray[np.int64], slot: int, place: Callable[[int], str]) -> None:

@@ -71,9 +71,10 @@ def _report(k: int, reading: ReadingIn, present: int, known: set[str]) -> Report
     where = f"readings[{k}]"
     if reading.device not in known:
         abort(422, f"{where}.device: {services().store.no_device(reading.device)}")
-    if reading.unit not in UNITS:
+    unit = reading.unit.replace("\u03bc", "\u00b5")  # a Greek mu, written for the sign micro
+    if unit not in UNITS:
         abort(422, f"{where}.unit: expected one of {', '.join(UNITS)}, got {reading.unit!r}")
-    value = reading.value * UNITS[reading.unit]
+    value = reading.value * UNITS[unit]
     largest = services().settings.largest
     if value > largest:
         abort(422, f"{where}.value: expected at most {largest:g} µg/m³, got {value:g}")

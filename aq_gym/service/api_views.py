@@ -3,6 +3,7 @@
 import csv
 import io
 from typing import Any
+from urllib.parse import quote, unquote
 
 from flask import Response, abort, jsonify
 from flask_openapi3 import APIBlueprint, Tag
@@ -28,7 +29,7 @@ class HistoryQuery(BaseModel):
     device: str | None = Field(default=None, max_length=64, description="of one device alone")
     since: int = Field(default=0, ge=0, le=LARGEST_SLOT, description="first slot")
     until: int = Field(default=LARGEST_SLOT, ge=0, le=LARGEST_SLOT, description="last slot")
-    cursor: str = Field(default="", max_length=100, description="`next` of the page before")
+    cursor: str = Field(default="", max_length=1000, description="`next` of the page before")
     limit: int = Field(default=1000, ge=1, le=10_000)
 
 
@@ -133,10 +134,11 @@ def _page(query: HistoryQuery) -> tuple[list[dict[str, Any]], str | None]:
         slot, _, device = query.cursor.partition(":")
         if not (slot.isascii() and slot.isdigit() and len(slot) < 17):
             abort(422, f"cursor: expected a value of `next`, got {query.cursor!r}")
-        after = min(int(slot), LARGEST_SLOT), device
+        after = min(int(slot), LARGEST_SLOT), unquote(device)
     found = here.store.readings(query.since, query.until, query.limit, query.device, after)
     rows = [{"device": x.device, "slot": x.slot, "time": here.clock.iso(x.slot), "value": x.value} for x in found]
-    following = f"{found[-1].slot}:{found[-1].device}" if len(found) == query.limit else None
+    # A header holds no names in other scripts, so these are written as in an address.
+    following = f"{found[-1].slot}:{quote(found[-1].device)}" if len(found) == query.limit else None
     return rows, following
 
 

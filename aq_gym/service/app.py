@@ -8,7 +8,7 @@ from flask import Response, jsonify, request
 from flask_openapi3 import Info, OpenAPI
 from pydantic import ValidationError
 from sqlalchemy.exc import DataError, OperationalError, TimeoutError
-from werkzeug.exceptions import BadRequest, HTTPException, ServiceUnavailable
+from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge, ServiceUnavailable
 
 from aq_gym.service import (
     api_devices,
@@ -132,8 +132,12 @@ def _bad_body(what: str) -> tuple[str, int, str, str]:
 
 
 def _http_error(error: HTTPException) -> tuple[Response, int]:
-    code = error.code or 500
-    response = jsonify(error=error.name, reason=error.description)
+    code, reason = error.code or 500, error.description
+    if type(error) is RequestEntityTooLarge and reason == RequestEntityTooLarge.description:
+        reason = (
+            f"the body: expected at most {request.max_content_length:,} bytes; send the readings in several requests"
+        )
+    response = jsonify(error=error.name, reason=reason)
     if code in RETRY_AFTER:
         response.headers["Retry-After"] = RETRY_AFTER[code]
     return response, code

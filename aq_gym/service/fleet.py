@@ -61,21 +61,16 @@ def recorded_air(
     Raises:
         ValueError: a malformed file, other columns than locations, or slots that are longer than the network's.
     """
-    table = pd.DataFrame(raw_readings([path], slot_minutes=network.slot_minutes)[0])
+    table = pd.DataFrame(raw_readings([path], slot_minutes=network.slot_minutes, plausible=largest)[0])
     table.columns = table.columns.map(str)
-    if names and set(names) <= set(table.columns):
+    lost = [name for name in names if name not in table.columns]
+    if names and not lost:
         table = table[list(names)]
-    if table.shape[1] != network.n_locations:
-        lost = [name for name in names if name not in table.columns]
+    if table.shape[1] != network.n_locations or 0 < len(lost) < len(names):  # some found: their order is no guide
         missing = f", named as {network.name!r} has them ({', '.join(lost[:5])} missing)" if lost else ""
         raise ValueError(
             f"{path}: expected {network.n_locations} columns, a location each{missing}, got {table.shape[1]}"
         )
-    rows = np.flatnonzero(table.notna().any(axis=1))
-    step = int(np.median(np.diff(rows))) if len(rows) > 1 else 1
-    if step > 1:
-        minutes = network.slot_minutes
-        raise ValueError(f"{path}: a row every {step * minutes:g} minutes, but the network's slots take {minutes:g}")
     screened = screen([table], rules=Rules(largest))
     values = screened.tables[0].reindex(columns=table.columns).to_numpy(dtype=np.float64)  # left out: no readings
     return lambda slot: values[slot % len(values)]

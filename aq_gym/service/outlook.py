@@ -48,7 +48,7 @@ def load_forecaster(path: Path, air_seconds: float) -> Forecaster:
     try:
         forecaster.predict(Series(*[np.full(HISTORY, np.nan)] * 3))
     except ValueError as error:
-        raise ValueError(f"{path}: it cannot be served; {error}") from None
+        raise ValueError(f"{path}: it cannot be served; {error}; train one with --no-clock") from None
     return forecaster
 
 

@@ -19,6 +19,8 @@ from aq_gym.forecasting.features import Features
 from aq_gym.forecasting.forecaster import HORIZONS, Forecaster
 from aq_gym.forecasting.series import Series, station_series
 from aq_gym.ingestion.loading import raw_readings
+from aq_gym.parameters import DEFAULT_SLOT_MINUTES
+from aq_gym.periods import minutes_between
 
 YARDSTICK = "persistence"
 PEERS = ("darts-linear", "darts-boosting")
@@ -55,7 +57,10 @@ def read_table(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64] | N
 
     Files are read as `aq_gym.datasets.load_readings` does, implausible readings too. A column ``hour`` counts hours.
     """
-    frame = pd.DataFrame(raw_readings([path])[0])
+    return _parts(pd.DataFrame(raw_readings([path])[0]))
+
+
+def _parts(frame: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64] | None, list[str]]:
     index, clock = frame.index, None
     if isinstance(index, pd.TimedeltaIndex):
         clock = np.asarray(index / pd.Timedelta(hours=1), dtype=np.float64) % 24.0
@@ -73,17 +78,25 @@ def pku_split() -> Split:
     return Split(spring, summer, 0, 10.0, cleaned, names)
 
 
-def file_split(path: Path, fit_slots: int | None, slot_minutes: float, target: str = "stations") -> Split:
-    """Fit on the first slots of a file, two thirds by default; try on the rest, which may read what came before."""
-    table, clock, names = read_table(path)
+def file_split(
+    path: Path, fit_slots: int | None, slot_minutes: float | None, target: str = "stations", clock: bool = True
+) -> Split:
+    """Fit on the first slots of a file, two thirds by default; try on the rest, which may read what came before.
+
+    ``slot_minutes`` None: as the file's times are, else 10. Without ``clock`` the hour of the day is not used.
+    """
+    frame = pd.DataFrame(raw_readings([path], slot_minutes=slot_minutes)[0])
+    (table, hours, names), steps = _parts(frame), minutes_between(frame)
+    minutes = DEFAULT_SLOT_MINUTES if slot_minutes is None else slot_minutes
+    minutes = minutes if steps is None or not len(steps) else float(steps[0])
     if fit_slots is None:
         fit_slots = round(2 / 3 * len(table))
     if not 0 < fit_slots < len(table):
         raise ValueError(f"fit_slots: expected 1 to {len(table) - 1} of the file's {len(table)} slots, got {fit_slots}")
     cleaned = clean(table)
-    everything = station_series(cleaned.readings, clock, stations=() if target == "area" else None)
+    everything = station_series(cleaned.readings, hours if clock else None, stations=() if target == "area" else None)
     chosen = everything if target == "area" else everything[1:]
-    return Split([x[:fit_slots] for x in chosen], chosen, fit_slots, slot_minutes, [cleaned], [names])
+    return Split([x[:fit_slots] for x in chosen], chosen, fit_slots, minutes, [cleaned], [names])
 
 
 def build(name: str, split: Split, seed: int = 0) -> Calibrated:
@@ -147,12 +160,13 @@ def split_of(args: Namespace) -> Split:
     """The split that a command's arguments ask for."""
     if args.readings is None:
         return pku_split()
-    return file_split(args.readings, args.fit_slots, args.slot_minutes, args.target)
+    return file_split(args.readings, args.fit_slots, args.slot_minutes, args.target, not args.no_clock)
 
 
 def add_reading_arguments(parser: ArgumentParser) -> None:
     """The arguments of `split_of`."""
     parser.add_argument("--readings", type=Path, help="CSV file, a column a device; default: pku2018's spring")
     parser.add_argument("--fit-slots", type=int, help="slots of the file to fit on; default: the first two thirds")
-    parser.add_argument("--slot-minutes", type=float, default=10.0, help="of the file")
+    parser.add_argument("--slot-minutes", type=float, help="of the file; default: as its times, without such 10")
+    parser.add_argument("--no-clock", action="store_true", help="forecasts that need no hour of the day: for a service")
     parser.add_argument("--target", choices=("area", "stations"), default="stations", help="what is forecast of a file")

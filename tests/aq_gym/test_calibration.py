@@ -197,6 +197,14 @@ def test_gaps_that_leave_too_little(table: list[list[float]], message: str) -> N
         fit([table])
 
 
+def test_columns_of_frames_are_named() -> None:
+    frame = pd.DataFrame([[40, np.nan], [40, 41], [40, np.nan]], columns=["East", "West"])
+    with pytest.raises(ValueError, match=r"columns 0 \('East'\) and 1 \('West'\) were both read in 1 slot"):
+        fit([frame])
+    with pytest.raises(ValueError, match=r"nothing was read in column 1 \('West'\)"):
+        fit([frame.assign(West=np.nan)])
+
+
 @given(seed=st.integers(0, 2**32), share=st.sampled_from([0.02, 0.1, 0.3]))
 @settings(max_examples=30, deadline=None)
 def test_random_gaps_change_little_and_the_network_stays_sound(seed: int, share: float) -> None:

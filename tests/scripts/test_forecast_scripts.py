@@ -9,6 +9,7 @@ import pytest
 
 from aq_gym.forecasting import storage
 from aq_gym.forecasting.series import Series
+from aq_gym.service.outlook import load_forecaster
 from baselines.studies.forecasts import build, file_split, read_table
 from scripts import evaluate_forecasters, train_forecaster
 
@@ -82,3 +83,15 @@ def test_train_stores_a_forecaster(town: Path, tmp_path: Path) -> None:
     assert train_forecaster.main(train_forecaster.parse(arguments)) == output
     assert storage.card(output)["slot_minutes"] == 60.0
     assert storage.load(output).name == "calibrated"
+
+
+def test_a_file_with_times_makes_a_forecaster_that_can_be_served(town: Path, tmp_path: Path) -> None:
+    """The slots are as long as the file's; the hour of the day, which a service does not tell, can be left out."""
+    output = tmp_path / "f.zip"
+    arguments = ["--readings", str(town), "--forecaster", "ridge", "-o", str(output)]
+    train_forecaster.main(train_forecaster.parse(arguments))
+    assert storage.card(output)["slot_minutes"] == 60.0 and file_split(town, 200, 120.0).slot_minutes == 120.0
+    with pytest.raises(ValueError, match=r"cannot be served; clock.*train one with --no-clock"):
+        load_forecaster(output, 3600.0)
+    train_forecaster.main(train_forecaster.parse([*arguments, "--no-clock"]))
+    assert load_forecaster(output, 3600.0).name == "calibrated"

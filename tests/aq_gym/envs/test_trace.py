@@ -1,11 +1,13 @@
 """The environment on real air: its windows, its checkers, its errors."""
 
+import dataclasses
 import warnings
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import pandas as pd
 import pytest
 from gymnasium.utils.env_checker import check_env
 
@@ -50,6 +52,21 @@ def test_episodes_are_windows_of_one_period(files: list[str]) -> None:
     assert seen <= known and len(seen) > 40
     crossing = tuple(np.concatenate([parts[0][-3:], parts[1][:4]]))
     assert crossing not in known
+
+
+def test_rows_become_slots_of_the_network(tmp_path: Path) -> None:
+    """Rows of ten minutes are averaged for a network of hours; rows of an hour are refused for one of ten minutes."""
+    times = pd.date_range("2024-01-01", periods=180, freq="10min", name="time")
+    frame = pd.DataFrame(air(180, 0), index=times)
+    frame.to_csv(tmp_path / "minutes.csv")
+    frame.resample("h").mean().to_csv(tmp_path / "hours.csv")
+    campus = SensorNetwork.load("pku2018-spring")
+    network = dataclasses.replace(campus, slot_minutes=60.0)
+    for name in ("minutes", "hours"):
+        env = gym.make(ID, network=network, readings=[str(tmp_path / f"{name}.csv")], **SHORT)
+        assert len(env.unwrapped._windows) == 30 - 6  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match=r"hours\.csv, row 2: from here a row every 60 minutes, but slots of 10 are"):
+        gym.make(ID, network=campus, readings=[str(tmp_path / "hours.csv")], **SHORT)
 
 
 def test_windows_do_not_cross_gaps(tmp_path: Path) -> None:

@@ -123,6 +123,30 @@ def test_stations_are_found_by_name(tmp_path: Path, text: str) -> None:
         stations.rows_of(["a", "c"])
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name,id,lat,lon\nEast,b,23.0,120.01\nWest,a,23.0,120.0\n",
+        "station_code,station_name,lat,lon\nb,East,23.0,120.01\na,West,23.0,120.0\n",
+        "where,lat,lon\nb,23.0,120.01\na,23.0,120.0\n",  # in another order, below a name that says nothing
+    ],
+)
+def test_the_column_that_has_the_stations_is_found(tmp_path: Path, text: str) -> None:
+    (tmp_path / "where.csv").write_text(text)
+    assert load_locations(tmp_path / "where.csv", ["a", "b"])[0, 0] < 0.0
+    got = screen([raw()[["a", "b"]]], read_stations(tmp_path / "where.csv"))
+    np.testing.assert_array_equal(got.degrees, [[120.0, 23.0], [120.01, 23.0]])
+    assert got.summary().endswith("places: latitude 23.000 to 23.000, longitude 120.000 to 120.010")
+    with pytest.raises(ValueError, match=r"the first is 'c'; add it, .* \(the table begins with 'b', 'a'\)"):
+        load_locations(tmp_path / "where.csv", ["a", "c"])
+
+
+def test_swapped_degrees_are_guessed(tmp_path: Path) -> None:
+    (tmp_path / "where.csv").write_text("station,lat,lon\na,120.0,23.0\nb,120.1,23.0\n")
+    with pytest.raises(ValueError, match=r"row 2, column 2: '120.0' is not .*\(are latitude and longitude swapped\?\)"):
+        read_stations(tmp_path / "where.csv")
+
+
 def test_places_that_contradict_each_other(tmp_path: Path) -> None:
     (tmp_path / "where.csv").write_text("station,lat,lon\na,1,2\nb,1,2\na,1,3\n")
     with pytest.raises(ValueError, match=r"where\.csv, row 4: 'a' stands elsewhere than in .*where\.csv, row 2"):

@@ -59,9 +59,17 @@ def test_the_largest_reading_may_be_raised(network: SensorNetwork, tmp_path: Pat
     assert recorded_air(tmp_path / "a.csv", network, NAMES, 5000.0)(2)[0] == 3412.0
 
 
+def test_columns_that_only_some_names_fit_are_refused(network: SensorNetwork, tmp_path: Path) -> None:
+    """By their order `b` would be read at the place of `a`."""
+    (tmp_path / "air.csv").write_text("time,b,a,d\n" + "".join(f"2024-01-01 0{k}:00,1,2,3\n" for k in range(9)))
+    with pytest.raises(ValueError, match=r"air\.csv: expected 3 columns, .* has them \(c missing\), got 3"):
+        recorded_air(tmp_path / "air.csv", network, ["a", "b", "c"])
+    assert recorded_air(tmp_path / "air.csv", network, ["a", "b", "d"])(0).tolist() == [2.0, 1.0, 3.0]
+
+
 def test_rows_that_are_longer_than_slots_are_refused(network: SensorNetwork, tmp_path: Path) -> None:
     write(tmp_path / "a.csv", minutes=180)
-    with pytest.raises(ValueError, match="a row every 180 minutes, but the network's slots take 60"):
+    with pytest.raises(ValueError, match="a row every 180 minutes, but slots of 60 are asked for"):
         recorded_air(tmp_path / "a.csv", network)
 
 

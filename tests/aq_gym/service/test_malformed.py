@@ -116,3 +116,17 @@ def test_the_openapi_document_leads_to_no_server_error(client: FlaskClient) -> N
             assert answer.status_code < 500, (case.path, answer.content)
 
         check()
+
+
+@pytest.mark.parametrize("unit", ["\u00b5g/m³", "\u03bcg/m³", "ug/m3", "mg/m³"])
+def test_units_and_both_letters_for_micro(make_services: Callable[..., Services], unit: str) -> None:
+    client, value = create_app(make_services(slot=9)).test_client(), 0.0125 if unit[0] == "m" else 12.5
+    body = {"readings": [{"device": "device_0", "value": value, "slot": 3, "unit": unit}]}
+    answer = client.post("/api/v1/readings", json=body, headers={"Authorization": f"Bearer {OPERATOR}"})
+    assert answer.status_code == 201 and [x["value"] for x in stored(client)] == [12.5]
+
+
+def test_a_body_that_is_too_large_is_told_how_large_it_may_be(client: FlaskClient) -> None:
+    headers = {"Authorization": f"Bearer {OPERATOR}", "Content-Type": "application/json"}
+    answer = client.post("/api/v1/readings", data=b" " * 2**21, headers=headers)
+    assert answer.status_code == 413 and "at most 1,048,576 bytes" in answer.json["reason"]

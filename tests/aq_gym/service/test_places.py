@@ -56,6 +56,24 @@ def test_the_api_names_devices_and_locations(make_services: Make) -> None:
     assert found["name"] == "s6" and found["location"]["coordinates"] == features[6]["geometry"]["coordinates"]
 
 
+def test_pages_of_the_history_follow_names_in_any_script(make_services: Make) -> None:
+    """A name of Chinese letters in the header X-Next ended in a server error."""
+    names = ("萬壽寺 甲", *NAMES[1:6], "Süd-Straße", *NAMES[7:])
+    services = make_services(places=Places(names))
+    services.controller.plan_until(0)
+    devices = [x.id for x in services.store.devices()]
+    assert devices == [names[0], names[6], names[12]]
+    services.store.add_readings([Report(device, 0, 40.0) for device in devices])
+    client, seen, cursor = create_app(services).test_client(), [], ""
+    for _ in devices:
+        answer = client.get("/api/v1/history.csv", query_string={"limit": 1, "cursor": cursor})
+        page = client.get("/api/v1/history", query_string={"limit": 1, "cursor": cursor}).json
+        cursor = answer.headers["X-Next"]
+        assert cursor.isascii() and page["next"] == cursor
+        seen.append(page["readings"][0]["device"])
+    assert sorted(seen) == sorted(devices)
+
+
 def test_metres_are_never_given_as_geojson(make_services: Make) -> None:
     services = make_services()
     services.controller.plan_until(0)

@@ -1,0 +1,151 @@
+"""What the columns of a sheet hold: times, stations, readings, and in which unit."""
+
+import re
+
+from aq_gym.ingestion.sheet import STATION_WORDS, TIME_WORDS, Sheet, column_of, normalised
+from aq_gym.ingestion.times import COUNTERS
+from aq_gym.tables import is_epoch, is_missing, is_number, is_time
+
+VALUES = ("value", "reading", "concentration", "samplemeasurement", "measurement")
+PARAMETERS = ("parameter", "parametername", "pollutant", "airpollutant", "type")
+UNITS = ("unit", "units", "unitsofmeasure", "unitofmeasurement")
+PM25 = ("pm25", "pm25localconditions", "88101")
+MASS = ("ugm3", "\u03bcgm3", "microgramscubicmeter", "microgramspercubicmeter")  # the letter mu, as normalised
+_DERIVED = ("aqi", "index", "flag", "status", "valid", "24h", "count")  # beside PM2.5 in a name: no reading
+_OTHERS = {
+    *("pm1", "pm10", "no2", "nox", "so2", "o3", "ozone", "co2", "aqi"),
+    *("temp", "temperature", "humidity", "rh", "pressure", "windspeed", "winddirection"),
+    *("lat", "latitude", "lon", "longitude"),
+}  # no station has such a name
+_BRACKETS = re.compile(r"\s*[(\[]([^()\[\]]*)[)\]]")
+_OTHER_UNIT = re.compile(r"([mnk]|^)gm3$|^pp[bmt]v?$|^(milli|nano)gram\w*$|^(us)?aqi$")
+
+
+def width_of(sheet: Sheet) -> int:
+    """How many columns there are."""
+    return len(sheet.header) if sheet.header else len(sheet.rows[0][1]) if sheet.rows else 0
+
+
+def time_columns(sheet: Sheet) -> list[int]:
+    """The column of times, or those of date and clock; none where the rows carry no times.
+
+    Of several the first counts that has a known name, of these UTC before local time; then the first that holds times,
+    or seconds since 1970; then the first that counts.
+    """
+    first = [next((row[k] for _, row in sheet.rows if not is_missing(row[k])), "") for k in range(width_of(sheet))]
+    if sheet.header is None:
+        return [0] if first and (is_time(first[0]) or is_epoch(first[0])) else []
+    names = [normalised(name) for name in sheet.header]
+    if {"year", "month", "day"} <= set(names):
+        return [names.index(word) for word in ("year", "month", "day", "hour", "minute") if word in names]
+    holds = [1 if is_time(cell) else 2 if is_epoch(cell) else 0 for cell in first]
+
+    def rank(k: int) -> tuple[int, bool]:
+        known = names[k] in TIME_WORDS and (holds[k] > 0 or names[k] not in COUNTERS)
+        return 0 if known else holds[k] or 3, "utc" not in names[k]
+
+    found = sorted((k for k, name in enumerate(names) if name in TIME_WORDS or holds[k]), key=rank)
+    dated = [k for k in found if _is_date(first[k])]
+    clocks = [k for k in found if k not in dated and len(first[k]) <= 11 and names[k] not in ("day", "days")]
+    clocks = [k for k in clocks if ":" in first[k][:3] or (names[k] in COUNTERS and len(first[k]) <= 2)]
+    if dated and clocks:
+        return [dated[0], clocks[0]]
+    return found[:1]
+
+
+def _is_date(cell: str) -> bool:
+    """Whether a cell holds a date without a clock."""
+    return len(cell) <= 10 and ":" not in cell and (is_time(cell) or (len(cell) == 8 and cell.isdigit()))
+
+
+def value_columns(sheet: Sheet, parameter: str) -> list[int]:
+    """The column called `value` or the like, else those named after what was measured, such as `PM2.5`."""
+    names = [_plain(name) for name in sheet.header or ()]
+    found = next(([names.index(word)] for word in VALUES if word in names), [])
+    if found:
+        return found
+    wanted = normalised(parameter)
+    if wanted not in PM25:
+        return [k for k, name in enumerate(names) if name == wanted]
+    whole = [normalised(name) for name in sheet.header or ()]
+    found = [k for k, name in enumerate(whole) if "pm25" in name and not any(word in name for word in _DERIVED)]
+    return [k for k in found if names[k] == "pm25"] or found
+
+
+def _plain(name: str) -> str:
+    """A name without what stands in brackets, normalised."""
+    return normalised(_BRACKETS.sub("", name))
+
+
+def reading_columns(sheet: Sheet, aside: set[int | None], parameter: str) -> tuple[list[int], list[str]]:
+    """The columns of readings in a table with a row a time, and the stations' names; `aside`: what holds other things.
+
+    Where columns are named after what was measured, the others hold something else.
+
+    Raises:
+        ValueError: no column of readings, or one that holds words or is named as no station is.
+    """
+    columns, own = [k for k in range(width_of(sheet)) if k not in aside], value_columns(sheet, parameter)
+    if not columns:
+        raise ValueError(f"{sheet.path}, row 1: no column beside the time; give each station a column")
+    if sheet.header is None:
+        return columns, [str(n) for n in range(len(columns))]
+    station = column_of(sheet, STATION_WORDS)
+    if station in columns and len(columns) > 1:
+        raise ValueError(
+            f"{sheet.path}, row 1: {sheet.header[station or 0]!r} names the stations, but which column holds their "
+            "readings cannot be told; call it `value` or `PM2.5`"
+        )
+    for k in columns:
+        _check_column(sheet, k, alone=bool(own))
+    if len(own) == 1:
+        return own, [re.split(r"\.(?=[A-Za-z])", sheet.path.name)[0]]  # a file a station: `PM2.5 East.csv.gz`
+    return own or columns, _station_names(sheet, own or columns)
+
+
+def _check_column(sheet: Sheet, column: int, alone: bool) -> None:
+    """Refuse words; and what is no station, unless the readings are known `alone` by their names."""
+    name = (sheet.header or ())[column]
+    plain, whole = _plain(name), normalised(name)
+    derived = any(word in whole for word in _DERIVED)
+    first = next((row[column] for _, row in sheet.rows if not is_missing(row[column])), "").strip()
+    words = first[:1].isalpha() and not any(is_number(row[column]) for _, row in sheet.rows)
+    if words and not (alone and derived):
+        raise ValueError(
+            f"{sheet.path}, row 1, column {column + 1}: {name!r} holds words such as {first[:30]!r}; where there is a "
+            "row a reading, call the columns `station`, `time` and `value` (or `PM2.5`), else delete this one"
+        )
+    if not alone and (plain in _OTHERS or ("pm25" in whole and derived)):
+        raise ValueError(
+            f"{sheet.path}, row 1, column {column + 1}: {name!r} is no station; delete the column, or call the one "
+            "with the readings `PM2.5`"
+        )
+
+
+def _station_names(sheet: Sheet, columns: list[int]) -> list[str]:
+    """The header's names, without the unit of the readings."""
+    names = [_own_unit_off((sheet.header or ())[k]) for k in columns]
+    for k, name in zip(columns, names, strict=True):
+        if not name or names.index(name) != columns.index(k):
+            what = "has no name (if it numbers the rows, delete it)" if not name else f"is named {name!r} like another"
+            raise ValueError(f"{sheet.path}, row 1, column {k + 1}: it {what}; name each station once")
+    return names
+
+
+def _own_unit_off(name: str) -> str:
+    """`East (µg/m³)` is `East`."""
+    found = _BRACKETS.search(name)
+    return _BRACKETS.sub("", name).strip() if found and normalised(found[1]) in MASS else name
+
+
+def check_unit(sheet: Sheet, column: int) -> None:
+    """Refuse a column of readings whose name, or the row of units below it, tells another unit than µg/m³."""
+    if sheet.header is None:
+        return
+    name = sheet.header[column]
+    for text in (*_BRACKETS.findall(name), *sheet.units[column : column + 1], name):
+        if _OTHER_UNIT.search(normalised(text)):
+            raise ValueError(
+                f"{sheet.path}, row 1, column {column + 1}: {name!r} is in another unit ({text}) than µg/m³; convert "
+                "the values and change the unit there"
+            )

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aq_gym import SensorNetwork
@@ -44,6 +44,7 @@ def test_always_inside_the_space(made_up_problem: Callable[..., Arguments], seed
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 10_000))
+@example(seed=1700)  # reaches the bound, but for rounding
 def test_the_bound_on_errors_holds(made_up_problem: Callable[..., Arguments], seed: int) -> None:
     problem = Problem.create(**made_up_problem(seed, extreme=True))
     rng, levels = np.random.default_rng(seed), problem.network.levels
@@ -53,7 +54,7 @@ def test_the_bound_on_errors_holds(made_up_problem: Callable[..., Arguments], se
     record = np.where(delay == 0, level[:, None], record)
     for fuse in (False, True):
         errors = problem.network.joint_error(problem.devices, delay, record, level, fuse_measured=fuse)
-        assert errors.max() <= error_bound(problem)
+        assert errors.max() <= error_bound(problem) * (1 + 1e-12)
 
 
 def test_the_bound_counts_the_time_asleep(made_up_network: Callable[..., SensorNetwork]) -> None:

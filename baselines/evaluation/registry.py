@@ -109,7 +109,7 @@ def _compile(word: str, problem: Problem) -> None:
     if kind in _compiled or any(not differences(problem, entry_problem(entry.name)) for entry in ENTRIES):
         return  # what is committed for the registered ids is not tuned here
     _compiled.add(kind)
-    network = problem.network.coarsen(min(2, problem.network.n_levels))
+    network = problem.network.coarsen(1)  # any more of a start on few levels may leave a group empty
     shape = {"devices": problem.devices[:2], "horizon": 2, "energy_budget": 1, "max_sleep": 2, "energy_budgets": None}
     tiny = replace(problem, network=network, **shape)
     if word == "greedy":

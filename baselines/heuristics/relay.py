@@ -61,9 +61,9 @@ class AdaptiveRelay(StatePolicy):
     def __init__(self, problem: Problem) -> None:
         began = time.perf_counter()
         super().__init__(problem)
-        energy = max(sum(problem.energies), problem.n_devices * problem.harvest[1])
-        self._longest = longest_sleep(problem)
         chance, cap = problem.harvest
+        energy = sum(max(own, cap) for own in problem.energies)  # the most that all can hold together
+        self._longest = longest_sleep(problem)
         harvest = min(1.0, problem.n_devices * chance), problem.n_devices * cap
         rules = Rules(problem.horizon, energy, self._longest, self._longest, problem.loss, harvest)
         costs = relay_costs(problem, self._longest + problem.horizon)

@@ -84,6 +84,15 @@ def test_words_build_them_and_batches_play_as_single_episodes_do(word: str) -> N
     np.testing.assert_allclose(together, alone, rtol=1e-9)
 
 
+def test_an_adaptive_relay_knows_all_energy_that_devices_with_unequal_budgets_can_hold() -> None:
+    """Device 0 keeps its five while the others harvest up to three."""
+    problem = hidden((NETWORK.coarsen(3), [0, 7, 15], 8, 3, 8), energy_budgets=[5, 2, 2], harvest=(1.0, 3), loss=0.5)
+    state = {"slot": 4, "turn": 0, "energy": [5, 3, 3], "delay": [2, 2, 2], "record": [20.0] * 3, "level": 20.0}
+    info = {name: np.array(x) for name, x in state.items()} | {"action_mask": np.array([1, 1], np.int8)}
+    assert AdaptiveRelay(problem).act(None, info) == 1, "plenty"
+    assert 0.0 < play_problem(AdaptiveRelay(problem), problem, 4, 0).joint_error.mean() < 100.0
+
+
 def test_a_known_level_is_refused() -> None:
     problem = Problem.create(*TWO)
     for policy in (BestTimetable, AdaptiveRelay):

@@ -12,12 +12,24 @@ from numpy.typing import NDArray
 
 from aq_gym.episodes import Episodes
 from aq_gym.network import SensorNetwork
+from aq_gym.network_checks import is_number
 from aq_gym.policy import Policy
 from aq_gym.problem import Problem
 from baselines.exact.errors import cell_errors, delay_and_record, n_cells
 from baselines.exact.hidden_evaluation import evaluate_hidden
 from baselines.exact.several_devices import check_bytes
-from baselines.exact.states import MAX_BYTES, FloatArray, IntArray, check_plain, digits, info_of, number_of
+from baselines.exact.states import (
+    MAX_BYTES,
+    FloatArray,
+    IntArray,
+    check_max_bytes,
+    check_plain,
+    digits,
+    info_of,
+    kept,
+    number_of,
+)
+from baselines.playing import check_count, check_policy
 
 _SIDE_BY_SIDE = 2048  # states that are observed together
 _STATE_BYTES = 200  # of one state of one or two devices of a hidden level
@@ -69,11 +81,12 @@ def evaluate_exactly(
             ``harvest``).
 
     Raises:
-        TypeError: an option that there is not.
+        TypeError: an option that there is not, or a policy without a method `act`.
         ValueError: an argument of the wrong type or out of range, an instance that is too large, or an answer of `act`
             that is no batch of actions.
     """
     limits = Limits(**{name: options.pop(name) for name in Limits._fields if name in options})
+    _check(policy, limits)
     problem = Problem.create(network, devices, horizon, energy_budget, max_sleep, **options)
     episodes = None
     if getattr(policy, "needs_observation", True):
@@ -89,8 +102,7 @@ def evaluate_exactly(
     errors, probability = cell_errors(problem), states.first()
     for t in range(1, problem.horizon + 1):
         for m in range(problem.n_devices):
-            k = np.flatnonzero(probability > limits.negligible)
-            weight = probability[k] * (probability.sum() / probability[k].sum())
+            k, weight = kept(probability, limits.negligible)
             on = _executed(policy, states.info(k, t, m), episodes, limits.batch)
             probability = np.bincount(states.decided(k, m, on), weights=weight, minlength=size)
         k = np.flatnonzero(probability)
@@ -98,6 +110,14 @@ def evaluate_exactly(
         slept = np.bincount(states.slept(k), weights=probability[k], minlength=size)
         probability = (slept.reshape(-1, problem.network.n_levels) @ problem.network.transition).ravel()
     return total / problem.horizon
+
+
+def _check(policy: Any, limits: Limits) -> None:
+    check_policy(policy)
+    check_count("batch", limits.batch, 1)
+    check_max_bytes(limits.max_bytes)
+    if not is_number(limits.negligible) or not 0.0 <= limits.negligible < 1.0:
+        raise ValueError(f"negligible: expected a probability from 0 to below 1, got {limits.negligible!r}")
 
 
 class _States(NamedTuple):

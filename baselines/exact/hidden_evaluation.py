@@ -10,7 +10,7 @@ from aq_gym.hidden_level import HiddenLevel
 from aq_gym.problem import Problem
 from baselines.exact.hidden_devices import States, level_weights
 from baselines.exact.hidden_induction import powers
-from baselines.exact.states import FloatArray, IntArray, info_of
+from baselines.exact.states import FloatArray, IntArray, info_of, kept
 
 
 def evaluate_hidden(
@@ -29,8 +29,8 @@ def evaluate_hidden(
     model, states, weight = problem.hidden_level, States.first(problem), network.start
     for t in range(1, problem.horizon + 1):
         for m in range(count):
-            rows = np.flatnonzero(weight > negligible)
-            states, weight = states.rows(rows), weight[rows] * (weight.sum() / weight[rows].sum())
+            rows, weight = kept(weight, negligible)
+            states = states.rows(rows)
             record = network.levels[states.record]
             level = model.level(states.age, record)[0]  # the mean of what the server believes
             on = ask(info_of(t, m, states.energy, states.age, record, level, problem.max_sleep)) == 1

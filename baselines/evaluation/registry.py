@@ -31,6 +31,7 @@ from baselines.heuristics.simple import Random, Staggered, Synchronised
 from baselines.playing import (
     check_count,
     check_policy,
+    check_problem,
     close_match,
     differences,
     play_problem,
@@ -92,6 +93,7 @@ def build_policy(word: str, problem: Problem) -> tuple[Any, float]:
             "pretrained" where no agent is shipped).
     """
     check_word(word)
+    check_problem(problem)
     if word in TIMED:
         _compile(word, problem)
     start = time.perf_counter()

@@ -43,6 +43,7 @@ BAD: list[tuple[str, Any]] = [
         for x in ([], (), "01", b"01", None, 1.5, [0, 0], [0, 30], [0, -1], [0, 1.0], [0, "1"], [0, None])
     ),
     *(("devices", x) for x in ([True, False], [[0, 1]], np.array(3), np.array([[0, 1]]), np.array([0.0]), [0, 10**30])),
+    *(("devices", x) for x in ({3, 0}, {0: "a", 3: "b"})),  # no order to decide in
     *(("n_levels", x) for x in (0, -1, 2.0, "6", True, 48)),
     *(("fuse_measured", x) for x in (1, 0, None, "yes", [])),
     *(("inference", x) for x in ("kriging", None, True, [])),

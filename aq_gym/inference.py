@@ -12,11 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from aq_gym.belief import BELIEFS, belief_of
 from aq_gym.estimation import LevelAware, Sources, mean_deviation
-from aq_gym.hidden_level import HiddenLevel
+from aq_gym.hidden_level import LEVEL_VARIANCE, HiddenLevel
 from aq_gym.network_checks import is_number
 from aq_gym.parameters import NetworkParameters
 
 INFERENCES = ("paper", "level-aware", "hidden")
+LEAST_FLOOR = 1e-9  # of a hidden level's map, over `LEVEL_VARIANCE`: below it rounding is more than 1e-6 of an error
 
 
 class Map(NamedTuple):
@@ -163,6 +164,13 @@ def check_inference(
         )
     if inference == "hidden":
         belief_of(network, belief, 0)  # raises where the network has none
+        floor, least = LevelAware.of(network).floor, LEAST_FLOOR * LEVEL_VARIANCE
+        if floor < least:
+            raise ValueError(
+                f"inference: the level_model of {network.name!r} has a floor of {floor:g} (µg/m³)², too small to be "
+                f"computed with beside the {LEVEL_VARIANCE:g} of an unknown level; expected at least {least:g}: "
+                "check that the readings are in µg/m³"
+            )
 
 
 def check_sums(network: NetworkParameters, max_sleep: int) -> None:

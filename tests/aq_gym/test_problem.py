@@ -122,6 +122,23 @@ def test_a_hidden_level_needs_a_belief() -> None:
         Problem.create(**{**hidden, "network": dataclasses.replace(problem.network, level_model=None)})
 
 
+def test_a_hidden_level_in_another_unit_is_refused_before_rounding_spoils_it() -> None:
+    """In g/m³ the map's errors were off by up to a half per cent, or NaN."""
+    pku = SensorNetwork.load("pku2018")
+    model, belief = np.array(pku.level_model), np.array(pku.level_belief)
+    other = dataclasses.replace(
+        pku,
+        levels=pku.levels * 1e-6,
+        temporal_variance=pku.temporal_variance * 1e-12,
+        level_model=model * np.array([1, 1, 1, 1, 1e-12, 1e-12]),
+        level_belief=belief * np.array([1e-12, 1e-6, 1, 1, 1, 1e-6]),
+    )
+    assert Problem.create(**{**GOOD, "network": other}, inference="level-aware").inference == "level-aware"
+    for belief_word in ("grown", "chain"):
+        with pytest.raises(ValueError, match=r"has a floor of .* expected at least 1e-05: check .* in µg/m³"):
+            Problem.create(**{**GOOD, "network": other}, inference="hidden", belief=belief_word)
+
+
 @pytest.mark.parametrize("value", [-1, 30, True, 10**30])
 def test_refuses_a_single_location(value: int) -> None:
     with pytest.raises(ValueError, match="device"):

@@ -108,9 +108,9 @@ def in_turn(problem: Problem, times: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 
 def longest_sleep(problem: Problem) -> int:
-    """Slots that an adaptive relay can sleep."""
+    """Slots that an adaptive relay can sleep; more than there are where nothing makes it wake."""
     even = problem.horizon / (sum(problem.energies) + 1)
-    return int(min(problem.horizon, max(np.ceil(_LONGEST * even), problem.max_sleep / problem.n_devices, 2)))
+    return int(min(problem.horizon + 1, max(np.ceil(_LONGEST * even), problem.max_sleep / problem.n_devices, 2)))
 
 
 def relay_costs(problem: Problem, longest: int) -> NDArray[np.float64]:

@@ -61,6 +61,15 @@ def test_an_adaptive_relay_of_one_device_is_the_optimum(options: dict[str, Any])
     assert error == pytest.approx(optimum, rel=1e-9)
 
 
+def test_an_adaptive_relay_need_not_wake_before_the_end() -> None:
+    """The air is clean, then it is not: a report would only bring the map a larger error."""
+    transition, start = np.array([[0.0, 1.0], [0.0, 1.0]]), np.array([1.0, 0.0])
+    network = dataclasses.replace(NETWORK.coarsen(2), levels=np.array([5.0, 400.0]), transition=transition, start=start)
+    shape = (network, [0], 3, 1, 5)
+    error = evaluate_exactly(AdaptiveRelay(hidden(shape)), *shape, inference="hidden")
+    assert error == pytest.approx(solve(network, 0, 3, 1, 5, inference="hidden").expected_error, rel=1e-12)
+
+
 def test_an_adaptive_relay_of_two_devices_is_close_to_the_joint_optimum() -> None:
     error = evaluate_exactly(AdaptiveRelay(hidden(TWO, belief="chain")), *TWO, inference="hidden", belief="chain")
     assert 9.619237 < error < 9.619237 * 1.0015

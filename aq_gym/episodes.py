@@ -15,6 +15,7 @@ from aq_gym.kernels.branches import branch
 from aq_gym.kernels.network import play
 from aq_gym.kernels.parameters import parameters_of, state_of
 from aq_gym.layers import Counterfactuals, Layers, small_network
+from aq_gym.network_checks import as_count
 from aq_gym.observation import ObservationLayout
 from aq_gym.problem import Problem
 from aq_gym.records import State
@@ -26,6 +27,7 @@ class Episodes:
     """K episodes of one problem, advanced together by `aq_gym.kernels.batch`."""
 
     n_actions = 2
+    _timers: tuple[str, ...] = ()  # of the digest: states with timers are others
 
     def __init__(self, problem: Problem, n_episodes: int, *, joint: bool = False, observation: str = "full") -> None:
         if joint and observation != "full":
@@ -47,7 +49,7 @@ class Episodes:
         network, parameters = self.problem.network, [x for x in self.parameters if x is not None]
         constants = (self.state.device[name][:1] for name in ("location", "budget"))
         parts = (*parameters, *constants, self._chance.levels, network.transition, network.start)
-        about = self.joint, self.problem.loss, self.problem.harvest
+        about = self.joint, self.problem.loss, self.problem.harvest, *self._timers
         kinds = repr((*about, [(x.dtype.descr, x.shape[1:]) for x in self.state]))
         return blake2b(b"".join(x.tobytes() for x in parts) + kinds.encode(), digest_size=16).hexdigest()
 
@@ -277,7 +279,7 @@ class Episodes:
         With a ``future_seed`` the levels after the present slot are drawn anew, from as many independent streams.
 
         Raises:
-            ValueError: the copy belongs to another problem or has another number of episodes.
+            ValueError: the copy belongs to another problem or has another number of episodes, or the seed is none.
         """
         if not isinstance(state, EpisodeState):
             raise ValueError(f"state: expected what get_state returned, got {type(state).__name__}")
@@ -286,8 +288,9 @@ class Episodes:
         if state.problem != self._digest:
             raise ValueError(
                 "state: belongs to another problem; a state can only be restored into an environment of the same "
-                "network, devices, horizon, energy_budget, max_sleep and inference, sequential or joint alike"
+                "network, devices, horizon, energy_budget, max_sleep and inference, sequential, timed or joint alike"
             )
+        future_seed = None if future_seed is None else as_count("future_seed", future_seed, 0)
         for mine, theirs in zip(self.state, state.arrays, strict=True):
             mine[...] = theirs
         for k, generator in enumerate(generators):

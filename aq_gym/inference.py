@@ -12,11 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from aq_gym.belief import BELIEFS, belief_of
 from aq_gym.estimation import LevelAware, Sources, mean_deviation
-from aq_gym.hidden_level import HiddenLevel
+from aq_gym.hidden_level import LEVEL_VARIANCE, HiddenLevel
 from aq_gym.network_checks import is_number
 from aq_gym.parameters import NetworkParameters
 
 INFERENCES = ("paper", "level-aware", "hidden")
+LEAST_FLOOR = 1e-9  # of a hidden level's map, over `LEVEL_VARIANCE`: below it rounding is more than 1e-6 of an error
 
 
 class Map(NamedTuple):
@@ -87,13 +88,16 @@ def infer(
         The `Map`, each field (..., N).
 
     Raises:
-        ValueError: an unknown inference or belief, a bad noise, or a network without what the inference reads.
+        ValueError: an unknown inference or belief, a bad noise, a network without what the inference reads, or a state
+            that is none: wrong locations or shapes, numbers that are not finite or negative.
     """
     check_inference(network, inference, level_noise, belief)
+    if not isinstance(fuse_measured, bool | np.bool_):
+        raise ValueError(f"fuse_measured: expected True or False, got {fuse_measured!r}")
     if inference == "hidden":
-        longest = int(np.max(delay, initial=0))
-        return infer_hidden(HiddenLevel.of(network, belief, longest), _rows(network, devices), delay, record)
-    level = np.asarray(level, dtype=np.float64)
+        longest = int(_numbers("delay", delay).max(initial=0))
+        return infer_hidden(HiddenLevel.of(network, belief, longest), devices, delay, record)
+    delay, record, level = _state(network, devices, delay, record, level)
     if inference == "level-aware":
         return _level_aware(network, devices, delay, record, level, level_noise)
     means, variances = single_source(network, devices, delay, record, level)
@@ -126,6 +130,7 @@ def joint_error(
 
 def infer_hidden(model: HiddenLevel, devices: ArrayLike, delay: ArrayLike, record: ArrayLike) -> Map:
     """The map from reports alone, as `infer` with ``inference="hidden"``."""
+    delay, record, _ = _state(model.model.network, devices, delay, record, 0.0)
     mean, deviation = model.estimate(devices, delay, record)
     return Map(mean, deviation, deviation.copy(), _measured(mean.shape, devices, delay))
 
@@ -159,6 +164,13 @@ def check_inference(
         )
     if inference == "hidden":
         belief_of(network, belief, 0)  # raises where the network has none
+        floor, least = LevelAware.of(network).floor, LEAST_FLOOR * LEVEL_VARIANCE
+        if floor < least:
+            raise ValueError(
+                f"inference: the level_model of {network.name!r} has a floor of {floor:g} (µg/m³)², too small to be "
+                f"computed with beside the {LEVEL_VARIANCE:g} of an unknown level; expected at least {least:g}: "
+                "check that the readings are in µg/m³"
+            )
 
 
 def check_sums(network: NetworkParameters, max_sleep: int) -> None:
@@ -188,10 +200,40 @@ def _measured(shape: tuple[int, ...], devices: ArrayLike, delay: ArrayLike) -> N
 
 
 def _rows(network: NetworkParameters, devices: ArrayLike) -> NDArray[np.int64]:
-    rows = np.asarray(devices)
-    if rows.ndim != 1 or rows.dtype.kind not in "iu" or (rows < 0).any() or (rows >= network.n_locations).any():
-        raise ValueError(f"devices: expected a list of locations in 0..{network.n_locations - 1}, got {devices!r}")
+    rows, most = np.asarray(devices), network.n_locations - 1
+    if (
+        rows.ndim != 1
+        or rows.dtype.kind not in "iu"
+        or ((rows < 0) | (rows > most)).any()
+        or np.unique(rows).size < rows.size
+    ):
+        raise ValueError(f"devices: expected a list of locations in 0..{most}, each once, got {devices!r}")
     return rows.astype(np.int64)
+
+
+def _numbers(name: str, values: ArrayLike) -> NDArray[Any]:
+    array = np.asarray(values)
+    if array.dtype.kind not in "iuf" or not ((array >= 0) & (array < np.inf)).all():
+        raise ValueError(f"{name}: expected finite numbers of at least 0, got {values!r}")
+    return array
+
+
+def _state(
+    network: NetworkParameters, devices: ArrayLike, delay: ArrayLike, record: ArrayLike, level: ArrayLike
+) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.float64]]:
+    """Delays, records and levels as arrays, if they are those of the devices."""
+    d, u, e = _numbers("delay", delay), _numbers("record", record), _numbers("level", level)
+    count, shapes = len(_rows(network, devices)), (d.shape, u.shape, (*e.shape, 1))
+    try:
+        fits = np.broadcast_shapes(*shapes, (count,))[-1] == count
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"delay, record, level: expected the shapes (..., {count}) of {count} device(s) and (...) of a level, got "
+            f"{d.shape}, {u.shape} and {e.shape}"
+        )
+    return d, u.astype(np.float64), e.astype(np.float64)
 
 
 def _level_aware(

@@ -55,6 +55,13 @@ def as_integer(field: str, value: Any) -> int:
         raise ValueError(f"{field} must be an integer, got {value!r}") from None
 
 
+def as_count(field: str, value: Any, minimum: int) -> int:
+    """An integer of at least `minimum` and of any size."""
+    if (number := as_integer(field, value)) < minimum:
+        raise ValueError(f"{field}: expected at least {minimum}, got {number}")
+    return number
+
+
 def as_array(field: str, value: Any) -> NDArray[np.float64]:
     """A read-only float64 copy of finite numbers with the field's number of dimensions."""
     ndim = ARRAYS[field]

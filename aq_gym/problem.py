@@ -7,7 +7,7 @@ the same errors for the same bad arguments.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral
@@ -241,7 +241,7 @@ def _harvest(harvest: Any) -> tuple[float, int]:
 
 def _listed(name: str, values: Any, expected: str) -> list[Any]:
     try:
-        if not isinstance(values, str | bytes):
+        if not isinstance(values, str | bytes | Mapping | set | frozenset):  # which have no order
             return list(values)
     except TypeError:
         pass

@@ -18,6 +18,7 @@ class TimedEpisodes(Episodes):
     """`Episodes` whose actions are timers, and whose observations end with the timers of all devices."""
 
     n_actions = 0  # D
+    _timers = ("timers",)
 
     def __init__(self, problem: Problem, n_episodes: int, *, observation: str = "full") -> None:
         super().__init__(problem, n_episodes, observation=observation)

@@ -47,6 +47,16 @@ def check_policy(policy: Any, name: str = "policy") -> None:
         raise TypeError(f"{name}: expected an object with a method act(observation, info), got {what}")
 
 
+def check_problem(problem: Any) -> Problem:
+    """The problem; what is none, such as an environment, is refused."""
+    if not isinstance(problem, Problem):
+        raise TypeError(
+            f"problem: expected a Problem, such as env.unwrapped.problem or problem_of('MultiDevice-v0'), got "
+            f"{type(problem).__name__}"
+        )
+    return problem
+
+
 def check_count(name: str, value: object, minimum: int) -> int:
     """The value as an int; what is no integer of at least ``minimum`` is refused."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < minimum:
@@ -183,10 +193,11 @@ def play_problem(
         levels: (episodes, T + 1) level paths to impose, as `reset` takes them; None: those of the seeds.
 
     Raises:
-        TypeError: the policy has no method `act`.
+        TypeError: the policy has no method `act`, or the problem is none.
         ValueError: a bad number, an unknown observation or view, levels that don't fit, or actions that are none.
     """
     check_policy(policy, name)
+    check_problem(problem)
     episodes, seed = check_count("episodes", episodes, 1), check_count("seed", seed, 0)
     if levels is not None and len(levels) != episodes:
         raise ValueError(f"levels: expected a path for each of {episodes} episodes, got {len(levels)}")

@@ -1,6 +1,6 @@
 """What `make`, `reset` and their options may be given: checked before anything is changed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -116,12 +116,20 @@ def mask_of(rows: NDArray[np.int64], n_episodes: int) -> NDArray[np.bool_]:
     return mask
 
 
+def checked_options(options: Any) -> dict[str, Any]:
+    """A copy of `reset`'s options; ValueError if they are no mapping."""
+    if options is not None and not isinstance(options, Mapping):
+        raise ValueError(f"options: expected a mapping such as {{'levels': indices}}, got {options!r}")
+    return dict(options or {})
+
+
 def imposed_levels(options: dict[str, Any] | None, problem: Problem, n_episodes: int) -> NDArray[np.int64] | None:
     """The level indices that `reset`'s options impose, (n_episodes, T + 1), or None.
 
     Raises:
-        ValueError: an unknown option, or levels of a wrong shape, type or range.
+        ValueError: no mapping, an unknown option, or levels of a wrong shape, type or range.
     """
+    options = checked_options(options)
     if not options:
         return None
     unknown = set(options) - {"levels"}

@@ -7,6 +7,7 @@ import numpy as np
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
+from aq_gym.envs.arguments import checked_options
 from aq_gym.envs.multi_device import MultiDeviceEnv
 
 try:
@@ -102,7 +103,7 @@ class DevicesAECEnv(AECEnv):  # type: ignore[misc]
         Raises:
             ValueError: levels of a wrong length, type or range.
         """
-        known = {"levels": options["levels"]} if options and "levels" in options else None
+        known = {name: x for name, x in checked_options(options).items() if name == "levels"}
         self._observation, info = self.sequential.reset(seed=seed, options=known)
         self.agents = self.possible_agents[:]
         self.agent_selection = self.agents[0]

@@ -129,7 +129,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         """
         k = self.num_envs
         seeds = arguments.seeds_of(seed, k)
-        options = dict(options or {})
+        options = arguments.checked_options(options)
         rows = arguments.reset_rows(options.pop("reset_mask", None), k)
         imposed = arguments.imposed_levels(options, self.problem, k)
         waiting = ~self._begun

@@ -1,10 +1,13 @@
 """Locations as points whose distances tell how differently they behave: (40) to (43), Remark 4."""
 
+import warnings
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from aq_gym.distances import scalar_products, squared_differences
 from aq_gym.network import SensorNetwork
+from aq_gym.network_checks import as_integer
 
 _SEEDS = 2**32  # scikit-learn takes no larger one
 
@@ -48,14 +51,12 @@ def embed(differences: ArrayLike) -> NDArray[np.float64]:
 
 
 def clusters(network: SensorNetwork, n_clusters: int, seed: int) -> NDArray[np.int64]:
-    """(N,) the cluster of every location, by k-means in the feature space.
+    """(N,) the cluster of every location, by k-means in the feature space; none is empty.
 
     Raises:
-        ValueError: `n_clusters` is not from 1 to N.
+        ValueError: `n_clusters` is no integer from 1 to N, or the seed is none.
         ImportError: scikit-learn is missing.
     """
-    if not 1 <= n_clusters <= network.n_locations:
-        raise ValueError(f"n_clusters: expected 1 to {network.n_locations}, one for each location, got {n_clusters}")
     return _k_means(network, n_clusters, seed)[0]
 
 
@@ -72,13 +73,23 @@ def medoids(network: SensorNetwork, n_clusters: int, seed: int) -> NDArray[np.in
 def _k_means(
     network: SensorNetwork, n_clusters: int, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    if not 1 <= as_integer("n_clusters", n_clusters) <= network.n_locations:
+        raise ValueError(f"n_clusters: expected 1 to {network.n_locations}, one for each location, got {n_clusters}")
+    seed = as_integer("seed", seed) % _SEEDS
     try:
         from sklearn.cluster import KMeans
+        from sklearn.exceptions import ConvergenceWarning
     except ImportError as error:
         raise ImportError("clustering needs scikit-learn: pip install 'aq-gym[placement]'") from error
     points = embed(repair_triangles(difference_matrix(network)))
-    means = KMeans(n_clusters=n_clusters, n_init=10, random_state=seed % _SEEDS).fit(points)
-    return np.asarray(means.labels_, np.int64), points, np.asarray(means.cluster_centers_)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # of locations that do not differ, see below
+        means = KMeans(n_clusters=n_clusters, n_init=10, random_state=seed).fit(points)
+    labels, centers = np.array(means.labels_, np.int64), np.array(means.cluster_centers_)
+    for empty in np.setdiff1d(np.arange(n_clusters), labels):  # takes a location of the largest cluster
+        location = np.flatnonzero(labels == np.bincount(labels).argmax())[-1]
+        labels[location], centers[empty] = empty, points[location]
+    return labels, points, centers
 
 
 def _checked(differences: ArrayLike) -> NDArray[np.float64]:

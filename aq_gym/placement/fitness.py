@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from aq_gym.kernels.chain import cumulative, draw_paths
 from aq_gym.network import SensorNetwork
+from aq_gym.network_checks import as_count
 from aq_gym.placement._kernel import GROUP, Sets, Slots, average_errors
 
 _FEWEST, _MOST = 64, 1024  # sets that one thread evaluates at a time
@@ -25,10 +26,9 @@ def level_path(network: SensorNetwork, n_slots: int, seed: int) -> NDArray[np.fl
     """(T + 1,) a path of the network's Markov chain, slot 0 first [µg/m³].
 
     Raises:
-        ValueError: `n_slots` is not positive.
+        ValueError: `n_slots` is no positive integer, or the seed no integer of at least 0.
     """
-    if n_slots < 1:
-        raise ValueError(f"n_slots: expected at least 1, got {n_slots}")
+    n_slots, seed = as_count("n_slots", n_slots, 1), as_count("seed", seed, 0)
     path = np.empty((1, n_slots + 1), np.int64)
     chain = cumulative(np.vstack([network.transition, network.start]))
     draw_paths(np.random.default_rng(seed).random((1, n_slots + 1)), network.n_levels, chain, path)
@@ -67,14 +67,17 @@ class Fitness:
         if path.shape != (matrix.shape[1] + 1,) or not (np.isfinite(path) & (path > 0)).all():
             raise ValueError(
                 f"levels: expected {matrix.shape[1] + 1} positive numbers, one for slot 0 and one for each column of "
-                f"the schedule, got shape {path.shape}"
+                f"the schedule, got shape {path.shape}, the smallest is {path.min(initial=np.inf):g}"
             )
+        if not isinstance(fuse_measured, bool):
+            raise ValueError(f"fuse_measured: expected True or False, got {fuse_measured!r}")
         if matrix.shape[0] > network.n_locations:
             raise ValueError(
                 f"schedule: {matrix.shape[0]} devices, but {network.name!r} has {network.n_locations} locations"
             )
         self.network, self.n_devices, self.n_slots = network, *matrix.shape
-        self.threads = threads or min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        self.threads = min(8, cores) if threads is None else as_count("threads", threads, 1)
         self._slots = _different_slots(network, matrix.astype(np.bool_), path, fuse_measured)
         self.evaluations = 0
 

@@ -8,7 +8,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from aq_gym.placement.search import Errors, Placement, check_devices, random_sets
+from aq_gym.network_checks import as_count, is_number
+from aq_gym.placement.search import Errors, Placement, check_devices, evaluated, random_sets
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,9 +30,9 @@ class GeneticConfig:
     def __post_init__(self) -> None:
         for name, least in (("kept", 1), ("drawn", 0), ("patience", 1), ("rounds", 0)):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ValueError(f"GeneticConfig.{name}: expected an integer of at least {least}, got {value!r}")
-        if self.flip is not None and not 0.0 < self.flip < 1.0:
+        if self.flip is not None and not (is_number(self.flip) and 0.0 < self.flip < 1.0):
             raise ValueError(f"GeneticConfig.flip: expected a probability between 0 and 1, got {self.flip!r}")
         if self.start not in ("clusters", "random"):
             raise ValueError(f"GeneticConfig.start: expected 'clusters' or 'random', got {self.start!r}")
@@ -87,7 +88,8 @@ class GeneticSearch:
     ) -> None:
         self.config = config or GeneticConfig()
         check_devices(n_locations, n_devices)
-        self._errors, self.n_locations, self.n_devices, self.seed = errors, n_locations, n_devices, seed
+        self._errors, self.n_locations, self.n_devices = errors, n_locations, n_devices
+        self.seed = as_count("seed", seed, 0)
         self._clusters: NDArray[np.int64] | None = None
         if self.config.start == "clusters":
             labels = None if clusters is None else np.asarray(clusters)
@@ -260,7 +262,10 @@ class GeneticSearch:
         keys = [_locations(gene) for gene in genes]
         new = [key for key in keys if key not in self._known]
         if new:
-            self._known.update(zip(new, self._errors(self._padded(new)).tolist(), strict=True))
+            found = evaluated(self._errors, self._padded(new))
+            if found.min() <= 0.0:
+                raise ValueError(f"errors: genes are drawn in proportion to 1 / error, so above 0, got {found.min():g}")
+            self._known.update(zip(new, found.tolist(), strict=True))
         return np.array([self._known[key] for key in keys])
 
     def _padded(self, sets: list[tuple[int, ...]]) -> NDArray[np.int64]:
@@ -274,10 +279,10 @@ class GeneticSearch:
         """Numbers of the K1 best genes, and of K2 others that are drawn."""
         order = np.argsort(values, kind="stable")
         best, rest = order[: self.config.kept], order[self.config.kept :]
-        count = min(self.config.drawn, len(rest))
+        odds = 1.0 / values[rest]
+        count = min(self.config.drawn, int(np.count_nonzero(odds)))  # an infinite error is never drawn
         if not count:
             return best
-        odds = 1.0 / values[rest]
         return np.concatenate([best, rng.choice(rest, count, replace=False, p=odds / odds.sum())])
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from aq_gym.network import SensorNetwork
+from aq_gym.network_checks import as_count, as_integer
 from aq_gym.placement import features
 from aq_gym.placement.fitness import all_sets
 
@@ -45,12 +46,12 @@ class _Track:
     def count(self, sets: NDArray[np.int64]) -> NDArray[np.float64]:
         """The errors of sets of which none is the result."""
         self.evaluations += len(sets)
-        return self._errors(sets)
+        return evaluated(self._errors, sets)
 
     def __call__(self, sets: NDArray[np.int64]) -> NDArray[np.float64]:
         found = self.count(sets)
         least = int(found.argmin())
-        if found[least] < self.best:
+        if found[least] < self.best or not self.locations:
             self.best, self.locations = float(found[least]), tuple(sorted(int(x) for x in sets[least] if x >= 0))
             self._history.append((self.evaluations, self.best))
         return found
@@ -62,8 +63,19 @@ class _Track:
 
 def check_devices(n_locations: int, n_devices: int) -> None:
     """Refuse a number of devices for which no set of locations is there."""
-    if not 1 <= n_devices <= n_locations:
+    if not 1 <= as_integer("n_devices", n_devices) <= as_integer("n_locations", n_locations):
         raise ValueError(f"n_devices: expected 1 to {n_locations}, one for each location, got {n_devices}")
+
+
+def evaluated(errors: Errors, sets: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(K,) the errors of sets; what is no number for each of them is refused."""
+    found = np.asarray(errors(sets), dtype=np.float64)
+    if found.shape != (len(sets),) or np.isnan(found).any():
+        raise ValueError(
+            f"errors: expected a function from ({len(sets)}, M) sets to {len(sets)} numbers, got shape {found.shape}"
+            + (f", NaN for the set {sets[np.isnan(found)][0].tolist()}" if found.shape == (len(sets),) else "")
+        )
+    return found
 
 
 def random_sets(n_locations: int, n_devices: int, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -73,6 +85,7 @@ def random_sets(n_locations: int, n_devices: int, count: int, rng: np.random.Gen
         ValueError: more devices than locations, or none.
     """
     check_devices(n_locations, n_devices)
+    count = as_count("count", count, 0)
     return np.sort(rng.random((count, n_locations)).argsort(axis=1)[:, :n_devices], axis=1)
 
 
@@ -80,12 +93,10 @@ def random_search(errors: Errors, n_locations: int, n_devices: int, *, count: in
     """The best of ``count`` random sets.
 
     Raises:
-        ValueError: more devices than locations, or no sets at all.
+        ValueError: more devices than locations, or no sets at all; a fitness that is no number.
     """
-    if count < 1:
-        raise ValueError(f"count: expected at least 1, got {count}")
-    track = _Track("random", errors)
-    track(random_sets(n_locations, n_devices, count, np.random.default_rng(seed)))
+    rng, track = np.random.default_rng(as_count("seed", seed, 0)), _Track("random", errors)
+    track(random_sets(n_locations, n_devices, as_count("count", count, 1), rng))
     return track.done()
 
 
@@ -121,9 +132,12 @@ def greedy_search(
     """
     check_devices(n_locations, n_devices)
     track, report = _Track("greedy", errors), watch or (lambda evaluations, error: None)
-    chosen: list[int] = [] if start is None else [int(x) for x in np.asarray(start).ravel()]
+    given = np.zeros(0, np.int64) if start is None else np.asarray(start)
+    chosen: list[int] = given.ravel().tolist()
     if start is not None and (
-        len(set(chosen)) != n_devices or not set(chosen) <= set(range(n_locations)) or len(chosen) > n_devices
+        given.dtype.kind not in "iu"
+        or not len(set(chosen)) == len(chosen) == n_devices
+        or not set(chosen) <= set(range(n_locations))
     ):
         raise ValueError(f"start: expected {n_devices} different locations of 0..{n_locations - 1}, got {start!r}")
     while len(chosen) < n_devices:

@@ -28,7 +28,15 @@ from baselines.heuristics.index_tuning import tune as tune_index
 from baselines.heuristics.problems import entry_problem
 from baselines.heuristics.relay import AdaptiveRelay, BestTimetable, Relay, RetryingRelay
 from baselines.heuristics.simple import Random, Staggered, Synchronised
-from baselines.playing import check_count, check_policy, close_match, differences, play_problem, problem_of
+from baselines.playing import (
+    check_count,
+    check_policy,
+    check_problem,
+    close_match,
+    differences,
+    play_problem,
+    problem_of,
+)
 
 
 def _pretrained(problem: Problem) -> Any:
@@ -85,6 +93,7 @@ def build_policy(word: str, problem: Problem) -> tuple[Any, float]:
             "pretrained" where no agent is shipped).
     """
     check_word(word)
+    check_problem(problem)
     if word in TIMED:
         _compile(word, problem)
     start = time.perf_counter()
@@ -102,7 +111,7 @@ def _compile(word: str, problem: Problem) -> None:
     if kind in _compiled or any(not differences(problem, entry_problem(entry.name)) for entry in ENTRIES):
         return  # what is committed for the registered ids is not tuned here
     _compiled.add(kind)
-    network = problem.network.coarsen(min(2, problem.network.n_levels))
+    network = problem.network.coarsen(1)  # any more of a start on few levels may leave a group empty
     shape = {"devices": problem.devices[:2], "horizon": 2, "energy_budget": 1, "max_sleep": 2, "energy_budgets": None}
     tiny = replace(problem, network=network, **shape)
     if word == "greedy":

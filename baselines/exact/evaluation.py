@@ -15,13 +15,25 @@ from numpy.typing import NDArray
 from aq_gym.episodes import Episodes
 from aq_gym.hidden_level import HiddenLevel
 from aq_gym.network import SensorNetwork
+from aq_gym.network_checks import is_number
 from aq_gym.policy import Policy
 from aq_gym.problem import Problem
 from baselines.exact.cells import cell_errors, delay_and_record, n_cells
 from baselines.exact.hidden_devices import States, level_weights
 from baselines.exact.hidden_induction import powers
 from baselines.exact.several_devices import check_bytes
-from baselines.exact.states import MAX_BYTES, FloatArray, IntArray, check_plain, digits, info_of, number_of
+from baselines.exact.states import (
+    MAX_BYTES,
+    FloatArray,
+    IntArray,
+    check_max_bytes,
+    check_plain,
+    digits,
+    info_of,
+    kept,
+    number_of,
+)
+from baselines.playing import check_count, check_policy
 
 _SIDE_BY_SIDE = 2048  # states that are observed together
 _STATE_BYTES = 200  # of one state of one or two devices of a hidden level
@@ -64,10 +76,15 @@ def evaluate_exactly(
             ``belief``, ``loss``, ``energy_budgets``, ``harvest``).
 
     Raises:
-        TypeError: an option that there is not.
+        TypeError: an option that there is not, or a policy without a method `act`.
         ValueError: an argument of the wrong type or out of range, an instance that is too large, or an answer of `act`
             that is no batch of actions.
     """
+    check_policy(policy)
+    check_count("batch", batch, 1)
+    check_max_bytes(max_bytes)
+    if not is_number(negligible) or not 0.0 <= negligible < 1.0:
+        raise ValueError(f"negligible: expected a probability from 0 to below 1, got {negligible!r}")
     problem = Problem.create(network, devices, horizon, energy_budget, max_sleep, **options)
     episodes = None
     if getattr(policy, "needs_observation", True):
@@ -82,8 +99,7 @@ def evaluate_exactly(
     errors, probability = cell_errors(problem), states.first()
     for t in range(1, problem.horizon + 1):
         for m in range(problem.n_devices):
-            k = np.flatnonzero(probability > negligible)
-            weight = probability[k] * (probability.sum() / probability[k].sum())
+            k, weight = kept(probability, negligible)
             on = _executed(policy, states.info(k, t, m), episodes, batch)
             probability = np.bincount(states.decided(k, m, on), weights=weight, minlength=size)
         k = np.flatnonzero(probability)
@@ -184,8 +200,8 @@ def _evaluate_hidden(
     model, states, weight = problem.hidden_level, States.first(problem), network.start
     for t in range(1, problem.horizon + 1):
         for m in range(problem.n_devices):
-            rows = np.flatnonzero(weight > negligible)
-            states, weight = states.rows(rows), weight[rows] * (weight.sum() / weight[rows].sum())
+            rows, weight = kept(weight, negligible)
+            states = states.rows(rows)
             record = network.levels[states.record]
             level = model.level(states.age, record)[0]  # the mean of what the server believes
             info = info_of(t, m, states.energy, states.age, record, level, problem.max_sleep)

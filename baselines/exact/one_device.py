@@ -18,7 +18,16 @@ from baselines.exact.compiled import in_threads
 from baselines.exact.hidden_solution import HiddenSolution, solve_hidden
 from baselines.exact.induction import decide, induce
 from baselines.exact.several_devices import JointSolution, expected_error, solve_joint
-from baselines.exact.states import MAX_BYTES, FloatArray, Info, IntArray, check_plain, level_index, read_info
+from baselines.exact.states import (
+    MAX_BYTES,
+    FloatArray,
+    Info,
+    IntArray,
+    check_max_bytes,
+    check_plain,
+    level_index,
+    read_info,
+)
 
 MAX_DECISION_BYTES = 128 << 20  # a larger table of decisions is not stored: act then computes what it compares
 
@@ -108,6 +117,7 @@ def solve(
     """
     if not isinstance(device, int | np.integer) or isinstance(device, bool):
         raise ValueError(f"device: expected one integer location, got {device!r}; solve_joint takes several")
+    check_max_bytes(max_bytes)
     problem = Problem.create(network, int(device), horizon, energy_budget, max_sleep, **inference)
     if problem.inference == "hidden":
         return solve_hidden(problem, "sequential", True, max_bytes)

@@ -18,6 +18,7 @@ from baselines.exact.states import (
     FloatArray,
     Info,
     IntArray,
+    check_max_bytes,
     check_plain,
     level_index,
     number_of,
@@ -239,6 +240,7 @@ def solve_joint(
         ValueError: an argument of the wrong type or out of range, B D < T, or an instance that is too large (the
             message gives its states and bytes).
     """
+    check_max_bytes(max_bytes)
     if view not in ("sequential", "joint"):
         raise ValueError(f"view: expected 'sequential' or 'joint', got {view!r}")
     problem = Problem.create(network, devices, horizon, energy_budget, max_sleep, **inference)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from aq_gym.network_checks import is_number
 from aq_gym.problem import Problem
 
 FloatArray = NDArray[np.float64]
@@ -21,6 +22,21 @@ _LEVEL_TOLERANCE = 1e-6  # relative: a level that was stored as float32 still ma
 def written(count: int) -> str:
     """A count for a message: 1,234, or 1.2e+34 where nobody would read the digits."""
     return f"{count:,}" if count < 10**MOST_DIGITS else f"{Decimal(count):.1e}"
+
+
+def check_max_bytes(max_bytes: Any) -> None:
+    """Refuse what is no amount of memory."""
+    if not is_number(max_bytes) or not max_bytes > 0:
+        raise ValueError(f"max_bytes: expected a positive number of bytes, got {max_bytes!r}")
+
+
+def kept(probability: FloatArray, negligible: float) -> tuple[IntArray, FloatArray]:
+    """Numbers of the states that are likelier than that, and their probabilities, scaled up to the same sum."""
+    rows = np.flatnonzero(probability > negligible)
+    if not rows.size:
+        most = float(probability.max(initial=0.0))
+        raise ValueError(f"negligible: {negligible:g} drops all states, the likeliest has probability {most:.3g}")
+    return rows, probability[rows] * (probability.sum() / probability[rows].sum())
 
 
 def level_index(levels: FloatArray, values: ArrayLike, name: str) -> IntArray:

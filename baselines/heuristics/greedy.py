@@ -13,7 +13,7 @@ from aq_gym.policy import own
 from aq_gym.problem import Problem
 from baselines.heuristics.problems import finite, tuned_fields
 from baselines.heuristics.simple import Actions, check_devices, legal, sized
-from baselines.playing import FIRST_TUNING_SEED, play_problem
+from baselines.playing import FIRST_TUNING_SEED, check_problem, play_problem
 
 TUNED = Path(__file__).with_name("greedy.json")
 TUNING_EPISODES = 256  # when an instance is tuned on demand
@@ -45,7 +45,7 @@ class Greedy:
         observation: str = "compact",
         training_seconds: float = 0.0,
     ) -> None:
-        self.problem = problem
+        self.problem = check_problem(problem)
         self.threshold, self.exponent = finite("threshold", threshold), finite("exponent", exponent)
         self.observation, self.training_seconds = observation, float(training_seconds)
         self._layout = ObservationLayout.of(problem, observation)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from aq_gym.episodes import Episodes
 from aq_gym.policy import observation_of
 from aq_gym.problem import Problem
-from baselines.playing import check_policy
+from baselines.playing import check_policy, check_problem
 
 
 class InTurn:
@@ -32,7 +32,7 @@ class InTurn:
 
     def __init__(self, policy: Any, problem: Problem) -> None:
         check_policy(policy)
-        self.policy, self.problem = policy, problem
+        self.policy, self.problem = policy, check_problem(problem)
         self.training_seconds = float(getattr(policy, "training_seconds", float("nan")))
         self.card: Mapping[str, Any] = getattr(policy, "card", {})
         self._episodes: Episodes | None = None
@@ -77,7 +77,8 @@ class InSlots:
     """
 
     def __init__(self, policy: Any, problem: Problem) -> None:
-        self.policy, self.problem = policy, problem
+        check_policy(policy)
+        self.policy, self.problem = policy, check_problem(problem)
         self.observation = observation_of(policy)
         self.training_seconds = float(getattr(policy, "training_seconds", float("nan")))
         self._timer = np.zeros((0, problem.n_devices), np.int64)  # (K, M) the slot of the next sensing, 0: none is set

@@ -18,7 +18,7 @@ from aq_gym.policy import own
 from aq_gym.problem import Problem
 from baselines.heuristics.problems import finite
 from baselines.heuristics.simple import Actions, check_devices, legal, sized
-from baselines.playing import check_count, side_by_side
+from baselines.playing import check_count, check_problem, side_by_side
 
 NAMES = tuple(name for name, *_ in COMPACT_FEATURES)
 WIDTHS = np.array([len(NAMES), 1], np.int64)
@@ -50,7 +50,7 @@ class Index:
         unknown = sorted(set(coefficients) - set(NAMES))
         if unknown:
             raise ValueError(f"coefficients: no number is called {', '.join(unknown)}; there are {', '.join(NAMES)}")
-        self.problem, self.training_seconds = problem, float(training_seconds)
+        self.problem, self.training_seconds = check_problem(problem), float(training_seconds)
         self.constant = finite("constant", constant)
         self.coefficients = {name: finite(f"coefficients: {name}", x) for name, x in coefficients.items()}
 

@@ -146,6 +146,8 @@ class Space:
     """Where the search takes place: the threshold at the numbers' means, and its change per standard deviation."""
 
     def __init__(self, start: Index, features: Sequence[str], seen: NDArray[np.float32]) -> None:
+        if not len(seen):  # every decision is forced: nothing to search
+            seen = np.zeros((1, *seen.shape[1:]), np.float32)
         columns = seen[:, [AT[name] for name in features]].astype(np.float64)
         spread = columns.std(axis=0)
         self.used = [name for name, x in zip(features, spread, strict=True) if x > _CONSTANT]

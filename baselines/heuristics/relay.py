@@ -61,9 +61,9 @@ class AdaptiveRelay(StatePolicy):
     def __init__(self, problem: Problem) -> None:
         began = time.perf_counter()
         super().__init__(problem)
-        energy = max(sum(problem.energies), problem.n_devices * problem.harvest[1])
-        self._longest = longest_sleep(problem)
         chance, cap = problem.harvest
+        energy = sum(max(own, cap) for own in problem.energies)  # the most that all can hold together
+        self._longest = longest_sleep(problem)
         harvest = min(1.0, problem.n_devices * chance), problem.n_devices * cap
         rules = Rules(problem.horizon, energy, self._longest, self._longest, problem.loss, harvest)
         costs = relay_costs(problem, self._longest + problem.horizon)
@@ -108,9 +108,9 @@ def in_turn(problem: Problem, times: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 
 def longest_sleep(problem: Problem) -> int:
-    """Slots that an adaptive relay can sleep."""
+    """Slots that an adaptive relay can sleep; more than there are where nothing makes it wake."""
     even = problem.horizon / (sum(problem.energies) + 1)
-    return int(min(problem.horizon, max(np.ceil(_LONGEST * even), problem.max_sleep / problem.n_devices, 2)))
+    return int(min(problem.horizon + 1, max(np.ceil(_LONGEST * even), problem.max_sleep / problem.n_devices, 2)))
 
 
 def relay_costs(problem: Problem, longest: int) -> NDArray[np.float64]:

@@ -17,7 +17,7 @@ from aq_gym.problem import Problem
 from baselines.heuristics.index import Index
 from baselines.heuristics.simple import Actions, StatePolicy, check_devices, legal
 from baselines.packing import available_cores, pack
-from baselines.playing import check_count
+from baselines.playing import check_count, check_problem
 
 _STATE = ("slot", "turn", "energy", "delay", "record", "level")
 
@@ -42,8 +42,10 @@ class Rollout(StatePolicy):
     def __init__(
         self, problem: Problem, base: Index | GreedyPolicy, futures: int = 64, seed: int = 0, threads: int | None = None
     ) -> None:
-        if problem.inference == "hidden":
+        if check_problem(problem).inference == "hidden":
             raise ValueError("problem: its level is hidden, but rollout draws the futures of a level that is known")
+        if not isinstance(base, Index | GreedyPolicy):
+            raise TypeError(f"base: expected an Index or a trained policy, which can be compiled, got {base!r}")
         super().__init__(problem)
         self.base, self.seed = base, check_count("seed", seed, 0)
         self.training_seconds = base.training_seconds

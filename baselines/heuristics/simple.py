@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from aq_gym import schedules
 from aq_gym.policy import own
 from aq_gym.problem import Problem
-from baselines.playing import check_count
+from baselines.playing import check_count, check_problem
 
 Info = Mapping[str, Any]
 Actions = NDArray[np.int64] | int
@@ -58,7 +58,7 @@ class StatePolicy:
     needs_observation = False
 
     def __init__(self, problem: Problem) -> None:
-        self.problem = problem
+        self.problem = check_problem(problem)
 
 
 class Random(StatePolicy):
@@ -120,12 +120,12 @@ class Uniform(StatePolicy):
     """
 
     def __init__(self, problem: Problem, schedule: NDArray[np.bool_]) -> None:
+        super().__init__(problem)
         schedule, shape = np.array(schedule), (problem.horizon + 1, problem.n_devices)
         if schedule.shape != shape or schedule.dtype != np.bool_ or schedule[0].any():
             raise ValueError(
                 f"schedule: expected bool of shape {shape} with an empty row 0, got {schedule.dtype} {schedule.shape}"
             )
-        super().__init__(problem)
         self.schedule = schedule
         schedule.flags.writeable = False
 
@@ -140,6 +140,7 @@ class Synchronised(Uniform):
     """All devices sense in slots round(k T / (B + 1)), k = 1..B (Python's round: halves go to the even number)."""
 
     def __init__(self, problem: Problem) -> None:
+        check_problem(problem)
         matrix = schedules.synchronised(problem.n_devices, problem.horizon, problem.energy_budget)
         super().__init__(problem, np.pad(matrix, ((0, 0), (1, 0))).T.copy())
 
@@ -148,5 +149,6 @@ class Staggered(Uniform):
     """Device m, counted from 0, senses in slots floor(j T / B + m T / (B M)) + 1, j = 0..B-1."""
 
     def __init__(self, problem: Problem) -> None:
+        check_problem(problem)
         matrix = schedules.staggered(problem.n_devices, problem.horizon, problem.energy_budget)
         super().__init__(problem, np.pad(matrix, ((0, 0), (1, 0))).T.copy())

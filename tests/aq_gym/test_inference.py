@@ -74,7 +74,7 @@ def test_a_fresh_reading_alone(line: SensorNetwork) -> None:
 @pytest.mark.parametrize("devices", [[30], [-1], [0.0], [True], [[0]], 0, ["a"]])
 def test_devices_are_locations(pku: SensorNetwork, devices: Any) -> None:
     for how in ("paper", "level-aware"):
-        with pytest.raises(ValueError, match=r"devices: expected a list of locations in 0\.\.29, got"):
+        with pytest.raises(ValueError, match=r"devices: expected a list of locations in 0\.\.29, each once, got"):
             pku.joint_error(devices, [0], [50.0], 50.0, inference=how)
 
 
@@ -142,6 +142,35 @@ def test_the_rule_of_inference_touches_fresh_locations_only(
     np.testing.assert_array_equal(own.joint_error[~fresh], fused.joint_error[~fresh])
     np.testing.assert_allclose(own.joint_error[fresh], np.sqrt(network.measurement_variance) * level, rtol=1e-12)
     assert (fused.standard_deviation[fresh] <= own.standard_deviation[fresh] * (1 + 1e-12)).all()
+
+
+@pytest.mark.parametrize("inference", ["paper", "level-aware", "hidden"])
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"devices": [4, 4]}, r"devices: expected .* each once, got \[4, 4\]"),
+        ({"delay": [1, np.nan]}, "delay: expected finite numbers of at least 0, got"),
+        ({"delay": [1, -1]}, "delay: expected finite numbers of at least 0, got"),
+        ({"delay": None}, "delay: expected finite numbers of at least 0, got None"),
+        ({"record": "60"}, "record: expected finite numbers of at least 0, got '60'"),
+        ({"record": [60.0, np.inf]}, "record: expected finite numbers"),
+        ({"record": [60.0, -3.0]}, "record: expected finite numbers"),
+        ({"delay": [1, 2, 3]}, r"expected the shapes \(..., 2\) of 2 device\(s\) and \(...\) of a level, got \(3,\)"),
+        ({"devices": [4]}, r"expected the shapes \(..., 1\) of 1 device\(s\) and \(...\) of a level, got \(2,\)"),
+        ({"fuse_measured": "False"}, "fuse_measured: expected True or False, got 'False'"),
+    ],
+)
+def test_a_state_that_is_none_is_refused(pku: SensorNetwork, inference: str, wrong: dict[str, Any], why: str) -> None:
+    state: dict[str, Any] = {"devices": [4, 7], "delay": [1, 0], "record": [60.0, 50.0], "level": 50.0}
+    assert np.isfinite(infer(pku, **state, inference=inference).joint_error).all()
+    with pytest.raises(ValueError, match=why):
+        infer(pku, **(state | wrong), inference=inference)
+
+
+def test_a_level_that_is_none_is_refused(pku: SensorNetwork) -> None:
+    for level in (np.nan, np.inf, -1.0, "50", None):
+        with pytest.raises(ValueError, match="level: expected finite numbers of at least 0, got"):
+            pku.joint_error([4, 7], [1, 0], [60.0, 50.0], level)  # type: ignore[arg-type]
 
 
 def test_one_level_aware_source_by_hand(pku: SensorNetwork) -> None:

@@ -43,6 +43,7 @@ BAD: list[tuple[str, Any]] = [
         for x in ([], (), "01", b"01", None, 1.5, [0, 0], [0, 30], [0, -1], [0, 1.0], [0, "1"], [0, None])
     ),
     *(("devices", x) for x in ([True, False], [[0, 1]], np.array(3), np.array([[0, 1]]), np.array([0.0]), [0, 10**30])),
+    *(("devices", x) for x in ({3, 0}, {0: "a", 3: "b"})),  # no order to decide in
     *(("n_levels", x) for x in (0, -1, 2.0, "6", True, 48)),
     *(("fuse_measured", x) for x in (1, 0, None, "yes", [])),
     *(("inference", x) for x in ("kriging", None, True, [])),
@@ -119,6 +120,23 @@ def test_a_hidden_level_needs_a_belief() -> None:
         Problem.create(**hidden, level_noise=0.1)
     with pytest.raises(ValueError, match="no level_model"):
         Problem.create(**{**hidden, "network": dataclasses.replace(problem.network, level_model=None)})
+
+
+def test_a_hidden_level_in_another_unit_is_refused_before_rounding_spoils_it() -> None:
+    """In g/m³ the map's errors were off by up to a half per cent, or NaN."""
+    pku = SensorNetwork.load("pku2018")
+    model, belief = np.array(pku.level_model), np.array(pku.level_belief)
+    other = dataclasses.replace(
+        pku,
+        levels=pku.levels * 1e-6,
+        temporal_variance=pku.temporal_variance * 1e-12,
+        level_model=model * np.array([1, 1, 1, 1, 1e-12, 1e-12]),
+        level_belief=belief * np.array([1e-12, 1e-6, 1, 1, 1, 1e-6]),
+    )
+    assert Problem.create(**{**GOOD, "network": other}, inference="level-aware").inference == "level-aware"
+    for belief_word in ("grown", "chain"):
+        with pytest.raises(ValueError, match=r"has a floor of .* expected at least 1e-05: check .* in µg/m³"):
+            Problem.create(**{**GOOD, "network": other}, inference="hidden", belief=belief_word)
 
 
 @pytest.mark.parametrize("value", [-1, 30, True, 10**30])

@@ -609,6 +609,36 @@ def test_bad_joint_states_are_refused(coarse: SensorNetwork, two: JointSolution)
         two.value(1, [3, 4], [1, 1], [low, high], low, turn=2)
 
 
+@pytest.mark.parametrize("inference", ["paper", "hidden"])
+@pytest.mark.parametrize(
+    ("limit", "why"),
+    [
+        ({"batch": -1}, "batch: expected an integer of at least 1, got -1"),
+        ({"batch": 2.5}, "batch: expected an integer of at least 1, got 2.5"),
+        ({"negligible": 1}, "negligible: expected a probability from 0 to below 1, got 1"),
+        ({"negligible": float("nan")}, "negligible: expected a probability from 0 to below 1, got nan"),
+        ({"negligible": "0"}, "negligible: expected a probability from 0 to below 1, got '0'"),
+        ({"negligible": 0.9}, "negligible: 0.9 drops all states, the likeliest has probability 0"),
+        ({"max_bytes": float("nan")}, "max_bytes: expected a positive number of bytes, got nan"),
+        ({"max_bytes": "1 GB"}, "max_bytes: expected a positive number of bytes, got '1 GB'"),
+    ],
+)
+def test_limits_that_are_none_are_refused(
+    coarse: SensorNetwork, inference: str, limit: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(ValueError, match=why):
+        evaluate_exactly(Schedule([set()]), coarse, 0, 4, 2, 4, inference=inference, **limit)
+    if "max_bytes" in limit:
+        for call in (solve, solve_joint):
+            with pytest.raises(ValueError, match=why):
+                call(coarse, 0, 4, 2, 4, inference=inference, **limit)  # type: ignore[operator]
+
+
+def test_a_policy_that_cannot_act_is_refused(coarse: SensorNetwork) -> None:
+    with pytest.raises(TypeError, match=r"policy: expected an object with a method act\(observation, info\), got None"):
+        evaluate_exactly(None, coarse, 0, 4, 2, 4)  # type: ignore[arg-type]
+
+
 def test_incomplete_info_is_refused(single: Solution) -> None:
     with pytest.raises(ValueError, match="delay, record"):
         single.act(None, {"slot": 1, "energy": [3], "level": 25.0})

@@ -1,6 +1,7 @@
 """The evaluator: the same episodes for all, whatever the chunks; known figures; intervals; refusals."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,8 @@ import pandas as pd
 import pytest
 
 import baselines
+from aq_gym import SensorNetwork
+from aq_gym.problem import Problem
 from baselines import evaluate, play, play_problem, problem_of, summarise
 from baselines.evaluation import COLUMNS, WORDS, load_agent
 from baselines.evaluation.registry import build_policy, names_of
@@ -253,6 +256,16 @@ def test_a_word_without_a_policy_is_left_out_only_on_request_and_never_the_first
 def test_the_optimum_of_a_large_problem_is_refused_with_its_size(name: str) -> None:
     with pytest.raises(ValueError, match=r"would take \S+ bytes of memory, more than max_bytes"):
         build_policy("optimal", problem_of(name))
+
+
+@pytest.mark.parametrize("inference", ["paper", "hidden"])
+def test_an_optimum_is_built_where_all_days_begin_at_one_level(inference: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is compiled before the clock starts needs a smaller network; groups of such a start can be empty."""
+    monkeypatch.setattr("baselines.evaluation.registry._compiled", set())
+    network = replace(SensorNetwork.load("pku2018").coarsen(4), start=np.array([0.0, 1.0, 0.0, 0.0]))
+    problem = Problem.create(network, [0], 4, 2, 3, inference=inference)
+    policy, _ = build_policy("optimal", problem)
+    assert 0.0 < policy.expected_error < 20.0
 
 
 def test_the_first_call_which_may_compile_is_not_timed() -> None:

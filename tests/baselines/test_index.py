@@ -52,6 +52,13 @@ def test_a_constant_threshold_is_greedy_sensing() -> None:
     assert (np.abs(errors[0] - errors[1]) < 1e-9).mean() > 0.9  # float32 may tip a tie
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_problem_that_leaves_no_choice_is_tuned_without_a_warning() -> None:
+    problem = Problem.create("pku2018", (0, 15), 3, 3, 1, n_levels=2)  # all sense in every slot
+    policy, error = tune(problem, Budget(generations=1, population=8, episodes=2))
+    assert 0.0 < error < 30.0 and np.isfinite(policy.constant)
+
+
 @pytest.mark.parametrize("problem", [MULTI, SMALL], ids=["five", "two"])
 def test_compiled_play_is_the_evaluators(problem: Problem) -> None:
     policy = Index(problem, 1.1, {"scarcity": 9.0, "scarcity_pooled": 8.0, "error_log": -3.0, "gain_later_log": 1.0})

@@ -8,8 +8,13 @@ import pytest
 
 from aq_gym.problem import Problem
 from aq_gym.registration import ENTRIES
+from baselines.evaluation import build_policy
 from baselines.heuristics.greedy import TUNED, Greedy, tune, tuned_greedy
+from baselines.heuristics.in_turn import InSlots, InTurn
+from baselines.heuristics.index import Index
 from baselines.heuristics.problems import entry_problem, same_problem
+from baselines.heuristics.relay import RetryingRelay
+from baselines.heuristics.rollout import Rollout
 from baselines.heuristics.simple import Random, Staggered, Synchronised, Uniform
 from baselines.playing import FIRST_TUNING_SEED, play_problem
 
@@ -50,6 +55,24 @@ def test_a_budget_larger_than_the_horizon() -> None:
 def test_a_bad_timetable_is_refused() -> None:
     with pytest.raises(ValueError, match=r"shape \(61, 5\)"):
         Uniform(problem(), np.zeros((60, 5), np.bool_))
+
+
+def test_an_environment_is_no_problem() -> None:
+    env = gym.make("aq_gym/TwoDevices-v0")
+    for build in (
+        *(Random, Staggered, Synchronised, RetryingRelay),
+        lambda x: Uniform(x, np.zeros((60, 5), np.bool_)),
+        lambda x: Greedy(x, 1.0),
+        lambda x: Index(x, 1.0, {}),
+        lambda x: InTurn(Staggered(MULTI), x),
+        lambda x: InSlots(Staggered(MULTI), x),
+        lambda x: Rollout(x, Index(MULTI, 1.0, {})),
+        lambda x: build_policy("optimal", x),
+        lambda x: play_problem(Staggered(MULTI), x, 2, 0),
+    ):
+        for wrong in (env, None, "TwoDevices-v0"):
+            with pytest.raises(TypeError, match=r"problem: expected a Problem, such as env\.unwrapped\.problem or"):
+                build(wrong)  # type: ignore[operator]
 
 
 def test_random_spends_its_budget_evenly() -> None:

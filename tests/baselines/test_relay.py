@@ -61,6 +61,15 @@ def test_an_adaptive_relay_of_one_device_is_the_optimum(options: dict[str, Any])
     assert error == pytest.approx(optimum, rel=1e-9)
 
 
+def test_an_adaptive_relay_need_not_wake_before_the_end() -> None:
+    """The air is clean, then it is not: a report would only bring the map a larger error."""
+    transition, start = np.array([[0.0, 1.0], [0.0, 1.0]]), np.array([1.0, 0.0])
+    network = dataclasses.replace(NETWORK.coarsen(2), levels=np.array([5.0, 400.0]), transition=transition, start=start)
+    shape = (network, [0], 3, 1, 5)
+    error = evaluate_exactly(AdaptiveRelay(hidden(shape)), *shape, inference="hidden")
+    assert error == pytest.approx(solve(network, 0, 3, 1, 5, inference="hidden").expected_error, rel=1e-12)
+
+
 def test_an_adaptive_relay_of_two_devices_is_close_to_the_joint_optimum() -> None:
     error = evaluate_exactly(AdaptiveRelay(hidden(TWO, belief="chain")), *TWO, inference="hidden", belief="chain")
     assert 9.619237 < error < 9.619237 * 1.0015
@@ -82,6 +91,15 @@ def test_words_build_them_and_batches_play_as_single_episodes_do(word: str) -> N
     together = play_problem(policy, problem, 6, 3).joint_error
     alone = [play_problem(policy, problem, 1, 3 + k).joint_error[0] for k in range(6)]
     np.testing.assert_allclose(together, alone, rtol=1e-9)
+
+
+def test_an_adaptive_relay_knows_all_energy_that_devices_with_unequal_budgets_can_hold() -> None:
+    """Device 0 keeps its five while the others harvest up to three."""
+    problem = hidden((NETWORK.coarsen(3), [0, 7, 15], 8, 3, 8), energy_budgets=[5, 2, 2], harvest=(1.0, 3), loss=0.5)
+    state = {"slot": 4, "turn": 0, "energy": [5, 3, 3], "delay": [2, 2, 2], "record": [20.0] * 3, "level": 20.0}
+    info = {name: np.array(x) for name, x in state.items()} | {"action_mask": np.array([1, 1], np.int8)}
+    assert AdaptiveRelay(problem).act(None, info) == 1, "plenty"
+    assert 0.0 < play_problem(AdaptiveRelay(problem), problem, 4, 0).joint_error.mean() < 100.0
 
 
 def test_a_known_level_is_refused() -> None:

@@ -10,6 +10,7 @@ from aq_gym.problem import Problem
 from baselines.exact.one_device import solve
 from baselines.heuristics.index import Index
 from baselines.heuristics.rollout import Rollout
+from baselines.heuristics.simple import Staggered
 from baselines.playing import play_problem
 
 SMALL: dict[str, Any] = {"network": "pku2018", "devices": [0], "horizon": 12, "energy_budget": 3, "max_sleep": 5}
@@ -74,6 +75,8 @@ def test_decisions_depend_on_the_state_and_the_seed_alone() -> None:
 
 def test_nonsense_is_refused() -> None:
     problem = Problem.create(**SMALL)
+    with pytest.raises(TypeError, match="base: expected an Index or a trained policy"):
+        Rollout(problem, Staggered(problem))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="futures: expected an integer of at least 1"):
         Rollout(problem, eager(problem), 0)
     other = gym.make("aq_gym/MultiDevice-v0")

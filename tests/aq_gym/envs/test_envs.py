@@ -19,6 +19,7 @@ from aq_gym import SensorNetwork
 from aq_gym.envs.joint_devices import JointDevicesEnv
 from aq_gym.envs.multi_device import MultiDeviceEnv
 from aq_gym.envs.single_device import SingleDeviceEnv
+from aq_gym.envs.vector import MultiDeviceVectorEnv
 
 SMALL: dict[str, Any] = {"devices": [0, 15, 4], "horizon": 8, "energy_budget": 3, "max_sleep": 3}
 VIEWS: list[Callable[..., gym.Env[Any, Any]]] = [
@@ -291,6 +292,13 @@ def test_unknown_options_are_refused(options: dict[Any, Any]) -> None:
         MultiDeviceEnv(**SMALL).reset(options=options)
 
 
+@pytest.mark.parametrize("options", [[0] * 9, "", "levels", 0, True, 2.5, [], np.zeros(9, int)], ids=repr)
+def test_options_that_are_no_mapping_are_refused(options: Any) -> None:
+    for env in (MultiDeviceEnv(**SMALL), MultiDeviceVectorEnv(2, **SMALL)):
+        with pytest.raises(ValueError, match=r"options: expected a mapping such as \{'levels': indices\}, got"):
+            env.reset(options=options)
+
+
 def test_the_refused_place_is_named() -> None:
     with pytest.raises(ValueError, match=r"\[7\].*99.*0\.\.46"):
         MultiDeviceEnv(**SMALL).reset(options={"levels": [0, 1, 2, 3, 4, 5, 6, 99, 8]})
@@ -464,6 +472,16 @@ def test_a_state_does_not_change_with_the_episode() -> None:
     before = [x.copy() for x in state.arrays]
     play(env, np.random.default_rng(0))
     assert_same(list(state.arrays), before)
+
+
+@pytest.mark.parametrize("seed", [-1, 2.5, "3", True, [1], np.nan], ids=repr)
+def test_a_future_seed_that_is_none_leaves_the_episode_as_it_was(seed: Any) -> None:
+    env, other = MultiDeviceEnv(**SMALL), MultiDeviceEnv(**SMALL)
+    env.reset(seed=1)
+    other.reset(seed=2)
+    with pytest.raises(ValueError, match="future_seed"):
+        env.set_state(other.get_state(), future_seed=seed)
+    assert not np.array_equal(env.get_state().arrays.path, other.get_state().arrays.path)
 
 
 def test_a_future_seed_keeps_past_and_present() -> None:

@@ -91,6 +91,15 @@ def test_timers_are_part_of_the_state() -> None:
             np.testing.assert_array_equal(x, y)
 
 
+def test_a_state_with_timers_is_no_state_without() -> None:
+    one, other = (MultiDeviceVectorEnv(2, **SMALL, **LOSSY, decide=decide) for decide in ("timer", "slot"))
+    one.reset(seed=0)
+    other.reset(seed=0)
+    for env, state in ((one, other.get_state()), (other, one.get_state())):
+        with pytest.raises(ValueError, match=r"state: belongs to another problem.* sequential, timed or joint alike"):
+            env.set_state(state)
+
+
 @pytest.mark.parametrize("env_id", ["aq_gym/SingleDevice-Hidden-v0", "aq_gym/TwoDevices-Hidden-v0"])
 def test_checkers(env_id: str) -> None:
     sb3 = pytest.importorskip("stable_baselines3.common.env_checker")

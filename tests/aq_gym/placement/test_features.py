@@ -68,6 +68,19 @@ def test_clusters_and_medoids() -> None:
     assert (chosen == medoids(network, 3, seed=0)).all()
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kinds", [1, 2, 3])
+def test_locations_that_do_not_differ_leave_no_cluster_empty(kinds: int) -> None:
+    pku, near = SensorNetwork.load("pku2018"), np.arange(6) % kinds * 0.1
+    fields = {"mean_relation": near - near[:, None], "variance_relation": np.zeros((6, 6)), "coordinates": None}
+    network = dataclasses.replace(pku, **fields)
+    for m in range(1, 7):
+        labels, chosen = clusters(network, m, seed=0), medoids(network, m, seed=0)
+        assert sorted(set(labels.tolist())) == list(range(m))
+        assert len(set(chosen.tolist())) == m
+        assert len(set(near[chosen].tolist())) == min(m, kinds)
+
+
 @pytest.mark.parametrize(
     ("matrix", "why"),
     [
@@ -90,5 +103,10 @@ def test_impossible_numbers_of_clusters_are_refused() -> None:
     for wrong in (0, 31):
         with pytest.raises(ValueError, match=f"n_clusters: expected 1 to 30.*got {wrong}"):
             clusters(network, wrong, 0)
+    for odd in (2.5, "3", None, True):
+        with pytest.raises(ValueError, match=f"n_clusters must be an integer, got {odd!r}"):
+            medoids(network, odd, 0)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match=f"seed must be an integer, got {odd!r}"):
+            clusters(network, 3, odd)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="at least two locations"):
         embed(np.zeros((1, 1)))

@@ -165,3 +165,25 @@ def test_sets_that_are_none_are_refused(sets: Any) -> None:
         fitness(sets)
     with pytest.raises(ValueError, match="n_slots: expected at least 1, got 0"):
         level_path(PKU, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"fuse_measured": "False"}, "fuse_measured: expected True or False, got 'False'"),
+        ({"threads": 0}, "threads: expected at least 1, got 0"),
+        ({"threads": 2.5}, "threads must be an integer, got 2.5"),
+        ({"levels": [9.0, 9.0, -1.0]}, "levels: expected 3 positive numbers.* the smallest is -1"),
+    ],
+)
+def test_bad_options_are_refused(options: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        Fitness(**{"network": PKU, "schedule": np.zeros((2, 2), np.bool_), "levels": np.ones(3)} | options)
+
+
+def test_a_level_path_has_a_whole_number_of_slots_and_a_seed() -> None:
+    for slots, seed, name in ((2.5, 0, "n_slots"), ("3", 0, "n_slots"), (True, 0, "n_slots"), (3, None, "seed")):
+        with pytest.raises(ValueError, match=f"{name} must be an integer"):
+            level_path(PKU, slots, seed)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="seed: expected at least 0, got -1"):
+        level_path(PKU, 3, -1)

@@ -164,9 +164,55 @@ def test_bad_arguments_are_refused() -> None:
         GeneticSearch(errors, 30, 3, GeneticConfig(start="random")).placement()
 
 
+def test_numbers_that_are_no_integers_are_refused() -> None:
+    errors, config = fitness(3), GeneticConfig(start="random")
+    calls: list[Any] = [
+        lambda m, seed: random_search(errors, 30, m, seed=seed),
+        lambda m, seed: medoid_search(errors, PKU, m, seed=seed),
+        lambda m, seed: GeneticSearch(errors, 30, m, config, seed=seed),
+    ]
+    for call in calls:
+        for odd in (2.5, "3", None, True):
+            with pytest.raises(ValueError, match=f"n_devices must be an integer, got {odd!r}"):
+                call(odd, 0)
+            with pytest.raises(ValueError, match=f"seed must be an integer, got {odd!r}"):
+                call(3, odd)
+    with pytest.raises(ValueError, match=r"start: expected 3 different locations of 0..29, got \[1.9, 2.0, 3.0\]"):
+        greedy_search(errors, 30, 3, start=[1.9, 2.0, 3.0])
+    with pytest.raises(ValueError, match=r"count must be an integer, got 2\.5"):
+        random_search(errors, 30, 3, count=2.5)  # type: ignore[arg-type]
+
+
+def test_a_fitness_that_is_no_number_is_refused_and_an_infinite_one_is_never_chosen() -> None:
+    errors = fitness(2)
+
+    def searches(of: Any) -> list[Any]:
+        return [
+            lambda: random_search(of, 30, 2, count=500),
+            lambda: greedy_search(of, 30, 2),
+            lambda: exhaustive_search(of, 30, 2),
+            lambda: GeneticSearch(of, 30, 2, GeneticConfig(kept=8, drawn=8, rounds=3, start="random")).run(),
+        ]
+
+    for search in searches(lambda sets: np.full(len(sets), np.nan)):
+        with pytest.raises(ValueError, match=r"errors: expected a function .*NaN for the set \[\d+"):
+            search()
+    for search in searches(lambda sets: errors(sets)[:, None]):
+        with pytest.raises(ValueError, match=r"errors: expected .* numbers, got shape \(\d+, 1\)"):
+            search()
+    with pytest.raises(ValueError, match="errors: genes are drawn in proportion to 1 / error, so above 0, got 0"):
+        searches(lambda sets: np.zeros(len(sets)))[3]()
+    allowed = [x for x in range(30) if x % 3]  # the others are forbidden
+    for search in searches(lambda sets: np.where(np.isin(sets, [-1, *allowed]).all(axis=1), errors(sets), np.inf)):
+        assert set(search().locations) <= set(allowed)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("kept", 0), ("drawn", -1), ("flip", 0.0), ("flip", 1.0), ("patience", 0), ("rounds", 0.5), ("start", "best")],
+    [
+        *[("kept", 0), ("drawn", -1), ("flip", 0.0), ("flip", 1.0), ("patience", 0), ("rounds", 0.5)],
+        *[("start", "best"), ("kept", True), ("flip", "0.1"), ("flip", True)],
+    ],
 )
 def test_bad_settings_are_refused(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=rf"GeneticConfig\.{name}: expected"):

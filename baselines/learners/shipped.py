@@ -69,7 +69,7 @@ def pretrained_policy(problem: Problem) -> GreedyPolicy | InTurn:
             return load_pretrained(name)
     raise ValueError(
         f"pretrained: no agent was trained on this problem, only on those of {', '.join(pretrained_ids())}; "
-        "scripts.train_dqn trains one"
+        "`generalist` plays any problem, scripts.train_dqn trains one for it"
     )
 
 

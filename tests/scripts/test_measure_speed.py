@@ -13,6 +13,7 @@ from agents import DQNConfig
 from aq_gym.placement import Fitness
 from baselines.exact.one_device import solve
 from baselines.exact.several_devices import solve_joint
+from baselines.studies import stored_trainings
 from baselines.studies.speed import against, learning, placement, report, solvers, start_up, worker
 from baselines.studies.speed.comparison import Comparison, timed
 from scripts import measure_speed
@@ -93,7 +94,7 @@ def test_a_race_to_the_same_error(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     guided = {"start": "guide", "improve_from": "guide", "input_scaling": "standard", "hidden": [4]}
     tiny = {"n_environments": 2, "start_decisions": 1, "total_decisions": 1, "start_updates": 1, "improvements": 2}
     settings = {**guided, **tiny, "pairs": 2_000, "pair_updates": 50, "replay_capacity": 2_000}
-    monkeypatch.setattr(learning, "recipe", lambda env_id, seconds=0.0: {"config": "default", "settings": settings})
+    monkeypatch.setattr(stored_trainings, "recipe", lambda env_id, seconds=0.0: {"config": "default", "settings": settings})
     monkeypatch.setattr(learning, "VALIDATION_EPISODES", 4)
     monkeypatch.setattr(learning, "EVALUATION_EPISODES", 4)
     race = learning.reach(0.3, [0])  # of PPO: it has hardly begun, and any sensible policy is as good

@@ -94,7 +94,8 @@ def test_a_race_to_the_same_error(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     guided = {"start": "guide", "improve_from": "guide", "input_scaling": "standard", "hidden": [4]}
     tiny = {"n_environments": 2, "start_decisions": 1, "total_decisions": 1, "start_updates": 1, "improvements": 2}
     settings = {**guided, **tiny, "pairs": 2_000, "pair_updates": 50, "replay_capacity": 2_000}
-    monkeypatch.setattr(stored_trainings, "recipe", lambda env_id, seconds=0.0: {"config": "default", "settings": settings})
+    short = {"config": "default", "settings": settings}
+    monkeypatch.setattr(stored_trainings, "recipe", lambda env_id, seconds=0.0: short)
     monkeypatch.setattr(learning, "VALIDATION_EPISODES", 4)
     monkeypatch.setattr(learning, "EVALUATION_EPISODES", 4)
     race = learning.reach(0.3, [0])  # of PPO: it has hardly begun, and any sensible policy is as good

@@ -84,7 +84,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def decode(path: Path, content: bytes) -> str:
-    """The text of a file, UTF-8 or, with a byte order mark, UTF-16; what looks alike is made alike (NFC, plain spaces).
+    """The text of a file, UTF-8 or, with a byte order mark, UTF-16; see `alike`.
 
     Raises:
         ValueError: another encoding, or no text at all.
@@ -104,4 +104,9 @@ def decode(path: Path, content: bytes) -> str:
             f"{path}, row {before.count(chr(10)) + 1}: byte {byte:#04x} is no {'UTF-16' if wide else 'UTF-8'} text; "
             "save it as plain comma-separated UTF-8"
         )
+    return alike(text)
+
+
+def alike(text: str) -> str:
+    """What looks alike made alike: composed letters (NFC) and plain spaces."""
     return unicodedata.normalize("NFC", text).replace("\u00a0", " ")

@@ -6,7 +6,6 @@ Names are loaded when they are used: `import baselines` costs neither numba nor 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-# ruff: noqa: F401
 if TYPE_CHECKING:
     from baselines.adaptation import adapt
     from baselines.evaluation import WORDS, build_policy, evaluate, play, summarise
@@ -32,7 +31,29 @@ _MODULES = {
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 _PARTS = ("dqn", "dynamic_programming", "evaluation", "placement", "playing", "sb3")
 
-__all__ = sorted(_MODULE_OF)
+__all__ = [
+    "WORDS",
+    "Greedy",
+    "InSlots",
+    "InTurn",
+    "Random",
+    "Record",
+    "Rollout",
+    "Staggered",
+    "Synchronised",
+    "Uniform",
+    "adapt",
+    "build_policy",
+    "evaluate",
+    "load_generalist",
+    "load_policy",
+    "load_pretrained",
+    "play",
+    "play_problem",
+    "problem_of",
+    "save_policy",
+    "summarise",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,12 +11,14 @@ PARAMETERS = ("parameter", "parametername", "pollutant", "airpollutant", "type")
 UNITS = ("unit", "units", "unitsofmeasure", "unitofmeasurement")
 PM25 = ("pm25", "pm25localconditions", "88101")
 MASS = ("ugm3", "\u03bcgm3", "microgramscubicmeter", "microgramspercubicmeter")  # the letter mu, as normalised
-_DERIVED = ("aqi", "index", "flag", "status", "valid", "24h", "count")  # beside PM2.5 in a name: no reading
+_DERIVED = {"aqi", "index", "flag", "status", "valid", "24h", "count"}  # words of a name that is no reading's
 _OTHERS = {
     *("pm1", "pm10", "no2", "nox", "so2", "o3", "ozone", "co2", "aqi"),
     *("temp", "temperature", "humidity", "rh", "pressure", "windspeed", "winddirection"),
     *("lat", "latitude", "lon", "longitude"),
 }  # no station has such a name
+_WORD = re.compile(r"24h|[A-Z]?[a-z]+|[A-Z]+")
+_ENDINGS = re.compile(r"(\.(csv|tsv|txt|dat|parquet|gz))+$", re.IGNORECASE)
 _BRACKETS = re.compile(r"\s*[(\[]([^()\[\]]*)[)\]]")
 _OTHER_UNIT = re.compile(r"([mnk]|^)gm3$|^pp[bmt]v?$|^(milli|nano)gram\w*$|^(us)?aqi$")
 
@@ -29,15 +31,18 @@ def width_of(sheet: Sheet) -> int:
 def time_columns(sheet: Sheet) -> list[int]:
     """The column of times, or those of date and clock; none where the rows carry no times.
 
-    Of several the first counts that has a known name, of these UTC before local time; then the first that holds times,
-    or seconds since 1970; then the first that counts.
+    Columns with a known name come first, of these UTC before local time; then those that hold times; then those that
+    hold seconds since 1970.
+
+    Raises:
+        ValueError: several columns of unknown names hold times.
     """
     first = [next((row[k] for _, row in sheet.rows if not is_missing(row[k])), "") for k in range(width_of(sheet))]
     if sheet.header is None:
         return [0] if first and (is_time(first[0]) or is_epoch(first[0])) else []
     names = [normalised(name) for name in sheet.header]
     if {"year", "month", "day"} <= set(names):
-        return [names.index(word) for word in ("year", "month", "day", "hour", "minute") if word in names]
+        return [names.index(word) for word in ("year", "month", "day", "hour", "minute", "second") if word in names]
     holds = [1 if is_time(cell) else 2 if is_epoch(cell) else 0 for cell in first]
 
     def rank(k: int) -> tuple[int, bool]:
@@ -50,6 +55,12 @@ def time_columns(sheet: Sheet) -> list[int]:
     clocks = [k for k in clocks if ":" in first[k][:3] or (names[k] in COUNTERS and len(first[k]) <= 2)]
     if dated and clocks:
         return [dated[0], clocks[0]]
+    if len(found) > 1 and not any(name in TIME_WORDS for name in names) and holds[found[1]] == 1:
+        one, other = (sheet.header[k] for k in found[:2])
+        raise ValueError(
+            f"{sheet.path}, row 1: {one!r} and {other!r} both hold times; call the one that counts `time`, or delete "
+            "the other"
+        )
     return found[:1]
 
 
@@ -67,9 +78,19 @@ def value_columns(sheet: Sheet, parameter: str) -> list[int]:
     wanted = normalised(parameter)
     if wanted not in PM25:
         return [k for k, name in enumerate(names) if name == wanted]
-    whole = [normalised(name) for name in sheet.header or ()]
-    found = [k for k, name in enumerate(whole) if "pm25" in name and not any(word in name for word in _DERIVED)]
+    header = sheet.header or ()
+    found = [k for k, name in enumerate(header) if "pm25" in normalised(name) and not _is_derived(name)]
     return [k for k in found if names[k] == "pm25"] or found
+
+
+def _is_derived(name: str) -> bool:
+    """Whether a name tells something about readings, such as `PM2.5 AQI`, and not a reading."""
+    return bool(_DERIVED & {word.lower() for word in _WORD.findall(name)})
+
+
+def _is_other(name: str) -> bool:
+    """Whether a name tells something else than PM2.5 or a station: `PM10`, `PM10 East`, `status`."""
+    return _is_derived(name) or bool(_OTHERS & {_plain(name), normalised(re.split(r"[\s_]", name)[0])})
 
 
 def _plain(name: str) -> str:
@@ -83,7 +104,8 @@ def reading_columns(sheet: Sheet, aside: set[int | None], parameter: str) -> tup
     Where columns are named after what was measured, the others hold something else.
 
     Raises:
-        ValueError: no column of readings, or one that holds words or is named as no station is.
+        ValueError: no column of readings, one that holds words or is named as no station is, or one that may be a
+            station or not.
     """
     columns, own = [k for k in range(width_of(sheet)) if k not in aside], value_columns(sheet, parameter)
     if not columns:
@@ -98,16 +120,22 @@ def reading_columns(sheet: Sheet, aside: set[int | None], parameter: str) -> tup
         )
     for k in columns:
         _check_column(sheet, k, alone=bool(own))
+    strangers = [k for k in columns if k not in own and not _is_other(sheet.header[k])]
+    if own and strangers and _plain(sheet.header[own[0]]) not in (*PM25, normalised(parameter)):
+        raise ValueError(
+            f"{sheet.path}, row 1, column {strangers[0] + 1}: whether {sheet.header[strangers[0]]!r} is a station "
+            f"beside {sheet.header[own[0]]!r} cannot be told; if it is, name both alike (`PM2.5 East`, "
+            "`PM2.5 West`), else delete it or call the readings `PM2.5`"
+        )
     if len(own) == 1:
-        return own, [re.split(r"\.(?=[A-Za-z])", sheet.path.name)[0]]  # a file a station: `PM2.5 East.csv.gz`
+        return own, [_ENDINGS.sub("", sheet.path.name)]  # a file a station
     return own or columns, _station_names(sheet, own or columns)
 
 
 def _check_column(sheet: Sheet, column: int, alone: bool) -> None:
-    """Refuse words; and what is no station, unless the readings are known `alone` by their names."""
+    """Refuse a column of words, or one named as no station is unless names say which columns `alone` are readings."""
     name = (sheet.header or ())[column]
-    plain, whole = _plain(name), normalised(name)
-    derived = any(word in whole for word in _DERIVED)
+    derived = _is_derived(name)
     first = next((row[column] for _, row in sheet.rows if not is_missing(row[column])), "").strip()
     words = first[:1].isalpha() and not any(is_number(row[column]) for _, row in sheet.rows)
     if words and not (alone and derived):
@@ -115,7 +143,7 @@ def _check_column(sheet: Sheet, column: int, alone: bool) -> None:
             f"{sheet.path}, row 1, column {column + 1}: {name!r} holds words such as {first[:30]!r}; where there is a "
             "row a reading, call the columns `station`, `time` and `value` (or `PM2.5`), else delete this one"
         )
-    if not alone and (plain in _OTHERS or ("pm25" in whole and derived)):
+    if not alone and (_plain(name) in _OTHERS or ("pm25" in normalised(name) and derived)):
         raise ValueError(
             f"{sheet.path}, row 1, column {column + 1}: {name!r} is no station; delete the column, or call the one "
             "with the readings `PM2.5`"

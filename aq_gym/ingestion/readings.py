@@ -83,14 +83,14 @@ def _times(sheet: Sheet, columns: list[int], rows: NDArray[np.int64]) -> Times:
         if any(map(is_missing, parts)):
             raise ValueError(f"{place(k)}: the time is missing; fill it in or delete the row")
     texts = [" ".join(parts) for parts in different]
-    if len(columns) > 2:  # year, month, day and perhaps hour and minute
-        texts = [
-            "-".join(x.zfill(2) for x in parts[:3])
-            + "".join(f" {':'.join([*parts[3:], '00'][:2])}" for _ in parts[3:4])
-            for parts in different
-        ]
+    if len(columns) > 2:  # year, month, day and perhaps a clock
+        texts = [_date(*parts) for parts in different]
     times = parse_times(sheet.header[columns[0]] if sheet.header else "time", texts, place)
     return Times(times.local[codes], times.offset, times.counted)
+
+
+def _date(year: str, month: str, day: str, hour: str = "0", minute: str = "00", second: str = "00") -> str:
+    return f"{year}-{month.zfill(2)}-{day.zfill(2)} {hour}:{minute}:{second}"
 
 
 def _used_rows(sheet: Sheet, parameter: str) -> NDArray[np.int64]:
@@ -137,6 +137,12 @@ def _entries(sheet: Sheet, times: list[int], largest: float | None, parameter: s
     when = _times(sheet, times, rows)
     station, value = column_of(sheet, STATION_WORDS), value_columns(sheet, parameter)
     if station is not None and value:
+        header = sheet.header or ()
+        if len(value) > 1:
+            raise ValueError(
+                f"{sheet.path}, row 1: which of {', '.join(repr(header[k]) for k in value)} holds the readings cannot "
+                "be told; call it `value`"
+            )
         codes, names = pd.factorize(np.array([_station(sheet, row, station) for row in rows.tolist()], dtype=object))
         return _Entries(sheet, when, list(names), codes, _values(sheet, rows, value[:1], largest)[:, 0], rows)
     aside = {*times, column_of(sheet, PARAMETERS), column_of(sheet, UNITS)}

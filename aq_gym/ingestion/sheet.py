@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aq_gym.files import decode, read_bytes, read_rows
+from aq_gym.files import alike, decode, read_bytes, read_rows
 from aq_gym.tables import is_epoch, is_missing, is_number, is_time, ragged
 
 TIME_WORDS = {
@@ -141,6 +141,6 @@ def _parquet(path: Path, content: bytes) -> Sheet:
             frame = frame.reset_index(names=[str(x or "time") for x in frame.index.names])
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowError) as error:
         raise ValueError(f"{path}: the Parquet file is damaged or holds no table ({error}); write it again") from error
-    columns = [[str(cell) for cell in frame.iloc[:, k].tolist()] for k in range(frame.shape[1])]
+    columns = [[alike(str(cell)) for cell in frame.iloc[:, k].tolist()] for k in range(frame.shape[1])]
     rows = [(k + 1, list(row)) for k, row in enumerate(zip(*columns, strict=True))]
-    return Sheet(path, tuple(str(name) for name in frame.columns), rows)
+    return Sheet(path, tuple(alike(str(name)) for name in frame.columns), rows)

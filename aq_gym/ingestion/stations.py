@@ -43,14 +43,19 @@ class Stations:
         return dataclasses.replace(self, names=list(names), others=())
 
     def named(self, names: Sequence[str]) -> Stations:
-        """The same rows under the names of the column that has the most of these; where none has any, in their order.
+        """The same rows under the names of the column that has the most of these.
+
+        In their order where the table has no column of names and none of these, or where these only count the columns
+        of readings without a header (0, 1, ...) and some of them are not there.
 
         Raises:
-            ValueError: no column has any, and there is another number of names than rows.
+            ValueError: the rows are to be taken in order, and there is another number of names than rows.
         """
         columns = [column for column in (self.names, *self.others) if column is not None]
         best = max(columns, key=lambda column: len(set(names) & set(column)), default=[])
-        if self.names is None and not set(names) & set(best):
+        known = len(set(names) & set(best))
+        counted = list(names) == [str(k) for k in range(len(names))]
+        if self.names is None and (known == 0 or (counted and known < len(names))):
             return self.in_order(names)
         return dataclasses.replace(self, names=best, others=())
 
@@ -95,7 +100,9 @@ def read_stations(*paths: Path) -> Stations:
     words = (*STATION_WORDS, "id")
     own = [column_of(sheet, words) for sheet in sheets]
     names = None if None in own else _cells(sheets, [k or 0 for k in own])
-    heads = [name for name in sheets[0].header or () if all(name in (sheet.header or ()) for sheet in sheets)]
+    angles = {sheets[0].header[_axis_column(sheets[0], word, short)] for word, short, _ in _AXES if sheets[0].header}
+    shared = set[str].intersection(*(set(sheet.header or ()) for sheet in sheets)) - angles
+    heads = [name for name in sheets[0].header or () if name in shared]
     others = [_cells(sheets, [(sheet.header or ()).index(head) for sheet in sheets]) for head in heads]
     return Stations(paths[0], places, names, degrees, tuple(column for column in others if column != names))
 

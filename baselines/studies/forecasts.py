@@ -167,6 +167,10 @@ def add_reading_arguments(parser: ArgumentParser) -> None:
     """The arguments of `split_of`."""
     parser.add_argument("--readings", type=Path, help="CSV file, a column a device; default: pku2018's spring")
     parser.add_argument("--fit-slots", type=int, help="slots of the file to fit on; default: the first two thirds")
-    parser.add_argument("--slot-minutes", type=float, help="of the file; default: as its times, without such 10")
+    parser.add_argument(
+        "--slot-minutes",
+        type=float,
+        help="of a slot; a file with times is averaged to it, default: as its times; without times: what it holds (10)",
+    )
     parser.add_argument("--no-clock", action="store_true", help="forecasts that need no hour of the day: for a service")
     parser.add_argument("--target", choices=("area", "stations"), default="stations", help="what is forecast of a file")

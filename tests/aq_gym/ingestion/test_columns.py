@@ -137,6 +137,45 @@ def test_units_and_columns_that_cannot_be_used(tmp_path: Path, text: str, messag
     assert "a.csv" in said and message in said
 
 
+@pytest.mark.parametrize(
+    "names", [["PM2.5 County Hall", "PM2.5 Countryside"], ["PM2.5 A", "PM2.5 B (validated)"], ["Temple", "Reading Rd"]]
+)
+def test_no_station_is_lost_for_a_part_of_its_name(tmp_path: Path, names: list[str]) -> None:
+    table = load(tmp_path, TOWN.set_axis(names, axis=1).to_csv())
+    assert list(table.columns) == names
+    np.testing.assert_array_equal(table, TOWN)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (TOWN.rename(columns={"East": "Reading"}).to_csv(), "column 3: whether 'Zoo 2' is a station beside 'Reading'"),
+        (TOWN.rename(columns={"East": "PM2.5 East"}).to_csv(), "whether 'Zoo 2' is a station beside 'PM2.5 East'"),
+        (PM25.assign(**{"PM2.5_std": 1.0}).rename(columns={"PM2.5": "PM2.5_mean"}).to_csv(index=False), "which of '"),
+        (
+            TOWN.reset_index(names="sent").assign(observed=TIMES).to_csv(index=False),
+            "'sent' and 'observed' both hold times; call the one that counts `time`",
+        ),
+    ],
+)
+def test_what_cannot_be_told_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    said = refused(tmp_path, text)
+    assert "a.csv, row 1" in said and message in said
+
+
+def test_the_second_is_a_part_of_the_time(tmp_path: Path) -> None:
+    table = load(tmp_path, PARTS.assign(second=0).to_csv(index=False))
+    assert list(table.columns) == ["East", "Zoo 2"] and (table.index == TIMES).all()
+
+
+def test_a_file_a_station_with_points_in_their_names(tmp_path: Path) -> None:
+    paths = [tmp_path / "sensor.east.csv", tmp_path / "sensor.west.CSV"]
+    for path in paths:
+        path.write_text(TOWN[["East"]].rename(columns={"East": "PM2.5"}).to_csv())
+    (table,) = load_readings(paths)
+    assert list(table.columns) == ["sensor.east", "sensor.west"]
+
+
 def test_codes_do_not_enter_averages(tmp_path: Path) -> None:
     """9999 among six readings of an hour would make 1,700 µg/m³ of it, which looks like air."""
     minutes = pd.date_range("2024-01-01", periods=18, freq="10min", name="time")
@@ -161,3 +200,16 @@ def test_names_that_look_alike_are_alike(tmp_path: Path) -> None:
     names = unicodedata.normalize("NFD", "station,lat,lon\nMünchen,48.1,11.5\nZoo\u00a02,48.2,11.6\n")
     (tmp_path / "where.csv").write_text(names)
     assert load_locations(tmp_path / "where.csv", ["Zoo 2", "München"])[0, 0] > 0.0
+    decomposed = unicodedata.normalize("NFD", "München")
+    TOWN.set_axis(["Zoo\u00a02", decomposed], axis=1).to_parquet(tmp_path / "a.parquet")
+    (table,) = load_readings([tmp_path / "a.parquet"])
+    assert list(table.columns) == ["Zoo 2", "München"]
+
+
+@pytest.mark.parametrize("extra", ["no", "floor"])
+def test_columns_without_a_header_stand_where_the_rows_say(tmp_path: Path, extra: str) -> None:
+    """The names 0, 1, ... only count the columns: numbers in the table of stations are no names."""
+    (tmp_path / "where.csv").write_text(f"{extra},lat,lon\n1,48.1,11.5\n2,48.2,11.6\n")
+    (tmp_path / "ordered.csv").write_text("lat,lon\n48.1,11.5\n48.2,11.6\n")
+    expected = load_locations(tmp_path / "ordered.csv", ["0", "1"])
+    np.testing.assert_array_equal(load_locations(tmp_path / "where.csv", ["0", "1"]), expected)

@@ -181,10 +181,15 @@ def plain_table(
 
 
 def refuse_counter(path: Path, table: NDArray[np.float64], columns: Sequence[int] | None = None) -> None:
-    """Refuse row numbers from 0 or 1 on; and a first column that counts up in any equal steps, such as times.
+    """Refuse row numbers from 0 or 1 on; and a first column of times, or one that counts up in any equal steps.
 
     `columns`: where each column stands in the file, from 0, if it has a column of times; None: all, without times.
     """
+    if columns is None and any(((low < table[:, 0]) & (table[:, 0] < high)).all() for low, high in EPOCHS):
+        raise ValueError(
+            f"{path}, column 1: its numbers look like times since 1970; write a line of names with `time` above them, "
+            "or delete the column"
+        )
     if len(table) < _COUNTED_ROWS:
         return
     steps = np.diff(table, axis=0)

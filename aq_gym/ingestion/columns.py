@@ -39,7 +39,7 @@ def time_columns(sheet: Sheet) -> list[int]:
     """
     first = [next((row[k] for _, row in sheet.rows if not is_missing(row[k])), "") for k in range(width_of(sheet))]
     if sheet.header is None:
-        return [0] if first and (is_time(first[0]) or is_epoch(first[0])) else []
+        return [0] if first and is_time(first[0]) else []
     names = [normalised(name) for name in sheet.header]
     if {"year", "month", "day"} <= set(names):
         return [names.index(word) for word in ("year", "month", "day", "hour", "minute", "second") if word in names]

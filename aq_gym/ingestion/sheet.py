@@ -41,9 +41,7 @@ class Sheet:
     @property
     def is_plain(self) -> bool:
         """Whether the file is a table of readings alone, without a header and without times."""
-        return self.header is None and not (
-            self.rows and (any(map(is_time, self.rows[0][1][:2])) or is_epoch(self.rows[0][1][0]))
-        )
+        return self.header is None and not (self.rows and any(map(is_time, self.rows[0][1][:2])))
 
 
 def read_sheet(path: Path) -> Sheet:

@@ -163,6 +163,14 @@ def test_what_cannot_be_told_is_refused(tmp_path: Path, text: str, message: str)
     assert "a.csv, row 1" in said and message in said
 
 
+def test_times_since_1970_without_a_name_are_no_station(tmp_path: Path) -> None:
+    """Also where the steps differ, and where nothing is too large since all is still to be screened."""
+    table = TOWN.set_axis(1.52e9 + 600 * np.cumsum(np.arange(30) % 3 + 1)).to_csv(header=False)
+    (tmp_path / "a.csv").write_text(table)
+    with pytest.raises(ValueError, match=r"a\.csv, column 1: its numbers look like times since 1970"):
+        raw_readings([tmp_path / "a.csv"])
+
+
 def test_the_second_is_a_part_of_the_time(tmp_path: Path) -> None:
     table = load(tmp_path, PARTS.assign(second=0).to_csv(index=False))
     assert list(table.columns) == ["East", "Zoo 2"] and (table.index == TIMES).all()

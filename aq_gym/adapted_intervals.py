@@ -26,6 +26,7 @@ def adapted_factors(
     record: NDArray[np.float64],
     step: float = STEP,
     devices: ArrayLike | None = None,
+    farthest: float = np.inf,
 ) -> NDArray[np.float64]:
     """(K, T, 3) factors after the reports of each slot, for the 50, 90 and 95 % intervals.
 
@@ -35,6 +36,7 @@ def adapted_factors(
         record: (K, T, M) what it said of the level [µg/m³].
         step: by which ln(factor) moves.
         devices: (M,) locations; None: the problem's.
+        farthest: |ln(factor)| at most, so that calm air for weeks is soon undone.
     """
     own, came = np.array(problem.devices if devices is None else devices), delay == 0
     came[:, 0] = False  # what was claimed before slot 1 is not among the reports
@@ -51,7 +53,7 @@ def adapted_factors(
         for m in np.flatnonzero(came[:, slot].any(axis=0)):
             wide = QUANTILES * np.sqrt(still[at, m, None] + np.exp(log) * growing[at, m, None])
             missed = error[at, m, None] > wide
-            log += step * came[:, slot, m, None] * (missed - (1.0 - _CLAIMED))
+            log = np.clip(log + step * came[:, slot, m, None] * (missed - (1.0 - _CLAIMED)), -farthest, farthest)
         factors[:, slot] = np.exp(log)
     return factors
 

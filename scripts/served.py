@@ -64,7 +64,10 @@ def serving(promoted: Promoted, args: argparse.Namespace) -> tuple[Problem, Any]
     if agent is None:
         return problem, policy_for(problem, args.policy)
     policy = load_trained(agent)
-    Decider(problem, policy).rehearse()
+    try:
+        Decider(problem, policy).rehearse()
+    except ValueError as error:
+        raise ValueError(f"{args.folder / 'models'}: version {promoted.version}: {error}") from None
     return problem, policy
 
 

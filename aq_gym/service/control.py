@@ -8,7 +8,8 @@ How a plan comes about, once a slot, in `Controller._plan`:
 3. `_after`: how old each device's last report is, and the level that it had (its record). A scheduled report that did
    not come is lost: the energy is spent, age and record stay. After too many of them in a row the device is stale, an
    alert says so, and plans do without it until it reports again. Where the slot before or the one after went by without
-   decisions, the service was down, maybe for all the time that the report could be sent in, so it is not counted.
+   decisions, the service was down, maybe for all the time that the report could be sent in: then two reports of
+   a device do not count, but the third in a row does.
 4. Every T + 1 slots a new cycle begins: all energy is there again, and every device is to report. One also begins where
    the plan before was made for another horizon, energy or longest sleep. Nobody can be asked in a slot that is over,
    so a cycle begins with the present slot.
@@ -17,7 +18,7 @@ How a plan comes about, once a slot, in `Controller._plan`:
    so the devices that decide later in the slot count on it. In the environment they would know what it found.
 6. Plan and alerts are stored in one transaction. If another process was first, its plan counts.
 
-A plan depends on the two plans before and the readings alone, so whoever computes it finds the same.
+A plan depends on earlier plans and the readings alone, so whoever computes it finds the same.
 """
 
 import math
@@ -119,7 +120,7 @@ class Controller:
     def _after(
         self, last: Plan | None, level: float, names: list[str], newest: Mapping[str, Latest | Reading], blame: bool
     ) -> tuple[PlanningState, list[Alert]]:
-        """The state when the next slot begins: reports that came, and with ``blame`` the others as lost."""
+        """The state when the next slot begins: reports that came, others as lost; without ``blame`` two are excused."""
         if last is None:
             return PlanningState.first(self.problem), []
         state, alerts = PlanningState.from_json(last.state), []
@@ -129,9 +130,12 @@ class Controller:
             reported = -1 if reading is None else reading.slot
             if reading is not None and reported > last.slot - state.delay[m]:  # it is new
                 state.record[m] = self._record(m, reading, last, level)
-                state.delay[m], state.lost[m] = last.slot - reported, 0
+                state.delay[m], state.lost[m], state.excused[m] = last.slot - reported, 0, 0
                 state.missed[m] = -1 if reported >= state.missed[m] else state.missed[m]
-            if blame and name in scheduled and reported < last.slot:
+            absent = name in scheduled and reported < last.slot
+            if absent and not blame and state.excused[m] < 2:
+                state.excused[m] += 1
+            elif absent:
                 state.lost[m] += 1
                 if state.lost[m] >= self._most_lost:
                     state.missed[m] = last.slot

@@ -68,7 +68,7 @@ class Decider:
         """
         level, zeros = float(self.problem.network.levels.mean()), np.zeros(self.problem.n_devices, np.int64)
         records = np.full(len(zeros), level)
-        state = PlanningState(np.array(self.problem.energies), zeros + 1, records, zeros - 1, zeros)
+        state = PlanningState(np.array(self.problem.energies), zeros + 1, records, zeros - 1, zeros, zeros)
         self.decide(state, 1, level, ["" for _ in self.problem.devices])
 
     def _scarcity(self, cycle_slot: int, energy: int) -> float:

@@ -11,23 +11,31 @@ from aq_gym.service.store import Store
 
 CLAIM = LEVELS_OF_COVERAGE.index(0.9)  # the interval that is shown
 WINDOW = 1008  # slots whose reports count: a week of ten minutes
-MOST_WORK = 1_000_000  # in a very large fleet fewer: so many numbers in the maps that are checked, half a second
+MOST_NUMBERS = 200_000  # devices x locations x slots: the slots of a large fleet are fewer, so that a map takes 0.1 s
+FARTHEST = 3.0  # ln(factor): the deviation that grows is at most 4.5 times as large, or as small
 
 
 def present_factor(problem: Problem, store: Store, until: int) -> float:
-    """What the reports up to a slot make of the variance that grows between reports; 1 before any was checked."""
+    """What the reports up to a slot make of the variance that grows between reports; 1 before any was checked.
+
+    Devices that have not reported since the window began are left out. Before its first report in the window a device
+    counts as heard so long ago that it says nothing, at the level of the window's first report.
+    """
     levels = reported_levels(problem, store, max(0, until - WINDOW + 1), until)
-    heard = ~np.isnan(levels).all(axis=0)  # others say nothing
-    levels = levels[:, heard]
-    rows = np.arange(len(levels))[:, None]
-    last = np.maximum.accumulate(np.where(np.isnan(levels), -1, rows), axis=0)  # row of the last report; -1: none yet
-    most = 2 + MOST_WORK // (problem.n_devices * problem.n_locations)
-    begun = np.flatnonzero((last >= 0).all(axis=1))[-most:]
-    if not heard.any() or len(begun) < 2:
+    came = ~np.isnan(levels)
+    heard, slots = came.any(axis=0), np.flatnonzero(came.any(axis=1))
+    if not len(slots):
         return 1.0
-    delay, record = (rows - last)[begun], np.take_along_axis(levels, last, axis=0)[begun]
+    most = 2 + MOST_NUMBERS // (problem.n_devices * problem.n_locations)
+    begin = max(int(slots[0]), len(levels) - most)
+    first = levels[slots[0]][came[slots[0]]][0]
+    rows, levels = np.arange(len(levels))[:, None], levels[:, heard]
+    last = np.maximum.accumulate(np.where(np.isnan(levels), -1, rows), axis=0)  # row of the last report; -1: none yet
+    delay = np.where(last < 0, problem.longest_delay, rows - last)[begin:]
+    record = np.where(last < 0, first, np.take_along_axis(levels, last, axis=0))[begin:]
     where = np.array(problem.devices)[heard]
-    return float(adapted_factors(problem, delay[None], record[None], devices=where)[0, -1, CLAIM])
+    found = adapted_factors(problem, delay[None], record[None], devices=where, farthest=FARTHEST)
+    return float(found[0, -1, CLAIM])
 
 
 def interval(

@@ -38,8 +38,8 @@ def readings_table(store: Store, first: int, last: int) -> NDArray[np.float64]:
     """(last - first + 1, M) the readings of some slots [µg/m³]; NaN: none."""
     position = {device.id: device.position for device in store.devices()}
     table = np.full((last - first + 1, len(position)), np.nan)
-    for x in store.readings(first, last):
-        table[x.slot - first, position[x.device]] = x.value
+    for slot, device, value in store.values(first, last):
+        table[slot - first, position[device]] = value
     return table
 
 

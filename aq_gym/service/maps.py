@@ -59,7 +59,7 @@ def infer_map(
 def current_map(settings: Settings, clock: SlotClock, present: Present, store: Store) -> dict[str, Any] | None:
     """The present slot's map as JSON has it, from all readings that have come; None while there is none.
 
-    ``interval_90`` is there with a hidden level alone.
+    ``interval_90`` is None unless the level is hidden.
     """
     plan, problem, network = present.plan, settings.problem, settings.problem.network
     known = present_level(problem, present.devices, present.latest, plan.slot)

@@ -23,6 +23,7 @@ class PlanningState:
     record: NDArray[np.float64]  # (M,) level when it was made [µg/m³]
     missed: NDArray[np.int64]  # (M,) slot of the scheduled report whose loss made the device stale; -1: it is not
     lost: NDArray[np.int64]  # (M,) scheduled reports in a row that did not come
+    excused: NDArray[np.int64]  # (M,) others in a row that did not come, around stops of the service, and do not count
 
     @property
     def stale(self) -> NDArray[np.bool_]:
@@ -35,17 +36,19 @@ class PlanningState:
 
     @classmethod
     def from_json(cls, state: Mapping[str, Any]) -> PlanningState:
-        """From lists; older ones have no ``lost``."""
+        """From lists; older ones have no ``lost`` or no ``excused``."""
         record = np.array(state["record"], dtype=np.float64)
         energy, delay, missed = (np.array(state[x], dtype=np.int64) for x in ("energy", "delay", "missed"))
-        return cls(energy, delay, record, missed, np.array(state.get("lost", 0 * missed), dtype=np.int64))
+        lost, excused = (np.array(state.get(x, 0 * missed), dtype=np.int64) for x in ("lost", "excused"))
+        return cls(energy, delay, record, missed, lost, excused)
 
     @classmethod
     def first(cls, problem: Problem) -> PlanningState:
         """Before anybody reported."""
         n, nothing = problem.n_devices, np.full(problem.n_devices, -1)
         old = np.full(n, problem.longest_delay + 1)
-        return cls(np.array(problem.energies), old, np.full(n, FIRST_LEVEL), nothing, np.zeros(n, np.int64))
+        lost, excused = np.zeros((2, n), np.int64)
+        return cls(np.array(problem.energies), old, np.full(n, FIRST_LEVEL), nothing, lost, excused)
 
 
 def promised_errors(

@@ -114,6 +114,13 @@ class Store:
             rows = session.execute(query.order_by(Plan.slot.desc()).limit(limit)).all()
         return [Level(slot, level, error, deviation or 0.0) for slot, level, error, deviation in reversed(rows)]
 
+    def values(self, since: int, until: int) -> list[tuple[int, str, float]]:
+        """Slot, device and value of the readings of some slots: many at once, so without their other columns."""
+        query = select(Reading.slot, Reading.device, Reading.value)
+        with self.session() as session:
+            rows = session.execute(query.where(Reading.slot >= since, Reading.slot <= until))
+            return [(slot, device, value) for slot, device, value in rows]
+
     def readings_at(self, device: str | None, skip: int, limit: int, newest_first: bool) -> list[Reading]:
         """Readings in the order of slots, some skipped."""
         query = select(Reading) if device is None else select(Reading).where(Reading.device == device)

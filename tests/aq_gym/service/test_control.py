@@ -229,6 +229,16 @@ def test_nobody_is_blamed_for_slots_that_went_by(make_services: Make, air: Air, 
     assert [x.message for x in services.store.alerts(0) if x.kind == "missed"] == []
 
 
+def test_a_service_too_slow_for_every_slot_gives_up_dead_devices_too(make_services: Make) -> None:
+    services = make_services()
+    for slot in range(0, 60, 2):  # nobody ever reports
+        plan = services.controller.plan_until(slot)[-1]
+        if min(plan.state["missed"]) >= 0:
+            break
+    assert min(plan.state["missed"]) >= 0, "two lost reports of each are excused, the third counts"
+    assert {alert.subject for alert in services.store.alerts(0, kind="missed")} == {"device_0", "device_1", "device_2"}
+
+
 def test_the_level_is_the_weighted_mean_of_what_was_said(problem: Problem) -> None:
     fresh = estimate_level(problem.network, problem.devices, [60.0, 60.0, 60.0], [0, 0, 0])
     aged = estimate_level(problem.network, problem.devices, [60.0, 60.0, 60.0], [9, 9, 9])

@@ -12,7 +12,7 @@ from aq_gym.estimation import mean_deviation
 from aq_gym.observation import OBSERVATIONS, ObservationLayout
 from aq_gym.policy import Policy
 from aq_gym.problem import Problem
-from aq_gym.service import drift
+from aq_gym.service import drift, intervals
 from aq_gym.service.app import build_services, create_app
 from aq_gym.service.artefacts import Served
 from aq_gym.service.control import most_lost
@@ -230,6 +230,18 @@ def test_a_report_widens_or_narrows_the_intervals_of_the_map(hidden: Problem) ->
         services.store.add_readings([Report("device_0", 3, level * float(1.0 + mean_deviation(hidden.network)[0]))])
         assert present_factor(hidden, services.store, 3) == pytest.approx(factor)
         assert present_factor(hidden, services.store, 9) == pytest.approx(factor)
+
+
+def test_the_intervals_remember_when_another_device_reports_first(hidden: Problem) -> None:
+    services = services_of(hidden, build_policy("relay", hidden)[0])
+    usual = 1.0 + mean_deviation(hidden.network)[list(DEVICES)]
+    jumps = [Report("device_0", slot, (60.0, 500.0)[slot % 2] * float(usual[0])) for slot in range(12)]
+    serve(services, lambda slot: 60.0, range(0))
+    services.store.add_readings(jumps)
+    before = present_factor(hidden, services.store, 11)
+    services.store.add_readings([Report("device_1", 12, 500.0 * float(usual[1]))])
+    assert present_factor(hidden, services.store, 12) >= before * np.exp(-0.02) > 1.3
+    assert present_factor(hidden, services.store, 12 + intervals.WINDOW) == 1.0, "old reports do not count"
 
 
 @pytest.mark.parametrize(("swing", "wider"), [(0.0, False), (60.0, True)])

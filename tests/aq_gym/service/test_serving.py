@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,8 @@ def test_control_c_ends_a_simulation_with_a_line_and_its_token_was_said(tmp_path
         text=True,
     )
     assert process.stdout is not None
+    too_long = threading.Timer(200, process.kill)  # ends the loop below where a service says nothing
+    too_long.start()
     try:
         begun = []
         for line in process.stdout:
@@ -88,6 +91,7 @@ def test_control_c_ends_a_simulation_with_a_line_and_its_token_was_said(tmp_path
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=60)
     finally:
+        too_long.cancel()
         process.kill()
     assert len([line for line in begun if line.startswith("operator's token: ")]) == 1, begun
     assert process.returncode == 0 and said.splitlines()[-1].startswith("ended; readings and plans stay"), said

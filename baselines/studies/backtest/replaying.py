@@ -146,9 +146,10 @@ def play_reports(
             delay, record = np.minimum(slot - last, problem.longest_delay), said[rows, last, devices]
             known = problem.hidden_level.level(delay, record)[0] if level is None else level[:, slot]
             info = info_of(slot, turn, energy.copy(), delay, record, known, problem.max_sleep)
-            *state, mask = info.values()
-            observation = None if episodes is None else episodes.observe_states(*state)
-            may_sleep, may_sense = mask.T == 1
+            observation = None
+            if episodes is not None:
+                observation = episodes.observe_states(slot, turn, energy, delay, record, known)
+            may_sleep, may_sense = info["action_mask"].T == 1
             wish = np.asarray(policy.act(observation, info)) == 1
             on = (wish | ~may_sleep) & may_sense
             energy[:, turn] -= on

@@ -43,19 +43,20 @@ def time_columns(sheet: Sheet) -> list[int]:
     names = [normalised(name) for name in sheet.header]
     if {"year", "month", "day"} <= set(names):
         return [names.index(word) for word in ("year", "month", "day", "hour", "minute", "second") if word in names]
-    holds = [1 if is_time(cell) else 2 if is_epoch(cell) else 0 for cell in first]
+    holds_times = [is_time(cell) or is_epoch(cell) for cell in first]
 
     def rank(k: int) -> tuple[int, bool]:
-        known = names[k] in TIME_WORDS and (holds[k] > 0 or names[k] not in COUNTERS)
-        return 0 if known else holds[k] or 3, "utc" not in names[k]
+        known = names[k] in TIME_WORDS and (holds_times[k] or names[k] not in COUNTERS)
+        kind = 0 if known else 1 if is_time(first[k]) else 2 if is_epoch(first[k]) else 3
+        return kind, "utc" not in names[k]
 
-    found = sorted((k for k, name in enumerate(names) if name in TIME_WORDS or holds[k]), key=rank)
+    found = sorted((k for k, name in enumerate(names) if name in TIME_WORDS or holds_times[k]), key=rank)
     dated = [k for k in found if _is_date(first[k])]
     clocks = [k for k in found if k not in dated and len(first[k]) <= 11 and names[k] not in ("day", "days")]
     clocks = [k for k in clocks if ":" in first[k][:3] or (names[k] in COUNTERS and len(first[k]) <= 2)]
     if dated and clocks:
         return [dated[0], clocks[0]]
-    if len(found) > 1 and not any(name in TIME_WORDS for name in names) and holds[found[1]] == 1:
+    if len(found) > 1 and not any(name in TIME_WORDS for name in names) and is_time(first[found[1]]):
         one, other = (sheet.header[k] for k in found[:2])
         raise ValueError(
             f"{sheet.path}, row 1: {one!r} and {other!r} both hold times; call the one that counts `time`, or delete "

@@ -1,6 +1,7 @@
 """Intervals that the server adapts to the reports: uncertainty that was fitted to one season may not fit the next.
 
-A map's variance has a part φ²γ that grows since the freshest report (γ: the belief's variance). Each of the
+A map's variance has a part φ²γ that grows since the freshest report (φ: how many times the level a location usually
+reads; γ: variance of the believed level). Each of the
 50, 90 and 95 % intervals gets a factor of its own for that part, 1 at the beginning of a window. A report of a device
 checks what the map claimed of its location just before: ln(factor) rises by `STEP` times the claimed share where the
 reading was outside, and falls by `STEP` times the rest where it was inside (adaptive conformal inference).
@@ -16,7 +17,7 @@ from aq_gym.problem import Problem
 
 STEP = 0.2  # half of it and a quarter of it are in docs/experiments.md
 QUANTILES = np.array([NormalDist().inv_cdf((1.0 + x) / 2.0) for x in LEVELS_OF_COVERAGE])
-_LEAST = 0.05  # share of a variance that does not grow, at least
+_LEAST = 0.05  # at least this share of a variance counts as not growing
 _CLAIMED = np.array(LEVELS_OF_COVERAGE)
 
 
@@ -39,7 +40,7 @@ def adapted_factors(
         farthest: |ln(factor)| at most, so that calm air for weeks is soon undone.
     """
     own, came = np.array(problem.devices if devices is None else devices), delay == 0
-    came[:, 0] = False  # what was claimed before slot 1 is not among the reports
+    came[:, 0] = False  # no slot before it made a claim that its reports could check
     k, t = np.nonzero(came.any(axis=2))
     age, last = np.minimum(delay[k, t - 1] + 1, problem.longest_delay), record[k, t - 1]
     before = problem.hidden_level.estimate(own, age, last)

@@ -52,6 +52,7 @@ def time_columns(sheet: Sheet) -> list[int]:
 
     found = sorted((k for k, name in enumerate(names) if name in TIME_WORDS or holds_times[k]), key=rank)
     dated = [k for k in found if _is_date(first[k])]
+    # a clock such as `1:00` or `01:00:00 PM`, or the hour alone
     clocks = [k for k in found if k not in dated and len(first[k]) <= 11 and names[k] not in ("day", "days")]
     clocks = [k for k in clocks if ":" in first[k][:3] or (names[k] in COUNTERS and len(first[k]) <= 2)]
     if dated and clocks:
@@ -120,7 +121,7 @@ def reading_columns(sheet: Sheet, aside: set[int | None], parameter: str) -> tup
             "readings cannot be told; call it `value` or `PM2.5`"
         )
     for k in columns:
-        _check_column(sheet, k, alone=bool(own))
+        _check_column(sheet, k, readings_are_named=bool(own))
     strangers = [k for k in columns if k not in own and not _is_other(sheet.header[k])]
     if own and strangers and _plain(sheet.header[own[0]]) not in (*PM25, normalised(parameter)):
         raise ValueError(
@@ -133,18 +134,22 @@ def reading_columns(sheet: Sheet, aside: set[int | None], parameter: str) -> tup
     return own or columns, _station_names(sheet, own or columns)
 
 
-def _check_column(sheet: Sheet, column: int, alone: bool) -> None:
-    """Refuse a column of words, or one named as no station is unless names say which columns `alone` are readings."""
+def _check_column(sheet: Sheet, column: int, readings_are_named: bool) -> None:
+    """Refuse a column that cannot be a station: one of words, or one called `PM10` or the like.
+
+    Where other columns are named as readings, such a name is none of a station anyway, and words may stand in a column
+    called `status` or the like.
+    """
     name = (sheet.header or ())[column]
     derived = _is_derived(name)
     first = next((row[column] for _, row in sheet.rows if not is_missing(row[column])), "").strip()
     words = first[:1].isalpha() and not any(is_number(row[column]) for _, row in sheet.rows)
-    if words and not (alone and derived):
+    if words and not (readings_are_named and derived):
         raise ValueError(
             f"{sheet.path}, row 1, column {column + 1}: {name!r} holds words such as {first[:30]!r}; where there is a "
             "row a reading, call the columns `station`, `time` and `value` (or `PM2.5`), else delete this one"
         )
-    if not alone and (_plain(name) in _OTHERS or ("pm25" in normalised(name) and derived)):
+    if not readings_are_named and (_plain(name) in _OTHERS or ("pm25" in normalised(name) and derived)):
         raise ValueError(
             f"{sheet.path}, row 1, column {column + 1}: {name!r} is no station; delete the column, or call the one "
             "with the readings `PM2.5`"

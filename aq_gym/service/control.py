@@ -7,9 +7,10 @@ How a plan comes about, once a slot, in `Controller._plan`:
    to. Else an estimate from all last readings.
 3. `_after`: how old each device's last report is, and the level that it had (its record). A scheduled report that did
    not come is lost: the energy is spent, age and record stay. After too many of them in a row the device is stale, an
-   alert says so, and plans do without it until it reports again. Where the slot before or the one after went by without
-   decisions, the service was down, maybe for all the time that the report could be sent in: then two reports of
-   a device do not count, but the third in a row does.
+   alert says so, and plans do without it until it reports again. Where the service planned nothing in the slot before
+   or in the one after, it was down, and the device may have had no chance to send. Then its missing report is excused:
+   twice in a row, once before and once after a stop. The third counts, so that a service that is too slow for every
+   slot still finds dead devices.
 4. Every T + 1 slots a new cycle begins: all energy is there again, and every device is to report. One also begins where
    the plan before was made for another horizon, energy or longest sleep. Nobody can be asked in a slot that is over,
    so a cycle begins with the present slot.
@@ -69,7 +70,7 @@ class Controller:
         last = self.store.last_plan()
         plans = []
         for k in range(0 if last is None else last.slot + 1, slot + 1):
-            plan, alerts = self._plan(last, k, missed=k < slot)
+            plan, alerts = self._plan(last, k, gone_by=k < slot)
             if not self.store.add_plan(plan, alerts):
                 found = self.store.plan(k)
                 assert found is not None
@@ -78,20 +79,20 @@ class Controller:
             last = plan
         return plans
 
-    def _plan(self, last: Plan | None, slot: int, missed: bool) -> tuple[Plan, list[Alert]]:
-        """See the module; ``missed``: the slot has gone by."""
+    def _plan(self, last: Plan | None, slot: int, gone_by: bool) -> tuple[Plan, list[Alert]]:
+        """See the module; ``gone_by``: the slot is over."""
         devices, newest = self.store.devices(), self.store.newest_before(slot)
         names = [device.id for device in devices]
         known = present_level(self.problem, devices, newest, slot)
         level = known.level if known else last.level if last else FIRST_LEVEL
         before = None if last is None else self.store.plan(last.slot - 1)
-        up = not missed and (before is None or bool(before.decisions))  # all through the slot of the last plan
-        state, alerts = self._after(last, level, names, newest, blame=up)
+        was_up = not gone_by and (before is None or bool(before.decisions))  # all through the slot of the last plan
+        state, alerts = self._after(last, level, names, newest, was_up)
         if last is not None and not self._ends(last):
             cycle_slot = last.cycle_slot + 1
         else:
             # T + 1: a new cycle was due, but this slot is over, so the cycle waits for the present one
-            cycle_slot = self.problem.horizon + 1 if missed else 0
+            cycle_slot = self.problem.horizon + 1 if gone_by else 0
         decisions: list[Decision] = []
         if cycle_slot == 0:
             everybody = np.ones(len(names), np.bool_)
@@ -99,7 +100,7 @@ class Controller:
             state.missed, state.lost = np.full(len(names), -1), np.zeros(len(names), np.int64)
             decisions = [Decision(x, True, True, int(p), 0.0, 1.0) for x, p in zip(names, state.energy, strict=True)]
             promised = float(promised_errors(self.problem, state, everybody, level).mean())
-        elif missed:
+        elif gone_by:
             promised = last.promised_error if last else 0.0
         else:
             decisions, promised = self._decider.decide(state, cycle_slot, level, names)
@@ -118,9 +119,9 @@ class Controller:
         return last.cycle_slot >= self.problem.horizon or last.state.get("sizes", self._sizes) != self._sizes
 
     def _after(
-        self, last: Plan | None, level: float, names: list[str], newest: Mapping[str, Latest | Reading], blame: bool
+        self, last: Plan | None, level: float, names: list[str], newest: Mapping[str, Latest | Reading], was_up: bool
     ) -> tuple[PlanningState, list[Alert]]:
-        """The state when the next slot begins: reports that came, others as lost; without ``blame`` two are excused."""
+        """The state when the next slot begins; ``was_up``: whether missing reports count as lost at once."""
         if last is None:
             return PlanningState.first(self.problem), []
         state, alerts = PlanningState.from_json(last.state), []
@@ -133,7 +134,7 @@ class Controller:
                 state.delay[m], state.lost[m], state.excused[m] = last.slot - reported, 0, 0
                 state.missed[m] = -1 if reported >= state.missed[m] else state.missed[m]
             absent = name in scheduled and reported < last.slot
-            if absent and not blame and state.excused[m] < 2:
+            if absent and not was_up and state.excused[m] < 2:
                 state.excused[m] += 1
             elif absent:
                 state.lost[m] += 1

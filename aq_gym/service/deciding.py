@@ -29,10 +29,10 @@ class Decider:
     def __init__(self, problem: Problem, policy: Policy) -> None:
         self.problem, self.policy = problem, policy
         read = observation_of(policy)
-        kinds = ("full",) if read == "full" else (read, "full")  # what the policy reads, and what says why
+        kinds = ("full",) if read == "full" else (read, "full")  # the full one says what a sensing would decrease
         self._episodes = [Episodes(problem, 1, observation=kind) for kind in kinds]
-        why = next(x for x in self._episodes[-1].layout.segments if x.name == "decrease_if_on")
-        self._decrease_if_on, self._error_bound = slice(why.start, why.start + why.size), why.scale
+        segment = next(x for x in self._episodes[-1].layout.segments if x.name == "decrease_if_on")
+        self._decrease_if_on, self._error_bound = slice(segment.start, segment.start + segment.size), segment.scale
 
     def decide(
         self, state: PlanningState, cycle_slot: int, level: float, names: list[str]
@@ -43,7 +43,7 @@ class Decider:
         """
         energy, delay = np.where(state.stale, 0, state.energy), np.minimum(state.delay, self.problem.longest_delay)
         for episode in self._episodes:
-            episode.path[...] = level  # what a report is supposed to find
+            episode.path[...] = level  # what a report is assumed to find
             episode.observe_states([cycle_slot], [0], energy[None], delay[None], state.record[None], [level])
         deciding, full = self._episodes[0], self._episodes[-1]
         decisions = []
@@ -66,13 +66,12 @@ class Decider:
         Raises:
             ValueError: the policy cannot play this problem.
         """
-        level, zeros = float(self.problem.network.levels.mean()), np.zeros(self.problem.n_devices, np.int64)
-        records = np.full(len(zeros), level)
-        state = PlanningState(np.array(self.problem.energies), zeros + 1, records, zeros - 1, zeros, zeros)
+        level, state = float(self.problem.network.levels.mean()), PlanningState.first(self.problem)
+        state.delay[:], state.record[:] = 1, level
         self.decide(state, 1, level, ["" for _ in self.problem.devices])
 
     def _scarcity(self, cycle_slot: int, energy: int) -> float:
-        """Power deficiency (37): slots that a sensing has to last over those of an even use; B without energy."""
+        """Power deficiency, see (37): slots that a sensing has to last over those of an even use; B without energy."""
         horizon, budget = self.problem.horizon, self.problem.energy_budget
         left = horizon - cycle_slot + 1
         return min(left / energy / (horizon / budget), float(budget)) if energy else float(budget)

@@ -11,15 +11,15 @@ from aq_gym.service.store import Store
 
 CLAIM = LEVELS_OF_COVERAGE.index(0.9)  # the interval that is shown
 WINDOW = 1008  # slots whose reports count: a week of ten minutes
-MOST_NUMBERS = 200_000  # devices x locations x slots: the slots of a large fleet are fewer, so that a map takes 0.1 s
+MOST_NUMBERS = 200_000  # devices x locations x slots: a large fleet has a shorter window, so that a map takes 0.1 s
 FARTHEST = 3.0  # ln(factor): the deviation that grows is at most 4.5 times as large, or as small
 
 
 def present_factor(problem: Problem, store: Store, until: int) -> float:
     """What the reports up to a slot make of the variance that grows between reports; 1 before any was checked.
 
-    Devices that have not reported since the window began are left out. Before its first report in the window a device
-    counts as heard so long ago that it says nothing, at the level of the window's first report.
+    Devices that did not report in the window are left out. Until a device's first report in the window its delay is the
+    longest, so it says almost nothing; its record is then that of the window's first report.
     """
     levels = reported_levels(problem, store, max(0, until - WINDOW + 1), until)
     came = ~np.isnan(levels)

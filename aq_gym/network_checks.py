@@ -1,7 +1,8 @@
-"""What a network must fulfil; every refusal is a ValueError that names the field and what is right."""
+"""What a network, and single numbers, must fulfil; a refusal is a ValueError with the name and what is right."""
 
 import math
 import operator
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -55,11 +56,13 @@ def as_integer(field: str, value: Any) -> int:
         raise ValueError(f"{field} must be an integer, got {value!r}") from None
 
 
-def as_count(field: str, value: Any, minimum: int) -> int:
-    """An integer of at least `minimum` and of any size."""
-    if (number := as_integer(field, value)) < minimum:
-        raise ValueError(f"{field}: expected at least {minimum}, got {number}")
-    return number
+def as_count(field: str, value: Any, minimum: int, maximum: float = math.inf) -> int:
+    """An integer from `minimum` to `maximum`; bool is none."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < minimum:
+        raise ValueError(f"{field}: expected an integer of at least {minimum}, got {value!r}")
+    if value > maximum:
+        raise ValueError(f"{field}: expected an integer of at most {maximum:,}, got {value!r}")
+    return int(value)
 
 
 def as_array(field: str, value: Any) -> NDArray[np.float64]:

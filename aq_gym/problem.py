@@ -20,7 +20,7 @@ from aq_gym.estimation import LevelAware
 from aq_gym.hidden_level import HiddenLevel
 from aq_gym.inference import Map, check_inference, check_sums, infer, infer_hidden
 from aq_gym.network import SensorNetwork
-from aq_gym.network_checks import is_number
+from aq_gym.network_checks import as_count, is_number
 
 
 def resolve_network(network: SensorNetwork | str | os.PathLike[str], n_levels: int | None = None) -> SensorNetwork:
@@ -31,26 +31,10 @@ def resolve_network(network: SensorNetwork | str | os.PathLike[str], n_levels: i
         FileNotFoundError: a path where no file is.
     """
     resolved = network if isinstance(network, SensorNetwork) else SensorNetwork.load(network)
-    return resolved if n_levels is None else resolved.coarsen(check_integer("n_levels", n_levels, 1))
+    return resolved if n_levels is None else resolved.coarsen(as_count("n_levels", n_levels, 1))
 
 
-_LARGEST = 10_000_000  # slots, sensings, episodes
-
-
-def check_integer(name: str, value: object, minimum: int) -> int:
-    """An integer of at least ``minimum`` and of a size that a machine can hold.
-
-    Raises:
-        ValueError: anything else; the message names the argument.
-    """
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise ValueError(f"{name}: expected an integer of at least {minimum}, got {type(value).__name__} {value!r}")
-    number = int(value)
-    if number < minimum:
-        raise ValueError(f"{name}: expected an integer of at least {minimum}, got {number}")
-    if number > _LARGEST:
-        raise ValueError(f"{name}: expected an integer of at most {_LARGEST:,}, got {number}")
-    return number
+_LARGEST = 10_000_000  # slots, sensings
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,9 +142,9 @@ class Problem:
                 argument and what would be right.
         """
         resolved = resolve_network(network, n_levels)
-        horizon = check_integer("horizon", horizon, 1)
-        energy_budget = check_integer("energy_budget", energy_budget, 1)
-        max_sleep = check_integer("max_sleep", max_sleep, 1)
+        horizon = as_count("horizon", horizon, 1, _LARGEST)
+        energy_budget = as_count("energy_budget", energy_budget, 1, _LARGEST)
+        max_sleep = as_count("max_sleep", max_sleep, 1, _LARGEST)
         if not isinstance(fuse_measured, bool):
             raise ValueError(f"fuse_measured: expected True or False, got {fuse_measured!r}")
         check_inference(resolved, inference, level_noise, belief)
@@ -211,7 +195,7 @@ def _budgets(budgets: Any, n_devices: int, mean: int) -> tuple[int, ...] | None:
     if budgets is None:
         return None
     listed = _listed("energy_budgets", budgets, f"a list of {n_devices} integers, one a device")
-    found = tuple(check_integer(f"energy_budgets[{m}]", x, 1) for m, x in enumerate(listed))
+    found = tuple(as_count(f"energy_budgets[{m}]", x, 1, _LARGEST) for m, x in enumerate(listed))
     if len(found) != n_devices or sum(found) != n_devices * mean:
         raise ValueError(
             f"energy_budgets: expected {n_devices} integers, one a device, that add up to {n_devices * mean}, "
@@ -235,7 +219,7 @@ def _harvest(harvest: Any) -> tuple[float, int]:
     listed = _listed("harvest", harvest, expected)
     if len(listed) != 2 or not is_number(listed[0]) or not 0.0 <= listed[0] <= 1.0:
         raise ValueError(f"harvest: expected {expected}, got {harvest!r}")
-    most = check_integer("harvest[1]", listed[1], 1 if listed[0] else 0)
+    most = as_count("harvest[1]", listed[1], 1 if listed[0] else 0, _LARGEST)
     return (float(listed[0]), most) if listed[0] else (0.0, 0)
 
 

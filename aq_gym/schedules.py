@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from aq_gym.network_checks import as_integer
+from aq_gym.network_checks import as_count
 
 MOST_ENTRIES = 1_000_000_000  # of a schedule: a byte each
 
@@ -40,9 +40,6 @@ def staggered(n_devices: int, horizon: int, energy_budget: int) -> NDArray[np.bo
 
 def _check(n_devices: int, horizon: int, energy_budget: int) -> None:
     for name, value in (("n_devices", n_devices), ("horizon", horizon), ("energy_budget", energy_budget)):
-        if as_integer(name, value) < 1:
-            raise ValueError(f"{name}: expected at least 1, got {value}")
-        if value > MOST_ENTRIES:
-            raise ValueError(f"{name}: expected at most {MOST_ENTRIES:,}, got {value}")
+        as_count(name, value, 1, MOST_ENTRIES)
     if n_devices * horizon > MOST_ENTRIES:
         raise ValueError(f"n_devices x horizon: expected at most {MOST_ENTRIES:,}, got {n_devices} x {horizon}")

@@ -14,6 +14,7 @@ from agents import DQNConfig, fit_advantages
 from agents.fitting import torch_threads
 from agents.networks import make_network
 from aq_gym.episodes import Layers
+from aq_gym.network_checks import as_count
 from aq_gym.problem import Problem
 from baselines.heuristics.index import Index, Simulator, greedy_index
 from baselines.heuristics.index_tuning import QUICK, TUNED, committed_starts, quick_episodes, tune
@@ -32,7 +33,7 @@ from baselines.packing import (
     pack,
     trunk_inputs,
 )
-from baselines.playing import FIRST_TUNING_SEED, check_count, check_policy, play_problem
+from baselines.playing import FIRST_TUNING_SEED, check_policy, play_problem
 
 SEED = FIRST_TUNING_SEED + 2**24  # of the validation episodes: no tuning and no training plays them
 PAIRS = 4_096  # played in each step
@@ -80,9 +81,9 @@ def adapt(
     check_policy(policy)
     if not seconds > 0.0:
         raise ValueError(f"seconds: expected a positive number, got {seconds!r}")
-    steps = None if steps is None else check_count("steps", steps, 0)
+    steps = None if steps is None else as_count("steps", steps, 0)
     _compile(problem)
-    adaptation = _Adaptation(problem, math.inf if steps is not None else seconds, check_count("seed", seed, 0), report)
+    adaptation = _Adaptation(problem, math.inf if steps is not None else seconds, as_count("seed", seed, 0), report)
     try:
         adaptation.compare(policy)
         adaptation.improve(steps)

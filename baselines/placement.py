@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from agents import GreedyPolicy
+from aq_gym.network_checks import as_count
 from aq_gym.placement import greedy_search
 from aq_gym.problem import Problem
 from baselines.heuristics.index import Index, Simulator
 from baselines.heuristics.index_tuning import best_threshold, index_policy
 from baselines.learners.shipped import load_generalist
 from baselines.packing import available_cores, pack
-from baselines.playing import FIRST_TUNING_SEED, check_count
+from baselines.playing import FIRST_TUNING_SEED
 
 Player = Index | GreedyPolicy
 PLAYERS: dict[str, Callable[[Problem], Any]] = {
@@ -53,7 +54,7 @@ class PolicyFitness:
     """
 
     def __init__(self, problem: Problem, policy: Player, *, episodes: int = 256, seed: int = SEARCH_SEED) -> None:
-        self.problem, self.episodes, self.seed = problem, check_count("episodes", episodes, 1), seed
+        self.problem, self.episodes, self.seed = problem, as_count("episodes", episodes, 1), seed
         self._observation = policy.observation
         self._layers = policy if isinstance(policy, Index) else pack(policy.network)
 
@@ -97,7 +98,7 @@ def place_together(
     """
     stages: list[Stage] = []
     devices = tuple(sorted(problem.devices))
-    for number in range(check_count("rounds", rounds, 0) + 1):
+    for number in range(as_count("rounds", rounds, 0) + 1):
         if number:
             last = stages[-1]
             fitness = PolicyFitness(problem, last.policy, episodes=episodes)

@@ -10,7 +10,6 @@ import difflib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 import gymnasium as gym
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from aq_gym.envs.trace import MultiDeviceTraceVectorEnv
 from aq_gym.envs.vector import JointDevicesVectorEnv, MultiDeviceVectorEnv
+from aq_gym.network_checks import as_count
 from aq_gym.problem import Problem
 from aq_gym.registration import ENTRIES
 
@@ -55,13 +55,6 @@ def check_problem(problem: Any) -> Problem:
             f"{type(problem).__name__}"
         )
     return problem
-
-
-def check_count(name: str, value: object, minimum: int) -> int:
-    """The value as an int; what is no integer of at least ``minimum`` is refused."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < minimum:
-        raise ValueError(f"{name}: expected an integer of at least {minimum}, got {value!r}")
-    return int(value)
 
 
 def close_match(given: str, known: Sequence[str]) -> str:
@@ -198,7 +191,7 @@ def play_problem(
     """
     check_policy(policy, name)
     check_problem(problem)
-    episodes, seed = check_count("episodes", episodes, 1), check_count("seed", seed, 0)
+    episodes, seed = as_count("episodes", episodes, 1), as_count("seed", seed, 0)
     if levels is not None and len(levels) != episodes:
         raise ValueError(f"levels: expected a path for each of {episodes} episodes, got {len(levels)}")
     view = getattr(policy, "view", "sequential")

@@ -24,7 +24,8 @@ from aq_gym.envs.joint_devices import joint_action_masks
 from aq_gym.envs.single_device import single_location
 from aq_gym.episodes import EpisodeState
 from aq_gym.network import SensorNetwork
-from aq_gym.problem import Problem, check_integer
+from aq_gym.network_checks import as_count
+from aq_gym.problem import Problem
 from aq_gym.rendering import RENDER_MODES, render
 
 Step = tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
@@ -68,7 +69,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         reveal: bool = False,
         decide: str = "slot",
     ) -> None:
-        num_envs = check_integer("num_envs", num_envs, 1)
+        num_envs = as_count("num_envs", num_envs, 1)
         special: dict[str, Any] = {"level_noise": level_noise, "belief": belief, "loss": loss}
         special |= {"energy_budgets": energy_budgets, "harvest": harvest}
         how: dict[str, Any] = {"n_levels": n_levels, "fuse_measured": fuse_measured, "inference": inference, **special}

@@ -17,6 +17,7 @@ _OTHERS = {
     *("temp", "temperature", "humidity", "rh", "pressure", "windspeed", "winddirection"),
     *("lat", "latitude", "lon", "longitude"),
 }  # no station has such a name
+_ESTIMATE = re.compile(r"pm25(cf1|cfatm|atm|alt|raw|corrected|\d+(minute|hour|day|week))[ab]?(ugm3)?$")  # of one sensor
 _WORD = re.compile(r"24h|[A-Z]?[a-z]+|[A-Z]+")
 _ENDINGS = re.compile(r"(\.(csv|tsv|txt|dat|parquet|gz))+$", re.IGNORECASE)
 _BRACKETS = re.compile(r"\s*[(\[]([^()\[\]]*)[)\]]")
@@ -106,8 +107,8 @@ def reading_columns(sheet: Sheet, aside: set[int | None], parameter: str) -> tup
     Where columns are named after what was measured, the others hold something else.
 
     Raises:
-        ValueError: no column of readings, one that holds words or is named as no station is, or one that may be a
-            station or not.
+        ValueError: no column of readings, one that holds words or is named as no station is, one that may be a
+            station or not, or several with estimates of the same readings.
     """
     columns, own = [k for k in range(width_of(sheet)) if k not in aside], value_columns(sheet, parameter)
     if not columns:
@@ -119,6 +120,12 @@ def reading_columns(sheet: Sheet, aside: set[int | None], parameter: str) -> tup
         raise ValueError(
             f"{sheet.path}, row 1: {sheet.header[station or 0]!r} names the stations, but which column holds their "
             "readings cannot be told; call it `value` or `PM2.5`"
+        )
+    estimates = [sheet.header[k] for k in own if _ESTIMATE.search(normalised(sheet.header[k]))]
+    if len(estimates) > 1:
+        raise ValueError(
+            f"{sheet.path}, row 1: {estimates[0]!r} and {estimates[1]!r} are estimates of the same readings, not two "
+            "stations; call the one that counts `PM2.5`"
         )
     for k in columns:
         _check_column(sheet, k, readings_are_named=bool(own))

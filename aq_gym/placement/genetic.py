@@ -29,9 +29,7 @@ class GeneticConfig:
 
     def __post_init__(self) -> None:
         for name, least in (("kept", 1), ("drawn", 0), ("patience", 1), ("rounds", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise ValueError(f"GeneticConfig.{name}: expected an integer of at least {least}, got {value!r}")
+            as_count(f"GeneticConfig.{name}", getattr(self, name), least)
         if self.flip is not None and not (is_number(self.flip) and 0.0 < self.flip < 1.0):
             raise ValueError(f"GeneticConfig.flip: expected a probability between 0 and 1, got {self.flip!r}")
         if self.start not in ("clusters", "random"):

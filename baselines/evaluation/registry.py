@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from aq_gym.network_checks import as_count
 from aq_gym.problem import Problem
 from aq_gym.registration import ENTRIES
 from baselines.evaluation.comparing import compare
@@ -29,7 +30,6 @@ from baselines.heuristics.problems import entry_problem
 from baselines.heuristics.relay import AdaptiveRelay, BestTimetable, Relay, RetryingRelay
 from baselines.heuristics.simple import Random, Staggered, Synchronised
 from baselines.playing import (
-    check_count,
     check_policy,
     check_problem,
     close_match,
@@ -169,7 +169,7 @@ def evaluate(
     """
     if not isinstance(policies, Mapping) or not policies:
         raise ValueError(f"policies: expected a mapping of at least one name to a policy or word, got {policies!r}")
-    episodes, seed = check_count("episodes", episodes, 1), check_count("seed", seed, 0)
+    episodes, seed = as_count("episodes", episodes, 1), as_count("seed", seed, 0)
     observation = env_kwargs.pop("observation", "full")
     for name, policy in policies.items():
         with _naming(name):

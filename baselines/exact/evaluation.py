@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from aq_gym.episodes import Episodes
 from aq_gym.hidden_level import HiddenLevel
 from aq_gym.network import SensorNetwork
-from aq_gym.network_checks import is_number
+from aq_gym.network_checks import as_count, is_number
 from aq_gym.policy import Policy
 from aq_gym.problem import Problem
 from baselines.exact.cells import cell_errors, delay_and_record, n_cells
@@ -33,7 +33,7 @@ from baselines.exact.states import (
     kept,
     number_of,
 )
-from baselines.playing import check_count, check_policy
+from baselines.playing import check_policy
 
 _SIDE_BY_SIDE = 2048  # states that are observed together
 _STATE_BYTES = 200  # of one state of one or two devices of a hidden level
@@ -81,7 +81,7 @@ def evaluate_exactly(
             that is no batch of actions.
     """
     check_policy(policy)
-    check_count("batch", batch, 1)
+    as_count("batch", batch, 1)
     check_max_bytes(max_bytes)
     if not is_number(negligible) or not 0.0 <= negligible < 1.0:
         raise ValueError(f"negligible: expected a probability from 0 to below 1, got {negligible!r}")

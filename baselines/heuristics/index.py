@@ -13,12 +13,13 @@ from gymnasium.utils import seeding
 from numpy.typing import NDArray
 
 from aq_gym.episodes import Episodes, Layers
+from aq_gym.network_checks import as_count
 from aq_gym.observation import COMPACT_FEATURES
 from aq_gym.policy import own
 from aq_gym.problem import Problem
 from baselines.heuristics.problems import finite
 from baselines.heuristics.simple import Actions, check_devices, legal, sized
-from baselines.playing import check_count, check_problem, side_by_side
+from baselines.playing import check_problem, side_by_side
 
 NAMES = tuple(name for name, *_ in COMPACT_FEATURES)
 WIDTHS = np.array([len(NAMES), 1], np.int64)
@@ -115,7 +116,7 @@ class Simulator:
 
     def errors(self, candidates: Sequence[Index | Layers], n_episodes: int, seed: int) -> NDArray[np.float64]:
         """(candidates, n_episodes) average joint errors [µg/m³] on the episodes of seeds ``seed`` and on."""
-        n_episodes, seed = check_count("n_episodes", n_episodes, 1), check_count("seed", seed, 0)
+        n_episodes, seed = as_count("n_episodes", n_episodes, 1), as_count("seed", seed, 0)
         packed = [x.layers if isinstance(x, Index) else x for x in candidates]
         errors = np.empty((len(candidates), n_episodes))
         for at in range(0, n_episodes, self._most):

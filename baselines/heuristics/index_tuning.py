@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aq_gym.network_checks import as_count
 from aq_gym.problem import Problem
 from baselines.heuristics.index import AT, Index, Simulator
 from baselines.heuristics.problems import committed, entry_problem, field, finite, tuned_fields
-from baselines.playing import FIRST_TUNING_SEED, check_count
+from baselines.playing import FIRST_TUNING_SEED
 
 TUNED = Path(__file__).with_name("index.json")
 FEATURES = (
@@ -53,7 +54,7 @@ class Budget:
 
     def __post_init__(self) -> None:
         for name, minimum in (("generations", 1), ("population", 8), ("episodes", 1)):
-            check_count(name, getattr(self, name), minimum)
+            as_count(name, getattr(self, name), minimum)
         if not self.step > 0:
             raise ValueError(f"step: expected a positive number, got {self.step!r}")
 
@@ -91,7 +92,7 @@ def tune(
     unknown = sorted(set(features) - set(AT))
     if unknown:
         raise ValueError(f"features: no number is called {', '.join(unknown)}; there are {', '.join(AT)}")
-    began, seed = time.perf_counter(), check_count("seed", seed, 0)
+    began, seed = time.perf_counter(), as_count("seed", seed, 0)
     simulator, rng, episodes = Simulator(problem), np.random.default_rng(seed), budget.episodes
     first = [Index(problem, start.constant, start.coefficients) for start in starts] + thresholds(problem)
     found = simulator.errors(first, episodes, seed).mean(axis=1)

@@ -13,11 +13,12 @@ import numpy as np
 from agents.policy import GreedyPolicy
 from aq_gym.episodes import Episodes
 from aq_gym.kernels.chain import cumulative
+from aq_gym.network_checks import as_count
 from aq_gym.problem import Problem
 from baselines.heuristics.index import Index
 from baselines.heuristics.simple import Actions, StatePolicy, check_devices, legal
 from baselines.packing import available_cores, pack
-from baselines.playing import check_count, check_problem
+from baselines.playing import check_problem
 
 _STATE = ("slot", "turn", "energy", "delay", "record", "level")
 
@@ -47,9 +48,9 @@ class Rollout(StatePolicy):
         if not isinstance(base, Index | GreedyPolicy):
             raise TypeError(f"base: expected an Index or a trained policy, which can be compiled, got {base!r}")
         super().__init__(problem)
-        self.base, self.seed = base, check_count("seed", seed, 0)
+        self.base, self.seed = base, as_count("seed", seed, 0)
         self.training_seconds = base.training_seconds
-        self.futures = check_count("futures", futures, 1)
+        self.futures = as_count("futures", futures, 1)
         self._layers = base.layers if isinstance(base, Index) else pack(base.network)
         self._kind = "compact" if isinstance(base, Index) else base.observation
         if self._kind == "full":

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aq_gym import schedules
+from aq_gym.network_checks import as_count
 from aq_gym.policy import own
 from aq_gym.problem import Problem
-from baselines.playing import check_count, check_problem
+from baselines.playing import check_problem
 
 Info = Mapping[str, Any]
 Actions = NDArray[np.int64] | int
@@ -79,7 +80,7 @@ class Random(StatePolicy):
 
     def reset(self, seed: int | None) -> None:
         """Begin anew: the next episode is number 0 of this seed."""
-        seed = None if seed is None else check_count("seed", seed, 0)
+        seed = None if seed is None else as_count("seed", seed, 0)
         entropy = None if seed is None else [seed, 0x52616E646F6D]  # apart from the weather's stream of the same seed
         self._key = np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]
         self._begun, self._episode = 0, np.zeros(0, np.uint64)

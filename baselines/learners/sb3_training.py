@@ -15,6 +15,7 @@ from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
 
 from agents.rollout import FIRST_TRAINING_SEED
+from aq_gym.network_checks import as_count
 from baselines.heuristics.simple import Staggered
 from baselines.learners.clock import VALIDATION_SHARE, Clock, announced_compiling
 from baselines.learners.instance import describe_instance
@@ -23,7 +24,7 @@ from baselines.learners.sb3_env import SB3VecEnv
 from baselines.learners.sb3_policy import ALGORITHMS, OFF_POLICY, SB3Policy, check_unused, overridden, save, save_card
 from baselines.learners.task import TINY
 from baselines.learners.validation import Validation, solvable
-from baselines.playing import check_count, problem_of
+from baselines.playing import problem_of
 
 
 class _Watcher(BaseCallback):
@@ -138,8 +139,8 @@ def train(
             folder that holds another training.
     """
     folder, settings = Path(folder), overridden(algorithm, overrides or {})
-    seed, validations = check_count("seed", seed, 0), check_count("validations", validations, 1)
-    steps = check_count("steps", settings["steps"] if steps is None else steps, 1)
+    seed, validations = as_count("seed", seed, 0), as_count("validations", validations, 1)
+    steps = as_count("steps", settings["steps"] if steps is None else steps, 1)
     check_unused(folder)
     env, problem = _environment(algorithm, env_id, settings, env_kwargs)
     joint = isinstance(env.action_space, gym.spaces.MultiBinary)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from agents import DQNConfig, GreedyPolicy, PairedDQN, TensorBoardLogger, export, save
+from aq_gym.network_checks import as_count
 from baselines.learners.clock import VALIDATION_SHARE, Clock, Step, announced_compiling, share_done
 from baselines.learners.guide import Guide, index_agent
 from baselines.learners.pairs import Improver
@@ -28,7 +29,6 @@ from baselines.learners.resumption import CHECKPOINT, POLICY, new_agent, resumed
 from baselines.learners.task import TINY, SensingTask, tiny_config
 from baselines.learners.validation import Validation
 from baselines.packing import pack
-from baselines.playing import check_count
 
 _NO_GUIDE = {"constant": 0.0, "coefficients": {}, "seconds": 0.0}  # for compiling, where none need be tuned
 _compiled: set[tuple[Any, ...]] = set()  # kinds of training that this process has run
@@ -81,7 +81,7 @@ class Training:
             task.problem, task.env, task.observation, task.validation,
         )  # fmt: skip
         self.validation_episodes, config = task.validation.episodes, task.config
-        self._every = max(1, config.total_decisions // check_count("validations", validations, 1))
+        self._every = max(1, config.total_decisions // as_count("validations", validations, 1))
         self.clock, self._earlier = Clock(), ""
         self.interrupted = False  # by the user, before its end and its time limit
         self._guide: Guide | None = None
@@ -98,7 +98,7 @@ class Training:
             training = float(notes.get("training_seconds", 0.0)) - self._tuned
             self.clock = Clock(training=training, tuning=tuning, validation=validation)
         else:
-            self.agent = new_agent(task, check_count("seed", seed, 0))
+            self.agent = new_agent(task, as_count("seed", seed, 0))
         if config.improvements:
             pack(self.agent.average)  # rather refused now than after the last decision
 

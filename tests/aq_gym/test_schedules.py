@@ -19,11 +19,11 @@ def test_by_hand() -> None:
 @pytest.mark.parametrize("make", [schedules.synchronised, schedules.staggered])
 def test_impossible_numbers_are_refused(make: Any) -> None:
     for numbers, message in (
-        ((0, 10, 2), "n_devices: expected at least 1, got 0"),
-        ((2, 0, 2), "horizon: expected at least 1, got 0"),
-        ((2, 10, 0), "energy_budget: expected at least 1, got 0"),
-        ((2, 10.0, 2), "horizon must be an integer"),
-        ((2, 10, 10**30), "energy_budget: expected at most 1,000,000,000"),
+        ((0, 10, 2), "n_devices: expected an integer of at least 1, got 0"),
+        ((2, 0, 2), "horizon: expected an integer of at least 1, got 0"),
+        ((2, 10, 0), "energy_budget: expected an integer of at least 1, got 0"),
+        ((2, 10.0, 2), "horizon: expected an integer of at least 1, got 10.0"),
+        ((2, 10, 10**30), "energy_budget: expected an integer of at most 1,000,000,000"),
         ((10**5, 10**5, 2), "n_devices x horizon: expected at most 1,000,000,000, got 100000 x 100000"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -138,7 +138,13 @@ def test_units_and_columns_that_cannot_be_used(tmp_path: Path, text: str, messag
 
 
 @pytest.mark.parametrize(
-    "names", [["PM2.5 County Hall", "PM2.5 Countryside"], ["PM2.5 A", "PM2.5 B (validated)"], ["Temple", "Reading Rd"]]
+    "names",
+    [
+        ["PM2.5 County Hall", "PM2.5 Countryside"],
+        ["PM2.5 A", "PM2.5 B (validated)"],
+        ["PM2.5 Altona", "PM2.5 Alter Markt"],
+        ["Temple", "Reading Rd"],
+    ],
 )
 def test_no_station_is_lost_for_a_part_of_its_name(tmp_path: Path, names: list[str]) -> None:
     table = load(tmp_path, TOWN.set_axis(names, axis=1).to_csv())
@@ -152,6 +158,9 @@ def test_no_station_is_lost_for_a_part_of_its_name(tmp_path: Path, names: list[s
         (TOWN.rename(columns={"East": "Reading"}).to_csv(), "column 3: whether 'Zoo 2' is a station beside 'Reading'"),
         (TOWN.rename(columns={"East": "PM2.5 East"}).to_csv(), "whether 'Zoo 2' is a station beside 'PM2.5 East'"),
         (PM25.assign(**{"PM2.5_std": 1.0}).rename(columns={"PM2.5": "PM2.5_mean"}).to_csv(index=False), "which of '"),
+        (TOWN.set_axis(["pm2.5_atm", "pm2.5_cf_1"], axis=1).to_csv(), "'pm2.5_atm' and 'pm2.5_cf_1' are estimates of"),
+        (TOWN.set_axis(["PM2.5_CF1_ug/m3", "PM2.5_ATM_ug/m3"], axis=1).to_csv(), "call the one that counts `PM2.5`"),
+        (TOWN.set_axis(["pm2.5_alt_a", "pm2.5_alt_b"], axis=1).to_csv(), "estimates of the same readings, not two"),
         (
             TOWN.reset_index(names="sent").assign(observed=TIMES).to_csv(index=False),
             "'sent' and 'observed' both hold times; call the one that counts `time`",

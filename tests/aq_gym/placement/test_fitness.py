@@ -163,7 +163,7 @@ def test_sets_that_are_none_are_refused(sets: Any) -> None:
     fitness = Fitness(PKU, np.zeros((2, 4), np.bool_), np.ones(5))
     with pytest.raises(ValueError, match=r"^sets: "):
         fitness(sets)
-    with pytest.raises(ValueError, match="n_slots: expected at least 1, got 0"):
+    with pytest.raises(ValueError, match="n_slots: expected an integer of at least 1, got 0"):
         level_path(PKU, 0, 0)
 
 
@@ -171,7 +171,7 @@ def test_sets_that_are_none_are_refused(sets: Any) -> None:
     ("options", "why"),
     [
         ({"fuse_measured": "False"}, "fuse_measured: expected True or False, got 'False'"),
-        ({"threads": 0}, "threads: expected at least 1, got 0"),
+        ({"threads": 0}, "threads: expected an integer of at least 1, got 0"),
         ({"threads": 2.5}, "threads must be an integer, got 2.5"),
         ({"levels": [9.0, 9.0, -1.0]}, "levels: expected 3 positive numbers.* the smallest is -1"),
     ],
@@ -185,5 +185,5 @@ def test_a_level_path_has_a_whole_number_of_slots_and_a_seed() -> None:
     for slots, seed, name in ((2.5, 0, "n_slots"), ("3", 0, "n_slots"), (True, 0, "n_slots"), (3, None, "seed")):
         with pytest.raises(ValueError, match=f"{name} must be an integer"):
             level_path(PKU, slots, seed)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="seed: expected at least 0, got -1"):
+    with pytest.raises(ValueError, match="seed: expected an integer of at least 0, got -1"):
         level_path(PKU, 3, -1)

@@ -153,7 +153,7 @@ def test_bad_arguments_are_refused() -> None:
                 call(wrong)
     with pytest.raises(ValueError, match=r"30 choose 15 are 155,117,520 sets, more than the 10,000,000"):
         exhaustive_search(errors, 30, 15)
-    with pytest.raises(ValueError, match="count: expected at least 1, got 0"):
+    with pytest.raises(ValueError, match="count: expected an integer of at least 1, got 0"):
         random_search(errors, 30, 3, count=0)
     with pytest.raises(ValueError, match=r"start: expected 3 different locations of 0..29, got \[1, 1, 2\]"):
         greedy_search(errors, 30, 3, start=[1, 1, 2])

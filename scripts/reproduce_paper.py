@@ -4,9 +4,9 @@
     python -m scripts.reproduce_paper --figure 12       # one
     python -m scripts.reproduce_paper --quick           # tiny sizes, a minute: for a look, not for its numbers
 
-The paper's formulas and numbers are lost, so its claims are compared in kind. Figures 8 and 9 need the raw readings
-(`python -m scripts.download_data`, or AQ_GYM_DATA). Without them they are left out, and the report says so. Each
-finished figure is written at once. A later run of the same code uses it again; --figure makes it anew.
+The paper's formulas and numbers are lost, so its claims are compared qualitatively. Figures 8 and 9 need the raw
+readings (`python -m scripts.download_data`, or AQ_GYM_DATA). Without them they are left out, and the report says so.
+Each finished figure is written at once. A later run of the same code uses it again; --figure makes it anew.
 """
 
 import argparse

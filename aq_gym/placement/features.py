@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from aq_gym.distances import scalar_products, squared_differences
 from aq_gym.network import SensorNetwork
-from aq_gym.network_checks import as_integer
+from aq_gym.network_checks import as_count, as_integer
 
 _SEEDS = 2**32  # scikit-learn takes no larger one
 
@@ -75,7 +75,7 @@ def _k_means(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
     if not 1 <= as_integer("n_clusters", n_clusters) <= network.n_locations:
         raise ValueError(f"n_clusters: expected 1 to {network.n_locations}, one for each location, got {n_clusters}")
-    seed = as_integer("seed", seed) % _SEEDS
+    seed = as_count("seed", seed, 0) % _SEEDS
     try:
         from sklearn.cluster import KMeans
         from sklearn.exceptions import ConvergenceWarning

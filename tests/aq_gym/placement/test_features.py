@@ -106,7 +106,7 @@ def test_impossible_numbers_of_clusters_are_refused() -> None:
     for odd in (2.5, "3", None, True):
         with pytest.raises(ValueError, match=f"n_clusters must be an integer, got {odd!r}"):
             medoids(network, odd, 0)  # type: ignore[arg-type]
-        with pytest.raises(ValueError, match=f"seed must be an integer, got {odd!r}"):
+        with pytest.raises(ValueError, match=f"seed: expected an integer of at least 0, got {odd!r}"):
             clusters(network, 3, odd)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="at least two locations"):
         embed(np.zeros((1, 1)))

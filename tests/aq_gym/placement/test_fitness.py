@@ -172,7 +172,7 @@ def test_sets_that_are_none_are_refused(sets: Any) -> None:
     [
         ({"fuse_measured": "False"}, "fuse_measured: expected True or False, got 'False'"),
         ({"threads": 0}, "threads: expected an integer of at least 1, got 0"),
-        ({"threads": 2.5}, "threads must be an integer, got 2.5"),
+        ({"threads": 2.5}, "threads: expected an integer of at least 1, got 2.5"),
         ({"levels": [9.0, 9.0, -1.0]}, "levels: expected 3 positive numbers.* the smallest is -1"),
     ],
 )
@@ -183,7 +183,7 @@ def test_bad_options_are_refused(options: dict[str, Any], why: str) -> None:
 
 def test_a_level_path_has_a_whole_number_of_slots_and_a_seed() -> None:
     for slots, seed, name in ((2.5, 0, "n_slots"), ("3", 0, "n_slots"), (True, 0, "n_slots"), (3, None, "seed")):
-        with pytest.raises(ValueError, match=f"{name} must be an integer"):
+        with pytest.raises(ValueError, match=f"{name}: expected an integer of at least"):
             level_path(PKU, slots, seed)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="seed: expected an integer of at least 0, got -1"):
         level_path(PKU, 3, -1)

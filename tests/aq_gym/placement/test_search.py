@@ -175,11 +175,11 @@ def test_numbers_that_are_no_integers_are_refused() -> None:
         for odd in (2.5, "3", None, True):
             with pytest.raises(ValueError, match=f"n_devices must be an integer, got {odd!r}"):
                 call(odd, 0)
-            with pytest.raises(ValueError, match=f"seed must be an integer, got {odd!r}"):
+            with pytest.raises(ValueError, match=f"seed: expected an integer of at least 0, got {odd!r}"):
                 call(3, odd)
     with pytest.raises(ValueError, match=r"start: expected 3 different locations of 0..29, got \[1.9, 2.0, 3.0\]"):
         greedy_search(errors, 30, 3, start=[1.9, 2.0, 3.0])
-    with pytest.raises(ValueError, match=r"count must be an integer, got 2\.5"):
+    with pytest.raises(ValueError, match=r"count: expected an integer of at least 1, got 2\.5"):
         random_search(errors, 30, 3, count=2.5)  # type: ignore[arg-type]
 
 

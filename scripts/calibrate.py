@@ -5,7 +5,7 @@
     python -m scripts.calibrate location-*.csv.gz --stations location-*.csv.gz -o town.npz
     python -m scripts.calibrate archive.parquet --within 22.8 120.1 23.2 120.4 --stations stations.csv -o town.npz
 
-Reads separated text and Parquet, wide (a column a station) or long (station,time,value), with times and gaps;
+Reads separated text and Parquet, wide (one column per station) or long (station,time,value), with times and gaps;
 docs/your-own-data.md shows the way from the files to a trained agent. Gaps stay gaps: statistics are taken where both
 readings of a pair exist. What is used and what is left out, and why, is printed and stored on the network's card.
 """
@@ -90,7 +90,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("readings", type=Path, nargs="+", metavar="FILE", help="readings: text, gzipped or Parquet")
     parser.add_argument("-o", "--output", type=file_path, required=True, help="the network, a file ending in .npz")
     parser.add_argument("--stations", type=Path, nargs="+", help="tables of names, latitudes and longitudes")
-    parser.add_argument("--calibration", type=Path, help="readings of sensors side by side, a row a sensor")
+    parser.add_argument("--calibration", type=Path, help="readings of sensors side by side, one row per sensor")
     parser.add_argument("--slot-minutes", type=positive, help="average in slots of this length (default: as the times)")
     parser.add_argument("--parameter", default="pm25", help="which rows of long files")
     edges = ("SOUTH", "WEST", "NORTH", "EAST")

@@ -3,9 +3,9 @@
     python -m scripts.fit_airbox --data data/airbox2017            # into data/processed
     python -m scripts.fit_airbox --data data/airbox2017 --check    # compare with the bundled files, write nothing
 
-The folder holds `readings.csv` (a row an hour, a column a station) and `stations.csv` (latitude, longitude), from the
-data sets TaiwanAirBox032017 and locations032017 of the CRAN package SLBDD. The first 500 hours are fitted; the other
-244 are left for trials. --output writes elsewhere; a maintainer writes into aq_gym/instances.
+The folder holds `readings.csv` (one row per hour, one column per station) and `stations.csv` (latitude, longitude),
+from the data sets TaiwanAirBox032017 and locations032017 of the CRAN package SLBDD. The first 500 hours are fitted; the
+other 244 are left for trials. --output writes elsewhere; a maintainer writes into aq_gym/instances.
 """
 
 import argparse
@@ -33,7 +33,7 @@ OPTIONS = {"bin_width": 10.0, "min_level": 30.0, "slot_minutes": 60.0}
 
 
 def read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Readings [µg/m³], a row an hour and a column a station, and latitude and longitude [degrees], a row a station."""
+    """Readings [µg/m³], rows hours and columns stations; latitude and longitude [degrees], one row per station."""
     readings = pd.read_csv(folder / "readings.csv", index_col=0)
     stations = pd.read_csv(folder / "stations.csv", index_col=0)
     if readings.index.name != "hour" or set(readings) - set(stations.index) or len(readings) < HOURS:

@@ -5,10 +5,10 @@
     python -m scripts.fit_network --check                # compare them with the bundled ones, write nothing
     python -m scripts.fit_network --field-statistics     # the numbers behind SensorNetwork.synthetic
 
-Files go to data/processed, or to --output. --readings is a file for each uninterrupted period, a row a slot, a column a
-device; `python -m scripts.calibrate` also leaves out readings and stations that cannot be right. The raw PKU files come
-from `python -m scripts.download_data`, or from the mirror that AQ_GYM_DATA names; --bundled writes their networks into
-the package, for whoever maintains it.
+Files go to data/processed, or to --output. --readings is a file for each uninterrupted period, one row per slot and one
+column per device; `python -m scripts.calibrate` also leaves out readings and stations that cannot be right. The raw PKU
+files come from `python -m scripts.download_data`, or from the mirror that AQ_GYM_DATA names; --bundled writes their
+networks into the package, for whoever maintains it.
 """
 
 import argparse
@@ -32,8 +32,8 @@ OUTPUT = Path("data") / "processed"
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = command_parser(__doc__)
     parser.add_argument("--readings", type=Path, nargs="+", help="fit these files instead of the PKU data set")
-    parser.add_argument("--calibration", type=Path, help="with --readings: sensors side by side, a row a sensor")
-    parser.add_argument("--locations", type=Path, help="with --readings: longitude and latitude, a row a device")
+    parser.add_argument("--calibration", type=Path, help="with --readings: sensors side by side, one row per sensor")
+    parser.add_argument("--locations", type=Path, help="with --readings: longitude and latitude, one row per device")
     parser.add_argument("--name", help="with --readings: name of the network and its file (default: custom)")
     parser.add_argument("--slot-minutes", type=float, default=10.0, help="between two rows")
     parser.add_argument("--bin-width", type=float, default=10.0, help="of a level [µg/m³]")

@@ -68,7 +68,7 @@ def draw_trace(brush: Brush, scene: Scene, layout: Layout, bottom: float) -> Non
 
 
 def draw_device_rows(brush: Brush, scene: Scene) -> float:
-    """A row a device; returns where the heading stands."""
+    """One row per device; returns where the heading stands."""
     problem, n = scene.problem, scene.problem.n_devices
     height = min(34.0, 282.0 / n)
     heading = HEIGHT - 22.0 - n * height - 32.0

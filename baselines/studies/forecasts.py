@@ -165,7 +165,7 @@ def split_of(args: Namespace) -> Split:
 
 def add_reading_arguments(parser: ArgumentParser) -> None:
     """The arguments of `split_of`."""
-    parser.add_argument("--readings", type=Path, help="CSV file, a column a device; default: pku2018's spring")
+    parser.add_argument("--readings", type=Path, help="CSV file, one column per device; default: pku2018's spring")
     parser.add_argument("--fit-slots", type=int, help="slots of the file to fit on; default: the first two thirds")
     parser.add_argument(
         "--slot-minutes",

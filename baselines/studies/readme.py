@@ -23,7 +23,7 @@ def ids_table() -> str:
 
 
 def benchmark_table(path: Path) -> str:
-    """The benchmark's rows, a line a task and policy, and where they come from."""
+    """The benchmark's rows, one line per task and policy, and where they come from."""
     table = pd.read_csv(path)
     rows = []
     for name, part in table.groupby("env_id", sort=False):
@@ -54,7 +54,7 @@ SEEDS = ("task", "learner", "interquartile mean µg/m³", "lowest", "highest")
 
 
 def seed_rows(table: pd.DataFrame) -> list[list[str]]:
-    """What training seeds change, a row a task and learner of `over_seeds`."""
+    """What training seeds change, one row per task and learner of `over_seeds`."""
     rows = []
     for x in table.itertuples():
         task = "all, over staggered" if x.env_id == "all" else x.env_id

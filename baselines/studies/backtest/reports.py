@@ -71,10 +71,10 @@ def backtest_reports(
         seed: of lost reports, intervals, and the episodes in the model.
 
     Returns:
-        A row a policy: ``policy``; what `judge` returns; ``adapted_50``, ``adapted_90``, ``adapted_95``, see `adapted`;
-        ``change`` of the RMSE to the first in per cent with ``change_low`` and ``change_high`` (paired); ``promised``,
-        the average cost in the model's own weather; ``delivered``, the same average of claimed deviations on the real
-        air; ``sensings``.
+        One row per policy: ``policy``; what `judge` returns; ``adapted_50``, ``adapted_90``, ``adapted_95``, see
+        `adapted`; ``change`` of the RMSE to the first in per cent with ``change_low`` and ``change_high`` (paired);
+        ``promised``, the average cost in the model's own weather; ``delivered``, the same average of claimed deviations
+        on the real air; ``sensings``.
     """
     rows, first, block = [], None, -(-(problem.horizon + 1) // stride)
     for name, given in policies.items():

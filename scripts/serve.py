@@ -25,8 +25,7 @@ from aq_gym.service import logs
 from aq_gym.service.app import build_services, create_app
 from aq_gym.service.artefacts import FORECASTER, Artefacts, Served, Versions
 from aq_gym.service.fleet import Air, Fleet, SyntheticAir, recorded_air
-from aq_gym.service.leader import Leadership
-from aq_gym.service.loop import ControlLoop
+from aq_gym.service.loop import ControlLoop, Leadership
 from aq_gym.service.outlook import load_forecaster
 from aq_gym.service.places import Places
 from aq_gym.service.running import Part, check_port, run

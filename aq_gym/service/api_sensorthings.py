@@ -183,7 +183,7 @@ def _observations(device: str | None) -> Response:
         abort(501, "$orderby: only phenomenonTime, asc or desc, is supported")
     here = services()
     positions = {x.id: x.position for x in here.store.devices()}
-    found = here.store.readings_at(device, skip, top + 1, newest_first=order[1:] == ["desc"])
+    found = here.store.readings(device=device, skip=skip, limit=top + 1, newest_first=order[1:] == ["desc"])
     rows = [_observation(positions[x.device], x.slot, x.value) for x in found]
     return _page(rows, top, skip)
 

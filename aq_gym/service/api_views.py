@@ -135,7 +135,7 @@ def _page(query: HistoryQuery) -> tuple[list[dict[str, Any]], str | None]:
         if not (slot.isascii() and slot.isdigit() and len(slot) < 17):
             abort(422, f"cursor: expected a value of `next`, got {query.cursor!r}")
         after = min(int(slot), LARGEST_SLOT), unquote(device)
-    found = here.store.readings(query.since, query.until, query.limit, query.device, after)
+    found = here.store.readings(query.since, query.until, device=query.device, after=after, limit=query.limit)
     rows = [{"device": x.device, "slot": x.slot, "time": here.clock.iso(x.slot), "value": x.value} for x in found]
     # A header holds no names in other scripts, so these are written as in an address.
     following = f"{found[-1].slot}:{quote(found[-1].device)}" if len(found) == query.limit else None
@@ -146,8 +146,5 @@ def _page(query: HistoryQuery) -> tuple[list[dict[str, Any]], str | None]:
 def alerts(query: SinceQuery) -> Response:
     """At most two hundred."""
     here = services()
-    rows = [
-        {"slot": x.slot, "time": here.clock.iso(x.slot), "kind": x.kind, "subject": x.subject, "message": x.message}
-        for x in here.store.alerts(query.since)
-    ]
-    return jsonify(alerts=rows)
+    rows = here.store.alerts(query.since)
+    return jsonify(alerts=[{**x.as_json(), "time": here.clock.iso(x.slot)} for x in rows])

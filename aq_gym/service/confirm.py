@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aq_gym.service.database import Reading
+from aq_gym.service.intake import Report
 from aq_gym.service.maps import infer_map
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
@@ -51,7 +51,7 @@ def residuals(settings: Settings, store: Store, since: int, until: int) -> list[
     work = len(locations) if problem.inference == "paper" else len(locations) ** 2 * network.n_locations
     readings = store.readings(first - WINDOW, until)
     checked = MOST_WORK // max(1, work)
-    newest: dict[str, Reading] = {}
+    newest: dict[str, Report] = {}
     found = []
     for k, reading in enumerate(readings):
         is_checked = k >= len(readings) - checked and reading.slot in levels

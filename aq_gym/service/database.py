@@ -72,6 +72,10 @@ class Alert(Base):
     message: Mapped[str] = mapped_column(String(300))
     __table_args__ = (Index("alert_once", "slot", "kind", "subject", unique=True),)
 
+    def as_json(self) -> dict[str, Any]:
+        """What the page and webhooks are told of it."""
+        return {name: getattr(self, name) for name in ("slot", "kind", "subject", "message")}
+
 
 class Fact(Base):
     """A number or text about the service itself, such as when slot 0 began."""

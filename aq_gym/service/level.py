@@ -38,8 +38,8 @@ def readings_table(store: Store, first: int, last: int) -> NDArray[np.float64]:
     """(last - first + 1, M) the readings of some slots [µg/m³]; NaN: none."""
     position = {device.id: device.position for device in store.devices()}
     table = np.full((last - first + 1, len(position)), np.nan)
-    for slot, device, value in store.values(first, last):
-        table[slot - first, position[device]] = value
+    for x in store.readings(first, last):
+        table[x.slot - first, position[x.device]] = x.value
     return table
 
 
@@ -90,11 +90,18 @@ def estimate_level(network: SensorNetwork, devices: ArrayLike, values: ArrayLike
     return LevelEstimate(mean, float(precision.sum() ** -0.5))
 
 
+def last_readings(
+    devices: Sequence[Device], latest: Mapping[str, Latest | Reading], slot: int
+) -> list[tuple[int, float, int]]:
+    """Location, value [µg/m³] and age [slots] of the newest reading of each device that has reported."""
+    return [(x.location, latest[x.id].value, max(0, slot - latest[x.id].slot)) for x in devices if x.id in latest]
+
+
 def present_level(
     problem: Problem, devices: Sequence[Device], latest: Mapping[str, Latest | Reading], slot: int
 ) -> LevelEstimate | None:
     """The level in a slot with the newest reading of each device; None: nobody has reported yet."""
-    found = [(x.location, latest[x.id].value, max(0, slot - latest[x.id].slot)) for x in devices if x.id in latest]
+    found = last_readings(devices, latest, slot)
     if not found:
         return None
     if problem.inference == "hidden":

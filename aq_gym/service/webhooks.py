@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from sqlalchemy.exc import DBAPIError
 
 from aq_gym.service.database import Alert
-from aq_gym.service.leader import Leadership
+from aq_gym.service.loop import Leadership
 from aq_gym.service.running import Part
 from aq_gym.service.store import Store
 
@@ -54,7 +54,7 @@ class Webhooks(Part):
             self._store.put_fact(self._fact, str(alert.id))
 
     def _post(self, alert: Alert) -> None:
-        body = {name: getattr(alert, name) for name in ("id", "slot", "kind", "subject", "message")}
+        body = {"id": alert.id, **alert.as_json()}
         headers = {"Content-Type": "application/json"}
         request = urllib.request.Request(self._url, json.dumps(body).encode(), headers, method="POST")
         with self._opener.open(request, timeout=TIMEOUT) as answer:

@@ -62,19 +62,17 @@ def clean(readings: ArrayLike, rules: CleaningRules | None = None) -> Cleaned:
     if table.ndim != 2 or 0 in table.shape:
         raise ValueError(f"readings: expected a table (slots, devices), got shape {table.shape}")
     reason = np.zeros(table.shape, dtype=np.int8)
-    for k, test in enumerate((_missing, _impossible, _stuck, _outliers)):  # in the order of REASONS
-        found = test(table, rules) & (reason == 0)
+    tests = (  # in the order of REASONS; each sees what the ones before found as NaN
+        lambda: np.isnan(table),
+        lambda: ~((table >= 0) & (table <= rules.largest)),
+        lambda: _stuck(table, rules),
+        lambda: _outliers(table, rules),
+    )
+    for k, test in enumerate(tests):
+        found = test() & (reason == 0)
         reason[found] = k + 1
         table[found] = np.nan
     return Cleaned(table, reason)
-
-
-def _missing(table: NDArray[np.float64], rules: CleaningRules) -> NDArray[np.bool_]:
-    return np.isnan(table)
-
-
-def _impossible(table: NDArray[np.float64], rules: CleaningRules) -> NDArray[np.bool_]:
-    return ~((table >= 0) & (table <= rules.largest))
 
 
 def _stuck(table: NDArray[np.float64], rules: CleaningRules) -> NDArray[np.bool_]:

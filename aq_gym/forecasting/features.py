@@ -60,8 +60,9 @@ class Features:
         columns += [lagged(level, k) - level for k in self.lags]
         columns += [level - lagged(level, k) - (lagged(level, k) - lagged(level, 2 * k)) for k in self._changes]
         for w in self.windows:
-            mean, deviation = _rolling(level, w)
-            columns += [mean - level, deviation]
+            padded = np.concatenate([np.full(w - 1, np.nan), level])  # NaN where one of the last w slots is missing
+            last = np.lib.stride_tricks.sliding_window_view(padded, w)
+            columns += [last.mean(axis=1) - level, last.std(axis=1)]
         if self.clock:
             angle = 2.0 * np.pi * np.asarray(series.clock) / 24.0
             columns += [np.sin(angle), np.cos(angle)]
@@ -76,12 +77,3 @@ def change_scale(level: NDArray[np.float64]) -> NDArray[np.float64]:
 def lagged(values: NDArray[np.float64], k: int) -> NDArray[np.float64]:
     """(T,) the value k slots before each slot, or after it where k is negative; NaN beyond the ends."""
     return np.asarray(pd.Series(values).shift(k), dtype=np.float64)
-
-
-def _rolling(values: NDArray[np.float64], window: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation of the last ``window`` slots, NaN where one of them is missing."""
-    mean, deviation = np.full_like(values, np.nan), np.full_like(values, np.nan)
-    if len(values) >= window:
-        slots = np.lib.stride_tricks.sliding_window_view(values, window)
-        mean[window - 1 :], deviation[window - 1 :] = slots.mean(axis=1), slots.std(axis=1)
-    return mean, deviation

@@ -17,7 +17,7 @@ from aq_gym.ingestion.columns import (
     time_columns,
     value_columns,
 )
-from aq_gym.ingestion.sheet import STATION_WORDS, TIME_WORDS, Sheet, column_of, normalised
+from aq_gym.ingestion.sheet import STATION_WORDS, TIME_WORDS, Sheet, normalised
 from aq_gym.ingestion.times import MINUTE, Times, check_slots_are_filled, check_span, parse_times, slot_length
 from aq_gym.tables import LARGEST_READING, check_readings, floats, is_missing, refuse_counter
 
@@ -96,7 +96,7 @@ def _date(year: str, month: str, day: str, hour: str = "0", minute: str = "00", 
 def _used_rows(sheet: Sheet, parameter: str) -> NDArray[np.int64]:
     """The rows of the parameter that is asked for, in µg/m³."""
     rows = np.arange(len(sheet.rows))
-    what, unit = column_of(sheet, PARAMETERS), column_of(sheet, UNITS)
+    what, unit = sheet.column_of(PARAMETERS), sheet.column_of(UNITS)
     if what is not None:
         wanted = {normalised(parameter), *(PM25 if normalised(parameter) in PM25 else ())}
         rows = np.array([k for k in rows if normalised(sheet.rows[k][1][what]) in wanted], dtype=np.int64)
@@ -135,19 +135,17 @@ def _entries(sheet: Sheet, times: list[int], largest: float | None, parameter: s
     """The readings of a file with times, in wide or in long format."""
     rows = _used_rows(sheet, parameter)
     when = _times(sheet, times, rows)
-    station, value = column_of(sheet, STATION_WORDS), value_columns(sheet, parameter)
+    station, value = sheet.column_of(STATION_WORDS), value_columns(sheet, parameter)
     if station is not None and value:
-        header = sheet.header or ()
         if len(value) > 1:
             raise ValueError(
-                f"{sheet.path}, row 1: which of {', '.join(repr(header[k]) for k in value)} holds the readings cannot "
-                "be told; call it `value`"
+                f"{sheet.path}, row 1: which of {', '.join(repr(sheet.header[k]) for k in value)} holds the readings "
+                "cannot be told; call it `value`"
             )
         codes, names = pd.factorize(np.array([_station(sheet, row, station) for row in rows.tolist()], dtype=object))
         return _Entries(sheet, when, list(names), codes, _values(sheet, rows, value[:1], largest)[:, 0], rows)
-    aside = {*times, column_of(sheet, PARAMETERS), column_of(sheet, UNITS)}
-    if sheet.header:  # other times, such as local beside UTC
-        aside |= {k for k, name in enumerate(sheet.header) if normalised(name) in TIME_WORDS}
+    aside = {*times, sheet.column_of(PARAMETERS), sheet.column_of(UNITS)}
+    aside |= {k for k, name in enumerate(sheet.names) if name in TIME_WORDS}  # other times, such as local beside UTC
     columns, names = reading_columns(sheet, aside, parameter)
     table = _values(sheet, rows, columns, largest)
     refuse_counter(sheet.path, table, columns)

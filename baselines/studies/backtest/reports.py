@@ -15,9 +15,8 @@ from aq_gym.estimation import LEVELS_OF_COVERAGE, mean_deviation
 from aq_gym.problem import Problem
 from baselines.evaluation.registry import build_policy
 from baselines.playing import play_problem
-from baselines.studies.backtest.adapted import adapted_coverage
 from baselines.studies.backtest.replaying import Windows, play_reports
-from baselines.studies.backtest.scores import change, judge
+from baselines.studies.backtest.scores import adapted_coverage, change, judge
 
 STRIDE = 169  # slots between windows: no multiple of 2 or 3, since the readings are hourly at heart
 EPISODES = 32  # in the model's own weather, of which the promise is the mean
@@ -71,10 +70,10 @@ def backtest_reports(
         seed: of lost reports, intervals, and the episodes in the model.
 
     Returns:
-        One row per policy: ``policy``; what `judge` returns; ``adapted_50``, ``adapted_90``, ``adapted_95``, see
-        `adapted`; ``change`` of the RMSE to the first in per cent with ``change_low`` and ``change_high`` (paired);
-        ``promised``, the average cost in the model's own weather; ``delivered``, the same average of claimed deviations
-        on the real air; ``sensings``.
+        One row per policy: ``policy``; what `judge` returns; ``adapted_50``, ``adapted_90``, ``adapted_95`` of
+        `adapted_coverage`; ``change`` of the RMSE to the first in per cent with ``change_low`` and ``change_high``
+        (paired); ``promised``, the average cost in the model's own weather; ``delivered``, the same average of claimed
+        deviations on the real air; ``sensings``.
     """
     rows, first, block = [], None, -(-(problem.horizon + 1) // stride)
     for name, given in policies.items():

@@ -27,10 +27,9 @@ from aq_gym.service.artefacts import FORECASTER, Artefacts, Served, Versions
 from aq_gym.service.fleet import Air, Fleet, SyntheticAir, recorded_air
 from aq_gym.service.loop import ControlLoop, Leadership
 from aq_gym.service.outlook import load_forecaster
-from aq_gym.service.places import Places
 from aq_gym.service.running import Part, check_port, run
 from aq_gym.service.services import new_token
-from aq_gym.service.settings import Settings
+from aq_gym.service.settings import Places, Settings
 from aq_gym.service.webhooks import Webhooks
 from aq_gym.tables import LARGEST_READING
 from scripts.arguments import at_least, command_parser

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from aq_gym.estimation import deviation_covariance, mean_deviation
+from aq_gym.estimation import flat_map, mean_deviation
 from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
 from aq_gym.service.database import Device, Latest, Reading
@@ -30,8 +30,7 @@ def level_read(network: SensorNetwork, locations: ArrayLike, values: ArrayLike) 
 
 def spread_over_level(network: SensorNetwork) -> float:
     """Standard deviation of the locations about the level, as a share of it."""
-    variance = np.diag(deviation_covariance(network)) + np.square(mean_deviation(network))
-    return float(np.sqrt(variance.mean()))
+    return float(np.sqrt(np.square(flat_map(network, 1.0).deviation).mean()))
 
 
 def readings_table(store: Store, first: int, last: int) -> NDArray[np.float64]:

@@ -7,8 +7,7 @@ from typing import Any
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from aq_gym.service.confirm import confirm
-from aq_gym.service.drift import EVERY, FORECAST, drifted
+from aq_gym.service.drift import EVERY, FORECAST, confirm, drifted
 from aq_gym.service.level import present_level
 from aq_gym.service.planning_state import PlanningState
 from aq_gym.service.regret import regret_percent

@@ -8,7 +8,7 @@ import pandas as pd
 
 from aq_gym.problem import Problem
 from baselines.studies.backtest.reports import ADAPTED, HOUR
-from baselines.studies.backtest.scores import COVER, misses
+from baselines.studies.backtest.scores import COVER, covered, misses
 from baselines.studies.tables import interval, markdown, text_table
 
 TOLERANCE = 3.0  # points by which an interval's coverage may be off
@@ -29,9 +29,8 @@ def _rows(part: pd.DataFrame) -> list[list[str]]:
     rows = []
     for row in part.itertuples():
         moved = "" if np.isnan(row.change) else interval(row, "change", "+", 1)
-        covered = [" / ".join(f"{100 * getattr(row, name):.0f}" for name in names) for names in (COVER, ADAPTED)]
         numbers = f"{row.claimed:.2f}", f"{row.delivered:.2f}", f"{row.promised:.2f}", f"{row.sensings:.1f}"
-        rows.append([row.policy, interval(row, "rmse"), moved, *covered, *numbers])
+        rows.append([row.policy, interval(row, "rmse"), moved, covered(row), covered(row, ADAPTED), *numbers])
     return rows
 
 
@@ -41,8 +40,8 @@ def summary(table: pd.DataFrame) -> str:
     heads = ["policy", "RMSE", "change %", "covered %,\nadapted", "cost,\npromised"]
     for (fitted, loss), part in table.groupby(["fitted", "loss"], sort=False):
         rows = [
-            [policy, rmse, moved, f"{covered}\n{adapted}", f"{cost}\n{promised}"]
-            for policy, rmse, moved, covered, adapted, _, cost, promised, _ in _rows(part)
+            [policy, rmse, moved, f"{plain}\n{adapted}", f"{cost}\n{promised}"]
+            for policy, rmse, moved, plain, adapted, _, cost, promised, _ in _rows(part)
         ]
         parts.append(f"{_title(part, fitted, loss)}\n\n{text_table(heads, rows)}")
     return "\n\n".join([*parts, *findings(table)])

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -71,11 +72,16 @@ def adapted_coverage(
     unseen = np.setdiff1d(np.arange(problem.n_locations), problem.devices)
     still, growing = variance_parts(problem, delay, record, maps.deviation)
     error = np.abs(maps.mean - data.readings[:, 1:])
-    covered = []
+    shares = []
     for i, quantile in enumerate(QUANTILES):
         wide = quantile * np.sqrt(still + factors[:, :, i, None] * growing)
-        covered.append(float((error <= wide)[..., unseen].mean()))
-    return covered
+        shares.append(float((error <= wide)[..., unseen].mean()))
+    return shares
+
+
+def covered(row: Any, names: Sequence[str] = COVER) -> str:
+    """The shares that a row's intervals cover, for a table [%]."""
+    return " / ".join(f"{100 * getattr(row, name):.0f}" for name in names)
 
 
 def misses(table: pd.DataFrame, names: Sequence[str] = COVER) -> pd.DataFrame:

@@ -74,10 +74,8 @@ def agent_file(promoted: Promoted, word: str, problem: Problem) -> Path | None:
     """The weights of the running agent: the promoted ones, those that are shipped, its own; None for a heuristic."""
     if word in WORDS and word != "pretrained":
         return None
-    shipped = (PRETRAINED / f"{x}.safetensors" for x in pretrained_ids() if same_problem(problem, entry_problem(x)))
-    own = (
-        shipped
-        if word == "pretrained"
-        else (x for x in (Path(word), Path(word) / POLICY) if x.is_file() and x.suffix != ".json")
-    )
-    return promoted.files.get(POLICY) or next(own, None)
+    if word == "pretrained":
+        found = (PRETRAINED / f"{x}.safetensors" for x in pretrained_ids() if same_problem(problem, entry_problem(x)))
+    else:
+        found = (x for x in (Path(word), Path(word) / POLICY) if x.is_file() and x.suffix != ".json")
+    return promoted.files.get(POLICY) or next(found, None)

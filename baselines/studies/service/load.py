@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import shutil
 import sqlite3
 import threading
 import time
@@ -170,8 +169,6 @@ def tokens_of(port: int, count: int) -> dict[str, str]:
 
 def memory_over(folder: Path, slots: int, slot_seconds: float, n_pages: int = 5) -> list[float]:
     """Resident memory [MiB] at each of the slots of a simulated fleet, with pages open and metrics read."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
     arguments = ["--simulate", "--slot-seconds", str(slot_seconds)]
     found: list[float] = []
     with Server(folder, arguments) as server, pages(server.port, n_pages):

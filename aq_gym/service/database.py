@@ -86,11 +86,7 @@ class Fact(Base):
 
 
 def make_engine(url: str) -> Engine:
-    """An engine whose SQLite files can be read while they are written to.
-
-    Raises:
-        ValueError: no database URL, or one whose driver is not installed.
-    """
+    """An engine whose SQLite files can be read while they are written to."""
     try:
         kind = make_url(url).get_backend_name()
         engine = create_engine(url, pool_pre_ping=kind != "sqlite")

@@ -15,8 +15,16 @@ from baselines.heuristics.index_tuning import best_threshold
 from baselines.heuristics.relay import Relay
 from baselines.playing import play_problem
 from baselines.studies.backtest.replaying import Windows
-from baselines.studies.backtest.reports import Reports, backtest_reports, hourly_lines, replay_reports, rmse_change
-from baselines.studies.backtest.reports_page import findings, page, summary
+from baselines.studies.backtest.reports import (
+    Reports,
+    backtest_reports,
+    findings,
+    hourly_lines,
+    page,
+    replay_reports,
+    rmse_change,
+    summary,
+)
 from baselines.studies.backtest.scores import adapted_coverage, judge
 from scripts import backtest_hidden as command
 

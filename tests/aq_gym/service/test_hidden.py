@@ -19,8 +19,7 @@ from aq_gym.service.control import most_lost
 from aq_gym.service.database import Plan
 from aq_gym.service.intake import Report
 from aq_gym.service.maps import present_factor
-from aq_gym.service.network_metrics import NetworkCollector
-from aq_gym.service.regret import replay
+from aq_gym.service.network_metrics import NetworkCollector, replay
 from aq_gym.service.services import Services
 from aq_gym.service.settings import Settings
 from baselines.evaluation import build_policy

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DataError, OperationalError, TimeoutError
 from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge, ServiceUnavailable
 
-from aq_gym.service import api_devices, api_readings, api_sensorthings, api_views, events, health, report
+from aq_gym.service import api_devices, api_sensorthings, api_views, events, health, report
 from aq_gym.service.artefacts import Served
 from aq_gym.service.control import Controller, register_devices
 from aq_gym.service.database import make_engine
@@ -28,7 +28,7 @@ SECURITY = {
     "X-Frame-Options": "DENY",
 }
 BLUEPRINTS = (
-    *(api_readings.api, api_views.api, api_devices.api, api_sensorthings.api),
+    *(api_devices.readings, api_views.api, api_devices.api, api_sensorthings.api),
     *(events.api, api_views.outlook, health.api, report.api),
 )
 SCHEMES: dict[str, Any] = {"token": {"type": "http", "scheme": "bearer"}}

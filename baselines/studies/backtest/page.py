@@ -9,10 +9,9 @@ import pandas as pd
 from aq_gym.estimation import LEVELS_OF_COVERAGE, LevelAware
 from aq_gym.palette import MARKERS, PALETTE
 from aq_gym.problem import Problem
-from baselines.studies.backtest.maps import METHODS
 from baselines.studies.backtest.replaying import Faults, Windows
 from baselines.studies.backtest.scores import COVER, covered, misses
-from baselines.studies.backtest.tables import CLEAN, CONDITIONS, NOISES
+from baselines.studies.backtest.tables import CLEAN, CONDITIONS, METHODS, NOISES
 from baselines.studies.tables import interval, markdown, text_table
 
 TOLERANCE = 5.0  # points by which an interval's coverage may be off

@@ -40,11 +40,9 @@ class Cleaned:
     readings: NDArray[np.float64]  # (T, N) [µg/m³], NaN where a reading is not to be used
     reason: NDArray[np.int8]  # (T, N) 0: used, else 1 + the index into REASONS
 
-    def report(self, names: list[str] | None = None) -> pd.DataFrame:
-        """Readings by device and reason: one row a device, a column a reason, and the share that is used."""
-        counts = {word: (self.reason == k + 1).sum(axis=0) for k, word in enumerate(REASONS)}
-        index = pd.Index(names or [str(n) for n in range(self.reason.shape[1])], name="device")
-        return pd.DataFrame(counts, index=index).assign(used=(self.reason == 0).mean(axis=0))
+    def counts(self) -> dict[str, int]:
+        """How many readings are not to be used, by reason."""
+        return {word: int((self.reason == k + 1).sum()) for k, word in enumerate(REASONS)}
 
 
 def clean(readings: ArrayLike, rules: CleaningRules | None = None) -> Cleaned:

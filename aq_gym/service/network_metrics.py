@@ -114,10 +114,7 @@ class NetworkCollector(Collector):
             "aq_joint_error_promised": ("Average joint error that the plan claims [µg/m³]", promised),
             "aq_map_error_promised": ("Error that the map claimed where readings came [µg/m³]", found.promised),
             "aq_map_error_delivered": ("Error that the map had where readings came [µg/m³]", found.delivered),
-            "aq_forecast_skill": (
-                "Skill of the last forecasts against persistence; NaN: fewer than 36 of them",
-                skill,
-            ),
+            "aq_forecast_skill": ("Skill of the last forecasts against persistence; NaN: fewer than 36 of them", skill),
             "aq_version": ("The promoted version that is served; 0: none", float(self._services.version or 0)),
             "aq_plan_lag_slots": ("Slots since the last plan", float(self._clock.slot() - plan.slot)),
         }

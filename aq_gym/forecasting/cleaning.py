@@ -74,12 +74,9 @@ def _stuck(table: NDArray[np.float64], rules: CleaningRules) -> NDArray[np.bool_
     """(T, N) readings within runs of equal ones that are too long."""
     changed = np.ones(table.shape, dtype=np.bool_)
     changed[1:] = table[1:] != table[:-1]
-    run = np.cumsum(changed, axis=0)
-    stuck = np.zeros(table.shape, dtype=np.bool_)
-    for n in range(table.shape[1]):
-        length = np.bincount(run[:, n])
-        stuck[:, n] = length[run[:, n]] >= rules.stuck_slots
-    return stuck & (table > rules.stuck_above)
+    run = np.cumsum(changed.T)  # number of each reading's run, device after device
+    long = np.bincount(run)[run] >= rules.stuck_slots
+    return long.reshape(changed.T.shape).T & (table > rules.stuck_above)
 
 
 def _outliers(table: NDArray[np.float64], rules: CleaningRules) -> NDArray[np.bool_]:

@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from inspect import signature
-from itertools import pairwise
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -36,9 +35,9 @@ class Forecaster(ABC):
 
     def __init__(self, horizons: Sequence[int] = HORIZONS, quantiles: Sequence[float] = QUANTILES) -> None:
         self.horizons, self.quantiles = tuple(horizons), tuple(quantiles)
-        if not self.horizons or any(int(h) != h or h < 1 for h in self.horizons) or not _ascending(self.horizons):
+        if not self.horizons or any(int(h) != h for h in self.horizons) or not (np.diff([0, *self.horizons]) > 0).all():
             raise ValueError(f"horizons: expected ascending numbers of slots from 1, got {self.horizons}")
-        if 0.5 not in self.quantiles or not _ascending((0.0, *self.quantiles, 1.0)):
+        if 0.5 not in self.quantiles or not (np.diff([0.0, *self.quantiles, 1.0]) > 0).all():
             raise ValueError(f"quantiles: expected ascending shares between 0 and 1 with 0.5, got {self.quantiles}")
 
     @abstractmethod
@@ -83,10 +82,6 @@ class Forecaster(ABC):
     def median(self) -> int:
         """The index of the median among the quantiles."""
         return self.quantiles.index(0.5)
-
-
-def _ascending(values: Sequence[float]) -> bool:
-    return all(a < b for a, b in pairwise(values))
 
 
 def origins_of(series: Series, origins: NDArray[np.int64] | None) -> NDArray[np.int64]:

@@ -16,7 +16,7 @@ from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
 from aq_gym.service.database import Alert, Plan
 from aq_gym.service.intake import Report
-from aq_gym.service.level import reported_levels, successive_reports
+from aq_gym.service.level import believed_reports, reported_levels
 from aq_gym.service.maps import infer_map
 from aq_gym.service.outlook import AHEAD, chain_change
 from aq_gym.service.settings import Settings
@@ -140,8 +140,7 @@ def belief_errors(problem: Problem, levels: NDArray[np.float64]) -> NDArray[np.f
 
     ``levels``: (T, M) that reports mean [µg/m³], NaN where there was none.
     """
-    before, now, delay = successive_reports(problem, levels)
-    mean, variance = problem.hidden_level.belief.moments(delay, before)
+    before, now, mean, variance = believed_reports(problem, levels)
     places = float(np.diag(deviation_covariance(problem.network)).mean())  # what a report's place deviates by, over e²
     return np.asarray(np.abs(now - mean) / np.sqrt(variance + places * (np.square(before) + np.square(now))))
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from aq_gym.estimation import flat_map, mean_deviation
+from aq_gym.forecasting.series import Series
 from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
 from aq_gym.service.database import Device, Latest, Reading
@@ -28,9 +29,10 @@ def level_read(network: SensorNetwork, locations: ArrayLike, values: ArrayLike) 
     return np.maximum(np.asarray(values, dtype=np.float64) / ratio, LEAST)
 
 
-def spread_over_level(network: SensorNetwork) -> float:
-    """Standard deviation of the locations about the level, as a share of it."""
-    return float(np.sqrt(np.square(flat_map(network, 1.0).deviation).mean()))
+def level_series(network: SensorNetwork, levels: NDArray[np.float64]) -> Series:
+    """What the service's forecasts are made from: levels (T,), and the spread of the network's locations about them."""
+    spread = np.sqrt(np.square(flat_map(network, 1.0).deviation).mean())
+    return Series(levels, levels, spread * levels)
 
 
 def readings_table(store: Store, first: int, last: int) -> NDArray[np.float64]:
@@ -55,17 +57,17 @@ def reported_levels(problem: Problem, store: Store, first: int, last: int) -> ND
     return level_read(problem.network, problem.devices, readings_table(store, first, last))
 
 
-def successive_reports(
-    problem: Problem, levels: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """What each slot with reports (T, M) meant, what the next such slot meant [µg/m³], and the slots between the two.
+def believed_reports(problem: Problem, levels: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+    """What was believed of a hidden level at each slot with reports but the first, from those of the slot before it.
 
-    These are at most the problem's ``longest_delay``.
+    ``levels``: (T, M) that reports mean, NaN: no report. Four series: what the reports before meant and what these mean
+    [µg/m³], the belief's mean [µg/m³] and its variance.
     """
     count = (~np.isnan(levels)).sum(axis=1)
     at = np.flatnonzero(count)
     found = np.nansum(levels[at], axis=1) / count[at]
-    return found[:-1], found[1:], np.minimum(np.diff(at), problem.longest_delay)
+    delay = np.minimum(np.diff(at), problem.longest_delay)
+    return found[:-1], found[1:], *problem.hidden_level.belief.moments(delay, found[:-1])
 
 
 def estimate_level(network: SensorNetwork, devices: ArrayLike, values: ArrayLike, age: ArrayLike) -> LevelEstimate:

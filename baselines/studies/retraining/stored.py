@@ -7,11 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from aq_gym.forecasting.series import Series
-from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
 from aq_gym.service.artefacts import POLICY, Promoted
-from aq_gym.service.level import planned_levels, readings_table, spread_over_level
+from aq_gym.service.level import planned_levels, readings_table
 from aq_gym.service.store import Store
 from baselines.evaluation import WORDS
 from baselines.heuristics.problems import entry_problem, same_problem
@@ -38,10 +36,6 @@ class Stored(NamedTuple):
     def last(self) -> int:
         """The last slot."""
         return self.first + len(self.levels) - 1
-
-    def series(self, network: SensorNetwork) -> Series:
-        """What the service's forecasts are made from: the level, and the spread of the network's locations about it."""
-        return Series(self.levels, self.levels, spread_over_level(network) * self.levels)
 
     def about(self) -> dict[str, Any]:
         """For a manifest."""

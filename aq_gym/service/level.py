@@ -14,6 +14,7 @@ from aq_gym.service.database import Device, Latest, Reading
 from aq_gym.service.store import Store
 
 LEAST = 1.0  # µg/m³; a level of 0 would make every error 0
+LastReadings = Mapping[str, Latest | Reading]  # the newest reading of each device that has reported, by its id
 
 
 class LevelEstimate(NamedTuple):
@@ -91,31 +92,25 @@ def estimate_level(network: SensorNetwork, devices: ArrayLike, values: ArrayLike
     return LevelEstimate(mean, float(precision.sum() ** -0.5))
 
 
-def last_readings(
-    devices: Sequence[Device], latest: Mapping[str, Latest | Reading], slot: int
-) -> list[tuple[int, float, int]]:
+def last_readings(devices: Sequence[Device], newest: LastReadings, slot: int) -> list[tuple[int, float, int]]:
     """Location, value [µg/m³] and age [slots] of the newest reading of each device that has reported."""
-    return [(x.location, latest[x.id].value, max(0, slot - latest[x.id].slot)) for x in devices if x.id in latest]
+    return [(x.location, newest[x.id].value, max(0, slot - newest[x.id].slot)) for x in devices if x.id in newest]
 
 
-def present_level(
-    problem: Problem, devices: Sequence[Device], latest: Mapping[str, Latest | Reading], slot: int
-) -> LevelEstimate | None:
+def present_level(problem: Problem, devices: Sequence[Device], newest: LastReadings, slot: int) -> LevelEstimate | None:
     """The level in a slot with the newest reading of each device; None: nobody has reported yet."""
-    found = last_readings(devices, latest, slot)
+    found = last_readings(devices, newest, slot)
     if not found:
         return None
     if problem.inference == "hidden":
-        mean, variance = problem.hidden_level.belief.moments(*freshest(problem, devices, latest, slot))
+        mean, variance = problem.hidden_level.belief.moments(*freshest(problem, devices, newest, slot))
         return LevelEstimate(float(mean), float(variance) ** 0.5)
     return estimate_level(problem.network, *zip(*found, strict=True))
 
 
-def freshest(
-    problem: Problem, devices: Sequence[Device], latest: Mapping[str, Latest | Reading], slot: int
-) -> tuple[int, float]:
+def freshest(problem: Problem, devices: Sequence[Device], newest: LastReadings, slot: int) -> tuple[int, float]:
     """Slots since the newest of all readings, and the level that it means [µg/m³]."""
-    newest = max((x for x in devices if x.id in latest), key=lambda x: latest[x.id].slot)
-    reading = latest[newest.id]
-    then = level_read(problem.network, newest.location, reading.value)
+    device = max((x for x in devices if x.id in newest), key=lambda x: newest[x.id].slot)
+    reading = newest[device.id]
+    then = level_read(problem.network, device.location, reading.value)
     return min(max(0, slot - reading.slot), problem.longest_delay), float(then)

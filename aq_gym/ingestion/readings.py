@@ -27,8 +27,7 @@ class _Entries(NamedTuple):
 
     sheet: Sheet
     times: Times  # (entries,)
-    stations: list[str]
-    station: NDArray[np.int64]  # (entries,) into stations
+    station: NDArray[np.object_]  # (entries,) names
     value: NDArray[np.float64]  # (entries,) [µg/m³]
     row: NDArray[np.int64]  # (entries,) of the sheet, from 0
 
@@ -142,8 +141,8 @@ def _entries(sheet: Sheet, times: list[int], largest: float | None, parameter: s
                 f"{sheet.path}, row 1: which of {', '.join(repr(sheet.header[k]) for k in value)} holds the readings "
                 "cannot be told; call it `value`"
             )
-        codes, names = pd.factorize(np.array([_station(sheet, row, station) for row in rows.tolist()], dtype=object))
-        return _Entries(sheet, when, list(names), codes, _values(sheet, rows, value[:1], largest)[:, 0], rows)
+        named = np.array([_station(sheet, row, station) for row in rows.tolist()], dtype=object)
+        return _Entries(sheet, when, named, _values(sheet, rows, value, largest)[:, 0], rows)
     aside = {*times, sheet.column_of(PARAMETERS), sheet.column_of(UNITS)}
     aside |= {k for k, name in enumerate(sheet.names) if name in TIME_WORDS}  # other times, such as local beside UTC
     columns, names = reading_columns(sheet, aside, parameter)
@@ -151,7 +150,8 @@ def _entries(sheet: Sheet, times: list[int], largest: float | None, parameter: s
     refuse_counter(sheet.path, table, columns)
     each = np.repeat(np.arange(len(rows)), len(columns))
     entry_times = Times(when.local[each], when.offset, when.counted)
-    return _Entries(sheet, entry_times, names, np.tile(np.arange(len(columns)), len(rows)), table.ravel(), rows[each])
+    named = np.tile(np.array(names, dtype=object), len(rows))
+    return _Entries(sheet, entry_times, named, table.ravel(), rows[each])
 
 
 def _station(sheet: Sheet, row: int, column: int) -> str:
@@ -180,9 +180,7 @@ def _on_one_axis(parts: list[_Entries], slot_minutes: float | None, plausible: f
     same = len({part.times.offset for part in parts}) == 1
     offset = parts[0].times.offset if same else 0
     local = np.concatenate([p.times.local - (0 if same else p.times.offset or 0) for p in parts])
-    names = list(dict.fromkeys(name for part in parts for name in part.stations))
-    column = {name: k for k, name in enumerate(names)}
-    station = np.concatenate([np.array([column[x] for x in p.stations])[p.station] for p in parts])
+    station, names = pd.factorize(np.concatenate([p.station for p in parts]))
     value, row = np.concatenate([p.value for p in parts]), np.concatenate([p.row for p in parts])
     file = np.repeat(np.arange(len(parts)), [len(p.value) for p in parts])
 
@@ -204,7 +202,7 @@ def _on_one_axis(parts: list[_Entries], slot_minutes: float | None, plausible: f
     cell = ((slots[at] - slots[0]) * len(names) + station)[used]
     table, lost = _averages(cell, value[used], count * len(names), plausible)
     axis = Times(begin + length * np.arange(count), offset, parts[0].times.counted)
-    frame = pd.DataFrame(table.reshape(count, len(names)), index=axis.index(), columns=names)
+    frame = pd.DataFrame(table.reshape(count, len(names)), index=axis.index(), columns=list(names))
     frame.attrs["not_averaged"] = lost
     return frame
 

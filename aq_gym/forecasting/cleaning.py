@@ -3,6 +3,7 @@
 Four reasons, in this order, each reading counted once: missing, impossible, stuck, outlier.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,8 +58,8 @@ def clean(readings: ArrayLike, rules: CleaningRules | None = None) -> Cleaned:
     if table.ndim != 2 or 0 in table.shape:
         raise ValueError(f"readings: expected a table (slots, devices), got shape {table.shape}")
     reason = np.zeros(table.shape, dtype=np.int8)
-    tests = (  # in the order of REASONS; each sees what the ones before found as NaN
-        lambda: np.isnan(table),
+    tests: Sequence[Callable[[], NDArray[np.bool_]]] = (
+        lambda: np.isnan(table),  # in the order of REASONS; each sees as NaN what the ones before found
         lambda: ~((table >= 0) & (table <= rules.largest)),
         lambda: _stuck(table, rules),
         lambda: _outliers(table, rules),

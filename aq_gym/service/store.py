@@ -89,7 +89,8 @@ class Store:
         newest_first: bool = False,
     ) -> list[Report]:
         """Readings in the order (slot, device) or backwards: those after a cursor, without some at the beginning."""
-        query = select(Reading.device, Reading.slot, Reading.value).where(Reading.slot.between(since, until))
+        query = select(Reading.device, Reading.slot, Reading.value)
+        query = query.where(Reading.slot.between(max(since, after[0]), until))  # so that no page before is read again
         query = query.where(tuple_(Reading.slot, Reading.device) > after)
         if device is not None:
             query = query.where(Reading.device == device)

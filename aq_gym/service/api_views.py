@@ -109,11 +109,8 @@ def forecast() -> Response:
 def levels(query: LevelsQuery) -> Response:
     """In the order of slots; those before the first reading are left out."""
     rows = services().store.levels(query.since, limit=query.limit)
-    return jsonify(
-        levels=[
-            {"slot": x.slot, "level": round(x.level, 3), "promised_error": round(x.promised_error, 3)} for x in rows
-        ]
-    )
+    shown = [{"slot": x.slot, "level": round(x.level, 3), "promised_error": round(x.promised_error, 3)} for x in rows]
+    return jsonify(levels=shown)
 
 
 @api.get("/history", summary="Readings, page by page")

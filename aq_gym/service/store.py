@@ -117,7 +117,7 @@ class Store:
         query = query.where(Plan.slot.between(since, until), Plan.level_deviation.is_not(None))
         with self.session() as session:
             rows = session.execute(query.order_by(Plan.slot.desc()).limit(limit)).all()
-        return [Level(slot, level, error, deviation or 0.0) for slot, level, error, deviation in reversed(rows)]
+        return [Level._make(row) for row in reversed(rows)]
 
     def devices(self) -> list[Device]:
         """All devices in the order in which they decide."""

@@ -21,8 +21,7 @@ from aq_gym import datasets
 from aq_gym.problem import Problem
 from baselines.evaluation.registry import WORDS
 from baselines.studies.backtest.replaying import Windows
-from baselines.studies.backtest.reports import HOUR, STRIDE, backtest_reports, hourly_lines
-from baselines.studies.backtest.reports_page import page, summary
+from baselines.studies.backtest.reports import HOUR, STRIDE, backtest_reports, hourly_lines, page, summary
 from baselines.studies.files import write_results
 from scripts.arguments import add_results, add_shape, at_least, command_parser, parsed
 from scripts.command import enter

@@ -3,6 +3,7 @@
 Four reasons, in this order, each reading counted once: missing, impossible, stuck, outlier.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,11 +41,9 @@ class Cleaned:
     readings: NDArray[np.float64]  # (T, N) [µg/m³], NaN where a reading is not to be used
     reason: NDArray[np.int8]  # (T, N) 0: used, else 1 + the index into REASONS
 
-    def report(self, names: list[str] | None = None) -> pd.DataFrame:
-        """Readings by device and reason: one row a device, a column a reason, and the share that is used."""
-        counts = {word: (self.reason == k + 1).sum(axis=0) for k, word in enumerate(REASONS)}
-        index = pd.Index(names or [str(n) for n in range(self.reason.shape[1])], name="device")
-        return pd.DataFrame(counts, index=index).assign(used=(self.reason == 0).mean(axis=0))
+    def counts(self) -> dict[str, int]:
+        """How many readings are not to be used, by reason."""
+        return {word: int((self.reason == k + 1).sum()) for k, word in enumerate(REASONS)}
 
 
 def clean(readings: ArrayLike, rules: CleaningRules | None = None) -> Cleaned:
@@ -53,40 +52,32 @@ def clean(readings: ArrayLike, rules: CleaningRules | None = None) -> Cleaned:
     Args:
         readings: (T, N) [µg/m³], NaN where nothing was read.
         rules: None for the defaults.
-
-    Raises:
-        ValueError: no table of numbers.
     """
     rules = rules or CleaningRules()
     table = np.array(readings, dtype=np.float64)
     if table.ndim != 2 or 0 in table.shape:
         raise ValueError(f"readings: expected a table (slots, devices), got shape {table.shape}")
     reason = np.zeros(table.shape, dtype=np.int8)
-    for k, test in enumerate((_missing, _impossible, _stuck, _outliers)):  # in the order of REASONS
-        found = test(table, rules) & (reason == 0)
+    tests: Sequence[Callable[[], NDArray[np.bool_]]] = (
+        lambda: np.isnan(table),  # in the order of REASONS; each sees as NaN what the ones before found
+        lambda: ~((table >= 0) & (table <= rules.largest)),
+        lambda: _stuck(table, rules),
+        lambda: _outliers(table, rules),
+    )
+    for k, test in enumerate(tests):
+        found = test() & (reason == 0)
         reason[found] = k + 1
         table[found] = np.nan
     return Cleaned(table, reason)
-
-
-def _missing(table: NDArray[np.float64], rules: CleaningRules) -> NDArray[np.bool_]:
-    return np.isnan(table)
-
-
-def _impossible(table: NDArray[np.float64], rules: CleaningRules) -> NDArray[np.bool_]:
-    return ~((table >= 0) & (table <= rules.largest))
 
 
 def _stuck(table: NDArray[np.float64], rules: CleaningRules) -> NDArray[np.bool_]:
     """(T, N) readings within runs of equal ones that are too long."""
     changed = np.ones(table.shape, dtype=np.bool_)
     changed[1:] = table[1:] != table[:-1]
-    run = np.cumsum(changed, axis=0)
-    stuck = np.zeros(table.shape, dtype=np.bool_)
-    for n in range(table.shape[1]):
-        length = np.bincount(run[:, n])
-        stuck[:, n] = length[run[:, n]] >= rules.stuck_slots
-    return stuck & (table > rules.stuck_above)
+    run = np.cumsum(changed.T)  # number of each reading's run, device after device
+    long = np.bincount(run)[run] >= rules.stuck_slots
+    return long.reshape(changed.T.shape).T & (table > rules.stuck_above)
 
 
 def _outliers(table: NDArray[np.float64], rules: CleaningRules) -> NDArray[np.bool_]:

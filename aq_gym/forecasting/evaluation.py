@@ -73,7 +73,7 @@ def score(
         yardstick: of persistence, on the same series.
         forecaster: whose horizons and quantiles they are.
         naive_error: mean absolute error of persistence over one slot in the training series, for MASE [µg/m³].
-        threshold: of the exceedance that the Brier score is about [µg/m³].
+        threshold: of the exceedance whose probability's mean squared error is the Brier score [µg/m³].
         block: slots in a block.
         seed: of the bootstrap.
     """
@@ -85,6 +85,7 @@ def score(
         whole = ~(np.isnan(q).any(axis=-1) | np.isnan(truth) | np.isnan(other))
         error = np.where(whole, np.abs(truth - q[..., forecaster.median]), 0.0)
         reference = np.where(whole, np.abs(truth - other), 0.0)
+        exceeding = exceedance_probability(q, levels, threshold)
         low, high = skill_interval(error.sum(axis=0), reference.sum(axis=0), block, seed)
         row = {
             "horizon": horizon,
@@ -92,7 +93,7 @@ def score(
             "rmse": float(np.sqrt((error**2).sum() / whole.sum())),
             "mase": error.sum() / whole.sum() / naive_error,
             "pinball": pinball_losses(Forecasts(q, truth), levels)[whole].mean(),
-            "brier": brier(q, truth, levels, threshold, whole),
+            "brier": np.square(exceeding - (truth > threshold))[whole].mean(),
             "skill": 1.0 - error.sum() / reference.sum(),
             "skill_low": low,
             "skill_high": high,
@@ -105,18 +106,6 @@ def score(
             row[f"interval_score_{name}"] = interval_scores(truth, q[..., a], q[..., b], claimed)[whole].mean()
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def brier(
-    quantiles: NDArray[np.float64],
-    truth: NDArray[np.float64],
-    levels: NDArray[np.float64],
-    threshold: float,
-    whole: NDArray[np.bool_],
-) -> float:
-    """Mean squared error of the probability that a threshold is exceeded."""
-    probability = exceedance_probability(quantiles, levels, threshold)
-    return float(((probability - (truth > threshold)) ** 2)[whole].mean())
 
 
 def intervals_of(forecaster: Forecaster) -> list[tuple[float, int, int]]:

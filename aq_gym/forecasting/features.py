@@ -16,11 +16,7 @@ SCALE_AT_ZERO = 20.0  # µg/m³: changes grow with the level, but clean air chan
 
 @dataclass(frozen=True)
 class Features:
-    """Which features.
-
-    Raises:
-        ValueError: lags or windows that are no positive whole numbers.
-    """
+    """Which features."""
 
     lags: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 15, 18, 24, 30, 36, 48)  # slots
     windows: tuple[int, ...] = (6, 18, 48)  # slots, of rolling means and standard deviations
@@ -48,11 +44,7 @@ class Features:
         return names + (["hour_sin", "hour_cos"] if self.clock else [])
 
     def table(self, series: Series) -> NDArray[np.float32]:
-        """(T, F) features of every slot; rows before `history` and after gaps hold NaN.
-
-        Raises:
-            ValueError: the features need a clock and the series has none.
-        """
+        """(T, F) features of every slot; rows before `history` and after gaps hold NaN."""
         if self.clock and series.clock is None:
             raise ValueError("clock: the forecaster was made for series with a clock, and this one has none")
         level = series.level
@@ -60,8 +52,9 @@ class Features:
         columns += [lagged(level, k) - level for k in self.lags]
         columns += [level - lagged(level, k) - (lagged(level, k) - lagged(level, 2 * k)) for k in self._changes]
         for w in self.windows:
-            mean, deviation = _rolling(level, w)
-            columns += [mean - level, deviation]
+            padded = np.concatenate([np.full(w - 1, np.nan), level])  # NaN where one of the last w slots is missing
+            last = np.lib.stride_tricks.sliding_window_view(padded, w)
+            columns += [last.mean(axis=1) - level, last.std(axis=1)]
         if self.clock:
             angle = 2.0 * np.pi * np.asarray(series.clock) / 24.0
             columns += [np.sin(angle), np.cos(angle)]
@@ -76,12 +69,3 @@ def change_scale(level: NDArray[np.float64]) -> NDArray[np.float64]:
 def lagged(values: NDArray[np.float64], k: int) -> NDArray[np.float64]:
     """(T,) the value k slots before each slot, or after it where k is negative; NaN beyond the ends."""
     return np.asarray(pd.Series(values).shift(k), dtype=np.float64)
-
-
-def _rolling(values: NDArray[np.float64], window: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation of the last ``window`` slots, NaN where one of them is missing."""
-    mean, deviation = np.full_like(values, np.nan), np.full_like(values, np.nan)
-    if len(values) >= window:
-        slots = np.lib.stride_tricks.sliding_window_view(values, window)
-        mean[window - 1 :], deviation[window - 1 :] = slots.mean(axis=1), slots.std(axis=1)
-    return mean, deviation

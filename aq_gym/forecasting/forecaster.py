@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from inspect import signature
-from itertools import pairwise
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -36,9 +35,9 @@ class Forecaster(ABC):
 
     def __init__(self, horizons: Sequence[int] = HORIZONS, quantiles: Sequence[float] = QUANTILES) -> None:
         self.horizons, self.quantiles = tuple(horizons), tuple(quantiles)
-        if not self.horizons or any(int(h) != h or h < 1 for h in self.horizons) or not _ascending(self.horizons):
+        if not self.horizons or any(int(h) != h for h in self.horizons) or not (np.diff([0, *self.horizons]) > 0).all():
             raise ValueError(f"horizons: expected ascending numbers of slots from 1, got {self.horizons}")
-        if 0.5 not in self.quantiles or not _ascending((0.0, *self.quantiles, 1.0)):
+        if 0.5 not in self.quantiles or not (np.diff([0.0, *self.quantiles, 1.0]) > 0).all():
             raise ValueError(f"quantiles: expected ascending shares between 0 and 1 with 0.5, got {self.quantiles}")
 
     @abstractmethod
@@ -85,16 +84,8 @@ class Forecaster(ABC):
         return self.quantiles.index(0.5)
 
 
-def _ascending(values: Sequence[float]) -> bool:
-    return all(a < b for a, b in pairwise(values))
-
-
 def origins_of(series: Series, origins: NDArray[np.int64] | None) -> NDArray[np.int64]:
-    """The origins, the last slot if none are given.
-
-    Raises:
-        ValueError: a slot that the series does not have.
-    """
+    """The origins, the last slot if none are given."""
     chosen = np.array([len(series) - 1]) if origins is None else np.asarray(origins, dtype=np.int64)
     if chosen.size and (chosen.min() < 0 or chosen.max() >= len(series)):
         raise ValueError(f"origins: expected slots from 0 to {len(series) - 1}, got {chosen.min()} to {chosen.max()}")
@@ -224,11 +215,7 @@ class Chain(Forecaster):
 
 
 def numbers(files: Files, name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Double-precision numbers of a file.
-
-    Raises:
-        ValueError: the file is missing, of another size, or holds numbers that are not finite.
-    """
+    """Double-precision numbers of a file."""
     found = files.get(name)
     if found is None or len(found) != 8 * int(np.prod(shape)):
         there = "no such file" if found is None else f"{len(found)} bytes"

@@ -5,16 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 
 @dataclass(frozen=True)
 class Series:
-    """One uninterrupted stretch of slots.
-
-    Raises:
-        ValueError: parts of other lengths, or no number in a part where one is needed.
-    """
+    """One uninterrupted stretch of slots."""
 
     level: NDArray[np.float64]  # (T,) what is forecast [µg/m³]; NaN where nothing was read
     area: NDArray[np.float64]  # (T,) mean over all devices [µg/m³]; the level itself if that is forecast
@@ -50,18 +47,12 @@ def station_series(
         readings: (T, N) [µg/m³], NaN where a device was not read.
         clock: (T,) hour of the day, if it is known.
         stations: columns of which a series of their own is wanted; None: all.
-
-    Raises:
-        ValueError: no table.
     """
     table = np.asarray(readings, dtype=np.float64)
     if table.ndim != 2 or 0 in table.shape:
         raise ValueError(f"readings: expected a table (slots, devices), got shape {table.shape}")
-    read = ~np.isnan(table)
-    count = np.maximum(read.sum(axis=1), 1)
-    filled = np.where(read, table, 0.0)
-    area = np.where(read.any(axis=1), filled.sum(axis=1) / count, np.nan)
-    spread = np.sqrt((np.where(read, table - area[:, None], 0.0) ** 2).sum(axis=1) / count)
+    frame = pd.DataFrame(table)
+    area, spread = frame.mean(axis=1).to_numpy(), frame.std(axis=1, ddof=0).fillna(0.0).to_numpy()
     hours = None if clock is None else np.asarray(clock, dtype=np.float64)
     columns = range(table.shape[1]) if stations is None else stations
     return [Series(level, area, spread, hours) for level in (area, *(table[:, n] for n in columns))]

@@ -35,9 +35,6 @@ def make_forecaster(name: str, features: Features | None = None, seed: int = 0, 
         features: what it reads, if it reads features.
         seed: of its training.
         options: ``horizons``, ``quantiles`` and what else its class takes.
-
-    Raises:
-        ValueError: another name.
     """
     if name not in NAMES:
         raise ValueError(f"forecaster: expected one of {', '.join(NAMES)}, got {name!r}")
@@ -53,10 +50,10 @@ def save(path: str | Path, forecaster: Forecaster, card: dict[str, Any] | None =
     """Store a fitted forecaster; ``card``: what to note about it, as JSON has it."""
     files = forecaster.to_files()
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    manifest = {"version": VERSION, "forecaster": _description(forecaster), "card": card or {}, "sha256": hashes}
+    manifest = {"version": VERSION, "forecaster": forecaster, "card": card or {}, "sha256": hashes}
     packed = BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as out:
-        for name, content in {MANIFEST: json.dumps(manifest, indent=1).encode(), **files}.items():
+        for name, content in {MANIFEST: json.dumps(manifest, indent=1, default=_description).encode(), **files}.items():
             out.writestr(zipfile.ZipInfo(name), content)  # without the time of day: same forecaster, same bytes
     path = Path(path)
     write_atomically(path, packed.getvalue())
@@ -102,17 +99,9 @@ def _unpack(path: Path) -> dict[str, bytes]:
         return {entry.filename: packed.read(entry) for entry in packed.infolist()}
 
 
-def _description(forecaster: Forecaster) -> dict[str, Any]:
-    settings = {}
-    for name, value in forecaster.settings().items():
-        if isinstance(value, Forecaster):
-            value = _description(value)
-        elif isinstance(value, Features):
-            value = vars(value)
-        elif name == "members":
-            value = [_description(x) for x in value]
-        settings[name] = value
-    return {"name": forecaster.name, "settings": settings}
+def _description(value: Any) -> dict[str, Any]:
+    """A forecaster or its features, where the manifest names them."""
+    return {"name": value.name, "settings": value.settings()} if isinstance(value, Forecaster) else vars(value)
 
 
 def _from_description(about: dict[str, Any]) -> Forecaster:

@@ -2,7 +2,7 @@
 
 import re
 
-from aq_gym.ingestion.sheet import STATION_WORDS, TIME_WORDS, Sheet, column_of, normalised
+from aq_gym.ingestion.sheet import STATION_WORDS, TIME_WORDS, Sheet, normalised
 from aq_gym.ingestion.times import COUNTERS
 from aq_gym.tables import is_epoch, is_missing, is_number, is_time
 
@@ -24,11 +24,6 @@ _BRACKETS = re.compile(r"\s*[(\[]([^()\[\]]*)[)\]]")
 _OTHER_UNIT = re.compile(r"([mnk]|^)gm3$|^pp[bmt]v?$|^(milli|nano)gram\w*$|^(us)?aqi$")
 
 
-def width_of(sheet: Sheet) -> int:
-    """How many columns there are."""
-    return len(sheet.header) if sheet.header else len(sheet.rows[0][1]) if sheet.rows else 0
-
-
 def time_columns(sheet: Sheet) -> list[int]:
     """The column of times, or those of date and clock; none where the rows carry no times.
 
@@ -38,10 +33,10 @@ def time_columns(sheet: Sheet) -> list[int]:
     Raises:
         ValueError: several columns of unknown names hold times.
     """
-    first = [next((row[k] for _, row in sheet.rows if not is_missing(row[k])), "") for k in range(width_of(sheet))]
-    if sheet.header is None:
+    first = [next((row[k] for _, row in sheet.rows if not is_missing(row[k])), "") for k in range(sheet.width)]
+    if not sheet.header:
         return [0] if first and is_time(first[0]) else []
-    names = [normalised(name) for name in sheet.header]
+    names = sheet.names
     if {"year", "month", "day"} <= set(names):
         return [names.index(word) for word in ("year", "month", "day", "hour", "minute", "second") if word in names]
     holds_times = [is_time(cell) or is_epoch(cell) for cell in first]
@@ -74,15 +69,14 @@ def _is_date(cell: str) -> bool:
 
 def value_columns(sheet: Sheet, parameter: str) -> list[int]:
     """The column called `value` or the like, else those named after what was measured, such as `PM2.5`."""
-    names = [_plain(name) for name in sheet.header or ()]
+    names = [_plain(name) for name in sheet.header]
     found = next(([names.index(word)] for word in VALUES if word in names), [])
     if found:
         return found
     wanted = normalised(parameter)
     if wanted not in PM25:
         return [k for k, name in enumerate(names) if name == wanted]
-    header = sheet.header or ()
-    found = [k for k, name in enumerate(header) if "pm25" in normalised(name) and not _is_derived(name)]
+    found = [k for k, name in enumerate(sheet.header) if "pm25" in normalised(name) and not _is_derived(name)]
     return [k for k in found if names[k] == "pm25"] or found
 
 
@@ -110,15 +104,15 @@ def reading_columns(sheet: Sheet, aside: set[int | None], parameter: str) -> tup
         ValueError: no column of readings, one that holds words or is named as no station is, one that may be a
             station or not, or several with estimates of the same readings.
     """
-    columns, own = [k for k in range(width_of(sheet)) if k not in aside], value_columns(sheet, parameter)
+    columns, own = [k for k in range(sheet.width) if k not in aside], value_columns(sheet, parameter)
     if not columns:
         raise ValueError(f"{sheet.path}, row 1: no column beside the time; give each station a column")
-    if sheet.header is None:
+    if not sheet.header:
         return columns, [str(n) for n in range(len(columns))]
-    station = column_of(sheet, STATION_WORDS)
-    if station in columns and len(columns) > 1:
+    station = sheet.column_of(STATION_WORDS)
+    if station is not None and station in columns and len(columns) > 1:
         raise ValueError(
-            f"{sheet.path}, row 1: {sheet.header[station or 0]!r} names the stations, but which column holds their "
+            f"{sheet.path}, row 1: {sheet.header[station]!r} names the stations, but which column holds their "
             "readings cannot be told; call it `value` or `PM2.5`"
         )
     estimates = [sheet.header[k] for k in own if _ESTIMATE.search(normalised(sheet.header[k]))]
@@ -147,7 +141,7 @@ def _check_column(sheet: Sheet, column: int, readings_are_named: bool) -> None:
     Where other columns are named as readings, such a name is none of a station anyway, and words may stand in a column
     called `status` or the like.
     """
-    name = (sheet.header or ())[column]
+    name = sheet.header[column]
     derived = _is_derived(name)
     first = next((row[column] for _, row in sheet.rows if not is_missing(row[column])), "").strip()
     words = first[:1].isalpha() and not any(is_number(row[column]) for _, row in sheet.rows)
@@ -165,7 +159,7 @@ def _check_column(sheet: Sheet, column: int, readings_are_named: bool) -> None:
 
 def _station_names(sheet: Sheet, columns: list[int]) -> list[str]:
     """The header's names, without the unit of the readings."""
-    names = [_own_unit_off((sheet.header or ())[k]) for k in columns]
+    names = [_own_unit_off(sheet.header[k]) for k in columns]
     for k, name in zip(columns, names, strict=True):
         if not name or names.index(name) != columns.index(k):
             what = "has no name (if it numbers the rows, delete it)" if not name else f"is named {name!r} like another"
@@ -181,7 +175,7 @@ def _own_unit_off(name: str) -> str:
 
 def check_unit(sheet: Sheet, column: int) -> None:
     """Refuse a column of readings whose name, or the row of units below it, tells another unit than µg/m³."""
-    if sheet.header is None:
+    if not sheet.header:
         return
     name = sheet.header[column]
     for text in (*_BRACKETS.findall(name), *sheet.units[column : column + 1], name):

@@ -17,7 +17,7 @@ from aq_gym.ingestion.columns import (
     time_columns,
     value_columns,
 )
-from aq_gym.ingestion.sheet import STATION_WORDS, TIME_WORDS, Sheet, column_of, normalised
+from aq_gym.ingestion.sheet import STATION_WORDS, TIME_WORDS, Sheet, normalised
 from aq_gym.ingestion.times import MINUTE, Times, check_slots_are_filled, check_span, parse_times, slot_length
 from aq_gym.tables import LARGEST_READING, check_readings, floats, is_missing, refuse_counter
 
@@ -27,8 +27,7 @@ class _Entries(NamedTuple):
 
     sheet: Sheet
     times: Times  # (entries,)
-    stations: list[str]
-    station: NDArray[np.int64]  # (entries,) into stations
+    station: NDArray[np.object_]  # (entries,) names
     value: NDArray[np.float64]  # (entries,) [µg/m³]
     row: NDArray[np.int64]  # (entries,) of the sheet, from 0
 
@@ -96,7 +95,7 @@ def _date(year: str, month: str, day: str, hour: str = "0", minute: str = "00", 
 def _used_rows(sheet: Sheet, parameter: str) -> NDArray[np.int64]:
     """The rows of the parameter that is asked for, in µg/m³."""
     rows = np.arange(len(sheet.rows))
-    what, unit = column_of(sheet, PARAMETERS), column_of(sheet, UNITS)
+    what, unit = sheet.column_of(PARAMETERS), sheet.column_of(UNITS)
     if what is not None:
         wanted = {normalised(parameter), *(PM25 if normalised(parameter) in PM25 else ())}
         rows = np.array([k for k in rows if normalised(sheet.rows[k][1][what]) in wanted], dtype=np.int64)
@@ -135,25 +134,24 @@ def _entries(sheet: Sheet, times: list[int], largest: float | None, parameter: s
     """The readings of a file with times, in wide or in long format."""
     rows = _used_rows(sheet, parameter)
     when = _times(sheet, times, rows)
-    station, value = column_of(sheet, STATION_WORDS), value_columns(sheet, parameter)
+    station, value = sheet.column_of(STATION_WORDS), value_columns(sheet, parameter)
     if station is not None and value:
-        header = sheet.header or ()
         if len(value) > 1:
             raise ValueError(
-                f"{sheet.path}, row 1: which of {', '.join(repr(header[k]) for k in value)} holds the readings cannot "
-                "be told; call it `value`"
+                f"{sheet.path}, row 1: which of {', '.join(repr(sheet.header[k]) for k in value)} holds the readings "
+                "cannot be told; call it `value`"
             )
-        codes, names = pd.factorize(np.array([_station(sheet, row, station) for row in rows.tolist()], dtype=object))
-        return _Entries(sheet, when, list(names), codes, _values(sheet, rows, value[:1], largest)[:, 0], rows)
-    aside = {*times, column_of(sheet, PARAMETERS), column_of(sheet, UNITS)}
-    if sheet.header:  # other times, such as local beside UTC
-        aside |= {k for k, name in enumerate(sheet.header) if normalised(name) in TIME_WORDS}
+        named = np.array([_station(sheet, row, station) for row in rows.tolist()], dtype=object)
+        return _Entries(sheet, when, named, _values(sheet, rows, value, largest)[:, 0], rows)
+    aside = {*times, sheet.column_of(PARAMETERS), sheet.column_of(UNITS)}
+    aside |= {k for k, name in enumerate(sheet.names) if name in TIME_WORDS}  # other times, such as local beside UTC
     columns, names = reading_columns(sheet, aside, parameter)
     table = _values(sheet, rows, columns, largest)
     refuse_counter(sheet.path, table, columns)
     each = np.repeat(np.arange(len(rows)), len(columns))
     entry_times = Times(when.local[each], when.offset, when.counted)
-    return _Entries(sheet, entry_times, names, np.tile(np.arange(len(columns)), len(rows)), table.ravel(), rows[each])
+    named = np.tile(np.array(names, dtype=object), len(rows))
+    return _Entries(sheet, entry_times, named, table.ravel(), rows[each])
 
 
 def _station(sheet: Sheet, row: int, column: int) -> str:
@@ -182,9 +180,7 @@ def _on_one_axis(parts: list[_Entries], slot_minutes: float | None, plausible: f
     same = len({part.times.offset for part in parts}) == 1
     offset = parts[0].times.offset if same else 0
     local = np.concatenate([p.times.local - (0 if same else p.times.offset or 0) for p in parts])
-    names = list(dict.fromkeys(name for part in parts for name in part.stations))
-    column = {name: k for k, name in enumerate(names)}
-    station = np.concatenate([np.array([column[x] for x in p.stations])[p.station] for p in parts])
+    station, names = pd.factorize(np.concatenate([p.station for p in parts]))
     value, row = np.concatenate([p.value for p in parts]), np.concatenate([p.row for p in parts])
     file = np.repeat(np.arange(len(parts)), [len(p.value) for p in parts])
 
@@ -206,7 +202,7 @@ def _on_one_axis(parts: list[_Entries], slot_minutes: float | None, plausible: f
     cell = ((slots[at] - slots[0]) * len(names) + station)[used]
     table, lost = _averages(cell, value[used], count * len(names), plausible)
     axis = Times(begin + length * np.arange(count), offset, parts[0].times.counted)
-    frame = pd.DataFrame(table.reshape(count, len(names)), index=axis.index(), columns=names)
+    frame = pd.DataFrame(table.reshape(count, len(names)), index=axis.index(), columns=list(names))
     frame.attrs["not_averaged"] = lost
     return frame
 
@@ -228,11 +224,7 @@ def _averages(
 
 
 def _used_entries(key: NDArray[np.int64], value: NDArray[np.float64], place: Callable[[int], str]) -> NDArray[np.int64]:
-    """What was read, each time and station once; `key` numbers them.
-
-    Raises:
-        ValueError: two different readings of one station at one time.
-    """
+    """What was read, each time and station once; `key` numbers them."""
     read = np.flatnonzero(~np.isnan(value))
     order = read[np.argsort(key[read], kind="stable")]
     again = key[order][1:] == key[order][:-1]

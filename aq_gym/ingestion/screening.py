@@ -99,9 +99,8 @@ def screen(
         stay = [name for name in names if name not in why]
         why |= _misplaced(stay, stations.degrees[stations.rows_of(stay)], within)
     stay = _at_least_two(names, why)
-    labels = [label for label in tables[0].columns if str(label) in stay]
-    parts = [_cleaned(table[labels], rules) for table in tables]
-    counts = pd.DataFrame(sum(counts for _, counts in parts), index=stay, columns=[*_COUNTS])
+    parts = [_cleaned(table.set_axis(names, axis=1)[stay], rules) for table in tables]
+    counts: pd.DataFrame = sum(counts for _, counts in parts)
     slots = sum(len(table) for table in tables)
     for name, row in counts.iterrows():
         wrong, read = row["implausible"] + row["stuck"], slots - row["missing"]
@@ -110,13 +109,8 @@ def screen(
         elif row["used"] <= rules.least_share * slots:
             why[str(name)] = f"only {row['used']:,} readings in {slots:,} slots"
     used = _at_least_two(names, why)
-    columns = [k for k, name in enumerate(stay) if name in used]
     degrees = None if stations is None else stations.degrees[stations.rows_of(used)]
-    frames = [
-        pd.DataFrame(values[:, columns], index=table.index, columns=[stay[k] for k in columns])
-        for (values, _), table in zip(parts, tables, strict=True)
-    ]
-    return Screened(frames, counts.iloc[columns], why, degrees)
+    return Screened([values[used] for values, _ in parts], counts.loc[used], why, degrees)
 
 
 _COUNTS = ("used", "missing", "implausible", "stuck")
@@ -146,7 +140,7 @@ def _misplaced(names: Sequence[str], degrees: NDArray[np.float64], within: Seque
     return why
 
 
-def _cleaned(table: pd.DataFrame, rules: Rules) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def _cleaned(table: pd.DataFrame, rules: Rules) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(T, N) readings, NaN where they are not used, and (N, 4) how many are used, missing, implausible and stuck."""
     stuck = rules.stuck_slots
     if stuck is None:
@@ -155,11 +149,10 @@ def _cleaned(table: pd.DataFrame, rules: Rules) -> tuple[NDArray[np.float64], ND
         stuck = max(CleaningRules.stuck_slots, round(_STUCK_MINUTES / minutes))
     plain = CleaningRules(largest=rules.largest, stuck_slots=stuck or _NEVER, outlier_score=np.inf)
     found = clean(table.to_numpy(dtype=np.float64), plain)
-    values = found.readings.copy()
-    low = np.zeros(values.shape, dtype=np.bool_)
-    if rules.near_zero:
-        median = pd.DataFrame(values).median(axis=1).to_numpy()
-        low = (values < NEAR_ZERO) & (median > DIRTY)[:, None]
-        values[low] = np.nan
-    reasons = [found.reason == 1, (found.reason == 2) | low, found.reason == 3]
-    return values, np.stack([~np.isnan(values), *reasons], axis=-1).sum(axis=0)
+    values = found.readings
+    median = pd.DataFrame(values).median(axis=1).to_numpy()
+    low = (values < NEAR_ZERO) & (median > DIRTY)[:, None] & rules.near_zero
+    values[low] = np.nan
+    reasons = [~np.isnan(values), found.reason == 1, (found.reason == 2) | low, found.reason == 3]
+    counts = np.stack(reasons, axis=-1).sum(axis=0)
+    return pd.DataFrame(values, table.index, table.columns), pd.DataFrame(counts, table.columns, [*_COUNTS])

@@ -23,16 +23,32 @@ STATION_WORDS = (
 _WORD = re.compile(r"\s*([^\W\d]|[#_(\[])")
 _UNIT = re.compile(r"[uµμ]g|/m|m3|m³|°|\butc\b", re.IGNORECASE)
 _PARQUET = b"PAR1"
+Rows = list[tuple[int, list[str]]]  # line numbers from 1, and cells
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """The cells of a file; `rows` holds the line number (from 1) and the cells of each row below the header."""
+    """The cells of a file."""
 
     path: Path
-    header: tuple[str, ...] | None
-    rows: list[tuple[int, list[str]]]
+    header: tuple[str, ...]  # empty: none
+    rows: Rows  # below the header
     units: tuple[str, ...] = ()  # the row of units below the header, if there is one
+
+    @property
+    def width(self) -> int:
+        """How many columns there are."""
+        return len(self.header) if self.header else len(self.rows[0][1]) if self.rows else 0
+
+    @property
+    def names(self) -> list[str]:
+        """The header's names, normalised."""
+        return [normalised(name) for name in self.header]
+
+    def column_of(self, words: Sequence[str]) -> int | None:
+        """The column of the first of these normalised names that is there."""
+        names = self.names
+        return next((names.index(word) for word in words if word in names), None)
 
     def place(self, row: int, column: int) -> str:
         """Where a cell stands, for messages; `row` and `column` count from 0."""
@@ -41,7 +57,7 @@ class Sheet:
     @property
     def is_plain(self) -> bool:
         """Whether the file is a table of readings alone, without a header and without times."""
-        return self.header is None and not (self.rows and any(map(is_time, self.rows[0][1][:2])))
+        return not self.header and not (self.rows and any(map(is_time, self.rows[0][1][:2])))
 
 
 def read_sheet(path: Path) -> Sheet:
@@ -58,24 +74,17 @@ def read_sheet(path: Path) -> Sheet:
     delimiter = _delimiter(text)
     rows = _without_preamble(read_rows(path, text, delimiter))
     header, units, rows = _split_header(rows)
-    width = len(header) if header else len(rows[0][1]) if rows else 0
-    for line, row in rows:
+    sheet = Sheet(path, header, rows if delimiter == "," else _decimal_points(rows), units)
+    width = sheet.width
+    for line, row in sheet.rows:
         if len(row) != width:
             raise ValueError(ragged(path, line, len(row), width))
-    if delimiter != ",":
-        rows = _decimal_points(rows)
-    return Sheet(path, header, rows, units)
+    return sheet
 
 
 def normalised(name: str) -> str:
     """A column's name in small letters and plain digits alone: `Date (UTC)` is `dateutc`, `PM₂.₅` is `pm25`."""
     return re.sub(r"[\W_]", "", unicodedata.normalize("NFKC", name).lower())
-
-
-def column_of(sheet: Sheet, words: Sequence[str]) -> int | None:
-    """The column of the first of these normalised names that is there."""
-    names = [normalised(name) for name in sheet.header or ()]
-    return next((names.index(word) for word in words if word in names), None)
 
 
 def _delimiter(text: str) -> str:
@@ -87,7 +96,7 @@ def _delimiter(text: str) -> str:
     return ","
 
 
-def _without_preamble(rows: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
+def _without_preamble(rows: Rows) -> Rows:
     """The rows from the header on: titles above it have another number of cells."""
     if not rows:
         return rows
@@ -98,12 +107,10 @@ def _without_preamble(rows: list[tuple[int, list[str]]]) -> list[tuple[int, list
     return rows[first:] if _split_header(rows[first:])[0] else rows
 
 
-def _split_header(
-    rows: list[tuple[int, list[str]]],
-) -> tuple[tuple[str, ...] | None, tuple[str, ...], list[tuple[int, list[str]]]]:
-    """The names in the first row, or None; the units in a row of such below them; the rows below."""
+def _split_header(rows: Rows) -> tuple[tuple[str, ...], tuple[str, ...], Rows]:
+    """The names in the first row, if there are any; the units in a row of such below them; the rows below."""
     if not rows:
-        return None, (), rows
+        return (), (), rows
     first = [cell.strip() for cell in rows[0][1]]
     words = [not is_number(cell) and not is_missing(cell) and _WORD.match(cell) is not None for cell in first]
     rest = rows[1:]
@@ -111,13 +118,13 @@ def _split_header(
     index = (first[0] == "" or words[0]) and not is_time(first[0]) and (is_time(below) or is_epoch(below))
     timed = index or any(normalised(cell) in TIME_WORDS for cell in first)
     if not timed and not (any(words) and all(word or not cell for word, cell in zip(words, first, strict=True))):
-        return None, (), rows
+        return (), (), rows
     if rest and any(map(_UNIT.search, rest[0][1])) and not any(is_number(x) or is_time(x) for x in rest[0][1]):
         return tuple(first), tuple(rest[0][1]), rest[1:]
     return tuple(first), (), rest
 
 
-def _decimal_points(rows: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
+def _decimal_points(rows: Rows) -> Rows:
     """Numbers written with a decimal comma get a point, unless the file has numbers with a point too."""
     comma = re.compile(r"\s*[+-]?[0-9]*,[0-9]+\s*")
     point = re.compile(r"\s*[+-]?[0-9]*\.[0-9]+\s*")

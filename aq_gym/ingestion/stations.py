@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from aq_gym.ingestion.sheet import STATION_WORDS, Sheet, column_of, read_sheet
+from aq_gym.ingestion.sheet import STATION_WORDS, Sheet, read_sheet
 from aq_gym.tables import is_number, number
 
 FURTHEST = 500e3  # metres from the median location; the projection serves no larger area
@@ -30,11 +30,7 @@ class Stations:
     others: tuple[list[str], ...] = ()  # (rows,) each: columns that may also name the stations, such as codes
 
     def in_order(self, names: Sequence[str]) -> Stations:
-        """The same rows under these names.
-
-        Raises:
-            ValueError: another number of names than rows.
-        """
+        """The same rows under these names."""
         if len(self.degrees) != len(names):
             raise ValueError(
                 f"{self.path} has {len(self.degrees)} locations, the readings {len(names)} columns, which cannot be "
@@ -47,9 +43,6 @@ class Stations:
 
         In their order where the table has no column of names and none of these, or where these only count the columns
         of readings without a header (0, 1, ...) and some of them are not there.
-
-        Raises:
-            ValueError: the rows are to be taken in order, and there is another number of names than rows.
         """
         columns = [column for column in (self.names, *self.others) if column is not None]
         best = max(columns, key=lambda column: len(set(names) & set(column)), default=[])
@@ -60,11 +53,7 @@ class Stations:
         return dataclasses.replace(self, names=best, others=())
 
     def rows_of(self, names: Sequence[str]) -> NDArray[np.int64]:
-        """(N,) rows of the stations of these names; all rows in their order where the table names none of them.
-
-        Raises:
-            ValueError: a station is not there, or at two places.
-        """
+        """(N,) rows of the stations of these names; all rows in their order where the table names none of them."""
         if self.names is None or self.others:
             return self.named(names).rows_of(names)
         first: dict[str, int] = {}
@@ -97,13 +86,12 @@ def read_stations(*paths: Path) -> Stations:
     if len(degrees) < 2:
         raise ValueError(f"{paths[0]}: {len(degrees)} location(s) below the header; at least 2 are needed, add rows")
     places = [f"{sheet.path}, row {line}" for sheet in sheets for line, _ in sheet.rows]
-    words = (*STATION_WORDS, "id")
-    own = [column_of(sheet, words) for sheet in sheets]
+    own = [sheet.column_of((*STATION_WORDS, "id")) for sheet in sheets]
     names = None if None in own else _cells(sheets, [k or 0 for k in own])
-    angles = {sheets[0].header[_axis_column(sheets[0], word, short)] for word, short, _ in _AXES if sheets[0].header}
-    shared = set[str].intersection(*(set(sheet.header or ()) for sheet in sheets)) - angles
-    heads = [name for name in sheets[0].header or () if name in shared]
-    others = [_cells(sheets, [(sheet.header or ()).index(head) for sheet in sheets]) for head in heads]
+    angles = {sheets[0].header[_axis_column(sheets[0], word, short)] for word, short, _ in _AXES}
+    shared = set[str].intersection(*(set(sheet.header) for sheet in sheets)) - angles
+    heads = [name for name in sheets[0].header if name in shared]
+    others = [_cells(sheets, [sheet.header.index(head) for sheet in sheets]) for head in heads]
     return Stations(paths[0], places, names, degrees, tuple(column for column in others if column != names))
 
 
@@ -127,7 +115,7 @@ def _degrees(sheet: Sheet) -> NDArray[np.float64]:
 
 
 def _axis_column(sheet: Sheet, word: str, short: tuple[str, ...]) -> int:
-    names = [name.strip().lower() for name in sheet.header or ()]
+    names = [name.strip().lower() for name in sheet.header]
     found = [k for k, name in enumerate(names) if name.startswith(word) or name in short]
     if len(found) != 1:
         raise ValueError(

@@ -1,8 +1,7 @@
 """What is worth an alert once a slot is planned; each says it when it begins, not in every slot that it lasts."""
 
-from aq_gym.service.confirm import WINDOW, confirm
 from aq_gym.service.database import Alert, Plan
-from aq_gym.service.drift import drift_alerts
+from aq_gym.service.drift import CONFIRMING, confirm, drift_alerts
 from aq_gym.service.planning_state import PlanningState
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
@@ -37,7 +36,7 @@ def _empty(settings: Settings, store: Store, last: Plan, plan: Plan) -> list[Ale
 
 
 def _unconfirmed(settings: Settings, store: Store, plan: Plan) -> list[Alert]:
-    if store.alerts(max(0, plan.slot - WINDOW), 1, "unconfirmed"):
+    if store.alerts(max(0, plan.slot - CONFIRMING), 1, "unconfirmed"):
         return []
     found = confirm(settings, store, plan.slot - 1)
     if not found.broken:

@@ -1,5 +1,6 @@
 """A read-only part of OGC SensorThings 1.1: Things, Locations, Datastreams and Observations."""
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
@@ -24,10 +25,9 @@ class Position(BaseModel):
     m: int = Field(ge=0, lt=2**31)
 
 
-class ObservationId(BaseModel):
+class ObservationId(Position):
     """Device and slot."""
 
-    m: int = Field(ge=0, lt=2**31)
     slot: int = Field(ge=0, lt=2**31)
 
 
@@ -95,14 +95,11 @@ def _datastream(x: Device) -> dict[str, Any]:
     return _entity("Datastreams", x.position, **about, unitOfMeasurement=UNIT, **links)
 
 
-ENTITIES = {"Things": _thing, "Locations": _location, "Datastreams": _datastream}
-
-
-def _devices(kind: str) -> Response:
+def _devices(entity: Callable[[Device], dict[str, Any]]) -> Response:
     top, skip = _paging()
     if "$orderby" in request.args:
         abort(501, "$orderby: only Observations can be ordered")
-    return _page([ENTITIES[kind](x) for x in services().store.devices()[skip : skip + top + 1]], top, skip)
+    return _page([entity(x) for x in services().store.devices()[skip : skip + top + 1]], top, skip)
 
 
 def _device(m: int) -> Device:
@@ -115,19 +112,19 @@ def _device(m: int) -> Device:
 @api.get("/Things", summary="Devices")
 def things() -> Response:
     """Page by page."""
-    return _devices("Things")
+    return _devices(_thing)
 
 
 @api.get("/Locations", summary="Where they stand")
 def locations() -> Response:
     """Page by page."""
-    return _devices("Locations") if _placed() else jsonify(value=[])
+    return _devices(_location) if _placed() else jsonify(value=[])
 
 
 @api.get("/Datastreams", summary="One series a device")
 def datastreams() -> Response:
     """Page by page."""
-    return _devices("Datastreams")
+    return _devices(_datastream)
 
 
 @api.get("/Things(<int:m>)", summary="One device")
@@ -183,7 +180,7 @@ def _observations(device: str | None) -> Response:
         abort(501, "$orderby: only phenomenonTime, asc or desc, is supported")
     here = services()
     positions = {x.id: x.position for x in here.store.devices()}
-    found = here.store.readings_at(device, skip, top + 1, newest_first=order[1:] == ["desc"])
+    found = here.store.readings(device=device, skip=skip, limit=top + 1, newest_first=order[1:] == ["desc"])
     rows = [_observation(positions[x.device], x.slot, x.value) for x in found]
     return _page(rows, top, skip)
 

@@ -1,4 +1,4 @@
-"""What the server knows: schedule, map, history, alerts."""
+"""What the server knows: schedule, map, the level as it was and may become, history, alerts."""
 
 import csv
 import io
@@ -21,6 +21,7 @@ except ModuleNotFoundError:  # the rest of the service runs without it
     pyarrow = parquet = None
 
 api = APIBlueprint("views", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="views")])
+outlook = APIBlueprint("forecast", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="outlook")])
 
 
 class HistoryQuery(BaseModel):
@@ -37,6 +38,12 @@ class SinceQuery(BaseModel):
     """From when on."""
 
     since: int = Field(default=0, ge=0, le=LARGEST_SLOT, description="first slot")
+
+
+class LevelsQuery(SinceQuery):
+    """Which slots."""
+
+    limit: int = Field(default=1000, ge=1, le=10_000, description="the newest so many")
 
 
 @api.get("/schedule", summary="Who senses in the present slot, and why")
@@ -87,6 +94,25 @@ def _map() -> dict[str, Any]:
     return found
 
 
+@outlook.get("/forecast", summary="The level some slots ahead, with intervals")
+def forecast() -> Response:
+    """`model` is "calibrated", by the operator's forecaster, or "chain", whose intervals are the model's own."""
+    here = services()
+    present = here.store.present()
+    found = None if present is None else here.outlook.of(present)
+    if found is None:
+        abort(503, "no device has reported yet")
+    return jsonify(found)
+
+
+@outlook.get("/levels", summary="The level of each slot as it was estimated then")
+def levels(query: LevelsQuery) -> Response:
+    """In the order of slots; those before the first reading are left out."""
+    rows = services().store.levels(query.since, limit=query.limit)
+    shown = [{"slot": x.slot, "level": round(x.level, 3), "promised_error": round(x.promised_error, 3)} for x in rows]
+    return jsonify(levels=shown)
+
+
 @api.get("/history", summary="Readings, page by page")
 def history(query: HistoryQuery) -> Response:
     """In the order of slots and devices. ``next`` is the cursor of the following page, null at the end."""
@@ -135,7 +161,7 @@ def _page(query: HistoryQuery) -> tuple[list[dict[str, Any]], str | None]:
         if not (slot.isascii() and slot.isdigit() and len(slot) < 17):
             abort(422, f"cursor: expected a value of `next`, got {query.cursor!r}")
         after = min(int(slot), LARGEST_SLOT), unquote(device)
-    found = here.store.readings(query.since, query.until, query.limit, query.device, after)
+    found = here.store.readings(query.since, query.until, device=query.device, after=after, limit=query.limit)
     rows = [{"device": x.device, "slot": x.slot, "time": here.clock.iso(x.slot), "value": x.value} for x in found]
     # A header holds no names in other scripts, so these are written as in an address.
     following = f"{found[-1].slot}:{quote(found[-1].device)}" if len(found) == query.limit else None
@@ -146,8 +172,5 @@ def _page(query: HistoryQuery) -> tuple[list[dict[str, Any]], str | None]:
 def alerts(query: SinceQuery) -> Response:
     """At most two hundred."""
     here = services()
-    rows = [
-        {"slot": x.slot, "time": here.clock.iso(x.slot), "kind": x.kind, "subject": x.subject, "message": x.message}
-        for x in here.store.alerts(query.since)
-    ]
-    return jsonify(alerts=rows)
+    rows = here.store.alerts(query.since)
+    return jsonify(alerts=[{**x.as_json(), "time": here.clock.iso(x.slot)} for x in rows])

@@ -2,33 +2,23 @@
 
 import json
 import logging
-from typing import Any
+from typing import Any, NoReturn
 
-from flask import Response, jsonify, request
+from flask import Response, abort, jsonify, request
 from flask_openapi3 import Info, OpenAPI
 from pydantic import ValidationError
 from sqlalchemy.exc import DataError, OperationalError, TimeoutError
 from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge, ServiceUnavailable
 
-from aq_gym.service import (
-    api_devices,
-    api_forecast,
-    api_readings,
-    api_sensorthings,
-    api_views,
-    events,
-    health,
-    report,
-)
+from aq_gym.service import api_devices, api_sensorthings, api_views, events, health, report
 from aq_gym.service.artefacts import Served
-from aq_gym.service.clock import SlotClock
 from aq_gym.service.control import Controller, register_devices
 from aq_gym.service.database import make_engine
 from aq_gym.service.metrics import Metrics
 from aq_gym.service.network_metrics import NetworkCollector
 from aq_gym.service.outlook import Outlook
 from aq_gym.service.services import RateLimit, Services
-from aq_gym.service.settings import Settings
+from aq_gym.service.settings import Settings, SlotClock
 from aq_gym.service.store import Store
 
 SECURITY = {
@@ -37,7 +27,10 @@ SECURITY = {
     "Referrer-Policy": "no-referrer",
     "X-Frame-Options": "DENY",
 }
-PARTS = (api_readings, api_views, api_devices, api_sensorthings, events, api_forecast, health, report)
+BLUEPRINTS = (
+    *(api_devices.readings, api_views.api, api_devices.api, api_sensorthings.api),
+    *(events.api, api_views.outlook, health.api, report.api),
+)
 SCHEMES: dict[str, Any] = {"token": {"type": "http", "scheme": "bearer"}}
 RETRY_AFTER = {429: "1", 503: "5"}  # seconds
 TROUBLES = {"locked": "the database is locked by another program", "full": "the disk is full"}
@@ -72,8 +65,8 @@ def create_app(services: Services) -> OpenAPI:
     app.config["MAX_CONTENT_LENGTH"] = services.settings.most_body_bytes
     app.extensions["aq_gym"] = services
     app.extensions["aq_gym_live"] = events.Live(services.store, services.settings.most_streams)
-    for part in PARTS:
-        app.register_api(part.api)
+    for blueprint in BLUEPRINTS:
+        app.register_api(blueprint)
     app.after_request(_secure)
     services.metrics.watch(app)
     app.register_error_handler(HTTPException, _http_error)
@@ -105,30 +98,22 @@ def _secure(response: Response) -> Response:
     return response
 
 
-def _invalid(error: ValidationError) -> Response:
-    """The first thing that is wrong, where it is and what would be right."""
+def _invalid(error: ValidationError) -> NoReturn:
+    """Say the first thing that is wrong: in a field, or of the whole body."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     where, what = ".".join(str(part) for part in first["loc"]), first["msg"]
     if first["type"] == "model_type":
         what = "expected a JSON object"
-    name, code = "Unprocessable Entity", 422
-    if not where:
-        name, code, where, what = _bad_body(what)
-    response = jsonify(error=name, reason=f"{where}: {what}")
-    response.status_code = code
-    return response
-
-
-def _bad_body(what: str) -> tuple[str, int, str, str]:
-    """Name, status, place and reason where the whole body is wrong."""
+    if where:
+        abort(422, f"{where}: {what}")
     if not request.is_json:
         given = request.headers.get("Content-Type") or "none"
-        return "Unsupported Media Type", 415, "Content-Type", f"expected application/json, got {given[:80]}"
+        abort(415, f"Content-Type: expected application/json, got {given[:80]}")
     try:
         json.loads(request.get_data())
-    except (ValueError, RecursionError) as error:
-        return "Bad Request", 400, "the body", f"no JSON: {error}"
-    return "Unprocessable Entity", 422, "the body", what if "JSON" in what else "expected a JSON object"
+    except (ValueError, RecursionError) as wrong:
+        abort(400, f"the body: no JSON: {wrong}")
+    abort(422, f"the body: {what if 'JSON' in what else 'expected a JSON object'}")
 
 
 def _http_error(error: HTTPException) -> tuple[Response, int]:

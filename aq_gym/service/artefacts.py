@@ -9,7 +9,6 @@ reads it finds the old version or the new one. Old versions stay.
 """
 
 import json
-import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -90,11 +89,8 @@ class Artefacts:
     def drafting(self) -> Iterator[Path]:
         """A folder to write a new version into; whatever is left of it at the end is removed."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=self.folder))
-        try:
-            yield draft
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=".draft-", dir=self.folder, ignore_cleanup_errors=True) as draft:
+            yield Path(draft)
 
     def add(self, draft: Path, about: Mapping[str, Any]) -> str:
         """Make a version of the files in a draft; it is not served until it is promoted."""

@@ -72,6 +72,10 @@ class Alert(Base):
     message: Mapped[str] = mapped_column(String(300))
     __table_args__ = (Index("alert_once", "slot", "kind", "subject", unique=True),)
 
+    def as_json(self) -> dict[str, Any]:
+        """What the page and webhooks are told of it."""
+        return {name: getattr(self, name) for name in ("slot", "kind", "subject", "message")}
+
 
 class Fact(Base):
     """A number or text about the service itself, such as when slot 0 began."""
@@ -82,11 +86,7 @@ class Fact(Base):
 
 
 def make_engine(url: str) -> Engine:
-    """An engine whose SQLite files can be read while they are written to.
-
-    Raises:
-        ValueError: no database URL, or one whose driver is not installed.
-    """
+    """An engine whose SQLite files can be read while they are written to."""
     try:
         kind = make_url(url).get_backend_name()
         engine = create_engine(url, pool_pre_ping=kind != "sqlite")

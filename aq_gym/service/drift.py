@@ -1,5 +1,6 @@
 """Whether the network and the forecasts still describe the air: ADWIN on their residuals, not on raw readings.
 
+A residual of the network is a reading against the map of the other devices; over a day these also confirm the map.
 Nothing is kept in memory. Every few slots the residuals of the last two weeks are computed from the database and run
 through the detectors, so a restart changes nothing.
 """
@@ -13,13 +14,18 @@ from river.drift import ADWIN
 from aq_gym.estimation import deviation_covariance
 from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
-from aq_gym.service.confirm import residuals
 from aq_gym.service.database import Alert, Plan
-from aq_gym.service.level import reported_levels, successive_reports
+from aq_gym.service.intake import Report
+from aq_gym.service.level import believed_reports, reported_levels
+from aq_gym.service.maps import infer_map
 from aq_gym.service.outlook import AHEAD, chain_change
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
 
+CONFIRMING = 144  # slots whose readings confirm the map
+LEAST_READINGS = 20  # fewer say nothing
+TOLERANCE = 2.0  # times the promised error
+MOST_WORK = 20_000_000  # readings that are checked, times what a map of each takes: some seconds
 KIND, FORECAST = "drift", "forecast"
 WINDOW = 2016  # slots whose residuals count
 EVERY = 36  # slots between two looks
@@ -30,6 +36,64 @@ LARGEST = 5.0  # claimed deviations; a residual beyond counts as this
 MOST_ALERTS = 10_000  # of drift, in the window
 FACT = "drift_since"  # slot of the last retraining: residuals before it say nothing about what serves now
 LEAST_DEVIATION = 1.0  # µg/m³; a level that was never left claims to be certain
+
+
+class Confirmation(NamedTuple):
+    """Errors of the map where it could be checked, over the last slots."""
+
+    promised: float  # root mean square of the standard deviations that the map claimed [µg/m³]
+    delivered: float  # root mean square of reading minus map [µg/m³]
+    readings: int
+
+    @property
+    def broken(self) -> bool:
+        """Whether the map was off by far more than it claimed."""
+        return self.readings >= LEAST_READINGS and self.delivered > TOLERANCE * self.promised
+
+
+class Residual(NamedTuple):
+    """A reading against the map of its place just before it came."""
+
+    device: str
+    error: float  # reading minus map [µg/m³]
+    claim: float  # standard deviation that the map and the sensor claimed of it [µg/m³]
+
+
+def residuals(settings: Settings, store: Store, since: int, until: int) -> list[Residual]:
+    """Check the map against the readings of some slots, in the order of slots.
+
+    A reading is compared with the map that the other devices' readings give, with the level of its slot's plan, so it
+    never confirms itself. In a very large fleet the newest readings are checked.
+    """
+    problem, network, first = settings.problem, settings.problem.network, max(0, since)
+    levels = {x.slot: x.level for x in store.levels(first)}
+    locations = {device.id: device.location for device in store.devices()}
+    work = len(locations) if problem.inference == "paper" else len(locations) ** 2 * network.n_locations
+    readings = store.readings(first - CONFIRMING, until)
+    checked = MOST_WORK // max(1, work)
+    newest: dict[str, Report] = {}
+    found = []
+    for k, reading in enumerate(readings):
+        is_checked = k >= len(readings) - checked and reading.slot in levels
+        others = [x for name, x in newest.items() if name != reading.device] if is_checked else []
+        if others:
+            where, age = [locations[x.device] for x in others], [reading.slot - x.slot for x in others]
+            values, level, at = [x.value for x in others], levels[reading.slot], [locations[reading.device]]
+            place = infer_map(problem, where, values, age, level, wanted=at)
+            own = network.measurement_variance * reading.value**2  # what the reading itself is off
+            claim = float(np.hypot(place.deviation[0], own**0.5))
+            found.append(Residual(reading.device, reading.value - float(place.mean[0]), claim))
+        newest[reading.device] = reading
+    return found
+
+
+def confirm(settings: Settings, store: Store, until: int) -> Confirmation:
+    """How far the readings of the last slots were off the map; NaN without any."""
+    found = residuals(settings, store, until - CONFIRMING, until)
+    if not found:
+        return Confirmation(np.nan, np.nan, 0)
+    delivered, promised = (float(np.sqrt(x)) for x in np.square([(r.error, r.claim) for r in found]).mean(axis=0))
+    return Confirmation(promised, delivered, len(found))
 
 
 class Change(NamedTuple):
@@ -76,8 +140,7 @@ def belief_errors(problem: Problem, levels: NDArray[np.float64]) -> NDArray[np.f
 
     ``levels``: (T, M) that reports mean [µg/m³], NaN where there was none.
     """
-    before, now, delay = successive_reports(problem, levels)
-    mean, variance = problem.hidden_level.belief.moments(delay, before)
+    before, now, mean, variance = believed_reports(problem, levels)
     places = float(np.diag(deviation_covariance(problem.network)).mean())  # what a report's place deviates by, over e²
     return np.asarray(np.abs(now - mean) / np.sqrt(variance + places * (np.square(before) + np.square(now))))
 

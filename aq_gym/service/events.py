@@ -132,7 +132,7 @@ def snapshot(here: Services) -> dict[str, Any] | None:
                 "last_value": None if last is None else last.value,
             }
         )
-    found = current_map(settings, here.clock, present, here.store)
+    found = current_map(settings, here.clock, present, here.store) or {}  # empty: no reading yet
     return {
         "slot": plan.slot,
         "time": here.clock.iso(plan.slot),
@@ -143,17 +143,14 @@ def snapshot(here: Services) -> dict[str, Any] | None:
         "energy_budget": problem.energy_budget,
         "alert_level": settings.alert_level,
         "degrees": settings.places.origin is not None,  # whether there is a GeoJSON
-        "level": None if found is None else found["level"],  # null: no reading yet
-        "level_deviation": None if found is None else found["level_deviation"],
+        "level": found.get("level"),
+        "level_deviation": found.get("level_deviation"),
         "inference": problem.inference,
-        "promised_error": None if found is None else found["average_joint_error"],
+        "promised_error": found.get("average_joint_error"),
         "devices": devices,
-        "locations": [] if found is None else found["locations"],
+        "locations": found.get("locations", []),
         "outlook": here.outlook.of(present),
-        "alerts": [
-            {"slot": x.slot, "kind": x.kind, "subject": x.subject, "message": x.message}
-            for x in here.store.alerts(0, ALERTS)
-        ],
+        "alerts": [x.as_json() for x in here.store.alerts(0, ALERTS)],
     }
 
 

@@ -101,14 +101,11 @@ class Fleet(Part):
                 if schedule["slot"] > done:
                     self.report(schedule)
                     done = schedule["slot"]
-            except urllib.error.HTTPError as error:
-                if error.code < 500 and error.code != TOO_MANY:
-                    raise RuntimeError(
-                        f"{error.url}: {error.code} {error.read(500).decode(errors='replace')}"
-                    ) from None
-                time.sleep(0.2)
-            except (OSError, http.client.HTTPException):
-                time.sleep(0.2)  # the server is starting or restarting
+            except (OSError, http.client.HTTPException) as error:
+                if isinstance(error, urllib.error.HTTPError) and error.code < 500 and error.code != TOO_MANY:
+                    reason = error.read(500).decode(errors="replace")
+                    raise RuntimeError(f"{error.url}: {error.code} {reason}") from None
+                time.sleep(0.2)  # the server is busy, starting or restarting
             self._stop_asked.wait(self._pause)
 
     def report(self, schedule: dict[str, Any]) -> None:

@@ -6,13 +6,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from aq_gym.estimation import deviation_covariance, mean_deviation
+from aq_gym.estimation import flat_map, mean_deviation
+from aq_gym.forecasting.series import Series
 from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
 from aq_gym.service.database import Device, Latest, Reading
 from aq_gym.service.store import Store
 
 LEAST = 1.0  # µg/m³; a level of 0 would make every error 0
+LastReadings = Mapping[str, Latest | Reading]  # the newest reading of each device that has reported, by its id
 
 
 class LevelEstimate(NamedTuple):
@@ -28,18 +30,18 @@ def level_read(network: SensorNetwork, locations: ArrayLike, values: ArrayLike) 
     return np.maximum(np.asarray(values, dtype=np.float64) / ratio, LEAST)
 
 
-def spread_over_level(network: SensorNetwork) -> float:
-    """Standard deviation of the locations about the level, as a share of it."""
-    variance = np.diag(deviation_covariance(network)) + np.square(mean_deviation(network))
-    return float(np.sqrt(variance.mean()))
+def level_series(network: SensorNetwork, levels: NDArray[np.float64]) -> Series:
+    """What the service's forecasts are made from: levels (T,), and the spread of the network's locations about them."""
+    spread = np.sqrt(np.square(flat_map(network, 1.0).deviation).mean())
+    return Series(levels, levels, spread * levels)
 
 
 def readings_table(store: Store, first: int, last: int) -> NDArray[np.float64]:
     """(last - first + 1, M) the readings of some slots [µg/m³]; NaN: none."""
     position = {device.id: device.position for device in store.devices()}
     table = np.full((last - first + 1, len(position)), np.nan)
-    for slot, device, value in store.values(first, last):
-        table[slot - first, position[device]] = value
+    for x in store.readings(first, last):
+        table[x.slot - first, position[x.device]] = x.value
     return table
 
 
@@ -56,30 +58,24 @@ def reported_levels(problem: Problem, store: Store, first: int, last: int) -> ND
     return level_read(problem.network, problem.devices, readings_table(store, first, last))
 
 
-def successive_reports(
-    problem: Problem, levels: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """What each slot with reports (T, M) meant, what the next such slot meant [µg/m³], and the slots between the two.
+def believed_reports(problem: Problem, levels: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+    """What was believed of a hidden level at each slot with reports but the first, from those of the slot before it.
 
-    These are at most the problem's ``longest_delay``.
+    ``levels``: (T, M) that reports mean, NaN: no report. Four series: what the reports before meant and what these mean
+    [µg/m³], the belief's mean [µg/m³] and its variance.
     """
     count = (~np.isnan(levels)).sum(axis=1)
     at = np.flatnonzero(count)
     found = np.nansum(levels[at], axis=1) / count[at]
-    return found[:-1], found[1:], np.minimum(np.diff(at), problem.longest_delay)
+    delay = np.minimum(np.diff(at), problem.longest_delay)
+    return found[:-1], found[1:], *problem.hidden_level.belief.moments(delay, found[:-1])
 
 
 def estimate_level(network: SensorNetwork, devices: ArrayLike, values: ArrayLike, age: ArrayLike) -> LevelEstimate:
     """The levels that the devices' last readings mean, weighted by precision.
 
     A reading means a level of e, with variance δ²e² (1), grown by σ² each slot (2), plus the variance of the location's
-    deviation.
-
-    Args:
-        network: the fitted parameters.
-        devices: (M,) locations.
-        values: (M,) last readings [µg/m³].
-        age: (M,) slots since.
+    deviation. ``devices`` are the locations (M,), ``values`` their last readings [µg/m³], ``age`` the slots since.
     """
     rows = np.asarray(devices, dtype=np.intp)
     level = level_read(network, rows, values)
@@ -90,24 +86,25 @@ def estimate_level(network: SensorNetwork, devices: ArrayLike, values: ArrayLike
     return LevelEstimate(mean, float(precision.sum() ** -0.5))
 
 
-def present_level(
-    problem: Problem, devices: Sequence[Device], latest: Mapping[str, Latest | Reading], slot: int
-) -> LevelEstimate | None:
+def last_readings(devices: Sequence[Device], newest: LastReadings, slot: int) -> list[tuple[int, float, int]]:
+    """Location, value [µg/m³] and age [slots] of the newest reading of each device that has reported."""
+    return [(x.location, newest[x.id].value, max(0, slot - newest[x.id].slot)) for x in devices if x.id in newest]
+
+
+def present_level(problem: Problem, devices: Sequence[Device], newest: LastReadings, slot: int) -> LevelEstimate | None:
     """The level in a slot with the newest reading of each device; None: nobody has reported yet."""
-    found = [(x.location, latest[x.id].value, max(0, slot - latest[x.id].slot)) for x in devices if x.id in latest]
+    found = last_readings(devices, newest, slot)
     if not found:
         return None
     if problem.inference == "hidden":
-        mean, variance = problem.hidden_level.belief.moments(*freshest(problem, devices, latest, slot))
+        mean, variance = problem.hidden_level.belief.moments(*freshest(problem, devices, newest, slot))
         return LevelEstimate(float(mean), float(variance) ** 0.5)
     return estimate_level(problem.network, *zip(*found, strict=True))
 
 
-def freshest(
-    problem: Problem, devices: Sequence[Device], latest: Mapping[str, Latest | Reading], slot: int
-) -> tuple[int, float]:
+def freshest(problem: Problem, devices: Sequence[Device], newest: LastReadings, slot: int) -> tuple[int, float]:
     """Slots since the newest of all readings, and the level that it means [µg/m³]."""
-    newest = max((x for x in devices if x.id in latest), key=lambda x: latest[x.id].slot)
-    reading = latest[newest.id]
-    then = level_read(problem.network, newest.location, reading.value)
+    device = max((x for x in devices if x.id in newest), key=lambda x: newest[x.id].slot)
+    reading = newest[device.id]
+    then = level_read(problem.network, device.location, reading.value)
     return min(max(0, slot - reading.slot), problem.longest_delay), float(then)

@@ -1,4 +1,4 @@
-"""The current map, from what the devices read."""
+"""The current map, from what the devices read; with a hidden level also intervals that are adapted to the reports."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,15 +6,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from aq_gym.estimation import Estimate, LevelAware, Sources, paper_map
+from aq_gym.adapted_intervals import QUANTILES, adapted_factors, variance_parts
+from aq_gym.estimation import LEVELS_OF_COVERAGE, Estimate, LevelAware, Sources, paper_map
 from aq_gym.problem import Problem
-from aq_gym.service.clock import SlotClock
-from aq_gym.service.intervals import interval, present_factor
-from aq_gym.service.level import level_read, present_level
+from aq_gym.service.level import last_readings, level_read, present_level, reported_levels
 from aq_gym.service.planning_state import PlanningState, promised_errors
-from aq_gym.service.settings import Settings
+from aq_gym.service.settings import Settings, SlotClock
 from aq_gym.service.store import Present, Store
 
+CLAIM = LEVELS_OF_COVERAGE.index(0.9)  # the interval that is shown
+WINDOW = 1008  # slots whose reports count for it: a week of ten minutes
+MOST_NUMBERS = 200_000  # devices x locations x slots: a large fleet has a shorter window, so that a map takes 0.1 s
+FARTHEST = 3.0  # ln(factor): the deviation that grows is at most 4.5 times as large, or as small
 UNPLACED = (
     "GeoJSON needs degrees, and it is not known where on Earth this network is: fit it by scripts.calibrate with "
     "--stations and keep its .json card beside it; /api/v1/map has metres"
@@ -56,6 +59,29 @@ def infer_map(
     return found if wanted is None else Estimate(*(x[..., wanted] for x in found))
 
 
+def present_factor(problem: Problem, store: Store, until: int) -> float:
+    """What the reports up to a slot make of the variance that grows between reports; 1 before any was checked.
+
+    Devices that did not report in the window are left out. Until a device's first report in the window its delay is the
+    longest, so it says almost nothing; its record is then that of the window's first report.
+    """
+    levels = reported_levels(problem, store, max(0, until - WINDOW + 1), until)
+    came = ~np.isnan(levels)
+    heard, slots = came.any(axis=0), np.flatnonzero(came.any(axis=1))
+    if not len(slots):
+        return 1.0
+    most = 2 + MOST_NUMBERS // (problem.n_devices * problem.n_locations)
+    begin = max(int(slots[0]), len(levels) - most)
+    first = levels[slots[0]][came[slots[0]]][0]
+    rows, levels = np.arange(len(levels))[:, None], levels[:, heard]
+    last = np.maximum.accumulate(np.where(np.isnan(levels), -1, rows), axis=0)  # row of the last report; -1: none yet
+    delay = np.where(last < 0, problem.longest_delay, rows - last)[begin:]
+    record = np.where(last < 0, first, np.take_along_axis(levels, last, axis=0))[begin:]
+    where = np.array(problem.devices)[heard]
+    found = adapted_factors(problem, delay[None], record[None], devices=where, farthest=FARTHEST)
+    return float(found[0, -1, CLAIM])
+
+
 def current_map(settings: Settings, clock: SlotClock, present: Present, store: Store) -> dict[str, Any] | None:
     """The present slot's map as JSON has it, from all readings that have come; None while there is none.
 
@@ -66,18 +92,19 @@ def current_map(settings: Settings, clock: SlotClock, present: Present, store: S
     if known is None:
         return None
     level = known.level
-    devices = [x for x in present.devices if x.id in present.latest]
-    newest = [present.latest[x.id] for x in devices]
-    age = [max(0, plan.slot - x.slot) for x in newest]
-    where, values = [x.location for x in devices], [x.value for x in newest]
+    newest = last_readings(present.devices, present.latest, plan.slot)
+    where, values, age = zip(*newest, strict=True)
     estimate = infer_map(problem, where, values, age, level)
     hidden = problem.inference == "hidden"
     if hidden:
-        delay, record = np.minimum(age, problem.longest_delay), level_read(network, where, values)
-        ends = interval(problem, present_factor(problem, store, plan.slot), delay, record, estimate)
+        factor, record = present_factor(problem, store, plan.slot), level_read(network, where, values)
+        delay = np.minimum(age, problem.longest_delay)
+        still, growing = variance_parts(problem, delay, record, estimate.deviation)
+        wide = QUANTILES[CLAIM] * np.sqrt(still + factor * growing)
+        ends = np.maximum(np.stack([estimate.mean - wide, estimate.mean + wide], axis=-1), 0.0)
     due = np.array([x["sense"] for x in plan.decisions] or [False] * problem.n_devices)
     promised = promised_errors(problem, PlanningState.from_json(plan.state), due, level)
-    measured = {d.location for d, x in zip(devices, newest, strict=True) if x.slot >= plan.slot}
+    measured = {location for location, _, slots in newest if slots == 0}
     coordinates = network.coordinates
     places = []
     for n in range(network.n_locations):

@@ -16,12 +16,12 @@ from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
 from aq_gym.service.database import Plan
 from aq_gym.service.level import (
+    believed_reports,
     freshest,
+    level_series,
     planned_levels,
     present_level,
     reported_levels,
-    spread_over_level,
-    successive_reports,
 )
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Present, Store
@@ -93,26 +93,25 @@ class Outlook:
     """Forecasts of the area's level, made when it has changed; without a forecaster by the network's chain."""
 
     def __init__(self, settings: Settings, store: Store, forecaster: Forecaster | None = None) -> None:
-        self._settings, self._store, self._forecaster = settings, store, forecaster
-        self._spread = spread_over_level(settings.problem.network)
+        self._problem, self._limit = settings.problem, settings.alert_level
+        self._store, self._forecaster = store, forecaster
         self._lock = Lock()
         self._made: tuple[tuple[int, float], dict[str, Any]] | None = None
 
     def of(self, present: Present) -> dict[str, Any] | None:
         """The forecast from the present slot on, with the readings that have come; None before the first one."""
         plan, devices, latest = present
-        known = present_level(self._settings.problem, devices, latest, plan.slot)
+        known = present_level(self._problem, devices, latest, plan.slot)
         if known is None:
             return None
-        level = known.level
         with self._lock:
-            if self._made is None or self._made[0] != (plan.slot, level):
-                belief = freshest(self._settings.problem, devices, latest, plan.slot)
-                self._made = (plan.slot, level), self._make(plan, level, belief)
+            if self._made is None or self._made[0] != (plan.slot, known.level):
+                belief = freshest(self._problem, devices, latest, plan.slot)
+                self._made = (plan.slot, known.level), self._make(plan, known.level, belief)
             return self._made[1]
 
     def _make(self, plan: Plan, level: float, belief: tuple[int, float]) -> dict[str, Any]:
-        problem, limit = self._settings.problem, self._settings.alert_level
+        problem, limit = self._problem, self._limit
         rows = None if self._forecaster is None else self._by_forecaster(self._forecaster, plan)
         model = "chain" if self._forecaster is None else self._forecaster.name
         if rows is None and problem.inference == "hidden":
@@ -137,8 +136,9 @@ class Outlook:
         Forecasts look `AHEAD` slots ahead, from the levels that slots began with, over `HISTORY` slots up to ``until``.
         With a hidden level: what was believed when a report came, against the report before it.
         """
-        if self._settings.problem.inference == "hidden" and self._forecaster is None:
-            before, guess, came = self._believed(until)
+        if self._problem.inference == "hidden" and self._forecaster is None:
+            levels = reported_levels(self._problem, self._store, max(0, until - HISTORY + 1), until)
+            before, came, guess, _ = believed_reports(self._problem, levels)
         else:
             level = planned_levels(self._store, until - HISTORY + 1, until)
             before, guess, came = level[:-AHEAD], self._forecasts(level), level[AHEAD:]
@@ -150,25 +150,17 @@ class Outlook:
 
     def _forecasts(self, level: NDArray[np.float64]) -> NDArray[np.float64]:
         """(HISTORY - AHEAD,) best guesses of the level `AHEAD` slots later."""
-        network, made = self._settings.problem.network, level[:-AHEAD]
+        network, made = self._problem.network, level[:-AHEAD]
         if self._forecaster is None or AHEAD not in self._forecaster.horizons:
             return np.asarray(made + chain_change(network, np.nan_to_num(made, nan=float(network.levels[0])))[0])
-        quantiles = self._forecaster.predict(Series(level, level, self._spread * level), np.arange(len(made)))
+        quantiles = self._forecaster.predict(level_series(network, level), np.arange(len(made)))
         return np.asarray(quantiles[:, self._forecaster.horizons.index(AHEAD), self._forecaster.median])
-
-    def _believed(self, until: int) -> tuple[NDArray[np.float64], ...]:
-        """Levels that reports meant, what was believed when the next one came, and what that one meant [µg/m³]."""
-        problem = self._settings.problem
-        levels = reported_levels(problem, self._store, max(0, until - HISTORY + 1), until)
-        before, came, delay = successive_reports(problem, levels)
-        return before, problem.hidden_level.belief.moments(delay, before)[0], came
 
     def _by_forecaster(self, forecaster: Forecaster, plan: Plan) -> list[Row] | None:
         """From the levels that slots began with, as it was calibrated; None where they are too few or have gaps."""
         level = planned_levels(self._store, plan.slot - HISTORY + 1, plan.slot)
-        quantiles = forecaster.predict(Series(level, level, self._spread * level))[0]
+        quantiles = forecaster.predict(level_series(self._problem.network, level))[0]
         if np.isnan(quantiles).any():
             return None
-        limit = self._settings.alert_level
-        chances = [1.0 - float(np.interp(limit, row, QUANTILES, left=0.0, right=1.0)) for row in quantiles]
+        chances = [1.0 - float(np.interp(self._limit, row, QUANTILES, left=0.0, right=1.0)) for row in quantiles]
         return list(zip(forecaster.horizons, quantiles, chances, strict=True))

@@ -64,7 +64,7 @@ def hotspots(here: Services, first: int, last: int) -> list[dict[str, Any]]:
     """
     levels = {x.slot: x.level for x in here.store.levels(first, last)}
     ratios: dict[str, list[float]] = {}
-    for reading in here.store.readings(first, last, MOST_READINGS):
+    for reading in here.store.readings(first, last, limit=MOST_READINGS):
         if reading.slot in levels:
             ratios.setdefault(reading.device, []).append(reading.value / levels[reading.slot])
     devices = [x for x in here.store.devices() if x.id in ratios]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, func, select, tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import sessionmaker
 
@@ -79,20 +79,25 @@ class Store:
 
     def readings(
         self,
-        since: int,
-        until: int,
-        limit: int | None = None,
+        since: int = 0,
+        until: int = LARGEST_SLOT,
+        *,
         device: str | None = None,
         after: tuple[int, str] = (-1, ""),
-    ) -> list[Reading]:
-        """Readings in the order (slot, device), those after a cursor."""
-        slot, name = after
-        query = select(Reading).where(Reading.slot >= since, Reading.slot <= until)
-        query = query.where((Reading.slot > slot) | ((Reading.slot == slot) & (Reading.device > name)))
+        skip: int = 0,
+        limit: int | None = None,
+        newest_first: bool = False,
+    ) -> list[Report]:
+        """Readings in the order (slot, device) or backwards: those after a cursor, without some at the beginning."""
+        query = select(Reading.device, Reading.slot, Reading.value)
+        query = query.where(Reading.slot.between(max(since, after[0]), until))  # so that no page before is read again
+        query = query.where(tuple_(Reading.slot, Reading.device) > after)
         if device is not None:
             query = query.where(Reading.device == device)
+        order = (Reading.slot.desc(), Reading.device.desc()) if newest_first else (Reading.slot, Reading.device)
         with self.session() as session:
-            return list(session.scalars(query.order_by(Reading.slot, Reading.device).limit(limit)))
+            rows = session.execute(query.order_by(*order).offset(skip).limit(limit))
+            return [Report(name, slot, value) for name, slot, value in rows]
 
     def newest(self) -> Newest:
         """Cheap enough to be asked several times a second."""
@@ -112,21 +117,7 @@ class Store:
         query = query.where(Plan.slot.between(since, until), Plan.level_deviation.is_not(None))
         with self.session() as session:
             rows = session.execute(query.order_by(Plan.slot.desc()).limit(limit)).all()
-        return [Level(slot, level, error, deviation or 0.0) for slot, level, error, deviation in reversed(rows)]
-
-    def values(self, since: int, until: int) -> list[tuple[int, str, float]]:
-        """Slot, device and value of the readings of some slots: many at once, so without their other columns."""
-        query = select(Reading.slot, Reading.device, Reading.value)
-        with self.session() as session:
-            rows = session.execute(query.where(Reading.slot >= since, Reading.slot <= until))
-            return [(slot, device, value) for slot, device, value in rows]
-
-    def readings_at(self, device: str | None, skip: int, limit: int, newest_first: bool) -> list[Reading]:
-        """Readings in the order of slots, some skipped."""
-        query = select(Reading) if device is None else select(Reading).where(Reading.device == device)
-        order = (Reading.slot.desc(), Reading.device.desc()) if newest_first else (Reading.slot, Reading.device)
-        with self.session() as session:
-            return list(session.scalars(query.order_by(*order).offset(skip).limit(limit)))
+        return [Level._make(row) for row in reversed(rows)]
 
     def devices(self) -> list[Device]:
         """All devices in the order in which they decide."""

@@ -1,6 +1,7 @@
 """Forecasters trained on the first part of some readings and tried on the rest."""
 
 from argparse import ArgumentParser, Namespace
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,6 @@ class Split:
     begin: int  # first slot of the test series that counts
     slot_minutes: float
     cleaned: list[Cleaned]  # one a table
-    names: list[list[str]]  # of the devices, one list a table
 
     @property
     def day(self) -> int:
@@ -45,28 +45,22 @@ class Split:
 
     def describe(self) -> str:
         """How many readings are used, and why not the others."""
-        tables = [x.report(names) for x, names in zip(self.cleaned, self.names, strict=True)]
-        total = pd.concat(tables).drop(columns="used").sum()
+        counts = Counter[str]()
+        for x in self.cleaned:
+            counts.update(x.counts())
         readings = sum(x.reason.size for x in self.cleaned)
-        parts = ", ".join(f"{count:,} {reason}" for reason, count in total.items())
-        return f"{readings:,} readings, {readings - total.sum():,} used; not used: {parts}"
+        parts = ", ".join(f"{count:,} {reason}" for reason, count in counts.items())
+        return f"{readings:,} readings, {readings - counts.total():,} used; not used: {parts}"
 
 
-def read_table(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64] | None, list[str]]:
-    """(T, N) readings of a file, (T,) hours of the day where it has times, and the devices' names.
-
-    Files are read as `aq_gym.datasets.load_readings` does, implausible readings too. A column ``hour`` counts hours.
-    """
-    return _parts(pd.DataFrame(raw_readings([path])[0]))
-
-
-def _parts(frame: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64] | None, list[str]]:
-    index, clock = frame.index, None
+def hours_of_day(frame: pd.DataFrame) -> NDArray[np.float64] | None:
+    """(T,) hours of the day where a frame of readings has times; a column ``hour`` counts hours."""
+    index = frame.index
     if isinstance(index, pd.TimedeltaIndex):
-        clock = np.asarray(index / pd.Timedelta(hours=1), dtype=np.float64) % 24.0
-    elif isinstance(index, pd.DatetimeIndex):
-        clock = np.asarray(index.hour + index.minute / 60.0, dtype=np.float64)
-    return frame.to_numpy(dtype=np.float64), clock, [str(x) for x in frame.columns]
+        return np.asarray(index / pd.Timedelta(hours=1), dtype=np.float64) % 24.0
+    if isinstance(index, pd.DatetimeIndex):
+        return np.asarray(index.hour + index.minute / 60.0, dtype=np.float64)
+    return None
 
 
 def pku_split() -> Split:
@@ -74,8 +68,7 @@ def pku_split() -> Split:
     tables = load_pku2018()[0]
     cleaned = [clean(x) for x in tables[:2]]
     spring, summer = (station_series(x.readings, stations=()) for x in cleaned)
-    names = [[str(n) for n in range(x.readings.shape[1])] for x in cleaned]
-    return Split(spring, summer, 0, 10.0, cleaned, names)
+    return Split(spring, summer, 0, 10.0, cleaned)
 
 
 def file_split(
@@ -86,17 +79,17 @@ def file_split(
     ``slot_minutes`` None: as the file's times are, else 10. Without ``clock`` the hour of the day is not used.
     """
     frame = pd.DataFrame(raw_readings([path], slot_minutes=slot_minutes)[0])
-    (table, hours, names), steps = _parts(frame), minutes_between(frame)
+    steps = minutes_between(frame)
     minutes = DEFAULT_SLOT_MINUTES if slot_minutes is None else slot_minutes
     minutes = minutes if steps is None or not len(steps) else float(steps[0])
     if fit_slots is None:
-        fit_slots = round(2 / 3 * len(table))
-    if not 0 < fit_slots < len(table):
-        raise ValueError(f"fit_slots: expected 1 to {len(table) - 1} of the file's {len(table)} slots, got {fit_slots}")
-    cleaned = clean(table)
-    everything = station_series(cleaned.readings, hours if clock else None, stations=() if target == "area" else None)
+        fit_slots = round(2 / 3 * len(frame))
+    if not 0 < fit_slots < len(frame):
+        raise ValueError(f"fit_slots: expected 1 to {len(frame) - 1} of the file's {len(frame)} slots, got {fit_slots}")
+    cleaned, hours = clean(frame.to_numpy(dtype=np.float64)), hours_of_day(frame) if clock else None
+    everything = station_series(cleaned.readings, hours, stations=() if target == "area" else None)
     chosen = everything if target == "area" else everything[1:]
-    return Split([x[:fit_slots] for x in chosen], chosen, fit_slots, minutes, [cleaned], [names])
+    return Split([x[:fit_slots] for x in chosen], chosen, fit_slots, minutes, [cleaned])
 
 
 def build(name: str, split: Split, seed: int = 0) -> Calibrated:

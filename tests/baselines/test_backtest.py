@@ -12,10 +12,17 @@ from aq_gym.estimation import Estimate, LevelAware
 from aq_gym.problem import Problem
 from baselines.heuristics.simple import Random, Staggered
 from baselines.studies.backtest import page
-from baselines.studies.backtest.maps import METHODS, gaussian_process, gaussian_process_map
 from baselines.studies.backtest.replaying import Faults, Windows, own_readings, replay, sources_of
 from baselines.studies.backtest.scores import block_interval, change, judge
-from baselines.studies.backtest.tables import CLEAN, CONDITIONS, backtest, deliver
+from baselines.studies.backtest.tables import (
+    CLEAN,
+    CONDITIONS,
+    METHODS,
+    backtest,
+    deliver,
+    gaussian_process,
+    gaussian_process_map,
+)
 from scripts import backtest as command
 from scripts import calibrate
 

@@ -8,16 +8,24 @@ import pandas as pd
 import pytest
 
 from aq_gym import SensorNetwork
+from aq_gym.adapted_intervals import adapted_factors
 from aq_gym.estimation import LEVELS_OF_COVERAGE, Estimate, mean_deviation
 from aq_gym.problem import Problem
 from baselines.heuristics.index_tuning import best_threshold
 from baselines.heuristics.relay import Relay
 from baselines.playing import play_problem
-from baselines.studies.backtest.adapted import adapted_coverage, adapted_factors
 from baselines.studies.backtest.replaying import Windows
-from baselines.studies.backtest.reports import Reports, backtest_reports, hourly_lines, replay_reports, rmse_change
-from baselines.studies.backtest.reports_page import findings, page, summary
-from baselines.studies.backtest.scores import judge
+from baselines.studies.backtest.reports import (
+    Reports,
+    backtest_reports,
+    findings,
+    hourly_lines,
+    page,
+    replay_reports,
+    rmse_change,
+    summary,
+)
+from baselines.studies.backtest.scores import adapted_coverage, judge
 from scripts import backtest_hidden as command
 
 NETWORK = SensorNetwork.load("pku2018-spring")

@@ -9,8 +9,9 @@ import pytest
 
 from aq_gym.forecasting import storage
 from aq_gym.forecasting.series import Series
+from aq_gym.ingestion.loading import raw_readings
 from aq_gym.service.outlook import load_forecaster
-from baselines.studies.forecasts import build, file_split, read_table
+from baselines.studies.forecasts import build, file_split, hours_of_day
 from scripts import evaluate_forecasters, train_forecaster
 
 
@@ -28,14 +29,14 @@ def town(tmp_path: Path) -> Path:
 
 
 def test_tables_come_with_their_clock(town: Path, tmp_path: Path) -> None:
-    table, clock, names = read_table(town)
-    assert table.shape == (500, 3) and names == ["a", "b", "c"] and clock is not None and clock[25] == 1.0
+    clock = hours_of_day(raw_readings([town])[0])
+    assert clock is not None and len(clock) == 500 and clock[25] == 1.0
     hours = tmp_path / "hours.csv"
     hours.write_text("hour,a,b\n23,1,2\n24,3,4\n")
-    assert (read_table(hours)[1] == [23.0, 0.0]).all()
+    assert (hours_of_day(raw_readings([hours])[0]) == [23.0, 0.0]).all()
     plain = tmp_path / "plain.csv"
     plain.write_text("1,2\n3,4\n")
-    assert read_table(plain)[1] is None
+    assert hours_of_day(pd.DataFrame(raw_readings([plain])[0])) is None
 
 
 def test_bad_splits_are_refused(town: Path) -> None:

@@ -9,10 +9,9 @@ import pandas as pd
 from aq_gym.estimation import LEVELS_OF_COVERAGE, LevelAware
 from aq_gym.palette import MARKERS, PALETTE
 from aq_gym.problem import Problem
-from baselines.studies.backtest.maps import METHODS
 from baselines.studies.backtest.replaying import Faults, Windows
-from baselines.studies.backtest.scores import COVER, misses
-from baselines.studies.backtest.tables import CLEAN, CONDITIONS, NOISES
+from baselines.studies.backtest.scores import COVER, covered, misses
+from baselines.studies.backtest.tables import CLEAN, CONDITIONS, METHODS, NOISES
 from baselines.studies.tables import interval, markdown, text_table
 
 TOLERANCE = 5.0  # points by which an interval's coverage may be off
@@ -20,14 +19,10 @@ HEADS = ("policy", "map", "RMSE", "MAE", "bias", "covered % of 50 / 90 / 95", "c
 PLAN_HEADS = ("level known to", "policy", "planned for", "MAE", "change %", "RMSE", "promised", "claimed", "covered %")
 
 
-def _covered(row: Any) -> str:
-    return " / ".join(f"{100 * getattr(row, name):.0f}" for name in COVER)
-
-
 def _clean_rows(table: pd.DataFrame) -> list[list[str]]:
     rows = []
     for x in table[table.condition == CLEAN].itertuples():
-        errors = interval(x, "rmse"), f"{x.mae:.2f}", f"{x.bias:+.2f}", _covered(x)
+        errors = interval(x, "rmse"), f"{x.mae:.2f}", f"{x.bias:+.2f}", covered(x)
         rows.append([x.policy, x.method, *errors, f"{x.claimed:.2f}", f"{x.promised:.2f}", f"{x.rmse_all:.2f}"])
     return rows
 
@@ -42,7 +37,7 @@ def _plan_rows(plans: pd.DataFrame) -> list[list[str]]:
     for x in plans.itertuples():
         moved = "" if np.isnan(x.change) else interval(x, "change", "+", 1)
         cells = [f"±{100 * x.noise:.0f} %", x.policy, x.inference, f"{x.mae:.3f}", moved]
-        rows.append([*cells, f"{x.rmse:.2f}", f"{x.promised:.2f}", f"{x.claimed:.2f}", _covered(x)])
+        rows.append([*cells, f"{x.rmse:.2f}", f"{x.promised:.2f}", f"{x.claimed:.2f}", covered(x)])
     return rows
 
 

@@ -70,8 +70,8 @@ def own_readings(path: Path, files: Sequence[Path]) -> tuple[SensorNetwork, list
     """
     network, about = SensorNetwork.load(path), read_card(path)
     frames = [pd.DataFrame(x) for x in raw_readings(files, slot_minutes=network.slot_minutes)]
-    screened = screen([frame.set_axis(frame.columns.astype(str), axis=1) for frame in frames])
-    names = list(about.get("stations", frames[0].columns.astype(str)))
+    screened = screen(frames)
+    names = list(about.get("stations", map(str, frames[0])))
     for name in names:
         if name not in screened.tables[0]:
             reason = screened.left_out.get(name, "no file has a column of that name")

@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from aq_gym.adapted_intervals import QUANTILES, STEP, adapted_factors, variance_parts
 from aq_gym.estimation import LEVELS_OF_COVERAGE, Estimate, coverage
+from aq_gym.problem import Problem
 from baselines.studies.backtest.replaying import Windows
 
 RESAMPLES = 2000
@@ -51,6 +54,34 @@ def judge(
         within = part[(level >= least) & (level < most)]
         result[f"rmse_from_{least:.0f}"] = float(np.sqrt(np.square(within).mean())) if len(within) else float("nan")
     return result
+
+
+def adapted_coverage(
+    problem: Problem,
+    delay: NDArray[np.int64],
+    record: NDArray[np.float64],
+    maps: Estimate,
+    data: Windows,
+    step: float = STEP,
+) -> list[float]:
+    """Shares of the readings at locations without a device that the adapted 50, 90 and 95 % intervals cover.
+
+    The maps are made of the reports: (K, T, M) ages [slots] and records [µg/m³] at the end of each slot.
+    """
+    factors = adapted_factors(problem, delay, record, step)
+    unseen = np.setdiff1d(np.arange(problem.n_locations), problem.devices)
+    still, growing = variance_parts(problem, delay, record, maps.deviation)
+    error = np.abs(maps.mean - data.readings[:, 1:])
+    shares = []
+    for i, quantile in enumerate(QUANTILES):
+        wide = quantile * np.sqrt(still + factors[:, :, i, None] * growing)
+        shares.append(float((error <= wide)[..., unseen].mean()))
+    return shares
+
+
+def covered(row: Any, names: Sequence[str] = COVER) -> str:
+    """The shares that a row's intervals cover, for a table [%]."""
+    return " / ".join(f"{100 * getattr(row, name):.0f}" for name in names)
 
 
 def misses(table: pd.DataFrame, names: Sequence[str] = COVER) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""The tables of the backtest."""
+"""The map by each method, and the tables of the backtest."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -6,14 +6,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
-from aq_gym.estimation import LevelAware, coverage
+from aq_gym import estimation
+from aq_gym.estimation import Estimate, LevelAware, Sources
+from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
 from baselines.evaluation.registry import build_policy
-from baselines.studies.backtest.maps import METHODS, estimate, gaussian_process, gaussian_process_map
 from baselines.studies.backtest.replaying import Faults, Replayed, Windows, replay, sources_of
 from baselines.studies.backtest.scores import COVER, change, judge
 
+METHODS = ("paper", "flat", "corrected", "level-aware")
+_SNAPSHOT = (0, 1, 3, 8)  # slots of one snapshot, which the Gaussian process sees together
 CLEAN = "clean"
 NOISES = (0.05, 0.1, 0.2, 0.3)
 CONDITIONS = {
@@ -25,6 +30,48 @@ CONDITIONS = {
     "20 % of the readings lost": Faults(lost=0.2),
     "a device dies halfway": Faults(dead=1),
 }
+
+
+def maps(
+    network: SensorNetwork, learned: LevelAware, sources: Sources, level: ArrayLike, level_noise: float
+) -> dict[str, Estimate]:
+    """The map by each of `METHODS`; ``level_noise`` is what the level-aware one assumes."""
+    return {
+        "paper": estimation.paper_map(network, sources, level),
+        "flat": estimation.flat_map(network, level),
+        "corrected": estimation.corrected_map(network, level),
+        "level-aware": learned.estimate(sources, level, level_noise=level_noise),
+    }
+
+
+def gaussian_process(network: SensorNetwork, tables: Sequence[ArrayLike], seed: int = 0) -> GaussianProcessRegressor:
+    """A yardstick: scikit-learn's regression of the normalised deviations on place and time, fitted to snapshots."""
+    rng, n = np.random.default_rng(seed), network.n_locations
+    table = np.asarray(tables[0], dtype=np.float64)
+    level = table.mean(axis=1)
+    clear = np.flatnonzero(level[: -_SNAPSHOT[-1]] >= 30.0)
+    slots = (rng.choice(clear, 5, replace=False)[:, None] + np.array(_SNAPSHOT)).ravel()
+    apart = np.repeat(np.arange(5) * 1e4, len(_SNAPSHOT)) + np.tile(_SNAPSHOT, 5)
+    deviation = table[slots] / level[slots, None] - 1.0 - estimation.mean_deviation(network)
+    places = np.tile(network.coordinates / 100.0, (len(slots), 1))
+    inputs = np.column_stack([places, np.repeat(apart, n)])
+    kernel = ConstantKernel(1e-3, (1e-6, 1.0)) * RBF((3.0, 3.0, 12.0), (0.1, 1e3)) + WhiteKernel(1e-3, (1e-7, 1.0))
+    return GaussianProcessRegressor(kernel, random_state=seed).fit(inputs, deviation.ravel())
+
+
+def gaussian_process_map(
+    fitted: GaussianProcessRegressor, network: SensorNetwork, sources: Sources, level: NDArray[np.float64]
+) -> Estimate:
+    """The map by `gaussian_process`; slow, since it is fitted to each slot's readings."""
+    prior, places = estimation.mean_deviation(network), np.asarray(network.coordinates) / 100.0
+    seen = sources.reading / sources.level_then - 1.0 - prior[sources.devices]
+    regression = GaussianProcessRegressor(fitted.kernel_, optimizer=None)
+    mean, deviation = np.empty((*level.shape, len(places))), np.empty((*level.shape, len(places)))
+    target = np.column_stack([places, np.zeros(len(places))])
+    for at in np.ndindex(level.shape):
+        known = np.column_stack([places[sources.devices], -sources.delay[at].astype(np.float64)])
+        mean[at], deviation[at] = regression.fit(known, seen[at]).predict(target, return_std=True)
+    return Estimate(level[..., None] * (1.0 + prior + mean), level[..., None] * deviation)
 
 
 class Delivered(NamedTuple):
@@ -54,7 +101,7 @@ def deliver(
         float(np.sqrt(np.square(error).mean())),
         float(replayed.joint_error.mean()),
         float(found.deviation.mean()),
-        coverage(error, found.deviation),
+        estimation.coverage(error, found.deviation),
     )
 
 
@@ -80,8 +127,7 @@ def backtest(
         for condition, faults in conditions.items():
             watch(f"{name}, {condition}")
             sources, level = sources_of(replayed, problem, data, faults, seed)
-            for method in METHODS:
-                found = estimate(method, problem.network, learned, sources, level, faults.assumed_noise)
+            for method, found in maps(problem.network, learned, sources, level, faults.assumed_noise).items():
                 rows.append(_row(condition, name, method, replayed) | judge(found, data, problem.devices, seed))
     return pd.DataFrame(rows)
 

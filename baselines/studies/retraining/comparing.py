@@ -11,7 +11,7 @@ from aq_gym.forecasting.evaluation import pinball_losses, roll
 from aq_gym.forecasting.forecaster import Forecaster
 from aq_gym.forecasting.series import Series
 from aq_gym.problem import Problem
-from aq_gym.service.confirm import Residual, residuals
+from aq_gym.service.drift import Residual, residuals
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
 from aq_gym.traces import windows
@@ -46,11 +46,7 @@ class Comparison(NamedTuple):
 
 
 def compare(measure: str, candidate: NDArray[np.float64], running: NDArray[np.float64], block: int) -> Comparison:
-    """Errors of both, in the order of time; ``block``: how many are resampled together, those of a day.
-
-    Raises:
-        ValueError: too few.
-    """
+    """Errors of both, in the order of time; ``block``: how many are resampled together, those of a day."""
     if len(running) < LEAST:
         raise ValueError(f"database: the newest slots allow {len(running)} comparisons of the {measure}, too few")
     percent = change(candidate, running, 0, min(block, len(running) // LEAST))
@@ -61,19 +57,18 @@ def compare_networks(settings: Settings, store: Store, stored: Stored, candidate
     """How well the map that the other devices give says what each device reads; a day has ``day`` slots."""
     since = stored.first + stored.cut
     scores = [
-        np.array(
-            [_crps(x) for x in residuals(dataclasses.replace(settings, problem=problem), store, since, stored.last)]
-        )
+        _crps(residuals(dataclasses.replace(settings, problem=problem), store, since, stored.last))
         for problem in (candidate, settings.problem)
     ]
     per_day = max(1, round(day * len(scores[0]) / (len(stored.levels) - stored.cut)))
     return compare("CRPS of the map [µg/m³]", *scores, per_day)
 
 
-def _crps(x: Residual) -> float:
-    """Of a normal distribution: Gneiting and Raftery (2007), equation (21)."""
-    z = x.error / x.claim
-    return float(x.claim * (z * (2.0 * norm.cdf(z) - 1.0) + 2.0 * norm.pdf(z) - np.pi**-0.5))
+def _crps(found: list[Residual]) -> NDArray[np.float64]:
+    """Of normal distributions: Gneiting and Raftery (2007), equation (21)."""
+    error, claim = np.array([(x.error, x.claim) for x in found]).reshape(-1, 2).T
+    z = error / claim
+    return np.asarray(claim * (z * (2.0 * norm.cdf(z) - 1.0) + 2.0 * norm.pdf(z) - np.pi**-0.5))
 
 
 def compare_agents(problem: Problem, stored: Stored, candidate: Any, running: Any, day: int) -> Comparison:

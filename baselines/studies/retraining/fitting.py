@@ -12,6 +12,7 @@ from aq_gym.forecasting.forecaster import Forecaster
 from aq_gym.forecasting.series import Series
 from aq_gym.problem import Problem
 from aq_gym.service.artefacts import FORECASTER, NETWORK, POLICY, Artefacts
+from aq_gym.service.level import level_series
 from aq_gym.service.outlook import FARTHEST
 from aq_gym.service.refit import refit
 from aq_gym.service.settings import Settings
@@ -59,7 +60,7 @@ def retrain(
             tuned = fine_tune(problem, draft / NETWORK, weights, seconds, seed, scratch)
             scores["agent"] = compare_agents(problem, stored, load_trained(tuned), policy, day)
             shutil.copyfile(tuned if scores["agent"].taken else weights, draft / POLICY)
-        file, series = artefacts.promoted().files.get(FORECASTER), stored.series(problem.network)
+        file, series = artefacts.promoted().files.get(FORECASTER), level_series(problem.network, stored.levels)
         old = series[: stored.cut]
         before = fit_forecaster("chain", old, None, seed, day) if file is None else storage.load(file)
         fitted = fit_forecaster(forecaster, old, None if file is None else storage.load(file), seed, day)

@@ -7,11 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from aq_gym.forecasting.series import Series
-from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
 from aq_gym.service.artefacts import POLICY, Promoted
-from aq_gym.service.level import planned_levels, readings_table, spread_over_level
+from aq_gym.service.level import planned_levels, readings_table
 from aq_gym.service.store import Store
 from baselines.evaluation import WORDS
 from baselines.heuristics.problems import entry_problem, same_problem
@@ -39,10 +37,6 @@ class Stored(NamedTuple):
         """The last slot."""
         return self.first + len(self.levels) - 1
 
-    def series(self, network: SensorNetwork) -> Series:
-        """What the service's forecasts are made from: the level, and the spread of the network's locations about it."""
-        return Series(self.levels, self.levels, spread_over_level(network) * self.levels)
-
     def about(self) -> dict[str, Any]:
         """For a manifest."""
         parts = (np.int64(self.first), self.readings, self.levels)
@@ -52,11 +46,7 @@ class Stored(NamedTuple):
 
 
 def read(store: Store, slots: int, horizon: int | None = None) -> Stored:
-    """The newest slots of a service's database; ``horizon``: of the agent that is tried on them, if any.
-
-    Raises:
-        ValueError: too few of them, or no reading in them.
-    """
+    """The newest slots of a service's database; ``horizon``: of the agent that is tried on them, if any."""
     plan = store.last_plan()
     until = -1 if plan is None else plan.slot
     first = max(0, until - slots + 1)
@@ -74,10 +64,8 @@ def agent_file(promoted: Promoted, word: str, problem: Problem) -> Path | None:
     """The weights of the running agent: the promoted ones, those that are shipped, its own; None for a heuristic."""
     if word in WORDS and word != "pretrained":
         return None
-    shipped = (PRETRAINED / f"{x}.safetensors" for x in pretrained_ids() if same_problem(problem, entry_problem(x)))
-    own = (
-        shipped
-        if word == "pretrained"
-        else (x for x in (Path(word), Path(word) / POLICY) if x.is_file() and x.suffix != ".json")
-    )
-    return promoted.files.get(POLICY) or next(own, None)
+    if word == "pretrained":
+        found = (PRETRAINED / f"{x}.safetensors" for x in pretrained_ids() if same_problem(problem, entry_problem(x)))
+    else:
+        found = (x for x in (Path(word), Path(word) / POLICY) if x.is_file() and x.suffix != ".json")
+    return promoted.files.get(POLICY) or next(found, None)

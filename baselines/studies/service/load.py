@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import shutil
 import sqlite3
 import threading
 import time
@@ -104,9 +103,6 @@ def until_shown(port: int, device: str, token: str, seconds: float, first_slot: 
     """Seconds from sending each of some readings, one after another, until an open page has it.
 
     Nobody else sends for the device, of which nothing is stored yet from the first slot on.
-
-    Raises:
-        RuntimeError: a page that is still open does not show a reading.
     """
     took, end = list[float](), time.perf_counter() + seconds
     with closing(Client(port, token)) as client, closing(shown_by_a_page(port)) as pages_now:
@@ -170,8 +166,6 @@ def tokens_of(port: int, count: int) -> dict[str, str]:
 
 def memory_over(folder: Path, slots: int, slot_seconds: float, n_pages: int = 5) -> list[float]:
     """Resident memory [MiB] at each of the slots of a simulated fleet, with pages open and metrics read."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
     arguments = ["--simulate", "--slot-seconds", str(slot_seconds)]
     found: list[float] = []
     with Server(folder, arguments) as server, pages(server.port, n_pages):

@@ -12,15 +12,14 @@ from aq_gym.estimation import mean_deviation
 from aq_gym.observation import OBSERVATIONS, ObservationLayout
 from aq_gym.policy import Policy
 from aq_gym.problem import Problem
-from aq_gym.service import drift, intervals
+from aq_gym.service import drift, maps
 from aq_gym.service.app import build_services, create_app
 from aq_gym.service.artefacts import Served
 from aq_gym.service.control import most_lost
 from aq_gym.service.database import Plan
 from aq_gym.service.intake import Report
-from aq_gym.service.intervals import present_factor
-from aq_gym.service.network_metrics import NetworkCollector
-from aq_gym.service.regret import replay
+from aq_gym.service.maps import present_factor
+from aq_gym.service.network_metrics import NetworkCollector, replay
 from aq_gym.service.services import Services
 from aq_gym.service.settings import Settings
 from baselines.evaluation import build_policy
@@ -241,7 +240,7 @@ def test_the_intervals_remember_when_another_device_reports_first(hidden: Proble
     before = present_factor(hidden, services.store, 11)
     services.store.add_readings([Report("device_1", 12, 500.0 * float(usual[1]))])
     assert present_factor(hidden, services.store, 12) >= before * np.exp(-0.02) > 1.3
-    assert present_factor(hidden, services.store, 12 + intervals.WINDOW) == 1.0, "old reports do not count"
+    assert present_factor(hidden, services.store, 12 + maps.WINDOW) == 1.0, "old reports do not count"
 
 
 @pytest.mark.parametrize(("swing", "wider"), [(0.0, False), (60.0, True)])

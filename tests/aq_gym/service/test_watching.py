@@ -7,7 +7,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from aq_gym.service.app import create_app
-from aq_gym.service.confirm import LEAST_READINGS, confirm
+from aq_gym.service.drift import LEAST_READINGS, confirm
 from aq_gym.service.intake import Report
 from aq_gym.service.services import Services
 

@@ -60,7 +60,7 @@ def as_count(field: str, value: Any, minimum: int, maximum: float = math.inf) ->
     """An integer from `minimum` to `maximum`; bool is none."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < minimum:
         raise ValueError(f"{field}: expected an integer of at least {minimum}, got {value!r}")
-    if value > maximum:
+    if int(value) > maximum:
         raise ValueError(f"{field}: expected an integer of at most {maximum:,}, got {value!r}")
     return int(value)
 

@@ -21,14 +21,18 @@ from pathlib import Path
 from waitress import create_server
 
 from aq_gym.network_files import read_card
+from aq_gym.service import logs
 from aq_gym.service.app import build_services, create_app
 from aq_gym.service.artefacts import FORECASTER, Artefacts, Served, Versions
 from aq_gym.service.fleet import Air, Fleet, SyntheticAir, recorded_air
-from aq_gym.service.loop import ControlLoop, Leadership, Webhooks
+from aq_gym.service.leader import Leadership
+from aq_gym.service.loop import ControlLoop
 from aq_gym.service.outlook import load_forecaster
-from aq_gym.service.running import Part, check_port, log_to_stdout, run
+from aq_gym.service.places import Places
+from aq_gym.service.running import Part, check_port, run
 from aq_gym.service.services import new_token
-from aq_gym.service.settings import Places, Settings
+from aq_gym.service.settings import Settings
+from aq_gym.service.webhooks import Webhooks
 from aq_gym.tables import LARGEST_READING
 from scripts.arguments import at_least, command_parser
 from scripts.command import FAILED, enter, say
@@ -40,7 +44,7 @@ REQUEST_THREADS = 8  # that pages which are sent events leave free
 
 def main(args: argparse.Namespace) -> None:
     check_port(args.host, args.port)
-    log_to_stdout("WARNING" if args.simulate and not args.verbose else "INFO")
+    logs.configure("WARNING" if args.simulate and not args.verbose else "INFO")
     artefacts = Artefacts(args.folder / "models")
 
     def load() -> Served:

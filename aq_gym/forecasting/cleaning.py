@@ -52,6 +52,9 @@ def clean(readings: ArrayLike, rules: CleaningRules | None = None) -> Cleaned:
     Args:
         readings: (T, N) [µg/m³], NaN where nothing was read.
         rules: None for the defaults.
+
+    Raises:
+        ValueError: no table of numbers.
     """
     rules = rules or CleaningRules()
     table = np.array(readings, dtype=np.float64)

@@ -40,7 +40,11 @@ def for_few_errors(levels: NDArray[np.float64], median: int, count: float) -> ND
 
 
 class Ensemble(Forecaster):
-    """The mean of several forecasters' quantiles."""
+    """The mean of several forecasters' quantiles.
+
+    Raises:
+        ValueError: members of other horizons or quantiles, or none.
+    """
 
     name = "ensemble"
 
@@ -97,6 +101,9 @@ class Calibrated(Forecaster):
         window: errors that count, at most.
         every: slots between two calibrations.
         rate: size of the steps; 0: levels stay. Every slot makes one, so fewer slots a day need larger ones.
+
+    Raises:
+        ValueError: no positive numbers of slots, or a negative rate.
     """
 
     name = "calibrated"

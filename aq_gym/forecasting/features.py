@@ -16,7 +16,11 @@ SCALE_AT_ZERO = 20.0  # µg/m³: changes grow with the level, but clean air chan
 
 @dataclass(frozen=True)
 class Features:
-    """Which features."""
+    """Which features.
+
+    Raises:
+        ValueError: lags or windows that are no positive whole numbers.
+    """
 
     lags: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 15, 18, 24, 30, 36, 48)  # slots
     windows: tuple[int, ...] = (6, 18, 48)  # slots, of rolling means and standard deviations
@@ -44,7 +48,11 @@ class Features:
         return names + (["hour_sin", "hour_cos"] if self.clock else [])
 
     def table(self, series: Series) -> NDArray[np.float32]:
-        """(T, F) features of every slot; rows before `history` and after gaps hold NaN."""
+        """(T, F) features of every slot; rows before `history` and after gaps hold NaN.
+
+        Raises:
+            ValueError: the features need a clock and the series has none.
+        """
         if self.clock and series.clock is None:
             raise ValueError("clock: the forecaster was made for series with a clock, and this one has none")
         level = series.level

@@ -85,7 +85,11 @@ class Forecaster(ABC):
 
 
 def origins_of(series: Series, origins: NDArray[np.int64] | None) -> NDArray[np.int64]:
-    """The origins, the last slot if none are given."""
+    """The origins, the last slot if none are given.
+
+    Raises:
+        ValueError: a slot that the series does not have.
+    """
     chosen = np.array([len(series) - 1]) if origins is None else np.asarray(origins, dtype=np.int64)
     if chosen.size and (chosen.min() < 0 or chosen.max() >= len(series)):
         raise ValueError(f"origins: expected slots from 0 to {len(series) - 1}, got {chosen.min()} to {chosen.max()}")
@@ -215,7 +219,11 @@ class Chain(Forecaster):
 
 
 def numbers(files: Files, name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Double-precision numbers of a file."""
+    """Double-precision numbers of a file.
+
+    Raises:
+        ValueError: the file is missing, of another size, or holds numbers that are not finite.
+    """
     found = files.get(name)
     if found is None or len(found) != 8 * int(np.prod(shape)):
         there = "no such file" if found is None else f"{len(found)} bytes"

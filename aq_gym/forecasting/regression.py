@@ -61,7 +61,11 @@ class OnnxModel:
 def training_rows(
     series: Sequence[Series], features: Features, horizons: Sequence[int]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """What direct forecasts learn from: (R, F) features and (R, H) changes of `change_scale`, rows without a gap."""
+    """What direct forecasts learn from: (R, F) features and (R, H) changes of `change_scale`, rows without a gap.
+
+    Raises:
+        ValueError: no such row.
+    """
     inputs = np.concatenate([features.table(x) for x in series])
     targets = np.concatenate([np.stack([changes(x, h) for h in horizons], axis=1) for x in series])
     whole = ~np.isnan(inputs).any(axis=1) & ~np.isnan(targets).any(axis=1)

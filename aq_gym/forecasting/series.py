@@ -11,7 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 
 @dataclass(frozen=True)
 class Series:
-    """One uninterrupted stretch of slots."""
+    """One uninterrupted stretch of slots.
+
+    Raises:
+        ValueError: parts of other lengths.
+    """
 
     level: NDArray[np.float64]  # (T,) what is forecast [µg/m³]; NaN where nothing was read
     area: NDArray[np.float64]  # (T,) mean over all devices [µg/m³]; the level itself if that is forecast
@@ -47,6 +51,9 @@ def station_series(
         readings: (T, N) [µg/m³], NaN where a device was not read.
         clock: (T,) hour of the day, if it is known.
         stations: columns of which a series of their own is wanted; None: all.
+
+    Raises:
+        ValueError: no table.
     """
     table = np.asarray(readings, dtype=np.float64)
     if table.ndim != 2 or 0 in table.shape:

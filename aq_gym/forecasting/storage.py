@@ -35,6 +35,9 @@ def make_forecaster(name: str, features: Features | None = None, seed: int = 0, 
         features: what it reads, if it reads features.
         seed: of its training.
         options: ``horizons``, ``quantiles`` and what else its class takes.
+
+    Raises:
+        ValueError: another name.
     """
     if name not in NAMES:
         raise ValueError(f"forecaster: expected one of {', '.join(NAMES)}, got {name!r}")

@@ -224,7 +224,11 @@ def _averages(
 
 
 def _used_entries(key: NDArray[np.int64], value: NDArray[np.float64], place: Callable[[int], str]) -> NDArray[np.int64]:
-    """What was read, each time and station once; `key` numbers them."""
+    """What was read, each time and station once; `key` numbers them.
+
+    Raises:
+        ValueError: two different readings of one station at one time.
+    """
     read = np.flatnonzero(~np.isnan(value))
     order = read[np.argsort(key[read], kind="stable")]
     again = key[order][1:] == key[order][:-1]

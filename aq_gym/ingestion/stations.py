@@ -30,7 +30,11 @@ class Stations:
     others: tuple[list[str], ...] = ()  # (rows,) each: columns that may also name the stations, such as codes
 
     def in_order(self, names: Sequence[str]) -> Stations:
-        """The same rows under these names."""
+        """The same rows under these names.
+
+        Raises:
+            ValueError: another number of names than rows.
+        """
         if len(self.degrees) != len(names):
             raise ValueError(
                 f"{self.path} has {len(self.degrees)} locations, the readings {len(names)} columns, which cannot be "
@@ -43,6 +47,9 @@ class Stations:
 
         In their order where the table has no column of names and none of these, or where these only count the columns
         of readings without a header (0, 1, ...) and some of them are not there.
+
+        Raises:
+            ValueError: the rows are to be taken in order, and there is another number of names than rows.
         """
         columns = [column for column in (self.names, *self.others) if column is not None]
         best = max(columns, key=lambda column: len(set(names) & set(column)), default=[])
@@ -53,7 +60,11 @@ class Stations:
         return dataclasses.replace(self, names=best, others=())
 
     def rows_of(self, names: Sequence[str]) -> NDArray[np.int64]:
-        """(N,) rows of the stations of these names; all rows in their order where the table names none of them."""
+        """(N,) rows of the stations of these names; all rows in their order where the table names none of them.
+
+        Raises:
+            ValueError: a station is not there, or at two places.
+        """
         if self.names is None or self.others:
             return self.named(names).rows_of(names)
         first: dict[str, int] = {}

@@ -149,6 +149,9 @@ def slot_length(times: NDArray[np.int64], place: Callable[[int], str]) -> int:
     Args:
         times: (n,) distinct, increasing [microseconds].
         place: names the place of a time, for messages.
+
+    Raises:
+        ValueError: fewer than two times, or steps that are no multiples.
     """
     if len(times) < 2:
         raise ValueError(f"{place(0)}: there is no other time; at least 2 slots are needed, add rows")
@@ -166,7 +169,11 @@ def slot_length(times: NDArray[np.int64], place: Callable[[int], str]) -> int:
 
 
 def check_slots_are_filled(times: NDArray[np.int64], slot: int, place: Callable[[int], str]) -> None:
-    """Refuse slots of a length that is asked for, most of which would be empty; arguments as in `slot_length`."""
+    """Refuse slots of a length that is asked for, most of which would be empty; arguments as in `slot_length`.
+
+    Raises:
+        ValueError: between most times lie more than one and a half slots.
+    """
     step = np.median(np.diff(times)) if len(times) > 1 else 0
     if step > 1.5 * slot:
         raise ValueError(
@@ -176,7 +183,11 @@ def check_slots_are_filled(times: NDArray[np.int64], slot: int, place: Callable[
 
 
 def check_span(times: NDArray[np.int64], slot: int, place: Callable[[int], str]) -> None:
-    """Refuse times that lie so far apart that one of them must be wrong; arguments as in `slot_length`."""
+    """Refuse times that lie so far apart that one of them must be wrong; arguments as in `slot_length`.
+
+    Raises:
+        ValueError: naming the time after the longest pause.
+    """
     if (times[-1] - times[0]) // slot > max(_SLOTS_PER_TIME * len(times), _FEW_SLOTS):
         row = int(np.diff(times).argmax())
         pause = datetime.timedelta(microseconds=int(times[row + 1] - times[row]))

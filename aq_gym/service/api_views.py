@@ -1,4 +1,4 @@
-"""What the server knows: schedule, map, the level as it was and may become, history, alerts."""
+"""What the server knows: schedule, map, history, alerts."""
 
 import csv
 import io
@@ -21,7 +21,6 @@ except ModuleNotFoundError:  # the rest of the service runs without it
     pyarrow = parquet = None
 
 api = APIBlueprint("views", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="views")])
-outlook = APIBlueprint("forecast", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="outlook")])
 
 
 class HistoryQuery(BaseModel):
@@ -38,12 +37,6 @@ class SinceQuery(BaseModel):
     """From when on."""
 
     since: int = Field(default=0, ge=0, le=LARGEST_SLOT, description="first slot")
-
-
-class LevelsQuery(SinceQuery):
-    """Which slots."""
-
-    limit: int = Field(default=1000, ge=1, le=10_000, description="the newest so many")
 
 
 @api.get("/schedule", summary="Who senses in the present slot, and why")
@@ -92,25 +85,6 @@ def _map() -> dict[str, Any]:
     if found is None:
         abort(503, "no device has reported yet")
     return found
-
-
-@outlook.get("/forecast", summary="The level some slots ahead, with intervals")
-def forecast() -> Response:
-    """`model` is "calibrated", by the operator's forecaster, or "chain", whose intervals are the model's own."""
-    here = services()
-    present = here.store.present()
-    found = None if present is None else here.outlook.of(present)
-    if found is None:
-        abort(503, "no device has reported yet")
-    return jsonify(found)
-
-
-@outlook.get("/levels", summary="The level of each slot as it was estimated then")
-def levels(query: LevelsQuery) -> Response:
-    """In the order of slots; those before the first reading are left out."""
-    rows = services().store.levels(query.since, limit=query.limit)
-    shown = [{"slot": x.slot, "level": round(x.level, 3), "promised_error": round(x.promised_error, 3)} for x in rows]
-    return jsonify(levels=shown)
 
 
 @api.get("/history", summary="Readings, page by page")

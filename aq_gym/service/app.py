@@ -10,15 +10,25 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DataError, OperationalError, TimeoutError
 from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge, ServiceUnavailable
 
-from aq_gym.service import api_devices, api_sensorthings, api_views, events, health, report
+from aq_gym.service import (
+    api_devices,
+    api_forecast,
+    api_readings,
+    api_sensorthings,
+    api_views,
+    events,
+    health,
+    report,
+)
 from aq_gym.service.artefacts import Served
+from aq_gym.service.clock import SlotClock
 from aq_gym.service.control import Controller, register_devices
 from aq_gym.service.database import make_engine
 from aq_gym.service.metrics import Metrics
 from aq_gym.service.network_metrics import NetworkCollector
 from aq_gym.service.outlook import Outlook
 from aq_gym.service.services import RateLimit, Services
-from aq_gym.service.settings import Settings, SlotClock
+from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
 
 SECURITY = {
@@ -27,10 +37,7 @@ SECURITY = {
     "Referrer-Policy": "no-referrer",
     "X-Frame-Options": "DENY",
 }
-BLUEPRINTS = (
-    *(api_devices.readings, api_views.api, api_devices.api, api_sensorthings.api),
-    *(events.api, api_views.outlook, health.api, report.api),
-)
+PARTS = (api_readings, api_views, api_devices, api_sensorthings, events, api_forecast, health, report)
 SCHEMES: dict[str, Any] = {"token": {"type": "http", "scheme": "bearer"}}
 RETRY_AFTER = {429: "1", 503: "5"}  # seconds
 TROUBLES = {"locked": "the database is locked by another program", "full": "the disk is full"}
@@ -65,8 +72,8 @@ def create_app(services: Services) -> OpenAPI:
     app.config["MAX_CONTENT_LENGTH"] = services.settings.most_body_bytes
     app.extensions["aq_gym"] = services
     app.extensions["aq_gym_live"] = events.Live(services.store, services.settings.most_streams)
-    for blueprint in BLUEPRINTS:
-        app.register_api(blueprint)
+    for part in PARTS:
+        app.register_api(part.api)
     app.after_request(_secure)
     services.metrics.watch(app)
     app.register_error_handler(HTTPException, _http_error)

@@ -86,7 +86,11 @@ class Fact(Base):
 
 
 def make_engine(url: str) -> Engine:
-    """An engine whose SQLite files can be read while they are written to."""
+    """An engine whose SQLite files can be read while they are written to.
+
+    Raises:
+        ValueError: no database URL, or one whose driver is not installed.
+    """
     try:
         kind = make_url(url).get_backend_name()
         engine = create_engine(url, pool_pre_ping=kind != "sqlite")

@@ -82,7 +82,12 @@ def hourly_means(
 ) -> list[float | None]:
     """The mean of each of the last hours, newest first; None where too little is known.
 
-    ``levels`` are estimates by slot [µg/m³]; in the slots ``read`` a device reported; ``last`` is the newest slot.
+    Args:
+        levels: estimated level by slot [µg/m³].
+        read: slots in which a device reported.
+        last: the newest slot.
+        per_hour: slots in an hour.
+        hours: how many.
     """
     means: list[float | None] = []
     for k in range(hours):

@@ -75,7 +75,13 @@ def estimate_level(network: SensorNetwork, devices: ArrayLike, values: ArrayLike
     """The levels that the devices' last readings mean, weighted by precision.
 
     A reading means a level of e, with variance δ²e² (1), grown by σ² each slot (2), plus the variance of the location's
-    deviation. ``devices`` are the locations (M,), ``values`` their last readings [µg/m³], ``age`` the slots since.
+    deviation.
+
+    Args:
+        network: the fitted parameters.
+        devices: (M,) locations.
+        values: (M,) last readings [µg/m³].
+        age: (M,) slots since.
     """
     rows = np.asarray(devices, dtype=np.intp)
     level = level_read(network, rows, values)

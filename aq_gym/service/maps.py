@@ -9,9 +9,10 @@ from numpy.typing import ArrayLike
 from aq_gym.adapted_intervals import QUANTILES, adapted_factors, variance_parts
 from aq_gym.estimation import LEVELS_OF_COVERAGE, Estimate, LevelAware, Sources, paper_map
 from aq_gym.problem import Problem
+from aq_gym.service.clock import SlotClock
 from aq_gym.service.level import last_readings, level_read, present_level, reported_levels
 from aq_gym.service.planning_state import PlanningState, promised_errors
-from aq_gym.service.settings import Settings, SlotClock
+from aq_gym.service.settings import Settings
 from aq_gym.service.store import Present, Store
 
 CLAIM = LEVELS_OF_COVERAGE.index(0.9)  # the interval that is shown

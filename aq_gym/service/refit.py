@@ -29,6 +29,9 @@ def refit(
         devices: (M,) locations.
         readings: (T, M) [µg/m³], NaN where a device did not read.
         levels: (T,) the area's level as the service estimated it [µg/m³], NaN where it did not.
+
+    Raises:
+        ValueError: tables of other shapes, or without a reading.
     """
     if readings.shape != (len(levels), len(devices)) or np.isnan(readings).all():
         raise ValueError(

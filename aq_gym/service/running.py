@@ -1,38 +1,13 @@
-"""The process: its log, the parts beside the web server, and its end by a signal, or by an error of a part."""
+"""Serving until a signal comes, or until a part of the service ends by an error: then all of it ends."""
 
-import json
-import logging
 import os
 import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from types import FrameType
 from typing import Any
-
-
-class JsonFormatter(logging.Formatter):
-    """Time, severity, logger and event, and the fields of ``extra={"about": {...}}``."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """One line."""
-        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        line = {"time": time, "severity": record.levelname, "logger": record.name, "event": record.getMessage()}
-        line |= getattr(record, "about", {})
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
-
-
-def log_to_stdout(level: str) -> None:
-    """Send logs from a level on to stdout, one JSON object a line, as an ELK stack or Loki takes them."""
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(JsonFormatter())
-    logging.basicConfig(level=level, handlers=[handler], force=True)
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 class Part(threading.Thread):

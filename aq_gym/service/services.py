@@ -12,11 +12,12 @@ from flask import abort, current_app, request
 
 from aq_gym.policy import Policy
 from aq_gym.service.artefacts import Served
+from aq_gym.service.clock import SlotClock
 from aq_gym.service.control import Controller
 from aq_gym.service.database import Device
 from aq_gym.service.metrics import Metrics
 from aq_gym.service.outlook import Outlook
-from aq_gym.service.settings import Settings, SlotClock
+from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
 
 MOST_KEYS = 10_000  # tokens whose rate is remembered

@@ -46,7 +46,11 @@ class Comparison(NamedTuple):
 
 
 def compare(measure: str, candidate: NDArray[np.float64], running: NDArray[np.float64], block: int) -> Comparison:
-    """Errors of both, in the order of time; ``block``: how many are resampled together, those of a day."""
+    """Errors of both, in the order of time; ``block``: how many are resampled together, those of a day.
+
+    Raises:
+        ValueError: too few.
+    """
     if len(running) < LEAST:
         raise ValueError(f"database: the newest slots allow {len(running)} comparisons of the {measure}, too few")
     percent = change(candidate, running, 0, min(block, len(running) // LEAST))

@@ -46,7 +46,11 @@ class Stored(NamedTuple):
 
 
 def read(store: Store, slots: int, horizon: int | None = None) -> Stored:
-    """The newest slots of a service's database; ``horizon``: of the agent that is tried on them, if any."""
+    """The newest slots of a service's database; ``horizon``: of the agent that is tried on them, if any.
+
+    Raises:
+        ValueError: too few of them, or no reading in them.
+    """
     plan = store.last_plan()
     until = -1 if plan is None else plan.slot
     first = max(0, until - slots + 1)

@@ -103,6 +103,9 @@ def until_shown(port: int, device: str, token: str, seconds: float, first_slot: 
     """Seconds from sending each of some readings, one after another, until an open page has it.
 
     Nobody else sends for the device, of which nothing is stored yet from the first slot on.
+
+    Raises:
+        RuntimeError: a page that is still open does not show a reading.
     """
     took, end = list[float](), time.perf_counter() + seconds
     with closing(Client(port, token)) as client, closing(shown_by_a_page(port)) as pages_now:

@@ -62,7 +62,11 @@ class Server:
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env=environment)
 
     def __enter__(self) -> Self:
-        """Wait until it answers and a slot is planned."""
+        """Wait until it answers and a slot is planned.
+
+        Raises:
+            RuntimeError: it ended, or did not begin in time.
+        """
         end = time.monotonic() + START_SECONDS
         while time.monotonic() < end and self.process.poll() is None:
             client = Client(self.port)

@@ -119,7 +119,7 @@ def test_a_slot_of_air_is_the_networks(tmp_path: Path, monkeypatch: pytest.Monke
         raise ValueError("seen")
 
     monkeypatch.setattr(serve_command, "build_services", build)
-    monkeypatch.setattr(serve_command, "log_to_stdout", lambda level: None)
+    monkeypatch.setattr(serve_command.logs, "configure", lambda level: None)
     common = ["--policy", "staggered", "--folder", str(tmp_path), "--network", "tainan2017"]
     for more in ([], ["--simulate"], ["--simulate", "--slot-seconds", "1"], ["--largest", "5000"]):
         with pytest.raises(ValueError, match="seen"):

@@ -17,11 +17,12 @@ from sqlalchemy import text
 
 from aq_gym.problem import Problem
 from aq_gym.service.database import Alert, Base, make_engine
-from aq_gym.service.loop import Leadership, Webhooks
-from aq_gym.service.running import JsonFormatter
+from aq_gym.service.leader import Leadership
+from aq_gym.service.logs import JsonFormatter
 from aq_gym.service.services import Services
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
+from aq_gym.service.webhooks import Webhooks
 
 Make = Callable[..., Services]
 

@@ -10,8 +10,8 @@ from aq_gym.ingestion.stations import off_the_plane, on_a_plane, plane_origin
 from aq_gym.network_files import read_card
 from aq_gym.service.app import create_app
 from aq_gym.service.intake import Report
+from aq_gym.service.places import Places
 from aq_gym.service.services import Services
-from aq_gym.service.settings import Places
 
 Make = Callable[..., Services]
 NAMES = ("Hafen", "a/b", *(f"s{k}" for k in range(2, 30)))

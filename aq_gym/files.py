@@ -70,9 +70,9 @@ def read_bytes(path: Path) -> bytes:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise FileNotFoundError(
-            f"{path} is missing: check the name, or fetch the PKU files by scripts.download_data"
-        ) from None
+        of_pku = path.name.startswith(("DataSet_", "Sensor_Error_"))
+        fetch = ", or fetch the PKU files by scripts.download_data" if of_pku else ""
+        raise FileNotFoundError(f"{path} is missing: check the name{fetch}") from None
     except IsADirectoryError:
         raise ValueError(f"{path} is a folder: give the files in it") from None
     if content.startswith(b"\x1f\x8b"):

@@ -197,9 +197,10 @@ def _budgets(budgets: Any, n_devices: int, mean: int) -> tuple[int, ...] | None:
     listed = _listed("energy_budgets", budgets, f"a list of {n_devices} integers, one a device")
     found = tuple(as_count(f"energy_budgets[{m}]", x, 1, _LARGEST) for m, x in enumerate(listed))
     if len(found) != n_devices or sum(found) != n_devices * mean:
+        fits = f" (energy_budget={sum(found) // n_devices} would fit)" if sum(found) % n_devices == 0 else ""
         raise ValueError(
             f"energy_budgets: expected {n_devices} integers, one a device, that add up to {n_devices * mean}, "
-            f"energy_budget for each; got {len(found)} that add up to {sum(found)}"
+            f"energy_budget for each; got {len(found)} that add up to {sum(found)}{fits}"
         )
     return found
 

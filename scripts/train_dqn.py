@@ -7,8 +7,8 @@
 Settings are data: baselines/dqn_recipes.json names a configuration of agents/configurations for each id. The folder
 receives checkpoint.safetensors, policy.safetensors and TensorBoard's events. --seconds limits training, the tuning of
 its guide and validation together; compiling comes before. Ctrl-C (or SIGTERM) stops early and keeps what was learned;
---resume continues, with the same result as if nothing had happened; --seconds count
-from the first start, so give more of them to go on. What is left is never worse on the validation
+--resume continues with the settings that the training began with, and with the same result as if nothing had happened;
+--seconds count from the first start, so give more of them to go on. What is left is never worse on the validation
 episodes than the guide. Play the policy with `python -m scripts.evaluate --dqn FOLDER`.
 """
 
@@ -17,7 +17,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from agents import DQNConfig, GreedyPolicy
+from agents import DQNConfig, GreedyPolicy, PairedDQN, load
 from baselines.learners.resumption import CHECKPOINT
 from baselines.learners.training import Training
 from baselines.studies.provenance import commit
@@ -26,11 +26,15 @@ from scripts.arguments import add_env, at_least, check_arguments, command_parser
 from scripts.command import enter
 
 
-def configure(args: argparse.Namespace) -> DQNConfig:
-    """The id's recipe for so many seconds, with what the command line overrides."""
+def configure(args: argparse.Namespace, folder: Path) -> DQNConfig:
+    """The settings of the training that is resumed, or the id's recipe for so many seconds; with what is overridden."""
     given = {"total_decisions": args.decisions, "improvements": args.improvements}
     changes = {name: value for name, value in given.items() if value is not None} | args.overrides
-    return DQNConfig.named(args.config, **changes) if args.config else recipe_config(args.env, args.seconds, **changes)
+    if args.config:
+        return DQNConfig.named(args.config, **changes)
+    if args.resume and (folder / CHECKPOINT).is_file():
+        return load(folder / CHECKPOINT, agent_class=PairedDQN).config.replace(**changes)
+    return recipe_config(args.env, args.seconds, **changes)
 
 
 def main(args: argparse.Namespace) -> GreedyPolicy:
@@ -41,7 +45,7 @@ def main(args: argparse.Namespace) -> GreedyPolicy:
     check_arguments("--env-kwargs", args.env_kwargs, Training.__init__)
     note = {"command": args.command, "commit": commit()}
     more = {"resume": args.resume, "note": note, "reference": not args.no_reference}
-    training = Training(args.env, configure(args), args.seed, folder, **more, **args.env_kwargs)
+    training = Training(args.env, configure(args, folder), args.seed, folder, **more, **args.env_kwargs)
     policy = follow(training, f"dqn {name}", args.seconds, quiet=args.quiet)
     agent = training.agent
     guide = (

@@ -23,7 +23,7 @@ def test_python_runs(number: int, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_there_is_python_to_run() -> None:
-    assert len(BLOCKS) == 3
+    assert len(BLOCKS) == 4
     statements = [line for line in BLOCKS[0].splitlines() if line.strip()]
     assert len(statements) <= 10 and "staggered" in BLOCKS[0] and 'load_pretrained("MultiDevice-v0")' in BLOCKS[0]
 

@@ -1,5 +1,6 @@
 """Which published readings make a network: what is left out is counted and given a reason, station by station."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from aq_gym.periods import minutes_between
 from aq_gym.tables import LARGEST_READING
 
 NEAR_ZERO, DIRTY = 1.0, 10.0  # µg/m³: below the first where the stations' median is above the second: implausible
+ODD = 4.0  # a station whose median is so many times that of the stations, or less than one such part, is named
 WRONG_SHARE = 0.5  # a station is left out if more of what it read is implausible or stuck
 _STUCK_MINUTES = 360.0
 _NEVER = 2**62  # slots
@@ -38,6 +40,12 @@ class Screened:
     left_out: dict[str, str]  # station -> why
     degrees: NDArray[np.float64] | None  # (N, 2) longitude and latitude, if known
 
+    def odd_stations(self) -> dict[str, float]:
+        """Stations that stay but read far more or less than the others: their median over that of the stations [1]."""
+        medians = pd.concat(self.tables).median()
+        ratio = medians / medians.median()
+        return {str(name): float(x) for name, x in ratio.items() if x > ODD or x < 1.0 / ODD}
+
     def summary(self) -> str:
         """What is used and what is left out, and why, for the user."""
         total = self.counts.sum()
@@ -48,6 +56,11 @@ class Screened:
             names = [name for name, reason in self.left_out.items() if reason == why]
             more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
             lines.append(f"left out: {', '.join(names[:5])}{more}: {why}")
+        for name, ratio in self.odd_stations().items():
+            lines.append(
+                f"warning: {name} reads {ratio:.3g} times what the stations do; convert it if it is in another unit, "
+                f"leave it out if it is broken (--leave-out {shlex.quote(name)})"
+            )
         if self.degrees is not None:
             (west, south), (east, north) = self.degrees.min(axis=0), self.degrees.max(axis=0)
             lines.append(f"places: latitude {south:.3f} to {north:.3f}, longitude {west:.3f} to {east:.3f}")
@@ -58,6 +71,7 @@ class Screened:
         stations = {str(name): dict(row) for name, row in self.counts.astype(object).iterrows()}
         total = {str(word): int(n) for word, n in self.counts.sum().items()}
         about: dict[str, object] = {"counts": total, "left_out": self.left_out, "stations": stations}
+        about["odd"] = self.odd_stations()
         if self.degrees is not None:
             about["origin"] = dict(zip(("longitude", "latitude"), plane_origin(self.degrees), strict=True))
         return about

@@ -18,7 +18,7 @@ TIME_WORDS = {
 }
 STATION_WORDS = (
     *("station", "stationid", "stationname", "stationcode", "locationid", "siteid", "sitename", "site", "deviceid"),
-    *("device", "sensorid", "sensorsid", "sensor", "location", "name"),
+    *("device", "sensorid", "sensorsid", "sensorindex", "sensor", "location", "name"),
 )  # columns that name a station; of several the first here
 _WORD = re.compile(r"\s*([^\W\d]|[#_(\[])")
 _UNIT = re.compile(r"[uµμ]g|/m|m3|m³|°|\butc\b", re.IGNORECASE)

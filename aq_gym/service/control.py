@@ -108,7 +108,7 @@ class Controller:
             slot=slot,
             cycle_slot=cycle_slot,
             level=level,
-            level_deviation=known.deviation if known else None,
+            level_deviation=known.deviation if known and not gone_by else None,
             promised_error=promised,
             state={**state.to_json(), "sizes": self._sizes},
             decisions=[asdict(x) for x in decisions],

@@ -16,7 +16,7 @@ from aq_gym.network import SensorNetwork
 from aq_gym.problem import Problem
 from aq_gym.service.database import Alert, Plan
 from aq_gym.service.intake import Report
-from aq_gym.service.level import believed_reports, reported_levels
+from aq_gym.service.level import believed_reports, planned_levels, reported_levels
 from aq_gym.service.maps import infer_map
 from aq_gym.service.outlook import AHEAD, chain_change
 from aq_gym.service.settings import Settings
@@ -128,10 +128,15 @@ def changes(settings: Settings, store: Store, until: int) -> dict[str, Change]:
 
 
 def forecast_errors(network: SensorNetwork, levels: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Sizes of the errors of the chain's forecasts of (T,) levels, equation (8), in deviations that it claims."""
+    """Sizes of the errors of the chain's forecasts of (T,) levels, equation (8), in deviations that it claims.
+
+    A level that is NaN is unknown: nothing is forecast from it, and no forecast is compared with it.
+    """
     made = levels[:-AHEAD:AHEAD]  # one every so many, so that errors do not overlap
-    change, variance = chain_change(network, made)
-    error = levels[AHEAD::AHEAD][: len(made)] - made - change
+    came = levels[AHEAD::AHEAD][: len(made)]
+    known = ~np.isnan(made) & ~np.isnan(came)
+    change, variance = chain_change(network, made[known])
+    error = came[known] - made[known] - change
     return np.asarray(np.abs(error) / np.maximum(np.sqrt(variance), LEAST_DEVIATION))
 
 
@@ -155,8 +160,7 @@ def streams(settings: Settings, store: Store, until: int) -> dict[str, NDArray[n
     if problem.inference == "hidden":
         errors = belief_errors(problem, reported_levels(problem, store, since, until))
     else:
-        levels = np.array([x.level for x in store.levels(since, until)])
-        errors = forecast_errors(problem.network, levels) if len(levels) > AHEAD else np.empty(0)
+        errors = forecast_errors(problem.network, planned_levels(store, since, until))
     return {**{name: np.array(x) for name, x in found.items()}, FORECAST: errors}
 
 

@@ -112,7 +112,10 @@ class Store:
             return set(session.scalars(select(Reading.slot).where(Reading.slot >= since).distinct()))
 
     def levels(self, since: int, until: int = LARGEST_SLOT, limit: int | None = None) -> list[Level]:
-        """Of the newest plans of some slots, in order; without plans that were made before anybody reported."""
+        """Of the newest plans of some slots, in order; without slots of which nobody knew a level.
+
+        These are the ones before the first report, and those that went by while the service was down.
+        """
         query = select(Plan.slot, Plan.level, Plan.promised_error, Plan.level_deviation)
         query = query.where(Plan.slot.between(since, until), Plan.level_deviation.is_not(None))
         with self.session() as session:

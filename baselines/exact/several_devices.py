@@ -1,7 +1,7 @@
 """Several devices: the exact joint optimum, and the policy that earns it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -56,7 +56,7 @@ class JointSolution:
     problem: Problem
     expected_error: float
     view: Literal["sequential", "joint"]
-    _tables: Tables
+    _tables: Tables = field(repr=False)
 
     needs_observation = False
     _single = False  # whether energies, delays and records come without an axis of devices

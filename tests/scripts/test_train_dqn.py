@@ -71,6 +71,17 @@ def test_trains_resumes_and_is_evaluated(tmp_path: Path, capsys: pytest.CaptureF
     assert table.training_seconds[1] == load_trained(folder).training_seconds
 
 
+def test_more_seconds_go_on_with_the_settings_of_the_first_start(tmp_path: Path) -> None:
+    """The id's recipe for 20 seconds is not that for 200."""
+    train_dqn.main(train_dqn.parse(given(tmp_path, 1, "--quiet", "--seconds", "20")))
+    resumed = ["--folder", str(tmp_path), "--env-kwargs", json.dumps(KWARGS), "--decisions", str(2 * ROUND)]
+    again = train_dqn.parse([*resumed, "--seconds", "200", "--resume"])
+    first = load(tmp_path / CHECKPOINT, agent_class=PairedDQN).config
+    assert train_dqn.configure(again, tmp_path) == first.replace(total_decisions=2 * ROUND)
+    train_dqn.main(again)
+    assert load(tmp_path / CHECKPOINT, agent_class=PairedDQN).decisions == 2 * ROUND
+
+
 def test_stops_in_time_with_the_present_policys_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train_dqn.main(train_dqn.parse(given(tmp_path, 300, "--seconds", "0")))
     said = capsys.readouterr().out
@@ -88,7 +99,7 @@ def test_the_progress_bar_counts_as_the_last_line_does(tmp_path: Path, capsys: p
 
 def test_settings_come_from_the_recipe_the_configuration_or_the_command_line() -> None:
     def configured(*arguments: str) -> object:
-        return train_dqn.configure(train_dqn.parse(arguments))
+        return train_dqn.configure(train_dqn.parse(arguments), Path("nowhere"))
 
     default = configured()
     assert default.input_scaling == "standard" and default.duelling
@@ -148,7 +159,9 @@ def _train_to(args: object, rounds: int) -> None:
     """As `scripts.train_dqn.main`, but stopped after so many rounds in all."""
     from baselines import dqn
 
-    run = dqn.Training(args.env, train_dqn.configure(args), args.seed, args.folder, resume=args.resume, **KWARGS)
+    run = dqn.Training(
+        args.env, train_dqn.configure(args, args.folder), args.seed, args.folder, resume=args.resume, **KWARGS
+    )
 
     def watch(step: dqn.Step) -> None:
         if step.decisions >= rounds * ROUND:

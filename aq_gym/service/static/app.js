@@ -51,7 +51,7 @@ async function history(now, newSlot) {
   const newest = state.levels.at(-1);
   if (now.level !== null && newest?.slot === now.slot) newest.level = now.level; // readings have come since
   else if (now.level !== null) state.levels.push({ slot: now.slot, level: now.level });
-  state.levels = state.levels.slice(-HISTORY);
+  state.levels = state.levels.filter((x) => x.slot > now.slot - HISTORY);
   state.outlook = now.outlook;
   drawChart($("chart"), $("chart-note"), state.levels, state.outlook, now);
 }

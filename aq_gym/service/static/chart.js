@@ -31,7 +31,7 @@ export function drawChart(target, note, levels, outlook, now) {
     root.append(svg("path", { class: name, d: path([begin[a], begin[b], ...upper, ...lower]) + "Z" }));
   }
   if (ahead.length) root.append(svg("path", { class: "median", d: path([start, ...ahead.map((f) => [f.slot, f.values[3]])]) }));
-  root.append(svg("path", { class: "level-line", d: path(levels.map((p) => [p.slot, p.level])) }));
+  for (const known of stretches(levels)) root.append(svg("path", { class: "level-line", d: path(known.map((p) => [p.slot, p.level])) }));
   root.append(...limit(low, high, x(first), x(end), y, now.alert_level));
   root.append(svg("circle", { class: "now-dot", cx: x(last), cy: y(start[1]), r: 5 }));
   target.replaceChildren(root);
@@ -39,9 +39,19 @@ export function drawChart(target, note, levels, outlook, now) {
   note.textContent = `The fan holds 50, 80 and 95 % of what is expected. ${source(outlook)}`;
 }
 
+/** The levels in runs of slots without a gap: while the service was down nobody knew a level. */
+function stretches(levels) {
+  const runs = [];
+  for (const point of levels) {
+    if (runs.at(-1)?.at(-1).slot === point.slot - 1) runs.at(-1).push(point);
+    else runs.push([point]);
+  }
+  return runs;
+}
+
 function summary(levels, ahead, now) {
   const values = levels.map((p) => p.level);
-  const past = `Level now ${number(now.level)} µg/m³; between ${number(Math.min(...values))} and ${number(Math.max(...values))} in the last ${span(levels.length, now.air_seconds)}.`;
+  const past = `Level now ${number(now.level)} µg/m³; between ${number(Math.min(...values))} and ${number(Math.max(...values))} in the last ${span(levels.at(-1).slot - levels[0].slot + 1, now.air_seconds)}.`;
   if (!ahead.length) return past;
   const f = ahead.at(-1);
   return `${past} In ${span(f.ahead, now.air_seconds)}: ${number(f.values[1])} to ${number(f.values[5])} with 80 % probability.`;

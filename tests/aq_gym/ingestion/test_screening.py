@@ -95,6 +95,15 @@ def test_places_in_the_order_of_the_columns() -> None:
         screen([raw().drop(columns="a")], unnamed)
 
 
+def test_a_station_in_another_unit_stays_and_is_named() -> None:
+    table = raw()[["a", "b", "stuck", "wild"]]
+    assert screen([table]).odd_stations() == {}
+    got = screen([table.assign(b=10 * table["b"], wild=table["wild"] / 8)])
+    assert got.odd_stations() == pytest.approx({"b": 10.0, "wild": 1 / 8}, rel=0.3)
+    assert "warning: b reads" in got.summary() and "--leave-out wild" in got.summary()
+    assert got.record()["odd"] == got.odd_stations() and len(got.tables[0].columns) == 4
+
+
 def test_clean_air_is_no_fault() -> None:
     table = pd.DataFrame(np.full((SLOTS, 3), 0.5) + np.arange(SLOTS)[:, None] % 5 / 10, columns=["a", "b", "c"])
     assert screen([table]).counts.used.tolist() == [SLOTS] * 3

@@ -193,6 +193,8 @@ def test_slots_that_went_by_have_no_decisions(make_services: Make, air: Air) -> 
     plans = services.controller.plan_until(6)
     assert [len(plan.decisions) for plan in plans] == [0, 0, 0, 3]
     assert plans[-1].cycle_slot == 6
+    known = [x.slot for x in services.store.levels(0)]
+    assert known == [1, 2, 6], "before the first report, and while the service was down, nobody knew a level"
 
 
 def test_who_was_asked_just_before_the_service_went_down_is_not_blamed(make_services: Make, air: Air) -> None:

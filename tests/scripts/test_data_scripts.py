@@ -33,6 +33,8 @@ def test_bundled_networks_are_reproduced_byte_for_byte(
         assert (tmp_path / f"{name}.npz").read_bytes() == (INSTANCES / f"{name}.npz").read_bytes(), name
         made, committed = (json.loads((d / f"{name}.json").read_text("utf-8")) for d in (tmp_path, INSTANCES))
         assert {**made, "commit": None} == {**committed, "commit": None}
+    fit("--data", pku_data, "--check")
+    assert "DIFFERENT" not in capsys.readouterr().out
     shutil.copy(tmp_path / "pku2018-spring.npz", tmp_path / "pku2018.npz")
     with pytest.raises(SystemExit) as end:
         fit("--data", pku_data, "--check", "--output", tmp_path)

@@ -1,5 +1,6 @@
-"""What every test shares: one thread per process, no display, and the real readings where they are at hand."""
+"""What every test shares: one thread a process, compiled kernels, no display, the real readings if there are any."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -10,10 +11,49 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 import pytest  # noqa: E402
 
+MANY_TESTS = 1_000  # a run of fewer compiles only what it needs
+# Every other one takes about as long as the rest, some 100 s: the two that play networks share most of their code.
+ENTRY_POINTS = ("per_device", "play", "full", "branch", "compact", "solve", "joint")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start the slow tests first, so that no worker is left with one at the end."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.hookimpl(tryfirst=True)  # before this worker reports what it collected: no test begins until all have reported
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """In a run of the whole suite each worker compiles a share of the kernels; numba's cache gives it to the others."""
+    worker, workers = os.environ.get("PYTEST_XDIST_WORKER"), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if worker and workers > 1 and len(session.items) > MANY_TESTS:
+        for name in ENTRY_POINTS[int(worker.removeprefix("gw")) % workers :: workers]:
+            with contextlib.suppress(Exception):  # a kernel that fails fails in its tests too, and is reported there
+                compile_entry_point(name)
+
+
+def compile_entry_point(name: str) -> None:
+    """Call compiled code on a tiny problem: of the kernels both with and without what is known of the level."""
+    import numpy as np  # here, so that runs without the kernels do not load them
+
+    from aq_gym.episodes import Episodes, Layers
+    from aq_gym.problem import Problem
+
+    if name == "solve":
+        from baselines.dynamic_programming import solve
+
+        for inference in ("paper", "hidden"):
+            solve("pku2018", 0, 2, 1, 2, inference=inference)
+        return
+    observation = {"full": "full", "joint": "full", "per_device": "per_device"}.get(name, "compact")
+    for inference in ("paper", "level-aware"):
+        problem = Problem.create("pku2018", [0, 1], 2, 1, 2, inference=inference)
+        episodes = Episodes(problem, 1, observation=observation, joint=name == "joint")
+        if name not in ("play", "branch"):
+            episodes.observe()
+            continue
+        episodes.slot[:] = 1  # as if it had begun, which would compile a view
+        layers = Layers(np.array([32, 1]), np.zeros(33, np.float32))
+        episodes.play(layers) if name == "play" else episodes.branch(layers, np.zeros((1, 1), np.int64))
 
 
 @pytest.fixture(scope="session")

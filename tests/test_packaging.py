@@ -41,7 +41,7 @@ for name in ids:
     env = gym.make(name)
     env.reset(seed=0)
     env.action_space.seed(0)
-    rewards = [env.step(env.action_space.sample())[1] for _ in range(8)]
+    rewards = [env.step(env.action_space.sample())[1] for _ in range(2)]
     assert all(isinstance(reward, float) and reward == reward for reward in rewards), (name, rewards)
     steps[name] = len(rewards)
     env.close()
@@ -138,7 +138,8 @@ def test_core_alone_plays_every_id(core_venv: Path, tmp_path: Path) -> None:
 
     import aq_gym  # noqa: F401
 
-    out = run(core_venv / "bin" / "python", "-c", PLAY, cwd=tmp_path, env=clean_environment(tmp_path))
+    plain = clean_environment(tmp_path) | {"NUMBA_DISABLE_JIT": "1"}  # the next test compiles
+    out = run(core_venv / "bin" / "python", "-c", PLAY, cwd=tmp_path, env=plain)
     found = json.loads(out.splitlines()[-1])
     assert Path(found["where"]).is_relative_to(core_venv)
     ids = {name for name in gym.registry if name.startswith("aq_gym/")}
@@ -164,7 +165,7 @@ def test_read_only_installation_works(core_venv: Path, read_only: None, tmp_path
     found = json.loads(out.splitlines()[-1])
     if found["writable"]:
         pytest.skip("this machine lets the child write into a read-only folder")
-    assert found["steps"] == {"aq_gym/MultiDevice-v0": 8}
+    assert found["steps"] == {"aq_gym/MultiDevice-v0": 2}
 
 
 def test_import_is_light(root: Path, tmp_path: Path, record_property: Callable[[str, object], None]) -> None:

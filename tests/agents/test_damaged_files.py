@@ -14,7 +14,7 @@ from agents.checkpoints import _checksum
 from tests.agents.test_improvement import battery_pairs
 from tests.agents.toy_environments import Battery, small_config, vector
 
-MUTATIONS = 2_000
+MUTATIONS = 400  # of each kind of file
 NONSENSE = [
     None, True, -1, 0, 1, 2, 7, 10**6, 10**10, 10**400, 0.5, -0.0, 1e300, float("nan"), float("inf"), "", "x", "mlp",
     "set", "\ud800", [], [1], [0, 10**10], ["x"], {}, {"a": 1}, [[1]],
@@ -110,13 +110,12 @@ def mutated(content, rng):
     return serialise({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata=metadata)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["checkpoint", "policy"])
 def test_damage_is_refused_or_harmless(originals, tmp_path, kind):
     rng, content = random.Random(0), originals[kind == "policy"]
     path, refused, taken = tmp_path / "damaged.safetensors", 0, 0
     x = np.random.default_rng(0).random((3, Battery().size), dtype=np.float32)
-    for number in range(MUTATIONS // 2):
+    for number in range(MUTATIONS):
         path.write_bytes(mutated(content, rng))
         for read in (load_policy, lambda path: load(path, None, PairedDQN))[: 2 if kind == "checkpoint" else 1]:
             try:
@@ -129,4 +128,4 @@ def test_damage_is_refused_or_harmless(originals, tmp_path, kind):
             policy = found.policy() if isinstance(found, PairedDQN) else found
             if policy.network.reads(x.shape[1]):
                 assert np.isfinite(policy.action_values(x, {})).all(), number
-    assert refused > 200 and taken > 20
+    assert refused > MUTATIONS // 4 and taken > MUTATIONS // 40

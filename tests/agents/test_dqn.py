@@ -147,7 +147,7 @@ def test_progress_counts():
 
 def test_training_leaves_the_number_of_threads_alone():
     before = torch.get_num_threads()
-    trained(Identity, small_config(total_decisions=200, threads=before + 1))
+    trained(Identity, small_config(total_decisions=200, start_updates=2, threads=before + 1))
     assert torch.get_num_threads() == before
 
 

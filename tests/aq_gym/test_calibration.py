@@ -1,7 +1,6 @@
 """The estimators: by hand on small tables, as properties, and on the real readings."""
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aq_gym import SensorNetwork, datasets, synthetic
+from aq_gym import SensorNetwork, synthetic
 from aq_gym.calibration import DEFAULT_MEASUREMENT_VARIANCE, field_statistics, fit, rounded
 from aq_gym.estimation import deviation_covariance
-from aq_gym.network import INSTANCES
 from aq_gym.periods import slot_levels
 
 FIRST = np.array([[40.0, 60.0], [50.0, 50.0], [8.0, 2.0]])  # averages 50, 50, 5
@@ -295,17 +293,3 @@ def test_constants_of_synthetic_are_the_printed_statistics() -> None:
     assert 0.0 < synthetic.MEAN_SPATIAL_SHARE <= bound
     with pytest.raises(ValueError, match="needs coordinates"):
         field_statistics(fit([FIRST]))
-
-
-# ----------------------------------------------------------------------------------------- on the real readings
-
-
-def test_fit_of_the_real_readings_gives_the_bundled_networks(pku_data: Path) -> None:
-    for name in datasets.PERIODS:
-        readings, calibration = datasets.load_pku2018(name, pku_data)
-        got, want = fit(readings, calibration), SensorNetwork.load(name)
-        stored = dataclasses.replace(
-            got, name=name, coordinates=datasets.load_locations(INSTANCES / "pku2018-locations.csv")
-        )
-        assert rounded(stored) == want
-        np.testing.assert_allclose(got.mean_relation, want.mean_relation, rtol=1e-11, atol=1e-20)

@@ -129,14 +129,13 @@ def test_a_folder_and_a_pipe_are_not_missing(tmp_path: Path) -> None:
     assert load_readings([tmp_path / "pipe"])[0].shape == (3, 3)
 
 
-@pytest.mark.slow
-def test_two_thousand_mutations_of_readings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mutations_of_readings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is refused by a ValueError that names the file, or a table of plausible numbers."""
     rng = np.random.default_rng(0)
     text = "\n".join(",".join(f"{x:g}" for x in row) for row in rng.integers(1, 500, (8, 4)) / 2)
     pieces = [*"0123456789.,;\n\r\t \"'-+eE_/:#", "", "NA", "nan", "-999", "1e999", "µ", "１", "\0", "\ufeff", "\n\n"]
     taken = 0
-    for k in range(2000):
+    for k in range(500):
         content, at = bytearray(text.encode()), int(rng.integers(len(text)))
         new = rng.bytes(2) if k % 4 == 0 else str(rng.choice(pieces)).encode()
         content[at : at + int(rng.integers(3))] = new
@@ -151,7 +150,7 @@ def test_two_thousand_mutations_of_readings(monkeypatch: pytest.MonkeyPatch) -> 
         taken += 1
         table = np.asarray(table)
         assert (np.isnan(table) | (table >= 0.0) & (table <= 2000.0)).all() and 2 <= table.shape[1] <= 5
-    assert 200 < taken < 1600
+    assert 50 < taken < 400
 
 
 def test_files_must_agree(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from aq_gym import SensorNetwork
 from aq_gym.envs.joint_devices import JointDevicesEnv
 from aq_gym.envs.multi_device import MultiDeviceEnv
 from aq_gym.envs.vector import MultiDeviceVectorEnv
-from aq_gym.episodes import Episodes, Layers
+from aq_gym.episodes import Episodes
 from aq_gym.observation import error_bound
 from aq_gym.problem import Problem
 
@@ -254,91 +254,3 @@ def test_no_uniform_number_reaches_an_impossible_level() -> None:
     tenths = np.array([0.1] * 10 + [0.0])
     assert np.cumsum(tenths)[-1] == np.nextafter(1.0, 0)
     assert (paths(tenths, np.tile(tenths, (11, 1)), uniforms) == 9).any()
-
-
-# --------------------------------------------------------------------------------------- whole episodes, compiled
-
-
-def small_network(seed: int) -> Layers:
-    """A random policy with one hidden layer that senses now and then."""
-    rng = np.random.default_rng(seed)
-    widths = np.array([32, 6, 1])
-    weights = rng.normal(0.0, 0.7, int(((widths[:-1] + 1) * widths[1:]).sum())).astype(np.float32)
-    return Layers(widths, weights)
-
-
-def wants(widths: NDArray[np.int64], weights: NDArray[np.float32], x: NDArray[np.float32]) -> NDArray[np.int64]:
-    """The policy in plain NumPy, (K, 32) -> (K,)."""
-    hidden = np.maximum(x @ weights[:192].reshape(32, 6) + weights[192:198], 0)
-    return ((hidden @ weights[198:204] + weights[204]) > 0).astype(np.int64)
-
-
-@pytest.fixture(scope="module")
-def batch() -> MultiDeviceVectorEnv:
-    envs = MultiDeviceVectorEnv(
-        16,
-        devices=[0, 9, 20],
-        horizon=12,
-        energy_budget=3,
-        max_sleep=5,
-        observation="compact",
-        autoreset_mode="Disabled",
-    )
-    return envs
-
-
-def play_on(
-    envs: MultiDeviceVectorEnv,
-    policy: Layers,
-    obs: NDArray[np.float32],
-    first: NDArray[np.int64] | None = None,
-) -> tuple[NDArray[np.float64], list[Any]]:
-    """Episodes' average errors, and (observation, mask, state) at each decision."""
-    trace = []
-    while True:
-        trace.append((obs, envs.action_masks(), envs.get_state()))
-        actions = wants(policy.widths, policy.weights, obs) if first is None else first
-        obs, _, terminated, _, infos = envs.step(actions)
-        first = None
-        if terminated.all():
-            return infos["average_joint_error"], trace
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_play_is_the_same_dynamics(batch: MultiDeviceVectorEnv, seed: int) -> None:
-    policy = small_network(seed)
-    obs, _ = batch.reset(seed=seed)
-    episodes = Episodes(batch.problem, 16, observation="compact")
-    episodes.restore(batch.get_state(), [np.random.default_rng(k) for k in range(16)])
-    want, _ = play_on(batch, policy, obs)
-    assert np.ptp(want) > 0
-    np.testing.assert_allclose(episodes.play(policy), want, rtol=1e-13)
-    with pytest.raises(ValueError, match="widths"):
-        episodes.play(Layers(policy[0], policy[1][:-1]))
-    with pytest.raises(ValueError, match="widths"):
-        Episodes(batch.problem, 16).play(policy)
-
-
-def test_branch_is_what_a_saved_state_would_tell(batch: MultiDeviceVectorEnv) -> None:
-    policy = small_network(1)
-    obs, _ = batch.reset(seed=5)
-    episodes = Episodes(batch.problem, 16, observation="compact")
-    episodes.restore(batch.get_state(), [np.random.default_rng(k) for k in range(16)])
-    points = np.sort(np.random.default_rng(0).integers(0, 36, (16, 4)), axis=1)
-    features, gains, *_ = episodes.branch(policy, points)
-    gains = gains[..., 0]
-
-    _, trace = play_on(batch, policy, obs)
-    want = np.empty((16, 4))
-    for i in range(4):
-        for k in range(16):
-            seen, masks, state = trace[points[k, i]]
-            shown = seen[k] if masks[k].all() else np.zeros(32)
-            np.testing.assert_allclose(features[k, i], shown, rtol=1e-6, atol=1e-12)  # sums may be reordered
-            outcome = []
-            for action in (0, 1):
-                batch.set_state(state[k])
-                outcome.append(play_on(batch, policy, batch._episodes.observe(), np.full(16, action))[0][0])
-            want[k, i] = (outcome[0] - outcome[1]) * 12 if masks[k].all() else np.nan
-    assert np.isnan(want).any() and not np.isnan(want).all()
-    np.testing.assert_allclose(gains, want, rtol=0, atol=1e-9)

@@ -279,14 +279,3 @@ def test_coarsen_keeps_masses(seed: int, levels: int, groups: int) -> None:
     member = np.minimum(groups - 1, np.floor(groups * (below + network.start / 2))).astype(int)
     flows = np.bincount(member, network.start @ network.transition, minlength=groups)
     np.testing.assert_allclose(coarse.start @ coarse.transition, flows, atol=1e-12)
-
-
-def test_joint_error_by_hand(pku: SensorNetwork) -> None:
-    d2, s2, a, b = pku.measurement_variance, pku.temporal_variance, pku.mean_relation, pku.variance_relation
-    u, d, e, j = 80.0, 3, 95.0, 7
-    want = np.sqrt(d2 * u * u + d * s2 + b[0, j] * e * e + (u + a[0, j] * e - e) ** 2)
-    assert pku.joint_error([0], np.array([d]), np.array([u]), e)[j] == pytest.approx(want, rel=1e-12)
-    fresh = pku.joint_error([0, 4], np.array([0, 0]), np.array([e, e]), e)
-    fused = pku.joint_error([0, 4], np.array([0, 0]), np.array([e, e]), e, fuse_measured=True)
-    assert fresh[4] == pytest.approx(np.sqrt(d2) * e, rel=1e-12)
-    assert fused[4] != fresh[4]

@@ -122,15 +122,14 @@ def test_damaged_files(tmp_path: Path) -> None:
             SensorNetwork.load(path)
 
 
-@pytest.mark.slow
-def test_two_thousand_mutations_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mutations_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is refused by a ValueError that names the file, or a valid network: whose errors are finite."""
     path = WHOLE.save(tmp_path / "x.npz")
     whole, rng = path.read_bytes(), np.random.default_rng(0)
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     taken = 0
-    for k in range(2000):
+    for k in range(500):
         name = str(rng.choice(sorted(members)))
         held = mutated(whole, rng) if k % 2 else rezipped(whole, {name: mutated(members[name], rng)})
         monkeypatch.setattr(Path, "read_bytes", lambda self, held=held: held)  # writing files takes longer than reading
@@ -143,7 +142,7 @@ def test_two_thousand_mutations_of_a_file(tmp_path: Path, monkeypatch: pytest.Mo
         for how in ("paper", "level-aware") if network.level_model is not None else ("paper",):
             level = network.levels[-1]
             assert np.isfinite(network.joint_error([0, 1], [0, 3], [level, level], level, inference=how)).all()
-    assert 20 < taken < 1000
+    assert 5 < taken < 250
 
 
 def mutated(content: bytes, rng: np.random.Generator) -> bytes:

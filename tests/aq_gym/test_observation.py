@@ -269,7 +269,7 @@ def volatility(problem: Problem) -> float:
     return min(1.0, float(np.sqrt(change)) / float(share @ network.levels))
 
 
-def rows_of(model: Any) -> np.ndarray:
+def rows_of(model: Any, unrest: float) -> np.ndarray:
     """`DEVICE_FEATURES` of every device, (M, 18), computed from the plain model by their documentation."""
     p, e = model.problem, model.level
     energy, delay, record = model.energy, model.delay, model.record
@@ -294,7 +294,7 @@ def rows_of(model: Any) -> np.ndarray:
             "horizon": ln(p.horizon),
             "period": ln(p.horizon / p.energy_budget),
             "patience": ln(p.max_sleep),
-            "volatility": volatility(p),
+            "volatility": unrest,
         }
         for m in range(p.n_devices)
     ]
@@ -314,10 +314,11 @@ def test_per_device_rows_are_what_they_are_called(
     obs, _ = env.reset(options={"levels": path})
     compact_obs, _ = twin.reset(options={"levels": path})
     model, share = world(problem, problem.network.levels[path]), rng.random()
+    unrest = volatility(problem)
     while not model.over:
         np.testing.assert_allclose(obs[:32], compact_obs, rtol=1e-6, atol=1e-12)  # sums may be reordered
         rows = obs[32:].reshape(problem.n_devices, len(DEVICE_FEATURES))
-        np.testing.assert_allclose(rows, rows_of(model), rtol=2e-7, atol=2e-7)
+        np.testing.assert_allclose(rows, rows_of(model, unrest), rtol=2e-7, atol=2e-7)
         action = int(rng.random() < share)
         model.decide(action)
         obs, compact_obs = env.step(action)[0], twin.step(action)[0]

@@ -49,12 +49,14 @@ def pixels_of(frame: NDArray[np.uint8], colour: tuple[int, int, int]) -> NDArray
 # -------------------------------------------------------------------------------------------------- every view, no harm
 
 
-@pytest.mark.parametrize("mode", rendering.RENDER_MODES)
-@pytest.mark.parametrize("name", [*SMALL_IDS, "City-v0"])
-def test_the_checker_accepts_every_mode(name: str, mode: str) -> None:
+@pytest.mark.parametrize(
+    "name", [*SMALL_IDS, "MultiDevice-LevelAware-v0", "MultiDevice-Lossy-Week-v0", "City-v0", "Tainan-v0"]
+)
+def test_the_checker_accepts_every_mode(name: str) -> None:
+    """It makes the environment anew for each."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        check_env(make(name, render_mode=mode), skip_render_check=False)
+        check_env(make(name, render_mode="rgb_array"), skip_render_check=False)
 
 
 @pytest.mark.parametrize("name", SMALL_IDS)

@@ -42,6 +42,11 @@ def two(coarse: SensorNetwork) -> JointSolution:
     return solve_joint(coarse, *TWO)
 
 
+@pytest.fixture(scope="module")
+def together(coarse: SensorNetwork) -> JointSolution:
+    return solve_joint(coarse, *TWO, view="joint")
+
+
 # ---------------------------------------------------------------------------------------------------- tiny instances
 
 
@@ -331,13 +336,14 @@ def test_reference_value_of_the_coarse_network(coarse: SensorNetwork) -> None:
     assert solve(coarse, 0, 24, 4, 8).expected_error == pytest.approx(12.239650, rel=1e-6)
 
 
-def test_two_devices_reference_value_and_proposition_3(coarse: SensorNetwork, two: JointSolution) -> None:
+def test_two_devices_reference_value_and_proposition_3(
+    coarse: SensorNetwork, two: JointSolution, together: JointSolution
+) -> None:
     assert two.expected_error == pytest.approx(7.991332889842734, rel=1e-8)
-    joint = solve_joint(coarse, *TWO, view="joint")
-    assert joint.expected_error == pytest.approx(two.expected_error, rel=1e-13)
+    assert together.expected_error == pytest.approx(two.expected_error, rel=1e-13)
     slot, energy, delay, record, level = random_states(coarse, two, 2000)
     np.testing.assert_allclose(
-        joint.value(slot, energy, delay, record, level), two.value(slot, energy, delay, record, level), rtol=1e-12
+        together.value(slot, energy, delay, record, level), two.value(slot, energy, delay, record, level), rtol=1e-12
     )
 
 
@@ -451,14 +457,13 @@ def test_joint_solution_is_the_same_in_threads(coarse: SensorNetwork, monkeypatc
     assert found[0][0] == found[1][0] and np.array_equal(found[0][1], found[1][1])
 
 
-def test_joint_view_returns_all_decisions(coarse: SensorNetwork, two: JointSolution) -> None:
-    joint = solve_joint(coarse, *TWO, view="joint")
+def test_joint_view_returns_all_decisions(coarse: SensorNetwork, two: JointSolution, together: JointSolution) -> None:
     slot, energy, delay, record, level = random_states(coarse, two, 300)
     info = {"slot": slot, "turn": 0 * slot, "energy": energy, "delay": delay, "record": record, "level": level}
-    both = joint.act(None, info)
+    both = together.act(None, info)
     assert both.shape == (300, 2) and np.array_equal(both, two.joint_actions(info))
     assert np.array_equal(both[:, 0], two.act(None, info))
-    assert joint.act(None, {name: x[0] for name, x in info.items()}).tolist() == both[0].tolist()
+    assert together.act(None, {name: x[0] for name, x in info.items()}).tolist() == both[0].tolist()
     assert both.any() and not both.all()
 
 
@@ -662,7 +667,7 @@ def test_large_joint_instances_are_refused_before_they_start(pku: SensorNetwork,
 @pytest.mark.parametrize("name", ["SingleDevice-v0", "TwoDevices-v0"])
 def test_played_return_equals_the_value(name: str, single: Solution, two: JointSolution) -> None:
     solution: Any = single if name == "SingleDevice-v0" else two
-    episodes = 20_000
+    episodes = 5_000
     env = gym.make_vec(f"aq_gym:aq_gym/{name}", num_envs=episodes, vectorization_mode="vector_entry_point")
     observation, info = env.reset(seed=11)
     total = np.zeros(episodes)

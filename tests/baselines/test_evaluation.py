@@ -1,6 +1,5 @@
 """The evaluator: the same episodes for all, whatever the chunks; known figures; intervals; refusals."""
 
-import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,15 +34,14 @@ class Always:
         return np.full(len(info["slot"]), self.action)
 
 
-@pytest.mark.slow
 def test_uniform_sensing_earns_what_the_model_says() -> None:
     table = evaluate(
-        {w: w for w in ("staggered", "synchronised", "random", "greedy")}, "aq_gym/MultiDevice-v0", 10_000, 0
+        {w: w for w in ("staggered", "synchronised", "random", "greedy")}, "aq_gym/MultiDevice-v0", 2_500, 0
     )
     rows = table.set_index("policy")
-    # reference values with a standard error of 0.04; ours have the same: four standard errors of the difference
-    assert rows.joint_error["synchronised"] == pytest.approx(8.38, abs=0.23)
-    assert rows.joint_error["staggered"] == pytest.approx(5.88, abs=0.23)
+    # reference values with a standard error of 0.04, ours have 0.08: four standard errors of the difference
+    assert rows.joint_error["synchronised"] == pytest.approx(8.38, abs=0.36)
+    assert rows.joint_error["staggered"] == pytest.approx(5.88, abs=0.36)
     assert rows.joint_error["synchronised"] - rows.joint_error["staggered"] == pytest.approx(2.50, abs=0.15)
     assert rows.difference_low["random"] > 0 and rows.difference_high["greedy"] < 0
     assert (rows.energy_used.drop("greedy") == 10).all() and (rows.forced == 0).all()
@@ -268,16 +266,17 @@ def test_an_optimum_is_built_where_all_days_begin_at_one_level(inference: str, m
     assert 0.0 < policy.expected_error < 20.0
 
 
-def test_the_first_call_which_may_compile_is_not_timed() -> None:
-    class Slow(Always):
-        calls = 0
+def test_the_first_call_which_may_compile_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("baselines.playing.time", SimpleNamespace(perf_counter=lambda: now[0]))
 
+    class Slow(Always):
         def act(self, observation: Any, info: Any) -> Any:
-            self.calls += 1
-            time.sleep(3.0 if self.calls == 1 else 0.0)
+            now[0] += 3.0 if now[0] == 0.0 else 0.5
             return super().act(observation, info)
 
-    assert play_problem(Slow(0), problem_of("TwoDevices-v0", **TINY), 2, 0).seconds < 2.5
+    problem = problem_of("TwoDevices-v0", **TINY)
+    assert play_problem(Slow(0), problem, 2, 0).seconds == pytest.approx(0.5 * 24)
 
 
 def test_a_missing_folder_is_answered_with_what_would_be_right(tmp_path: Path) -> None:

@@ -113,8 +113,8 @@ def test_a_dqn_is_stopped_where_it_is_good_enough(monkeypatch: pytest.MonkeyPatc
     assert len(learning.train_ours(config, 0, math.inf, 0.0)[1]) == 5  # rounds of 600 decisions
 
 
-@pytest.mark.slow
-def test_both_learners_run() -> None:
+def test_both_learners_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learning, "N_ENVIRONMENTS", 2)
     for comparison in learning.comparisons(200):
         assert comparison.run(1)["ratio"] > 0
 

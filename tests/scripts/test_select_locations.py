@@ -195,11 +195,10 @@ def test_what_is_no_search_at_all_is_refused(tmp_path: Path, text: str) -> None:
         taken_up(tmp_path / "genetic.json", text)
 
 
-@pytest.mark.slow
-def test_two_thousand_mutations_are_refused_or_valid(tmp_path: Path, saved: dict[str, Any]) -> None:
+def test_mutations_are_refused_or_valid(tmp_path: Path, saved: dict[str, Any]) -> None:
     rng, text, refused = random.Random(0), json.dumps(saved), 0
     odd = [None, True, -1, 0, 10**400, 1e308, float("nan"), float("inf"), "x", [], {}, [[]], 3, 2.5, [0, 1], [1, 0]]
-    for number in range(2_000):
+    for number in range(500):
         if number % 2:
             at = rng.randrange(len(text))
             piece = rng.choice(["", "0", "9", "-", "e", "]", "}", '"', ",", " ", "\udc80", text[: rng.randrange(60)]])
@@ -221,7 +220,7 @@ def test_two_thousand_mutations_are_refused_or_valid(tmp_path: Path, saved: dict
             taken_up(tmp_path / "genetic.json", mutated)
         except ValueError:
             refused += 1
-    assert refused > 1_500
+    assert refused > 375
 
 
 def test_plots_of_one_point_and_of_many_clusters(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from aq_gym.forecasting.features import Features
 from aq_gym.forecasting.forecaster import Chain, Drift, Forecaster, Persistence
 from aq_gym.forecasting.series import Series, area_series, station_series
 
+pytestmark = pytest.mark.xdist_group("forecasters")  # all in one worker, which fits them once
 FEATURES = Features(lags=(1, 2, 3), windows=(4,))
 HORIZONS, QUANTILES = (1, 3), (0.1, 0.5, 0.9)
 
@@ -226,12 +227,11 @@ def test_a_calibration_uses_no_error_before_it_is_known() -> None:
     assert not np.array_equal(calibrated.predict(Series(changed, changed, series.spread), np.array([150])), forecast)
 
 
-@pytest.mark.slow
 def test_damaged_files_are_refused_with_their_name(fitted: dict[str, Forecaster], tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     path = storage.save(tmp_path / "f.zip", Calibrated(fitted["ensemble"]))
     whole = path.read_bytes()
-    for _ in range(300):
+    for _ in range(100):
         content = bytearray(whole)
         if rng.random() < 0.3:
             content = content[: rng.integers(len(content))]

@@ -230,7 +230,7 @@ def contents(draw: st.DrawFn) -> bytes:
 
 
 @given(content=contents())
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_anything_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     """A table of plausible readings on a regular axis, or a ValueError that names the file."""
     path = tmp_path_factory.getbasetemp() / "soup.csv"

@@ -47,9 +47,9 @@ def test_the_others_come_close_to_it() -> None:
         greedy_search(errors, 30, 3),
         greedy_search(errors, 30, 3, start=[0, 1, 2]),
     ]
-    for start in ("clusters", "random"):
+    for start, seed in itertools.product(("clusters", "random"), range(3)):
         config = GeneticConfig(start=start)  # type: ignore[arg-type]
-        others.append(GeneticSearch(errors, 30, 3, config, clusters=clusters(PKU, 3, 0)).run())
+        others.append(GeneticSearch(errors, 30, 3, config, seed=seed, clusters=clusters(PKU, 3, seed)).run())
     gaps = [100 * (x.error / best - 1) for x in others]
     assert min(gaps) >= 0 and max(gaps[2:]) < 0.5 and gaps[0] < 1 and gaps[1] < 10
     for x in others:
@@ -127,16 +127,6 @@ def test_an_interrupted_step_leaves_the_search_as_it_was() -> None:
     assert cut.state() == before
     broken[0] = False
     assert cut.run().locations == whole.run().locations and cut.evaluations == whole.evaluations
-
-
-@pytest.mark.slow
-def test_five_of_thirty_are_found_within_half_a_per_cent() -> None:
-    errors = fitness(5, 120)
-    best = exhaustive_search(errors, 30, 5)
-    assert best.evaluations == 142_506
-    for seed in range(5):
-        found = GeneticSearch(errors, 30, 5, seed=seed, clusters=clusters(PKU, 5, seed)).run()
-        assert found.error <= 1.005 * best.error and found.seconds < 20
 
 
 def test_bad_arguments_are_refused() -> None:

@@ -2,13 +2,18 @@
 
 import contextlib
 import dataclasses
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 pytest.importorskip("flask_openapi3", reason="the service needs pip install 'aq-gym[service]'")
+
+from waitress import create_server
 
 from aq_gym.policy import Policy
 from aq_gym.problem import Problem
@@ -18,6 +23,7 @@ from aq_gym.service.services import Services
 from aq_gym.service.settings import Settings
 from baselines.evaluation import build_policy
 from baselines.studies.service.server import Server
+from scripts import serve as scripts_serve
 
 SLOT_SECONDS = 1000.0
 OPERATOR = "the-operator's-token"
@@ -56,6 +62,26 @@ def air() -> Callable[[int], float]:
     steps = np.random.default_rng(0).normal(0.0, 4.0, 10_000)
     level = 60.0 + np.cumsum(steps)
     return lambda slot: float(np.abs(level[slot]) + 5.0)
+
+
+@pytest.fixture
+def serve_here(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Run scripts.serve in this process until a signal ends it; what it changes of the process is put back."""
+    servers: list[Any] = []
+
+    def create(*given: Any, **how: Any) -> Any:
+        servers.append(create_server(*given, **how))
+        return servers[-1]
+
+    monkeypatch.setattr(scripts_serve, "create_server", create)
+    monkeypatch.setattr("aq_gym.service.logs.configure", lambda level: None)
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    handlers = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
+    yield lambda *given: scripts_serve.main(scripts_serve.parse(["--policy", "staggered", "--port", "0", *given]))
+    for number, handler in handlers:
+        signal.signal(number, handler)
+    for server in servers:
+        server.asyncore.close_all(server._map)  # connections that its end left open
 
 
 @pytest.fixture

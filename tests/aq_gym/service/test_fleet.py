@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import urllib.error
+from collections.abc import Callable
 from email.message import Message
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from aq_gym import SensorNetwork
 from aq_gym.problem import Problem
 from aq_gym.service.fleet import Fleet, recorded_air
 from aq_gym.service.settings import Settings
-from baselines.studies.service.server import Server
 from scripts import serve as serve_command
 
 NAMES = ("north", "south", "west")
@@ -104,11 +104,14 @@ def test_a_refused_report_ends_the_fleet_with_the_reason(problem: Problem) -> No
         fleet.run()
 
 
-@pytest.mark.slow
-def test_a_service_whose_fleet_dies_ends_with_a_message(tmp_path: Path) -> None:
-    server = Server(tmp_path, ["--simulate", "--largest", "1"])  # no air is as clean, so the first report is refused
-    assert server.process.wait(120) == 2
-    assert "error: the thread 'fleet' ended by RuntimeError" in server.log() and "expected at most 1" in server.log()
+def test_a_service_whose_fleet_dies_ends_with_a_message(
+    tmp_path: Path, serve_here: Callable[..., None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:  # no air is as clean, so the first report is refused
+        serve_here("--simulate", "--largest", "1", "--slot-seconds", "0.1", "--folder", str(tmp_path))
+    said = capfd.readouterr().err
+    assert end.value.code == 2
+    assert "error: the thread 'fleet' ended by RuntimeError" in said and "expected at most 1" in said
 
 
 def test_a_slot_of_air_is_the_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,6 @@
 """Nothing that a client sends ends in a server error, and nobody writes without a token."""
 
 import json
-import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +15,7 @@ from aq_gym.service.intake import Report
 from aq_gym.service.services import Services
 from tests.aq_gym.service.conftest import OPERATOR
 
-REQUESTS = 10_000
+REQUESTS = 2_000
 GOOD = json.dumps({"readings": [{"device": "device_0", "value": 12.5, "slot": 3, "unit": "ug/m3"}]}).encode()
 WRONG = [
     *(b"", b"null", b"[]", b"{}", b'{"readings": []}', b'{"readings": [{}]}', b"[" * 5000, b"\xff\xfe", b'{"a": NaN}'),
@@ -43,7 +42,6 @@ def stored(client: FlaskClient) -> list[dict[str, Any]]:
     return list(client.get("/api/v1/history").json["readings"])
 
 
-@pytest.mark.slow
 def test_malformed_requests_are_refused_with_a_reason(client: FlaskClient) -> None:
     rng = np.random.default_rng(0)
     before = stored(client)
@@ -57,22 +55,6 @@ def test_malformed_requests_are_refused_with_a_reason(client: FlaskClient) -> No
         assert 400 <= answer.status_code < 500, (k, body[:80], headers)
         assert answer.json["reason"], "no reason"
     assert stored(client) == before
-
-
-@pytest.mark.slow
-def test_bytes_that_are_no_http_are_refused(serve: Callable[..., Any]) -> None:
-    server = serve()
-    rng = np.random.default_rng(0)
-    line = b"POST /api/v1/readings HTTP/1.1\r\n"
-    requests = [b"GET\r\n\r\n", line + b"Content-Length: -5\r\n\r\n", line + b"Content-Length: 1e3\r\n\r\n"]
-    requests += [line + b"A: " + b"x" * 300_000 + b"\r\n\r\n", line + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n\r\n"]
-    requests += [bytes(rng.integers(0, 256, 200).tolist()) + b"\r\n\r\n" for _ in range(30)]
-    for request in requests:
-        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
-            connection.sendall(request)
-            status = connection.makefile("rb").readline().split()[1]
-        assert status[:1] == b"4", (request[:60], status)
-    assert server.process.poll() is None
 
 
 def writing_routes(client: FlaskClient) -> list[tuple[str, str]]:
@@ -109,7 +91,7 @@ def test_the_openapi_document_leads_to_no_server_error(client: FlaskClient) -> N
     for found in schema.get_all_operations():
         operation = found.ok()
 
-        @settings(max_examples=20, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=10, deadline=None, database=None, suppress_health_check=list(HealthCheck))
         @given(case=operation.as_strategy())
         def check(case: schemathesis.Case) -> None:
             answer = case.call(headers={"Authorization": f"Bearer {OPERATOR}"})

@@ -4,12 +4,14 @@ import contextlib
 import http.client
 import json
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 from waitress import create_server
 
@@ -112,6 +114,20 @@ def test_fifty_watch_and_the_service_still_answers(running: Running) -> None:
         running.report(2, 60.0)
         time.sleep(0.05)
         running.services.controller.plan_until(running.services.store.newest().slot + 1)
+
+
+def test_bytes_that_are_no_http_are_refused(running: Running) -> None:
+    rng, netloc = np.random.default_rng(0), urlsplit(running.url).netloc
+    line = b"POST /api/v1/readings HTTP/1.1\r\n"
+    requests = [b"GET\r\n\r\n", line + b"Content-Length: -5\r\n\r\n", line + b"Content-Length: 1e3\r\n\r\n"]
+    requests += [line + b"A: " + b"x" * 300_000 + b"\r\n\r\n", line + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n\r\n"]
+    requests += [bytes(rng.integers(0, 256, 200).tolist()) + b"\r\n\r\n" for _ in range(30)]
+    for request in requests:
+        with socket.create_connection(netloc.split(":"), timeout=20) as connection:
+            connection.sendall(request)
+            status = connection.makefile("rb").readline().split()[1]
+        assert status[:1] == b"4", (request[:60], status)
+    assert next_event(running.watch()) == ("plan", {"slot": 0, "received": 0.0}), "it still serves"
 
 
 def test_a_stream_without_news_is_kept_alive(make_services: Make) -> None:

@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,34 +67,25 @@ def test_a_taken_port_is_refused_before_anything_is_loaded(tmp_path: Path, monke
             serve.main(serve.parse(["--port", port, "--folder", str(tmp_path / "new")]))
 
 
-@pytest.mark.slow
-def test_control_c_ends_a_simulation_with_a_line_and_its_token_was_said(tmp_path: Path, root: Path) -> None:
-    command = [sys.executable, "-m", "scripts.serve", "--simulate", "--policy", "staggered", "--port", "0"]
-    environment = {name: x for name, x in os.environ.items() if name != "AQ_GYM_OPERATOR_TOKEN"}
-    process = subprocess.Popen(
-        [*command, "--folder", str(tmp_path)],
-        cwd=root,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout is not None
-    too_long = threading.Timer(200, process.kill)  # ends the loop below where a service says nothing
-    too_long.start()
-    try:
-        begun = []
-        for line in process.stdout:
-            begun.append(line)
-            if line.startswith("serving http"):
-                break
-        process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=60)
-    finally:
-        too_long.cancel()
-        process.kill()
-    assert len([line for line in begun if line.startswith("operator's token: ")]) == 1, begun
-    assert process.returncode == 0 and said.splitlines()[-1].startswith("ended; readings and plans stay"), said
+def test_control_c_ends_a_simulation_with_a_line_and_its_token_was_said(
+    tmp_path: Path,
+    serve_here: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.delenv("AQ_GYM_OPERATOR_TOKEN", raising=False)
+    own = Fleet.report
+
+    def report(self: Fleet, plan: dict[str, Any]) -> None:
+        own(self, plan)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Fleet, "report", report)
+    serve_here("--simulate", "--slot-seconds", "0.2", "--folder", str(tmp_path))
+    said = capfd.readouterr()
+    lines = (said.out + said.err).splitlines()
+    assert len([line for line in lines if line.startswith("operator's token: ")]) == 1, lines
+    assert any(line.startswith("serving http") for line in lines) and "ended; readings and plans stay" in lines[-1]
 
 
 REHEARSED = """

@@ -1,6 +1,5 @@
 """What every test shares: one thread a process, compiled kernels, no display, the real readings if there are any."""
 
-import contextlib
 import os
 from pathlib import Path
 
@@ -27,8 +26,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     worker, workers = os.environ.get("PYTEST_XDIST_WORKER"), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if worker and workers > 1 and len(session.items) > MANY_TESTS:
         for name in ENTRY_POINTS[int(worker.removeprefix("gw")) % workers :: workers]:
-            with contextlib.suppress(Exception):  # a kernel that fails fails in its tests too, and is reported there
-                compile_entry_point(name)
+            compile_entry_point(name)
 
 
 def compile_entry_point(name: str) -> None:

@@ -62,7 +62,7 @@ class Clock:
 @contextmanager
 def announced_compiling() -> Iterator[None]:
     """Say on stderr that kernels are compiled, if the block takes long enough to be noticed."""
-    said = "compiling the kernels once; later starts find them in numba's cache"
+    said = "compiling the kernels once, one to three minutes; later starts find them in numba's cache"
     timer = threading.Timer(_NOTICEABLE, print, (said,), {"file": sys.stderr, "flush": True})
     timer.daemon = True
     timer.start()

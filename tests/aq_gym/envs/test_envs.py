@@ -12,6 +12,7 @@ import torch
 from gymnasium.error import ResetNeeded
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 import aq_gym  # noqa: F401
 from aq_gym import SensorNetwork
@@ -576,6 +577,30 @@ def test_map(make: Callable[..., gym.Env[Any, Any]]) -> None:
         measured += got.measured.sum()
         info = env.step(some_action(env, rng))[4]
     assert measured > 0 or env.problem.n_devices == 1 or isinstance(env, JointDevicesEnv)
+
+
+@pytest.mark.parametrize("fuse", [False, True])
+@pytest.mark.parametrize("seed", range(2))
+def test_proposition_3_both_views_earn_the_same(seed: int, fuse: bool) -> None:
+    rng = np.random.default_rng(seed)
+    m = int(rng.integers(1, 11))
+    kwargs: dict[str, Any] = {"devices": rng.permutation(30)[:m].tolist(), "horizon": 12, "energy_budget": 4}
+    kwargs |= {"max_sleep": int(rng.integers(3, 6)), "fuse_measured": fuse}
+    sequential, joint = MultiDeviceEnv(**kwargs), JointDevicesEnv(**kwargs)
+    sequential.reset(seed=seed)
+    joint.reset(seed=seed)
+    for _ in range(12):
+        actions: NDArray[np.int64] = rng.integers(0, 2, m)
+        _, reward, over, _, told = joint.step(actions)
+        outs = [sequential.step(int(a)) for a in actions]
+        assert sum(float(out[1]) for out in outs) == pytest.approx(float(reward), rel=1e-11)
+        assert [out[4]["forced"] for out in outs] == told["forced"].tolist()
+        info = outs[-1][4]
+        assert info["joint_error"] == pytest.approx(told["joint_error"], rel=1e-11)
+        for key in ("slot", "turn", "level", "capped", "energy", "delay", "record"):
+            np.testing.assert_array_equal(info[key], told[key])
+        assert outs[-1][2] == over
+    assert info["average_joint_error"] == pytest.approx(told["average_joint_error"], rel=1e-11)
 
 
 def test_a_single_device_is_the_sequential_view_with_one() -> None:

@@ -95,7 +95,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--parameter", default="pm25", help="which rows of long files")
     edges = ("SOUTH", "WEST", "NORTH", "EAST")
     parser.add_argument("--within", type=float, nargs=4, metavar=edges, help="leave out stations outside this box")
-    parser.add_argument("--leave-out", nargs="+", default=[], metavar="STATION", help="leave out these stations")
+    parser.add_argument(
+        "--leave-out", nargs="+", action="extend", default=[], metavar="STATION", help="leave out these stations"
+    )
     help_share = "leave out stations with fewer usable readings than this share of the slots"
     parser.add_argument("--least-share", type=share, default=Rules.least_share, help=help_share)
     help_stuck = "so many equal readings in a row are not used; 0: all are (default 36, at least six hours)"

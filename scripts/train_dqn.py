@@ -69,7 +69,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add_env(parser)
     parser.add_argument("--config", choices=DQNConfig.names(), help="instead of the id's recipe")
     parser.add_argument(
-        "--decisions", type=int, help="how many to learn from (default: the recipe's); its improvements follow"
+        "--decisions",
+        type=int,
+        help="how many to learn from (default: the recipe's, with --resume those of the first start)",
     )
     parser.add_argument("--improvements", type=int, help="steps of policy iteration on counterfactual pairs afterwards")
     parser.add_argument("--seconds", type=at_least(0, float), default=math.inf, help="stop after so many (see above)")

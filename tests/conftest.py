@@ -11,7 +11,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import pytest  # noqa: E402
 
 MANY_TESTS = 1_000  # a run of fewer compiles only what it needs
-# Every other one takes about as long as the rest, some 100 s: the two that play networks share most of their code.
+# Heavy and light ones in turn, so that two workers are busy for about as long as each other.
 ENTRY_POINTS = ("per_device", "play", "full", "branch", "compact", "solve", "joint")
 
 

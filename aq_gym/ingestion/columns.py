@@ -115,12 +115,7 @@ def reading_columns(sheet: Sheet, aside: set[int | None], parameter: str) -> tup
             f"{sheet.path}, row 1: {sheet.header[station]!r} names the stations, but which column holds their "
             "readings cannot be told; call it `value` or `PM2.5`"
         )
-    estimates = [sheet.header[k] for k in own if _ESTIMATE.search(normalised(sheet.header[k]))]
-    if len(estimates) > 1:
-        raise ValueError(
-            f"{sheet.path}, row 1: {estimates[0]!r} and {estimates[1]!r} are estimates of the same readings, not two "
-            "stations; call the one that counts `PM2.5`"
-        )
+    _check_estimates(sheet, own)
     for k in columns:
         _check_column(sheet, k, readings_are_named=bool(own))
     strangers = [k for k in columns if k not in own and not _is_other(sheet.header[k])]
@@ -133,6 +128,19 @@ def reading_columns(sheet: Sheet, aside: set[int | None], parameter: str) -> tup
     if len(own) == 1:
         return own, [_ENDINGS.sub("", sheet.path.name)]  # a file a station
     return own or columns, _station_names(sheet, own or columns)
+
+
+def _check_estimates(sheet: Sheet, columns: list[int]) -> None:
+    """Refuse several estimates of one sensor's readings, such as `pm2.5_atm` and `pm2.5_cf_1`, as stations."""
+    first: dict[str, str] = {}  # what stands before such a word, a sensor's name or nothing -> the column
+    for name in ((sheet.header or ())[k] for k in columns):
+        if found := _ESTIMATE.search(normalised(name)):
+            other = first.setdefault(found.string[: found.start()], name)
+            if other != name:
+                raise ValueError(
+                    f"{sheet.path}, row 1: {other!r} and {name!r} are estimates of the same readings, not two "
+                    "stations; call the one that counts `PM2.5`"
+                )
 
 
 def _check_column(sheet: Sheet, column: int, readings_are_named: bool) -> None:

@@ -1,6 +1,5 @@
 """Which published readings make a network: what is left out is counted and given a reason, station by station."""
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,7 +14,7 @@ from aq_gym.periods import minutes_between
 from aq_gym.tables import LARGEST_READING
 
 NEAR_ZERO, DIRTY = 1.0, 10.0  # µg/m³: below the first where the stations' median is above the second: implausible
-ODD = 4.0  # a station whose median is so many times that of the stations, or less than one such part, is named
+ODD = 4.0  # a station whose median is so many times that of the others, or less than one such part, is named
 WRONG_SHARE = 0.5  # a station is left out if more of what it read is implausible or stuck
 _STUCK_MINUTES = 360.0
 _NEVER = 2**62  # slots
@@ -41,10 +40,11 @@ class Screened:
     degrees: NDArray[np.float64] | None  # (N, 2) longitude and latitude, if known
 
     def odd_stations(self) -> dict[str, float]:
-        """Stations that stay but read far more or less than the others: their median over that of the stations [1]."""
+        """Stations that stay but read far more or less than the others: their median over that of the others [1]."""
         medians = pd.concat(self.tables).median()
-        ratio = medians / medians.median()
-        return {str(name): float(x) for name, x in ratio.items() if x > ODD or x < 1.0 / ODD}
+        others = {name: medians.drop(name).median() for name in medians.index}
+        ratio = {str(name): float(x / others[name]) for name, x in medians.items() if others[name] > 0.0}
+        return {name: x for name, x in ratio.items() if x > ODD or x < 1.0 / ODD}
 
     def summary(self) -> str:
         """What is used and what is left out, and why, for the user."""
@@ -58,8 +58,8 @@ class Screened:
             lines.append(f"left out: {', '.join(names[:5])}{more}: {why}")
         for name, ratio in self.odd_stations().items():
             lines.append(
-                f"warning: {name} reads {ratio:.3g} times what the stations do; convert it if it is in another unit, "
-                f"leave it out if it is broken (--leave-out {shlex.quote(name)})"
+                f"warning: {name} reads {ratio:.3g} times what the others do; convert it if it is in another unit, "
+                "leave it out if it is broken"
             )
         if self.degrees is not None:
             (west, south), (east, north) = self.degrees.min(axis=0), self.degrees.max(axis=0)

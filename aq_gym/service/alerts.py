@@ -9,12 +9,13 @@ from aq_gym.service.store import Store
 
 def alerts_of(settings: Settings, store: Store, last: Plan, plan: Plan) -> list[Alert]:
     """Spike, empty battery, an unconfirmed map, residuals that have changed; `control` adds missed reports."""
-    of_air = [*_spike(settings, last, plan), *_empty(settings, store, last, plan)]
+    of_air = [*_spike(settings, store, plan), *_empty(settings, store, last, plan)]
     return [*of_air, *_unconfirmed(settings, store, plan), *drift_alerts(settings, store, plan)]
 
 
-def _spike(settings: Settings, last: Plan, plan: Plan) -> list[Alert]:
-    before = 0.0 if last.level_deviation is None else last.level  # of a plan without a reading it is assumed
+def _spike(settings: Settings, store: Store, plan: Plan) -> list[Alert]:
+    known = store.levels(0, plan.slot - 1, limit=1)  # the newest; while the service was down there was none
+    before = known[0].level if known else 0.0
     if plan.level_deviation is None or not before <= settings.alert_level < plan.level:
         return []
     message = f"the area's level is {plan.level:.0f} µg/m³, above {settings.alert_level:g}"

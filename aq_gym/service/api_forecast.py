@@ -30,7 +30,7 @@ def forecast() -> Response:
 
 @api.get("/levels", summary="The level of each slot as it was estimated then")
 def levels(query: LevelsQuery) -> Response:
-    """In the order of slots; those before the first reading are left out."""
+    """In the order of slots; those before the first reading, and those while the service was down, are left out."""
     rows = services().store.levels(query.since, limit=query.limit)
     return jsonify(
         levels=[

@@ -56,7 +56,7 @@ def schedule() -> Response:
         for x, stale in zip(plan.decisions, PlanningState.from_json(plan.state).stale, strict=False)
     ]
     next_slot = {"next_slot": plan.slot + 1, "next_time": here.clock.iso(plan.slot + 1)}
-    known = plan.level_deviation is not None  # else the plan was made before anybody had reported
+    known = plan.level_deviation is not None  # else nobody had reported yet
     level, error = (plan.level, plan.promised_error) if known else (None, None)
     return jsonify(**about, **next_slot, level=level, promised_error=error, decisions=decisions)
 

@@ -54,7 +54,8 @@ class Plan(Base):
     slot: Mapped[int] = mapped_column(Integer, primary_key=True)  # since the service began
     cycle_slot: Mapped[int] = mapped_column(Integer)  # 0..T within the present budget; T + 1: missed, before a new one
     level: Mapped[float] = mapped_column(Float)  # estimated, of a hidden level the belief's mean [µg/m³]
-    # Standard deviation of the level [µg/m³]; None: nobody had reported yet, and `level` stands in for nothing known
+    # Standard deviation of the level [µg/m³]; None: nothing was known and `level` stands in for it, since nobody had
+    # reported yet or the slot went by while the service was down
     level_deviation: Mapped[float | None] = mapped_column(Float)
     promised_error: Mapped[float] = mapped_column(Float)  # average joint error after the decisions [µg/m³]
     state: Mapped[dict[str, Any]] = mapped_column(JSON)  # energy, delay, record of each device, and who is stale

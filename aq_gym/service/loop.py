@@ -39,7 +39,7 @@ class ControlLoop(Part):
                 for plan in plans:
                     due = [x["device"] for x in plan.decisions if x["sense"]]
                     about = {"slot": plan.slot, "due": due}
-                    if plan.level_deviation is not None:  # else nobody has reported, and a level is assumed
+                    if plan.level_deviation is not None:  # else no level was known, and one is assumed
                         about |= {"level": round(plan.level, 2), "error": round(plan.promised_error, 3)}
                     log.info("plan", extra={"about": about})
             except OperationalError as error:

@@ -7,6 +7,7 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from aq_gym.belief import ChainBelief
@@ -157,8 +158,11 @@ class Outlook:
         return np.asarray(quantiles[:, self._forecaster.horizons.index(AHEAD), self._forecaster.median])
 
     def _by_forecaster(self, forecaster: Forecaster, plan: Plan) -> list[Row] | None:
-        """From the levels that slots began with, as it was calibrated; None where they are too few or have gaps."""
-        level = planned_levels(self._store, plan.slot - HISTORY + 1, plan.slot)
+        """From the levels that slots began with, as it was calibrated; None where they are too few.
+
+        Over slots that went by while the service was down the last level stands, so that forecasts go on at once.
+        """
+        level = pd.Series(planned_levels(self._store, plan.slot - HISTORY + 1, plan.slot)).ffill().to_numpy()
         quantiles = forecaster.predict(level_series(self._problem.network, level))[0]
         if np.isnan(quantiles).any():
             return None

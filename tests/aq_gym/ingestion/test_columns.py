@@ -143,6 +143,7 @@ def test_units_and_columns_that_cannot_be_used(tmp_path: Path, text: str, messag
         ["PM2.5 County Hall", "PM2.5 Countryside"],
         ["PM2.5 A", "PM2.5 B (validated)"],
         ["PM2.5 Altona", "PM2.5 Alter Markt"],
+        ["North pm2.5_atm", "South pm2.5_atm"],
         ["Temple", "Reading Rd"],
     ],
 )

@@ -100,7 +100,7 @@ def test_a_station_in_another_unit_stays_and_is_named() -> None:
     assert screen([table]).odd_stations() == {}
     got = screen([table.assign(b=10 * table["b"], wild=table["wild"] / 8)])
     assert got.odd_stations() == pytest.approx({"b": 10.0, "wild": 1 / 8}, rel=0.3)
-    assert "warning: b reads" in got.summary() and "--leave-out wild" in got.summary()
+    assert "warning: b reads" in got.summary() and "warning: wild reads" in got.summary()
     assert got.record()["odd"] == got.odd_stations() and len(got.tables[0].columns) == 4
 
 

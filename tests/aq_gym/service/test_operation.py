@@ -60,6 +60,15 @@ def test_a_log_line_is_one_json_object() -> None:
     assert "\n" not in line and json.loads(line)["event"] == "two\nlines" and json.loads(line)["slot"] == 3
 
 
+def test_a_process_logs_to_stdout(tmp_path: Path) -> None:
+    code = (
+        "import logging; from aq_gym.service import logs; logs.configure('INFO');"
+        "[logging.getLogger(name).info('seen') for name in ('aq_gym.service', 'alembic', 'waitress.queue')]"
+    )
+    found = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert json.loads(found.stdout)["logger"] == "aq_gym.service" and found.stderr == ""
+
+
 def test_requests_are_logged_without_tokens(make_services: Make, caplog: pytest.LogCaptureFixture) -> None:
     from aq_gym.service.app import create_app
 

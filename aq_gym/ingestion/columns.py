@@ -96,7 +96,7 @@ def _plain(name: str) -> str:
 
 
 def reading_columns(sheet: Sheet, aside: set[int | None], parameter: str) -> tuple[list[int], list[str]]:
-    """The columns of readings in a table with a row a time, and the stations' names; `aside`: what holds other things.
+    """The columns of readings where each row is a time, and the stations' names; `aside`: what holds other things.
 
     Where columns are named after what was measured, the others hold something else.
 
@@ -126,7 +126,7 @@ def reading_columns(sheet: Sheet, aside: set[int | None], parameter: str) -> tup
             "`PM2.5 West`), else delete it or call the readings `PM2.5`"
         )
     if len(own) == 1:
-        return own, [_ENDINGS.sub("", sheet.path.name)]  # a file a station
+        return own, [_ENDINGS.sub("", sheet.path.name)]  # one file per station
     return own or columns, _station_names(sheet, own or columns)
 
 

@@ -25,8 +25,8 @@ def load_readings(
     """Read tables of readings as cities publish them; docs/your-own-data.md shows examples.
 
     Read are separated text (commas, semicolons, tabs or bars; decimal points or commas; plain, gzipped, a pipe) and
-    Parquet, wide (a row a slot, a column a station) or long (`station,time,value`). An empty cell, a word such as NA
-    and a code such as -999 stand for a missing reading; none is filled in.
+    Parquet, wide (one row per slot, one column per station) or long (`station,time,value`). An empty cell, a word
+    such as NA and a code such as -999 stand for a missing reading; none is filled in.
 
     Args:
         paths: the files.
@@ -37,8 +37,9 @@ def load_readings(
 
     Returns:
         Tables (slots, devices) [µg/m³], NaN where nothing was read. Files of numbers alone: a NumPy array each, the
-        rows are slots without a pause. Files with a header: a pandas frame each, a column a station. Files with times:
-        one frame of all files; its index is every slot from the first to the last, with the files' time zone if any.
+        rows are slots without a pause. Files with a header: a pandas frame each, one column per station. Files with
+        times: one frame of all files; its index is every slot from the first to the last, with the files' time zone if
+        any.
 
     Raises:
         ValueError: a malformed file, an implausible reading, fewer than 2 rows or devices, irregular times, or files
@@ -101,7 +102,7 @@ def raw_readings(
 
 
 def load_calibration(path: str | os.PathLike[str], *, largest: float = LARGEST_READING) -> NDArray[np.float64]:
-    """Read readings of sensors side by side: comma-separated numbers, a row a sensor, a column a sample, no header.
+    """Read readings of sensors side by side: comma-separated numbers, rows sensors, columns samples, no header.
 
     Returns:
         (n_sensors, n_samples) [µg/m³].

@@ -1,4 +1,4 @@
-"""Published readings as one frame: a row a slot, a column a station, NaN where nothing was read."""
+"""Published readings as one frame: one row per slot, one column per station, NaN where nothing was read."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple

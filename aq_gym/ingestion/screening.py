@@ -35,7 +35,7 @@ class Screened:
     """What stays, and what became of the rest."""
 
     tables: list[pd.DataFrame]  # (T, N) each [µg/m³], NaN where a reading is missing or not used
-    counts: pd.DataFrame  # a row a station that stays: used, missing, implausible, stuck
+    counts: pd.DataFrame  # one row per station that stays: used, missing, implausible, stuck
     left_out: dict[str, str]  # station -> why
     degrees: NDArray[np.float64] | None  # (N, 2) longitude and latitude, if known
 

@@ -50,7 +50,7 @@ class SyntheticAir:
 def recorded_air(
     path: Path, network: SensorNetwork, names: Sequence[str] = (), largest: float = LARGEST_READING
 ) -> Air:
-    """Readings of a file, a row a slot, again and again; what cannot be right is a gap, as in `scripts.calibrate`.
+    """Readings of a file, one row per slot, again and again; what cannot be right is a gap, as in `scripts.calibrate`.
 
     Args:
         path: the file, with or without a header and times.

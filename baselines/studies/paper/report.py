@@ -145,8 +145,8 @@ def text_report(folder: Path, numbers: Iterable[int]) -> str:
     lines = [
         "# The paper's claims, checked\n",
         "Figures 8 to 13 of the paper, made again from the same data. The paper's formulas and numbers are lost. So "
-        "its claims are compared in kind, and each verdict is computed from the figure's numbers. `make paper` draws "
-        "the figures and collects them in results/paper/report.html.\n",
+        "its claims are compared qualitatively, and each verdict is computed from the figure's numbers. `make paper` "
+        "draws the figures and collects them in results/paper/report.html.\n",
     ]
     for card in filter(None, (read_card(folder, number) for number in numbers)):
         lines += [f"## Figure {card['number']}. {card['title']}\n", f"{card['setting']}.\n"]
@@ -168,7 +168,7 @@ th, td { text-align: left; vertical-align: top; padding: .4rem .6rem; border-bot
 .made { color: #666; font-size: 13px; }
 </style></head><body>
 <h1>The paper's figures 8 to 13, from the real data</h1>
-<p>The paper's formulas and numbers are lost. So its claims are compared in kind. Every verdict is computed from the
-figure's own numbers, which lie beside it as CSV.</p>
+<p>The paper's formulas and numbers are lost. So its claims are compared qualitatively. Every verdict is computed from
+the figure's own numbers, which lie beside it as CSV.</p>
 {body}</body></html>
 """

@@ -14,9 +14,10 @@ def alerts_of(settings: Settings, store: Store, last: Plan, plan: Plan) -> list[
 
 
 def _spike(settings: Settings, store: Store, plan: Plan) -> list[Alert]:
+    if plan.level_deviation is None or plan.level <= settings.alert_level:
+        return []
     known = store.levels(0, plan.slot - 1, limit=1)  # the newest; while the service was down there was none
-    before = known[0].level if known else 0.0
-    if plan.level_deviation is None or not before <= settings.alert_level < plan.level:
+    if known and known[0].level > settings.alert_level:
         return []
     message = f"the area's level is {plan.level:.0f} µg/m³, above {settings.alert_level:g}"
     return [Alert(slot=plan.slot, kind="spike", subject="area", message=message)]

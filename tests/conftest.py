@@ -20,7 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
-@pytest.hookimpl(tryfirst=True)  # before this worker reports what it collected: no test begins until all have reported
+@pytest.hookimpl(tryfirst=True)  # no test begins before all workers have reported what they collected
 def pytest_collection_finish(session: pytest.Session) -> None:
     """In a run of the whole suite each worker compiles a share of the kernels; numba's cache gives it to the others."""
     worker, workers = os.environ.get("PYTEST_XDIST_WORKER"), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
@@ -30,7 +30,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def compile_entry_point(name: str) -> None:
-    """Call compiled code on a tiny problem: of the kernels both with and without what is known of the level."""
+    """Call compiled code on a tiny problem: of the kernels with the paper's inference and with kriging."""
     import numpy as np  # here, so that runs without the kernels do not load them
 
     from aq_gym.episodes import Episodes, Layers
@@ -49,7 +49,7 @@ def compile_entry_point(name: str) -> None:
         if name not in ("play", "branch"):
             episodes.observe()
             continue
-        episodes.slot[:] = 1  # as if it had begun, which would compile a view
+        episodes.slot[:] = 1  # as if it had begun: beginning it would compile another kernel
         layers = Layers(np.array([32, 1]), np.zeros(33, np.float32))
         episodes.play(layers) if name == "play" else episodes.branch(layers, np.zeros((1, 1), np.int64))
 

@@ -17,7 +17,7 @@ _OTHERS = {
     *("temp", "temperature", "humidity", "rh", "pressure", "windspeed", "winddirection"),
     *("lat", "latitude", "lon", "longitude"),
 }  # no station has such a name
-_ESTIMATE = re.compile(r"pm25(cf1|cfatm|atm|alt|raw|corrected|\d+(minute|hour|day|week))[ab]?(ugm3)?$")  # of one sensor
+_ESTIMATE = re.compile(r"pm25(cf1|cfatm|atm|alt|raw|corrected|\d+(minute|hour|day|week))[ab]?(ugm3)?$")
 _WORD = re.compile(r"24h|[A-Z]?[a-z]+|[A-Z]+")
 _ENDINGS = re.compile(r"(\.(csv|tsv|txt|dat|parquet|gz))+$", re.IGNORECASE)
 _BRACKETS = re.compile(r"\s*[(\[]([^()\[\]]*)[)\]]")
@@ -132,8 +132,8 @@ def reading_columns(sheet: Sheet, aside: set[int | None], parameter: str) -> tup
 
 def _check_estimates(sheet: Sheet, columns: list[int]) -> None:
     """Refuse several estimates of one sensor's readings, such as `pm2.5_atm` and `pm2.5_cf_1`, as stations."""
-    first: dict[str, str] = {}  # what stands before such a word, a sensor's name or nothing -> the column
-    for name in ((sheet.header or ())[k] for k in columns):
+    first: dict[str, str] = {}  # what stands before `pm2.5_atm` or the like, a sensor's name or nothing -> the column
+    for name in (sheet.header[k] for k in columns):
         if found := _ESTIMATE.search(normalised(name)):
             other = first.setdefault(found.string[: found.start()], name)
             if other != name:
@@ -146,8 +146,8 @@ def _check_estimates(sheet: Sheet, columns: list[int]) -> None:
 def _check_column(sheet: Sheet, column: int, readings_are_named: bool) -> None:
     """Refuse a column that cannot be a station: one of words, or one called `PM10` or the like.
 
-    Where other columns are named as readings, such a name is none of a station anyway, and words may stand in a column
-    called `status` or the like.
+    Where other columns are named as readings (`PM2.5 ...`), a column `PM10`, or one of words called `status` or the
+    like, is passed over instead.
     """
     name = sheet.header[column]
     derived = _is_derived(name)

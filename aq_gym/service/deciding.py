@@ -71,7 +71,7 @@ class Decider:
         self.decide(state, 1, level, ["" for _ in self.problem.devices])
 
     def _scarcity(self, cycle_slot: int, energy: int) -> float:
-        """Power deficiency, see (37): slots that a sensing has to last over those of an even use; B without energy."""
+        """Power deficiency (37): slots left per sensing left, over T / B; at most B, and B without energy."""
         horizon, budget = self.problem.horizon, self.problem.energy_budget
         left = horizon - cycle_slot + 1
         return min(left / energy / (horizon / budget), float(budget)) if energy else float(budget)

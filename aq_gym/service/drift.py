@@ -25,7 +25,7 @@ from aq_gym.service.store import Store
 CONFIRMING = 144  # slots whose readings confirm the map
 LEAST_READINGS = 20  # fewer say nothing
 TOLERANCE = 2.0  # times the promised error
-MOST_WORK = 20_000_000  # readings that are checked, times what a map of each takes: some seconds
+MOST_WORK = 20_000_000  # readings that are checked x operations of a map; so many take some seconds
 KIND, FORECAST = "drift", "forecast"
 WINDOW = 2016  # slots whose residuals count
 EVERY = 36  # slots between two looks
@@ -63,7 +63,7 @@ def residuals(settings: Settings, store: Store, since: int, until: int) -> list[
     """Check the map against the readings of some slots, in the order of slots.
 
     A reading is compared with the map that the other devices' readings give, with the level of its slot's plan, so it
-    never confirms itself. In a very large fleet the newest readings are checked.
+    never confirms itself. In a very large fleet only the newest readings are checked.
     """
     problem, network, first = settings.problem, settings.problem.network, max(0, since)
     levels = {x.slot: x.level for x in store.levels(first)}

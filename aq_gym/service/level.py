@@ -59,10 +59,10 @@ def reported_levels(problem: Problem, store: Store, first: int, last: int) -> ND
 
 
 def believed_reports(problem: Problem, levels: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
-    """What was believed of a hidden level at each slot with reports but the first, from those of the slot before it.
+    """What was believed of a hidden level at each slot with reports but the first, from the previous such slot.
 
-    ``levels``: (T, M) that reports mean, NaN: no report. Four series: what the reports before meant and what these mean
-    [µg/m³], the belief's mean [µg/m³] and its variance.
+    ``levels``: (T, M) that reports mean, NaN: no report. Four series: the level that the previous reports mean and the
+    one that these mean [µg/m³], then mean [µg/m³] and variance of the belief about the latter.
     """
     count = (~np.isnan(levels)).sum(axis=1)
     at = np.flatnonzero(count)

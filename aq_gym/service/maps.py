@@ -18,7 +18,7 @@ from aq_gym.service.store import Present, Store
 CLAIM = LEVELS_OF_COVERAGE.index(0.9)  # the interval that is shown
 WINDOW = 1008  # slots whose reports count for it: a week of ten minutes
 MOST_NUMBERS = 200_000  # devices x locations x slots: a large fleet has a shorter window, so that a map takes 0.1 s
-FARTHEST = 3.0  # ln(factor): the deviation that grows is at most 4.5 times as large, or as small
+FARTHEST = 3.0  # ln(factor) of the variance: the growing deviation changes by at most exp(1.5), 4.5 times
 UNPLACED = (
     "GeoJSON needs degrees, and it is not known where on Earth this network is: fit it by scripts.calibrate with "
     "--stations and keep its .json card beside it; /api/v1/map has metres"
@@ -61,10 +61,11 @@ def infer_map(
 
 
 def present_factor(problem: Problem, store: Store, until: int) -> float:
-    """What the reports up to a slot make of the variance that grows between reports; 1 before any was checked.
+    """The factor on the variance that grows between reports with which intervals fit the reports up to a slot.
 
-    Devices that did not report in the window are left out. Until a device's first report in the window its delay is the
-    longest, so it says almost nothing; its record is then that of the window's first report.
+    It is 1 until a report could be checked. Devices that did not report in the window are left out. Until a device's
+    first report in the window its delay is the longest, so it says almost nothing; its record is then that of the
+    window's first report.
     """
     levels = reported_levels(problem, store, max(0, until - WINDOW + 1), until)
     came = ~np.isnan(levels)

@@ -88,9 +88,9 @@ class Store:
         limit: int | None = None,
         newest_first: bool = False,
     ) -> list[Report]:
-        """Readings in the order (slot, device) or backwards: those after a cursor, without some at the beginning."""
+        """Readings in the order (slot, device) or newest first: keys above ``after``, without the first ``skip``."""
         query = select(Reading.device, Reading.slot, Reading.value)
-        query = query.where(Reading.slot.between(max(since, after[0]), until))  # so that no page before is read again
+        query = query.where(Reading.slot.between(max(since, after[0]), until))  # lets the database begin at the cursor
         query = query.where(tuple_(Reading.slot, Reading.device) > after)
         if device is not None:
             query = query.where(Reading.device == device)

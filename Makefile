@@ -7,6 +7,7 @@ STAMP := $(VENV)/.installed
 JOBS ?= auto
 ARGS ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -27,13 +28,14 @@ help:
 
 $(VENV): $(STAMP)
 
-# --no-compile: a module is compiled when it is first imported; compiling all 16,000 here takes another minute.
+# --no-compile: a module is compiled when it is first imported; compiling all 16,000 here takes another minute. Where
+# PYTHONDONTWRITEBYTECODE is set, an import could not keep what it compiled, and every start would take twice as long.
 $(STAMP): requirements.lock setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	    echo "aq_gym needs Python 3.11 or newer, but '$(PYTHON)' is: $$($(PYTHON) --version 2>&1)." >&2; \
 	    echo "Name another interpreter, for example: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@$(BIN)/python -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
-	$(PIP) install --quiet --no-compile -r requirements.lock
+	$(PIP) install --quiet $(if $(PYTHONDONTWRITEBYTECODE),,--no-compile) -r requirements.lock
 	$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 

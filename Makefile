@@ -70,11 +70,12 @@ paper: $(STAMP)
 
 # torch keeps its version, which is changed by hand in the lock: newer ones bring gigabytes of CUDA packages on some
 # indexes. Those, and a local version label (torch's +cpu), belong to one index or machine, so they are left out.
+# pytest below 9.2: there pytest-xdist 3.8 cannot group tests, and every worker would make what a group shares.
 lock:
 	$(PYTHON) -m venv --clear .lock-venv
 	@grep '^torch==' requirements.lock > .lock-venv/keep.txt
 	.lock-venv/bin/python -m pip --disable-pip-version-check install --quiet -c .lock-venv/keep.txt \
-	    ".[render,train,forecasting,service,dev]" pytest-xdist setuptools
+	    ".[render,train,forecasting,service,dev]" pytest-xdist "pytest<9.2" setuptools
 	@{ sed -n '/^#/p' requirements.lock; .lock-venv/bin/python -m pip freeze --all --exclude pip --exclude aq-gym \
 	    | sed -e '/^\(nvidia\|cuda\|triton\)/d' -e 's/+[^ ]*$$//'; } > requirements.lock.new
 	mv requirements.lock.new requirements.lock

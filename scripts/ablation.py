@@ -27,7 +27,7 @@ from scripts.command import enter
 
 def main(args: argparse.Namespace) -> pd.DataFrame:
     problem = problem_of(args.env, **args.env_kwargs)
-    config = recipe_config(args.env, **args.overrides)
+    config = recipe_config(args.env, args.seconds, **args.overrides)
 
     def train(name: str, variant: DQNConfig, reference: bool) -> tuple[Any, dict[str, Any]]:
         folder = args.folder / args.env.rpartition("/")[2] / name.replace(", ", "-").replace(" ", "-")

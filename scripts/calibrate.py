@@ -92,7 +92,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--stations", type=Path, nargs="+", help="tables of names, latitudes and longitudes")
     parser.add_argument("--calibration", type=Path, help="readings of sensors side by side, one row per sensor")
     parser.add_argument("--slot-minutes", type=positive, help="average in slots of this length (default: as the times)")
-    parser.add_argument("--parameter", default="pm25", help="which rows of long files")
+    parser.add_argument("--parameter", default="pm25", help="which rows of long files, or which of several columns")
     edges = ("SOUTH", "WEST", "NORTH", "EAST")
     parser.add_argument("--within", type=float, nargs=4, metavar=edges, help="leave out stations outside this box")
     parser.add_argument(

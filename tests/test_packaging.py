@@ -156,8 +156,8 @@ def test_read_only_installation_works(core_venv: Path, read_only: None, tmp_path
     """numba caches beside the code, else in the home folder; where it can do neither, it must still compile."""
     if home == "read-only":
         tmp_path.chmod(0o500)
-    # with a cache, other views and kinds of inference too: what numba compiles may need other packages
-    more = ("aq_gym/JointDevices-v0", "aq_gym/MultiDevice-Lossy-Week-v0") if home == "writable" else ()
+    # with a cache, another kind of inference too: what numba compiles may need other packages
+    more = ("aq_gym/MultiDevice-Lossy-Week-v0",) if home == "writable" else ()
     out = run(
         *(core_venv / "bin" / "python", "-c", PLAY, "aq_gym/MultiDevice-v0", *more),
         cwd=tmp_path,
@@ -181,6 +181,12 @@ def test_import_is_light(root: Path, tmp_path: Path, record_property: Callable[[
     assert [name for name in HEAVY if name in everything] == []
     foreign = {name.partition(".")[0] for name in new} - {"aq_gym"} - set(sys.stdlib_module_names)
     assert not foreign, f"import aq_gym also imports {sorted(foreign)}"
+
+
+def test_a_group_of_tests_shares_a_worker(request: pytest.FixtureRequest) -> None:
+    if not getattr(request.config.option, "loadgroup", False):
+        pytest.skip("tests are only grouped with -n 2 --dist loadgroup")
+    assert request.node.nodeid.endswith("@packaging"), "this pytest-xdist does not group tests with this pytest"
 
 
 def test_lock_covers_the_extras(root: Path) -> None:

@@ -137,9 +137,12 @@ def _check_estimates(sheet: Sheet, columns: list[int]) -> None:
         if found := _ESTIMATE.search(normalised(name)):
             other = first.setdefault(found.string[: found.start()], name)
             if other != name:
+                way = "delete all but one of each sensor"
+                if not found.start():
+                    way = f"choose one of them as the parameter (--parameter {other!r}), or call it `PM2.5`"
                 raise ValueError(
                     f"{sheet.path}, row 1: {other!r} and {name!r} are estimates of the same readings, not two "
-                    "stations; call the one that counts `PM2.5`"
+                    f"stations; {way}"
                 )
 
 

@@ -33,7 +33,8 @@ def load_readings(
         largest: a reading that is negative or above it is not plausible, and refused [µg/m³].
         slot_minutes: length of a slot; None: the commonest step between two times. If given, the readings of each slot
             are averaged.
-        parameter: which rows of long files are used, where a column says what was measured.
+        parameter: which rows of long files are used, where a column says what was measured; else the name of the column
+            that is used, where several may be meant, such as ``pm2.5_atm`` beside ``pm2.5_cf_1``.
 
     Returns:
         Tables (slots, devices) [µg/m³], NaN where nothing was read. Files of numbers alone: a NumPy array each, the

@@ -139,7 +139,7 @@ def _entries(sheet: Sheet, times: list[int], largest: float | None, parameter: s
         if len(value) > 1:
             raise ValueError(
                 f"{sheet.path}, row 1: which of {', '.join(repr(sheet.header[k]) for k in value)} holds the readings "
-                "cannot be told; call it `value`"
+                f"cannot be told; call it `value`, or name it as the parameter (--parameter {sheet.header[value[0]]!r})"
             )
         named = np.array([_station(sheet, row, station) for row in rows.tolist()], dtype=object)
         return _Entries(sheet, when, named, _values(sheet, rows, value, largest)[:, 0], rows)

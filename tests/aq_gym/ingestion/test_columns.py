@@ -153,6 +153,16 @@ def test_no_station_is_lost_for_a_part_of_its_name(tmp_path: Path, names: list[s
     np.testing.assert_array_equal(table, TOWN)
 
 
+def test_the_parameter_chooses_among_estimates(tmp_path: Path) -> None:
+    sensor = PM25.assign(**{"pm2.5_cf_1": 1.5}).rename(columns={"PM2.5": "pm2.5_atm"})
+    one = sensor[sensor.station == "East"].drop(columns="station")
+    for text in (sensor.to_csv(index=False), one.to_csv(index=False)):
+        (tmp_path / "East.csv").write_text(text)
+        for name, readings in (("pm2.5_atm", TOWN.East), ("PM2.5_CF_1", 1.5)):
+            (table,) = raw_readings([tmp_path / "East.csv"], parameter=name)
+            assert (table.East.to_numpy() == readings).all()
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -160,7 +170,8 @@ def test_no_station_is_lost_for_a_part_of_its_name(tmp_path: Path, names: list[s
         (TOWN.rename(columns={"East": "PM2.5 East"}).to_csv(), "whether 'Zoo 2' is a station beside 'PM2.5 East'"),
         (PM25.assign(**{"PM2.5_std": 1.0}).rename(columns={"PM2.5": "PM2.5_mean"}).to_csv(index=False), "which of '"),
         (TOWN.set_axis(["pm2.5_atm", "pm2.5_cf_1"], axis=1).to_csv(), "'pm2.5_atm' and 'pm2.5_cf_1' are estimates of"),
-        (TOWN.set_axis(["PM2.5_CF1_ug/m3", "PM2.5_ATM_ug/m3"], axis=1).to_csv(), "call the one that counts `PM2.5`"),
+        (TOWN.set_axis(["PM2.5_CF1_ug/m3", "PM2.5_ATM_ug/m3"], axis=1).to_csv(), "(--parameter 'PM2.5_CF1_ug/m3')"),
+        (TOWN.set_axis(["North pm2.5_atm", "North pm2.5_cf_1"], axis=1).to_csv(), "delete all but one of each sensor"),
         (TOWN.set_axis(["pm2.5_alt_a", "pm2.5_alt_b"], axis=1).to_csv(), "estimates of the same readings, not two"),
         (
             TOWN.reset_index(names="sent").assign(observed=TIMES).to_csv(index=False),

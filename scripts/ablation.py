@@ -5,7 +5,8 @@
     python -m scripts.ablation --markdown docs/ablation.md
 
 All agents play the same episodes. Differences to the tuned index policy are paired, in per cent, with 95 % intervals.
-Finished trainings in runs/ablation are used again; --anew trains them again.
+Finished trainings in runs/ablation are used again, with --keep-agents also those of earlier code; --anew trains them
+again.
 """
 
 import argparse
@@ -15,8 +16,9 @@ from typing import Any
 
 import pandas as pd
 
-from agents import DQNConfig
-from baselines.learners.shipped import load_trained
+from agents import DQNConfig, load_policy
+from baselines.learners.resumption import CHECKPOINT
+from baselines.learners.task import observation_of_config
 from baselines.playing import problem_of
 from baselines.studies.ablation import compare, page, summary
 from baselines.studies.files import write_results
@@ -33,7 +35,9 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
         folder = args.folder / args.env.rpartition("/")[2] / name.replace(", ", "-").replace(" ", "-")
         limits: dict[str, Any] = {"name": name, "seconds": args.seconds, "reference": reference}
         took = train_once(folder, args.env, variant, args, **limits, **args.env_kwargs)
-        return load_trained(folder), took
+        policy = load_policy(folder / CHECKPOINT)  # the best that was learned, even if the guide was better
+        policy.observation = observation_of_config(variant)
+        return policy, took
 
     table = compare(config, problem, args.variants, args.episodes, train)
     print(summary(table))
@@ -52,6 +56,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--episodes", type=at_least(1), default=4_000)
     parser.add_argument("--overrides", type=json_object, default={}, help="of the recipe, for all variants, as JSON")
     parser.add_argument("--anew", action="store_true", help="train again what is there")
+    parser.add_argument("--keep-agents", action="store_true", help="also use agents that earlier code trained")
     parser.add_argument("--folder", type=Path, default=Path("runs") / "ablation")
     add_results(parser, "ablation")
     return parsed(parser, arguments)

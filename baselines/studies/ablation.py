@@ -102,7 +102,8 @@ def page(table: pd.DataFrame, env_id: str, seconds: float, seed: int, episodes: 
     return (
         f"# Which lever gives what on {env_id.rpartition('/')[2]}\n\n"
         f"Our DQN with one thing changed at a time, at most {seconds:.0f} s of training each, one training seed "
-        f"({seed}). {episodes:,} episodes, the same for all. The index policy was tuned for this task beforehand. "
+        f"({seed}). {episodes:,} episodes, the same for all. Rows show the best policy that was learned, although a "
+        "training leaves its guide, greedy sensing, where that is better. The index policy was tuned beforehand. "
         "Differences to it are paired, in per cent, with 95 % intervals over the episodes. The intervals do not cover "
         f"what another training seed would change.\n\n{markdown(('variant', 'what', *HEADS), rows)}"
     )

@@ -70,7 +70,7 @@ def regret_percent(problem: Problem, store: Store, yardstick: Policy, cycle: Slo
         levels, errors = reported(problem, store, cycle)
     else:
         levels, errors = (np.array(x) for x in list(zip(*cycle, strict=True))[1:])
-        levels[0] = levels[1]  # the records of slot 0 are the level of slot 1
+        levels[0] = levels[1]  # the plan of slot 0 was made before its reports came
     return 100.0 * (float(errors[1:].mean()) / replay(problem, yardstick, levels) - 1.0)
 
 

@@ -165,7 +165,7 @@ def findings(table: pd.DataFrame) -> list[str]:
         against = "the first" if best.policy == first else f"{best.change:+.1f} % against {first}"
         again = part[part.policy == "retrying-relay"]
         if loss > 0.0 and len(again) and first != "retrying-relay":
-            against += f"; even intervals anew after each loss alone earn {again.change.iloc[0]:+.1f} %"
+            against += f"; relay with even intervals begun anew after each loss: {again.change.iloc[0]:+.1f} %"
         lines.append(
             f"{fitted}, {100 * loss:.0f} % lost: {best.policy} has the least RMSE, {best.rmse:.2f} µg/m³ ({against})."
         )

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from agents.fitting import LEARNING_RATE, minimise
+from agents.fitting import minimise
 from agents.networks import QNetwork
 
 CHUNK = 4_096  # rows in a forward pass over all pairs
@@ -21,7 +21,6 @@ REFRESH = 25  # updates after which the network that values the second cut is re
 class AdvantageFit:
     """How well the fitted gaps describe pairs; mean squared errors in the pairs' own units (over their scales)."""
 
-    updates: int
     validation_error: float  # on pairs held out; NaN without any
     validation_spread: float  # the error there of the constant that fits best: what there is to explain, with the noise
 
@@ -34,7 +33,6 @@ def fit_advantages(
     scales: ArrayLike | None = None,
     updates: int = 3_000,
     batch_size: int = 2_048,
-    learning_rate: float = LEARNING_RATE,
     seed: int = 0,
 ) -> AdvantageFit:
     """Regress the network's gap Q(s, 1) - Q(s, 0) on sampled differences, in place.
@@ -72,12 +70,12 @@ def fit_advantages(
     def loss(step: int, batch: Tensor) -> Tensor:
         return ((gap(network, x[batch]) - y[batch]) * weight[batch]).square().mean()
 
-    minimise(network, loss, used, rng, updates, batch_size, learning_rate)
+    minimise(network, loss, used, rng, updates, batch_size)
     if not n_held:
-        return AdvantageFit(updates, math.nan, math.nan)
+        return AdvantageFit(math.nan, math.nan)
     misfit = gaps(network, x[held]) - given[held]
     spread = given[held] - np.average(given[held], weights=noise[held] ** -2.0)
-    return AdvantageFit(updates, *(float(np.square(part / noise[held]).mean()) for part in (misfit, spread)))
+    return AdvantageFit(*(float(np.square(part / noise[held]).mean()) for part in (misfit, spread)))
 
 
 def check_pairs(
@@ -144,7 +142,7 @@ def fit_values(
         rest = torch.where(more[batch], value_difference(steady, x[batch, 1]), 0.0)
         return ((_difference(network, x[batch, 0]) - y[batch] - rest) * weight[batch]).square().mean()
 
-    error = minimise(network, loss, used, np.random.default_rng(seed), updates, batch_size, LEARNING_RATE)
+    error = minimise(network, loss, used, np.random.default_rng(seed), updates, batch_size)
     return math.sqrt(error) * unit
 
 

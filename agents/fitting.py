@@ -37,18 +37,17 @@ def minimise(
     rng: np.random.Generator,
     updates: int,
     batch_size: int,
-    learning_rate: float,
 ) -> float:
     """Fit a network to random minibatches of rows; return the mean loss of the last tenth of the updates.
 
     ``loss`` takes the update's number and its (batch_size,) rows.
     """
-    optimizer = make_optimizer(network, learning_rate)
+    optimizer = make_optimizer(network, LEARNING_RATE)
     errors: list[float] = []
     for step in range(updates):
         batch = torch.from_numpy(rows[rng.integers(len(rows), size=batch_size)])
         error = loss(step, batch)
-        descend(optimizer, error, cosine(learning_rate, LEARNING_RATE_END, step / updates), MAX_GRADIENT_NORM)
+        descend(optimizer, error, cosine(LEARNING_RATE, LEARNING_RATE_END, step / updates), MAX_GRADIENT_NORM)
         errors.append(error.item())
     return float(np.mean(errors[-max(1, updates // 10) :])) if errors else math.nan
 

@@ -10,7 +10,6 @@ values stands for the rest: a little biased, far less noisy and quicker to play.
 """
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
@@ -53,10 +52,7 @@ Collect = Callable[[QNetwork | None, int, np.random.Generator], Pairs]
 class Improvement:
     """What one step of policy iteration did."""
 
-    improvements: int  # so far
-    pairs: int  # so far
     fit: AdvantageFit
-    seconds: float  # of this step
     value_error: float  # what `fit_values` returned; NaN of whole pairs
 
 
@@ -66,11 +62,11 @@ class PairedDQN(DQN):
     Its checkpoints hold the pairs, and the network of the values that stand for what was cut off.
     """
 
-    COUNTERS: ClassVar[dict[str, type]] = {**DQN.COUNTERS, "improvements": int, "pairs": int, "value_inputs": int}
+    COUNTERS: ClassVar[dict[str, type]] = {**DQN.COUNTERS, "improvements": int, "pairs": int}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.improvements = self.pairs = self.value_inputs = 0
+        self.improvements = self.pairs = 0
         self._batches: list[Fitted] = []
         self._values: QNetwork | None = None
 
@@ -84,7 +80,7 @@ class PairedDQN(DQN):
         Raises:
             ValueError: the pairs have wrong shapes or numbers that aren't finite.
         """
-        config, began = self.config, time.perf_counter()
+        config = self.config
         guided = self.improvements == 0 and config.improve_from == "guide"
         batch = collect(None if guided else self.chosen, config.pairs, self.rng)
         if self.improvements == 0:
@@ -107,7 +103,7 @@ class PairedDQN(DQN):
         self._batches = batches
         self.improvements += 1
         self.pairs += len(batch.deltas)
-        return Improvement(self.improvements, self.pairs, fit, time.perf_counter() - began, value_error)
+        return Improvement(fit, value_error)
 
     def _completed(self, batch: Pairs) -> tuple[Fitted, float]:
         """Estimate each pair's whole difference: its first stretch, and the values at its cut; and their error."""
@@ -119,7 +115,6 @@ class PairedDQN(DQN):
         if not batch.cut.any():
             return Fitted(batch.observations, batch.deltas[:, 0], batch.scales), math.nan
         if self._values is None:
-            self.value_inputs = self.n_inputs
             self._values = self._make_values()
             self._values.rescale_outputs(float(np.std(batch.deltas[:, 1])) or 1.0)
         error = fit_values(
@@ -183,9 +178,7 @@ class PairedDQN(DQN):
             check_pairs(self.online, *batch)
             self._batches.append(batch)
         self._values, weights = None, below("values", tensors)
-        if self.value_inputs:
-            if self.value_inputs != self.n_inputs:
-                raise ValueError(f"value_inputs: expected {self.n_inputs}, got {self.value_inputs}")
+        if weights:
             self._values = self._make_values()
             self._values.load_state_dict(weights)
 

@@ -24,7 +24,6 @@ class GreedyPolicy:
         card: how the policy came about, where it was loaded from a file.
     """
 
-    needs_observation = True
     training_seconds = math.nan  # that it took to learn; set by whoever knows
 
     def __init__(

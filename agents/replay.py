@@ -26,7 +26,7 @@ class Replay:
         rows = capacity // n_streams
         if rows < 2:
             raise ValueError(f"replay_capacity {capacity} is too small for {n_streams} environments: at least two rows")
-        self.capacity, self.n_streams, self.n_rows = capacity, n_streams, rows
+        self.n_streams, self.n_rows = n_streams, rows
         shape = (rows, n_streams)
         try:
             self.observation = np.zeros((*shape, n_inputs), np.float32)

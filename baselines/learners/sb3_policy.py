@@ -46,8 +46,6 @@ class SB3Policy:
         card: how it came about.
     """
 
-    needs_observation = True
-
     def __init__(
         self,
         model: BaseAlgorithm,

@@ -28,11 +28,11 @@ def test_gaps_are_found_under_noise(kind):
     network = kind(3, 2, (32, 32))
     network.set_output_scaling(np.array([-400, -200], np.float32))
     x, gap, samples = pairs()
-    fit = fit_advantages(network, x, samples, updates=600, batch_size=512, learning_rate=3e-3)
+    fit = fit_advantages(network, x, samples, updates=1_200, batch_size=512)
     new = gap_of(network, x)
     clear = np.abs(gap) > 0.5
     assert np.mean((new > 0)[clear] == (gap > 0)[clear]) > 0.9
-    assert 8.0 < fit.validation_error < 11.0 and fit.validation_error < fit.validation_spread and fit.updates == 600
+    assert 8.0 < fit.validation_error < 11.0 and fit.validation_error < fit.validation_spread
 
 
 def test_same_seed_same_weights_and_no_updates_change_nothing():

@@ -190,7 +190,7 @@ def test_policy_is_a_snapshot_and_obeys_masks():
     assert np.array_equal(before, policy.action_values(np.eye(4), {}))
     assert not np.array_equal(before, agent.policy().action_values(np.eye(4), {}))
 
-    assert policy.needs_observation and policy.observation == "full"
+    assert policy.observation == "full"
     single = policy.act(np.eye(4)[2], {"action_mask": np.array([0, 1, 0, 0], np.int8)})
     assert single == 1 and isinstance(single, int)
     masks = np.roll(np.eye(4, dtype=np.int8), 1, axis=1)

@@ -61,7 +61,6 @@ def test_signs_are_recovered_under_noise(settings):
     assert np.mean((gap(agent.average, x) > 0)[clear] == (true_gap(x) > 0)[clear]) > 0.9
     assert done.fit.validation_error < done.fit.validation_spread
     assert 3.4 < done.fit.validation_error < 5.0, "in units of the scales the noise has a variance of 4"
-    assert done.seconds > 0.0
 
 
 @pytest.mark.parametrize(("scales", "expected"), [((1.0, 1.0), 0.0), ((1.0, 10.0), 0.98), ((10.0, 1.0), -0.98)])
@@ -163,9 +162,9 @@ def test_another_output_scale_is_the_same_function(make):
 def test_the_last_few_batches_are_fitted_together():
     agent, sizes = agent_of(pairs=1_000, pairs_kept=3, pair_updates=5), []
     for step in range(5):
-        done = agent.improve(lambda network, n, rng: noisy_pairs(network, n + 10, rng))  # at least n
+        agent.improve(lambda network, n, rng: noisy_pairs(network, n + 10, rng))  # at least n
         sizes.append([len(batch.deltas) for batch in agent._batches])
-        assert (done.improvements, done.pairs) == (step + 1, 1_010 * (step + 1))
+        assert (agent.improvements, agent.pairs) == (step + 1, 1_010 * (step + 1))
     assert [len(s) for s in sizes] == [1, 2, 3, 3, 3]
     tensors, _ = agent.state()
     assert sorted(key for key in tensors if key.startswith("pairs")) == [
@@ -342,7 +341,7 @@ def test_a_bad_batch_of_cut_pairs_leaves_the_agent_as_it_was():
             agent.improve(broken)
     assert len(agent._batches) == 1 and agent.improvements == 1
     done = agent.improve(cut_pairs)
-    assert done.improvements == 2 and done.value_error > 0.2, "at least the noise"
+    assert agent.improvements == 2 and done.value_error > 0.2, "at least the noise"
 
 
 def test_values_are_resumed_too(tmp_path):

@@ -12,8 +12,7 @@ from gymnasium.vector import VectorWrapper
 from numpy.typing import NDArray
 
 from aq_gym.envs.vector import JointDevicesVectorEnv, MultiDeviceVectorEnv
-from baselines.heuristics.simple import Staggered, Uniform
-from baselines.playing import native_batch
+from baselines.heuristics.simple import Uniform
 
 
 class ReferenceReward(VectorWrapper[Any, Any, Any, Any, Any]):
@@ -73,14 +72,3 @@ class ReferenceReward(VectorWrapper[Any, Any, Any, Any, Any]):
         """Close both."""
         self.twin.close(**kwargs)
         self.env.close(**kwargs)
-
-
-def training_env(
-    env_id: str, num_envs: int, observation: str = "compact", *, reference: bool = True, **env_kwargs: Any
-) -> MultiDeviceVectorEnv | ReferenceReward:
-    """The environment in which the DQN learns.
-
-    With a ``reference`` the rewards are those beyond staggered sensing's on the same levels.
-    """
-    env = native_batch(env_id, num_envs, observation=observation, **env_kwargs)
-    return ReferenceReward(env, Staggered(env.problem)) if reference else env

@@ -30,7 +30,7 @@ class SB3VecEnv(VecEnv):
 
     def __init__(self, env_id: str, n_envs: int, seed: int | None = None, **env_kwargs: Any) -> None:
         env = native_batch(env_id, n_envs, autoreset_mode="SameStep", **env_kwargs)
-        self.native, self.env_kwargs = env, env_kwargs
+        self.native = env
         self.env_id = env_id if "/" in env_id or ":" in env_id else f"aq_gym/{env_id}"
         self._actions: NDArray[Any] | None = None
         super().__init__(n_envs, env.single_observation_space, env.single_action_space)

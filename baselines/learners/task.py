@@ -12,10 +12,11 @@ from gymnasium.vector import VectorEnv
 from agents import DQNConfig
 from aq_gym.observation import ObservationLayout
 from aq_gym.problem import Problem
+from baselines.heuristics.simple import Staggered
 from baselines.learners.guide import Guide
 from baselines.learners.instance import describe_instance, instance_differences
 from baselines.learners.pairs import PairCollector
-from baselines.learners.reference_reward import training_env
+from baselines.learners.reference_reward import ReferenceReward
 from baselines.learners.validation import Validation, quick_to_evaluate, solvable, validation_episodes
 from baselines.playing import native_batch, problem_of
 
@@ -36,11 +37,6 @@ def recipe(env_id: str, seconds: float = math.inf) -> dict[str, Any]:
     short = next((x for x in chosen.pop("short", []) if seconds <= x["seconds"]), {"settings": {}})
     chosen["settings"] = {**chosen["settings"], **short["settings"]}
     return chosen
-
-
-def observation_of_config(config: DQNConfig) -> str:
-    """Which observation a network of that configuration reads; the paper's own forms read the full one."""
-    return {"set": "per_device", "mlp": "compact"}.get(config.network, "full")
 
 
 def with_segments(config: DQNConfig, problem: Problem) -> DQNConfig:
@@ -72,27 +68,25 @@ class SensingTask:
         env_id: str,
         config: DQNConfig,
         *,
-        episodes: int | None = None,
-        reference: bool = True,
-        guide: str | None = None,
-        threads: int | None = None,
-        env_kwargs: dict[str, Any] | None = None,
+        episodes: int | None,
+        reference: bool,
+        threads: int | None,
+        env_kwargs: dict[str, Any],
     ) -> None:
-        kwargs = dict(env_kwargs or {})
-        _check_view(env_id, kwargs)
-        self.observation = observation_of_config(config)
+        _check_view(env_id, env_kwargs)
+        self.observation = {"set": "per_device", "mlp": "compact"}.get(config.network, "full")  # the last: the paper's
         if self.observation == "full" and "guide" in (config.start, config.improve_from):
             raise ValueError(f"start, improve_from: the guide does not read what network={config.network!r} reads")
-        self.env_id, self.reference, self.threads = env_id, reference, threads
-        self.guide_name = recipe(env_id).get("guide", "greedy") if guide is None else guide
-        env = training_env(env_id, config.n_environments, self.observation, reference=reference, **kwargs)
-        self.env: VectorEnv[Any, Any, Any] = env
+        self.reference, self.threads = reference, threads
+        self.guide_name = recipe(env_id).get("guide", "greedy")
+        env = native_batch(env_id, config.n_environments, observation=self.observation, **env_kwargs)
         self.problem: Problem = env.problem
+        self.env: VectorEnv[Any, Any, Any] = ReferenceReward(env, Staggered(env.problem)) if reference else env
         self.config = with_segments(config, self.problem)
         self.validation = Validation(
             self.problem,
             validation_episodes(self.problem) if episodes is None else episodes,
-            solvable=solvable(env_id, kwargs),
+            solvable=solvable(env_id, env_kwargs),
             exact=episodes is None and quick_to_evaluate(self.problem),
         )
 

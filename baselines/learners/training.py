@@ -48,8 +48,7 @@ class Training:
             ones and fewer of very long ones.
         note: what else to write on the policy's card.
         threads: that play pairs; None: as many as there are cores. The result does not depend on it.
-        reference: subtract staggered sensing's rewards on the same levels, see `training_env`.
-        guide: of `GUIDES`, for configurations that start from one; None: the recipe's.
+        reference: subtract staggered sensing's rewards on the same levels, see `ReferenceReward`.
         env_kwargs: as for `gymnasium.make`.
 
     Raises:
@@ -71,16 +70,15 @@ class Training:
         note: dict[str, Any] | None = None,
         threads: int | None = None,
         reference: bool = True,
-        guide: str | None = None,
         **env_kwargs: Any,
     ) -> None:
-        how: dict[str, Any] = {"reference": reference, "guide": guide, "threads": threads}
-        self.task = task = SensingTask(env_id, config, episodes=validation_episodes, **how, env_kwargs=env_kwargs)
+        how: dict[str, Any] = {"episodes": validation_episodes, "reference": reference, "threads": threads}
+        self.task = task = SensingTask(env_id, config, **how, env_kwargs=env_kwargs)
         self.env_id, self.folder, self.note, self._env_kwargs = env_id, folder, note or {}, env_kwargs
         self.problem, self.env, self.observation, self._validation = (
             task.problem, task.env, task.observation, task.validation,
         )  # fmt: skip
-        self.validation_episodes, config = task.validation.episodes, task.config
+        config = task.config
         self._every = max(1, config.total_decisions // as_count("validations", validations, 1))
         self.clock, self._earlier = Clock(), ""
         self.interrupted = False  # by the user, before its end and its time limit

@@ -377,9 +377,9 @@ def test_guided_training_resumes_where_it_was(tmp_path: Path) -> None:
 
 
 def test_long_problems_are_validated_on_512_episodes_and_short_ones_on_more() -> None:
-    assert training(None, validation_episodes=None).validation_episodes == 150_000 // 16
+    assert training(None, validation_episodes=None).task.validation.episodes == 150_000 // 16
     long = Training("MultiDevice-v0", TINY, 0, None)
-    assert long.validation_episodes == 512
+    assert long.task.validation.episodes == 512
 
 
 @pytest.mark.parametrize("name", pretrained_ids())

@@ -150,18 +150,22 @@ def test_kernels_are_compiled_once_before_the_clock(monkeypatch: pytest.MonkeyPa
     assert again.clock.spent["compiling"] == 0.0
 
 
-def test_resuming_with_other_rewards_guide_or_network_is_refused(tmp_path: Path) -> None:
+def test_resuming_with_other_rewards_guide_or_network_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     path, config = tmp_path / "city.npz", CONFIG.replace(improvements=0, start="random", improve_from="learned")
     SensorNetwork.synthetic(20, seed=1).save(path)
     kwargs: dict[str, Any] = {"network": str(path), "n_levels": None}
     train(training(tmp_path, config, **kwargs))
     for change, expected in (
         ({"reference": False}, "reference was True, here False"),
-        ({"guide": "index"}, "guide was 'greedy', here 'index'"),
         ({"max_sleep": 6}, "max_sleep"),
     ):
         with pytest.raises(ValueError, match=expected):
             training(tmp_path, config, resume=True, **{**kwargs, **change})
+    with monkeypatch.context() as patch, pytest.raises(ValueError, match="guide was 'greedy', here 'index'"):
+        patch.setattr("baselines.learners.task.recipe", lambda env_id: {"guide": "index"})
+        training(tmp_path, config, resume=True, **kwargs)
     SensorNetwork.synthetic(20, seed=2).save(path)
     with pytest.raises((CheckpointError, ValueError), match="has other parameters than it had"):
         training(tmp_path, config, resume=True, **kwargs)

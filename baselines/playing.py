@@ -167,7 +167,6 @@ def play_problem(
     *,
     observation: str = "full",
     name: str = "policy",
-    most: int | None = None,
     levels: NDArray[np.int64] | None = None,
 ) -> Record:
     """Play a policy on episodes seed, seed + 1, ...; the result does not depend on how many run side by side.
@@ -182,7 +181,6 @@ def play_problem(
         seed: of the first, at least 0.
         observation: what a policy reads that does not say so by an attribute ``observation``.
         name: of the policy, for messages.
-        most: episodes side by side; by default chosen from the size of the problem.
         levels: (episodes, T + 1) level paths to impose, as `reset` takes them; None: those of the seeds.
 
     Raises:
@@ -200,8 +198,7 @@ def play_problem(
     joint = view == "joint"
     if hasattr(policy, "reset"):
         policy.reset(seed)
-    most = side_by_side(problem) if most is None else most
-    parts = []
+    most, parts = side_by_side(problem), []
     for first in range(0, episodes, most):
         env = (JointDevicesVectorEnv if joint else MultiDeviceVectorEnv)(
             min(most, episodes - first),

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aq_gym.registration import ENTRIES
-from baselines.heuristics.index_tuning import TUNED, Budget, shifted, tune
+from baselines.heuristics.index_tuning import SHIFTS, TUNED, Budget, shifted, tune
 from baselines.heuristics.problems import entry_problem, read_tuned
 from baselines.playing import FIRST_TUNING_SEED
 from baselines.studies.files import write_json
@@ -38,13 +38,13 @@ BUDGETS = {
     "City-v0": Budget(8, 24, 6, 0.2),
     "Tainan-v0": Budget(14, 48, 64, 0.25),
 }
-NEAR, FAR = (0.0, -1.0, -0.5, 0.5, 1.0), (0.0, -4.0, -3.0, -2.0, -1.0, -0.5, 0.5, 1.0)
+NEAR = (0.0, -1.0, -0.5, 0.5, 1.0)
 STARTS = {  # whose coefficients are tried first, and by what their constant is moved
     "SingleDevice-Day-v0": ("SingleDevice-v0", NEAR),
     "MultiDevice-Day-v0": ("MultiDevice-v0", NEAR),
     "MultiDevice-Lossy-Week-v0": ("MultiDevice-Hidden-Week-v0", NEAR),
-    "City-v0": ("MultiDevice-v0", FAR),
-    "Tainan-v0": ("MultiDevice-v0", FAR),
+    "City-v0": ("MultiDevice-v0", SHIFTS),
+    "Tainan-v0": ("MultiDevice-v0", SHIFTS),
 }
 
 

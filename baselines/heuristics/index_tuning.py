@@ -16,7 +16,7 @@ from baselines.heuristics.problems import committed, entry_problem, field, finit
 from baselines.playing import FIRST_TUNING_SEED
 
 TUNED = Path(__file__).with_name("index.json")
-FEATURES = (
+FEATURES = (  # the numbers that the threshold may depend on
     "scarcity",
     "scarcity_pooled",
     "scarcity_later",
@@ -35,6 +35,7 @@ FEATURES = (
 )
 GRID_DECISIONS = 2_500_000  # played by all candidates of `best_threshold` together
 QUICK_DECISIONS = 25_000_000  # played when an instance is tuned on demand: about a minute
+SHIFTS = (0.0, -4.0, -3.0, -2.0, -1.0, -0.5, 0.5, 1.0)  # of the constant of committed coefficients
 _FLOOR = 0.03  # least spread of a coefficient in the search, see Budget.step
 _CONSTANT = 1e-6  # a number of less spread is taken for a constant
 
@@ -67,7 +68,6 @@ def tune(
     budget: Budget = Budget(),
     seed: int = FIRST_TUNING_SEED,
     starts: Sequence[Index] = (),
-    features: Sequence[str] = FEATURES,
     report: Callable[[str], None] = lambda line: None,
 ) -> tuple[Index, float]:
     """Find the coefficients by the cross-entropy method.
@@ -81,17 +81,13 @@ def tune(
     Args:
         seed: of the first episode; by convention at least `FIRST_TUNING_SEED`.
         starts: policies (of any problem) whose coefficients are tried first, see `shifted`.
-        features: the numbers that the threshold may depend on.
 
     Returns:
         The policy and its average joint error on the last episodes [µg/m³].
 
     Raises:
-        ValueError: an unknown feature, or a wrong seed.
+        ValueError: a wrong seed.
     """
-    unknown = sorted(set(features) - set(AT))
-    if unknown:
-        raise ValueError(f"features: no number is called {', '.join(unknown)}; there are {', '.join(AT)}")
     began, seed = time.perf_counter(), as_count("seed", seed, 0)
     simulator, rng, episodes = Simulator(problem), np.random.default_rng(seed), budget.episodes
     first = [Index(problem, start.constant, start.coefficients) for start in starts] + thresholds(problem)
@@ -100,7 +96,7 @@ def tune(
     report(f"start: {found.min():.4f} µg/m³, {start}")
     seed += episodes
 
-    space = Space(start, features, simulator.observations(start, max(1, min(episodes, 64)), seed))
+    space = Space(start, FEATURES, simulator.observations(start, max(1, min(episodes, 64)), seed))
 
     def errors(policies: list[Index], number: int) -> NDArray[np.float64]:
         return simulator.errors(policies, episodes, seed + number * episodes).mean(axis=1)
@@ -133,11 +129,7 @@ def best_threshold(problem: Problem, seed: int = FIRST_TUNING_SEED, decisions: i
     return Index(problem, best.constant, best.coefficients, training_seconds=time.perf_counter() - began)
 
 
-def shifted(
-    problem: Problem,
-    numbers: Mapping[str, Any],
-    shifts: Sequence[float] = (0.0, -4.0, -3.0, -2.0, -1.0, -0.5, 0.5, 1.0),
-) -> list[Index]:
+def shifted(problem: Problem, numbers: Mapping[str, Any], shifts: Sequence[float] = SHIFTS) -> list[Index]:
     """Committed coefficients with the constant moved, since another number of devices wants another one."""
     constant, coefficients = (field(numbers, name, "numbers") for name in ("constant", "coefficients"))
     return [Index(problem, finite("constant", constant) + shift, coefficients) for shift in shifts]

@@ -48,7 +48,7 @@ class Rollout(StatePolicy):
         if not isinstance(base, Index | GreedyPolicy):
             raise TypeError(f"base: expected an Index or a trained policy, which can be compiled, got {base!r}")
         super().__init__(problem)
-        self.base, self.seed = base, as_count("seed", seed, 0)
+        self.seed = as_count("seed", seed, 0)
         self.training_seconds = base.training_seconds
         self.futures = as_count("futures", futures, 1)
         self._layers = base.layers if isinstance(base, Index) else pack(base.network)

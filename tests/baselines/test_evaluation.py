@@ -13,8 +13,9 @@ import baselines
 from aq_gym import SensorNetwork
 from aq_gym.problem import Problem
 from baselines import evaluate, play, play_problem, problem_of, summarise
-from baselines.evaluation import COLUMNS, WORDS, load_agent
-from baselines.evaluation.registry import build_policy, names_of
+from baselines.evaluation import WORDS
+from baselines.evaluation.comparing import COLUMNS
+from baselines.evaluation.registry import build_policy, load_agent, names_of
 from baselines.exact.several_devices import solve_joint
 from baselines.heuristics.problems import entry_problem
 from baselines.heuristics.simple import Staggered
@@ -73,9 +74,13 @@ def test_the_same_seed_gives_the_same_table() -> None:
 
 
 @pytest.mark.parametrize("word", ["random", "staggered", "greedy"])
-def test_chunks_do_not_matter(word: str) -> None:
+def test_chunks_do_not_matter(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
     policy = baselines.build_policy(word, MULTI)[0]
-    whole, parts, single = (play_problem(policy, MULTI, 7, 11, most=most) for most in (7, 3, 1))
+    records = []
+    for most in (7, 3, 1):
+        monkeypatch.setattr("baselines.playing.side_by_side", lambda problem, most=most: most)
+        records.append(play_problem(policy, MULTI, 7, 11))
+    whole, parts, single = records
     assert np.array_equal(whole.joint_error, parts.joint_error) and np.array_equal(
         whole.joint_error, single.joint_error
     )
@@ -215,11 +220,14 @@ def test_every_public_name_is_there() -> None:
     assert {*simple, *relays, *learned, "rollout", "optimal"} == set(WORDS)
 
 
-def test_imposed_levels_are_those_that_are_played() -> None:
+def test_imposed_levels_are_those_that_are_played(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     paths = rng.integers(0, MULTI.network.n_levels, (5, MULTI.horizon + 1))
     policy = Staggered(MULTI)
-    whole, parts = (play_problem(policy, MULTI, 5, 0, levels=paths, most=most) for most in (5, 2))
+    whole = play_problem(policy, MULTI, 5, 0, levels=paths)
+    with monkeypatch.context() as patch:
+        patch.setattr("baselines.playing.side_by_side", lambda problem: 2)
+        parts = play_problem(policy, MULTI, 5, 0, levels=paths)
     np.testing.assert_array_equal(whole.joint_error, parts.joint_error)
     other = play_problem(policy, MULTI, 5, 99, levels=paths)
     np.testing.assert_array_equal(whole.joint_error, other.joint_error)

@@ -1,7 +1,7 @@
-"""Less noise in the rewards: subtract what a fixed schedule earns under the same levels.
+"""Less noise in the rewards: subtract what staggered sensing earns under the same levels.
 
-The levels are exogenous, so the error that a schedule which never looks at the devices leaves in a slot is a constant
-of the level path: subtracting it changes no comparison of actions, but most of the spread of returns goes.
+The levels are exogenous, so the error that a timetable leaves in a slot, whatever is measured, is a constant of the
+level path: subtracting it changes no comparison of actions, but most of the spread of returns goes.
 """
 
 from typing import Any
@@ -12,32 +12,26 @@ from gymnasium.vector import VectorWrapper
 from numpy.typing import NDArray
 
 from aq_gym.envs.vector import JointDevicesVectorEnv, MultiDeviceVectorEnv
-from baselines.heuristics.simple import Uniform
+from baselines.heuristics.simple import Staggered
 
 
 class ReferenceReward(VectorWrapper[Any, Any, Any, Any, Any]):
-    """Rewards plus the slot's average joint error under a fixed schedule, added as the slot's first device decides.
+    """Rewards plus the slot's average joint error under staggered sensing, added as the slot's first device decides.
 
-    A twin in the joint view plays the schedule on the same seeds, hence the same levels. All episodes must stand in
+    A twin in the joint view plays the timetable on the same seeds, hence the same levels. All episodes must stand in
     the same slot, as they do after a reset of all. ``info["reference_error"]`` (K,) is what was added [µg/m³].
 
     Args:
         env: a native vector environment of the sequential view; autoreset must not be needed: reset every episode.
-        schedule: of the same problem.
 
     Attributes:
         added: (K,) what was added since the last reset [µg/m³].
     """
 
-    def __init__(self, env: MultiDeviceVectorEnv, schedule: Uniform) -> None:
+    def __init__(self, env: MultiDeviceVectorEnv) -> None:
         super().__init__(env)
         problem = env.problem
-        if schedule.schedule.shape != (problem.horizon + 1, problem.n_devices):
-            raise ValueError(
-                f"schedule: expected one of {problem.horizon} slots and {problem.n_devices} device(s), got "
-                f"{len(schedule.schedule) - 1} and {schedule.schedule.shape[1]}"
-            )
-        self.problem, self._actions = problem, schedule.schedule.astype(np.int64)  # (T + 1, M)
+        self.problem, self._actions = problem, Staggered(problem).schedule.astype(np.int64)  # (T + 1, M)
         self.twin = JointDevicesVectorEnv(env.num_envs, **problem.arguments, autoreset_mode="Disabled")
         self._decisions = 0
         self.added = np.zeros(env.num_envs)

@@ -12,7 +12,6 @@ from gymnasium.vector import VectorEnv
 from agents import DQNConfig
 from aq_gym.observation import ObservationLayout
 from aq_gym.problem import Problem
-from baselines.heuristics.simple import Staggered
 from baselines.learners.guide import Guide
 from baselines.learners.instance import describe_instance, instance_differences
 from baselines.learners.pairs import PairCollector
@@ -81,7 +80,7 @@ class SensingTask:
         self.guide_name = recipe(env_id).get("guide", "greedy")
         env = native_batch(env_id, config.n_environments, observation=self.observation, **env_kwargs)
         self.problem: Problem = env.problem
-        self.env: VectorEnv[Any, Any, Any] = ReferenceReward(env, Staggered(env.problem)) if reference else env
+        self.env: VectorEnv[Any, Any, Any] = ReferenceReward(env) if reference else env
         self.config = with_segments(config, self.problem)
         self.validation = Validation(
             self.problem,

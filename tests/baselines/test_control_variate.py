@@ -7,8 +7,7 @@ import pytest
 from gymnasium.error import ResetNeeded
 
 from agents import DQN, DQNConfig
-from aq_gym.problem import Problem
-from baselines.heuristics.simple import Staggered, Synchronised
+from baselines.heuristics.simple import Staggered
 from baselines.learners.reference_reward import ReferenceReward
 from baselines.playing import native_batch, play_problem
 
@@ -16,9 +15,9 @@ SMALL: dict[str, Any] = {"devices": (0, 15, 7), "horizon": 12, "energy_budget": 
 K = 6
 
 
-def wrapped(schedule: Any = Staggered, mode: str = "NextStep", **kwargs: Any) -> ReferenceReward:
+def wrapped(mode: str = "NextStep", **kwargs: Any) -> ReferenceReward:
     env = native_batch("MultiDevice-v0", K, observation="compact", autoreset_mode=mode, **{**SMALL, **kwargs})
-    return ReferenceReward(env, schedule(env.problem))
+    return ReferenceReward(env)
 
 
 def played(env: Any, actions: np.ndarray, seed: int = 7) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -39,12 +38,11 @@ def wishes(seed: int, share: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("fuse", [False, True])
-@pytest.mark.parametrize("schedule", [Staggered, Synchronised])
-def test_rewards_sum_to_the_schedules_error_less_ones_own(schedule: Any, fuse: bool) -> None:
-    env, actions = wrapped(schedule, fuse_measured=fuse), wishes(0, 0.4)
+def test_rewards_sum_to_staggered_sensings_error_less_ones_own(fuse: bool) -> None:
+    env, actions = wrapped(fuse_measured=fuse), wishes(0, 0.4)
     rewards, added, error = played(env, actions)
     problem = env.problem
-    reference = play_problem(schedule(problem), problem, K, 7).joint_error
+    reference = play_problem(Staggered(problem), problem, K, 7).joint_error
     assert (np.abs(reference - error) > 0.01).all()
     np.testing.assert_allclose(rewards.sum(0), problem.horizon * (reference - error), rtol=1e-9)
     np.testing.assert_allclose(added.sum(0), problem.horizon * reference, rtol=1e-9)
@@ -81,7 +79,7 @@ def test_episodes_of_one_seed_are_alike_whichever_their_place() -> None:
 
 
 def test_the_spread_of_returns_shrinks() -> None:
-    env = wrapped(Staggered)
+    env = wrapped()
     spreads = []
     for added in (True, False):
         returns = [(rewards - (0 if added else extra)).sum(0) for rewards, extra, _ in
@@ -109,8 +107,6 @@ def test_what_cannot_be_paired_is_refused() -> None:
         env.step(np.zeros(K, np.int64))
     with pytest.raises(ValueError, match=r"options\['reset_mask'\]: all episodes"):
         env.reset(seed=0, options={"reset_mask": np.arange(K) < 3})
-    with pytest.raises(ValueError, match=r"schedule: expected one of 12 slots and 3 device\(s\), got 10 and 3"):
-        ReferenceReward(env.env, Staggered(Problem.create("pku2018", (0, 15, 7), 10, 4, 5)))
 
 
 @pytest.mark.parametrize("mode", ["NextStep", "SameStep", "Disabled"])

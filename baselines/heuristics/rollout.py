@@ -52,7 +52,7 @@ class Rollout(StatePolicy):
         self.training_seconds = base.training_seconds
         self.futures = as_count("futures", futures, 1)
         self._layers = base.layers if isinstance(base, Index) else pack(base.network)
-        self._kind = "compact" if isinstance(base, Index) else base.observation
+        self._kind = base.observation
         if self._kind == "full":
             raise ValueError("base: reads the full observation; only networks on the small ones can be compiled")
         self._threads = threads or available_cores()

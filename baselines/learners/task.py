@@ -73,7 +73,8 @@ class SensingTask:
         env_kwargs: dict[str, Any],
     ) -> None:
         _check_view(env_id, env_kwargs)
-        self.observation = {"set": "per_device", "mlp": "compact"}.get(config.network, "full")  # the last: the paper's
+        # The paper's own forms read the full observation
+        self.observation = {"set": "per_device", "mlp": "compact"}.get(config.network, "full")
         if self.observation == "full" and "guide" in (config.start, config.improve_from):
             raise ValueError(f"start, improve_from: the guide does not read what network={config.network!r} reads")
         self.reference, self.threads = reference, threads

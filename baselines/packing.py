@@ -38,7 +38,7 @@ def can_be_compiled(network: QNetwork) -> bool:
 
 def pack(network: QNetwork) -> Layers:
     """A duelling network's gap Q(on) - Q(off) as the plain layers that `Episodes.play` and `branch` take."""
-    if not isinstance(network, DuellingQ) or network.compress:
+    if not can_be_compiled(network):
         raise CannotBeCompiledError(
             "only a duelling network with input_scaling 'standard' or 'none' can be compiled, as improvements need, "
             f"got {type(network).__name__}{' with input_scaling robust' if network.compress else ''}"

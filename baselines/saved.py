@@ -43,7 +43,6 @@ def save_policy(policy: Any, problem: Problem, folder: str | Path) -> Path:
     else:
         raise TypeError(f"policy: a {type(policy).__name__} cannot be written as numbers")
     path = Path(folder) / FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
     seconds = float(getattr(policy, "training_seconds", 0.0))
     content = {**how, "training_seconds": seconds if np.isfinite(seconds) else 0.0, "problem": described(problem)}
     write_atomically(path, (json.dumps(content) + "\n").encode())

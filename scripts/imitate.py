@@ -47,7 +47,6 @@ def main(args: argparse.Namespace) -> None:
         "decisions": found.decisions,
         "policy_is": f"imitation of {args.expert}",
     }
-    folder.mkdir(parents=True, exist_ok=True)
     export(folder / POLICY, found.agent, observation="compact", card=card)
     ours, experts, difference = found.errors, found.expert_errors, found.errors - found.expert_errors
     interval = 1.96 * difference.std(ddof=1) / np.sqrt(len(difference))

@@ -36,8 +36,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     tables = []
     for env_id in args.ids:
         shipped, name = problem_of(env_id), env_id.rpartition("/")[2]
-        shape = shipped.horizon, shipped.energy_budget, shipped.max_sleep
-        problem = Problem.create("pku2018-spring", shipped.devices, *shape, **shipped.options)
+        problem = Problem.create(**shipped.arguments | {"network": "pku2018-spring"})
         hidden = problem.inference == "hidden"
         policies: dict[str, Any] = {word: word for word in args.policies or POLICIES[hidden]}
         if not args.no_agent and is_shipped(shipped):

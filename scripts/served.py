@@ -58,8 +58,7 @@ def serving(promoted: Promoted, args: argparse.Namespace) -> tuple[Problem, Any]
                 f"{'; '.join(other)}; give the same options, or another --folder"
             )
     if NETWORK in promoted.files:
-        sizes = problem.horizon, problem.energy_budget, problem.max_sleep
-        problem = Problem.create(str(promoted.files[NETWORK]), problem.devices, *sizes, **problem.options)
+        problem = Problem.create(**problem.arguments | {"network": str(promoted.files[NETWORK])})
     agent = promoted.files.get(POLICY) if args.policy == "pretrained" or args.policy not in WORDS else None
     if agent is None:
         return problem, policy_for(problem, args.policy)

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aq_gym.episodes import Episodes
-from aq_gym.hidden_level import HiddenLevel
 from aq_gym.network import SensorNetwork
 from aq_gym.network_checks import as_count, is_number
 from aq_gym.policy import Policy
@@ -197,13 +196,13 @@ def _evaluate_hidden(
     """`evaluate_exactly` where the level is hidden; more than ``most`` states are refused."""
     network, total = problem.network, 0.0
     power = powers(network.transition, problem.horizon)
-    model, states, weight = problem.hidden_level, States.first(problem), network.start
+    states, weight = States.first(problem), network.start
     for t in range(1, problem.horizon + 1):
         for m in range(problem.n_devices):
             rows, weight = kept(weight, negligible)
             states = states.rows(rows)
             record = network.levels[states.record]
-            level = model.level(states.age, record)[0]  # the mean of what the server believes
+            level = problem.hidden_level.level(states.age, record)[0]  # the mean of what the server believes
             info = info_of(t, m, states.energy, states.age, record, level, problem.max_sleep)
             on = _executed(policy, info, episodes, batch) == 1
             states, weight = _decided(problem, power, states, weight, on, m)
@@ -212,7 +211,7 @@ def _evaluate_hidden(
                     f"evaluate_exactly: more than {most:,} states are reached; take fewer devices or levels "
                     "(network.coarsen), or raise max_bytes"
                 )
-        total += float(weight @ _costs(problem, model, states))
+        total += float(weight @ _costs(problem, states))
         states, weight = _next_slot(problem, states._replace(age=states.age + 1), weight)
     return total / problem.horizon
 
@@ -263,9 +262,10 @@ def _merged(problem: Problem, parts: list[States], weights: list[FloatArray]) ->
     return states.rows(first), np.bincount(inverse, weights=weight, minlength=len(first))
 
 
-def _costs(problem: Problem, model: HiddenLevel, states: States) -> FloatArray:
+def _costs(problem: Problem, states: States) -> FloatArray:
     """(n,) cost of the slot [µg/m³]."""
     reports = np.concatenate([states.age, states.record], axis=1)
     different, inverse = np.unique(reports, axis=0, return_inverse=True)
     age, record = different[:, : problem.n_devices], problem.network.levels[different[:, problem.n_devices :]]
-    return np.asarray(model.estimate(problem.devices, age, record).deviation.mean(axis=-1)[inverse.reshape(-1)])
+    found = problem.hidden_level.estimate(problem.devices, age, record)
+    return np.asarray(found.deviation.mean(axis=-1)[inverse.reshape(-1)])

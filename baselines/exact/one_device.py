@@ -4,8 +4,7 @@ W(t, p, e), the value of sensing, is stored; values between sensings are compute
 """
 
 import math
-from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,6 @@ from baselines.exact.states import (
 MAX_DECISION_BYTES = 128 << 20  # a larger table of decisions is not stored: act then computes what it compares
 
 
-@dataclass(frozen=True, eq=False)
 class Solution(JointSolution):
     """The exact optimum of one device, and a Policy that earns it.
 
@@ -41,7 +39,6 @@ class Solution(JointSolution):
     values that it compares. Energies, delays and records come without an axis of devices.
     """
 
-    _decisions: dict[str, NDArray[np.uint8]] = field(default_factory=dict, repr=False)
     _single = True
 
     @property
@@ -71,22 +68,25 @@ class Solution(JointSolution):
         return action.astype(np.int64) if action.ndim else int(action)
 
     def _prefers_sensing(self, t: IntArray, p: IntArray, d: IntArray, u: IntArray, e: IntArray) -> NDArray[np.bool_]:
-        n_levels = self.problem.network.n_levels
-        budget, n_delays, horizon = self.problem.energy_budget, self.problem.max_sleep, self.problem.horizon
-        shape = (budget, n_levels, n_delays - 1, n_levels, horizon // 8 + 1)
-        if math.prod(shape) > MAX_DECISION_BYTES:
+        if self._decisions is None:
             levels = self.problem.network.levels
             values = self.action_values(t, p, d, levels[u], levels[e])
             return np.asarray(values[:, 1] > values[:, 0])
-        if "packed" not in self._decisions:
-            packed = np.empty(shape, dtype=np.uint8)
-            better = np.zeros((*shape[1:4], horizon + 1), dtype=np.bool_)
-            for energy in range(1, budget + 1):
-                in_threads(partial(decide, self._tables, energy, better), n_levels)
-                packed[energy - 1] = np.packbits(better, axis=-1, bitorder="little")
-            self._decisions["packed"] = packed
-        packed = self._decisions["packed"]
-        return np.asarray(packed[p - 1, u, d - 1, e, t >> 3] >> (t & 7).astype(np.uint8) & 1 == 1)
+        return np.asarray(self._decisions[p - 1, u, d - 1, e, t >> 3] >> (t & 7).astype(np.uint8) & 1 == 1)
+
+    @cached_property
+    def _decisions(self) -> NDArray[np.uint8] | None:
+        """(B, E, D - 1, E, bytes) a bit a slot, whether sensing is better; None where that would be too large."""
+        problem, n_levels = self.problem, self.problem.network.n_levels
+        shape = (problem.energy_budget, n_levels, problem.max_sleep - 1, n_levels, problem.horizon // 8 + 1)
+        if math.prod(shape) > MAX_DECISION_BYTES:
+            return None
+        packed = np.empty(shape, dtype=np.uint8)
+        better = np.zeros((*shape[1:4], problem.horizon + 1), dtype=np.bool_)
+        for energy in range(1, problem.energy_budget + 1):
+            in_threads(partial(decide, self._tables, energy, better), n_levels)
+            packed[energy - 1] = np.packbits(better, axis=-1, bitorder="little")
+        return packed
 
 
 def solve(

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aq_gym.observation import COMPACT_FEATURES, ObservationLayout
+from aq_gym.observation import ObservationLayout
 from aq_gym.policy import own
 from aq_gym.problem import Problem
+from baselines.heuristics.index import AT
 from baselines.heuristics.problems import finite, tuned_fields
 from baselines.heuristics.simple import Actions, check_devices, legal, sized
 from baselines.playing import FIRST_TUNING_SEED, check_problem, play_problem
 
 TUNED = Path(__file__).with_name("greedy.json")
 TUNING_EPISODES = 256  # when an instance is tuned on demand
-_GAIN = [name for name, *_ in COMPACT_FEATURES].index("gain_absolute_log")
 
 
 class Greedy:
@@ -54,7 +54,7 @@ class Greedy:
         """Decrease of the average error if the deciding device senses, (...) [µg/m³], from (..., size)."""
         seen = sized(observation, self.observation, self._layout.size)
         if self.observation == "compact":
-            log = 8.0 * seen[..., _GAIN].astype(np.float64)
+            log = 8.0 * seen[..., AT["gain_absolute_log"]].astype(np.float64)
             return np.asarray(np.copysign(np.expm1(np.abs(log)), log))
         decrease = self._layout.slice("decrease_if_on")
         return np.asarray(seen[..., decrease].mean(axis=-1, dtype=np.float64) * self._layout.scale[decrease.start])

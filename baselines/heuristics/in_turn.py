@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from aq_gym.episodes import Episodes
 from aq_gym.policy import observation_of
 from aq_gym.problem import Problem
+from baselines.heuristics.simple import legal
 from baselines.playing import check_policy, check_problem
 
 
@@ -49,17 +50,15 @@ class InTurn:
         slot, level = np.atleast_1d(info["slot"]), np.atleast_1d(info["level"])
         k, m = energy.shape
         if self._episodes is None or len(self._episodes) != k:
-            kind = getattr(self.policy, "observation", None) or "full"
-            self._episodes = Episodes(self.problem, k, observation=kind)
+            self._episodes = Episodes(self.problem, k, observation=observation_of(self.policy))
         episodes, chosen = self._episodes, np.zeros((k, m), np.int64)
         for turn in range(m):
             turns = np.full(k, turn)
             seen = episodes.observe_states(slot, turns, energy, delay, record, level)
-            mask = episodes.action_mask()
             state = {"slot": slot, "turn": turns, "energy": energy.copy(), "delay": delay.copy()}
-            state |= {"record": record.copy(), "level": level, "action_mask": mask}
+            state |= {"record": record.copy(), "level": level, "action_mask": episodes.action_mask()}
             wish = np.asarray(self.policy.act(seen, state)) == 1
-            on = (wish | (mask[:, 0] == 0)) & (mask[:, 1] == 1)
+            on = legal(wish, state) == 1
             chosen[:, turn] = on
             energy[on, turn] -= 1
             delay[on, turn] = 0

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from agents import GreedyPolicy
 from aq_gym.episodes import Layers
 from aq_gym.network import SensorNetwork
-from aq_gym.observation import COMPACT_FEATURES, DEVICE_FEATURES
 from aq_gym.problem import Problem
 from aq_gym.sampler import InstanceSampler
 from baselines.heuristics.index import AT, NAMES, WIDTHS, Index, Simulator, greedy_index
@@ -36,14 +35,10 @@ DECISIONS = 400_000  # played to find a threshold: less than a second
 _SEED = FIRST_TUNING_SEED + 2**22
 _BLENDS = (1.0, 0.75, 0.5, 0.25)  # shares of the policy, beside greedy sensing
 _SHIFTS = (0.0, -0.2, 0.2, 0.4, 0.6)  # of the logarithm of the threshold
-_NAMES = [name for name, _, _ in (*COMPACT_FEATURES, *DEVICE_FEATURES)]
-LOGARITHMS = _NAMES.index("error_log"), _NAMES.index("level_log")
-UNREAD = tuple(  # logarithms of 1 + x µg/m³, which no constant turns into another unit
-    i
-    for i, name in enumerate(_NAMES)
-    if name in ("gain_absolute_log", "gain_later_log", "record_distance", "freshest_distance")
-)
-READ = tuple(name for i, name in enumerate(NAMES) if i not in UNREAD)
+LOGARITHMS = AT["error_log"], AT["level_log"]
+# Logarithms of 1 + x µg/m³, which no constant turns into another unit
+UNREAD = ("gain_absolute_log", "gain_later_log", "record_distance", "freshest_distance")
+READ = tuple(name for name in NAMES if name not in UNREAD)
 _DOUBT = 0.5  # scores of such size still count by half in the imitation
 _STEP, _FLOOR = 0.15, 0.02  # spread of the search at first and at least, see `index_tuning.Budget`
 

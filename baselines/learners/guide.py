@@ -13,6 +13,7 @@ from aq_gym.problem import Problem
 from baselines.heuristics.index import Index, Simulator
 from baselines.heuristics.index_tuning import GRID_DECISIONS, TUNED, best_threshold, index_policy, thresholds
 from baselines.heuristics.problems import tuned_fields
+from baselines.heuristics.simple import legal
 from baselines.packing import set_gap
 from baselines.playing import FIRST_TUNING_SEED
 
@@ -47,7 +48,7 @@ class Guide:
             self.policy = index_policy(problem)
         else:
             self.policy = _threshold_within(problem, _TUNING_SHARE * seconds)
-        self.name, self.training_seconds = name, self.policy.training_seconds
+        self.training_seconds = self.policy.training_seconds
 
     def score(self, observations: NDArray[np.float32]) -> NDArray[np.float64]:
         """(K,) advantages of sensing, in no unit, of (K, 32 or more) observations."""
@@ -55,8 +56,7 @@ class Guide:
 
     def __call__(self, observations: NDArray[np.float32], masks: NDArray[np.bool_]) -> NDArray[np.int64]:
         """(K,) allowed actions of (K, 32 or more) observations and (K, 2) masks."""
-        on = self.score(observations) > 0
-        return np.where((on & masks[:, 1]) | ~masks[:, 0], 1, 0)
+        return np.asarray(legal(self.score(observations) > 0.0, {"action_mask": masks}))
 
     def to_json(self) -> dict[str, Any]:
         """What a checkpoint holds of it, so that a resumption need not tune it again."""

@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from agents import DQNConfig, GreedyPolicy, PairedDQN
+from agents import DQNConfig, PairedDQN
 from agents.counterfactual import gap
 from agents.fitting import LEARNING_RATE, minimise
 from agents.rollout import FIRST_TRAINING_SEED
 from aq_gym.envs.vector import MultiDeviceVectorEnv
-from baselines.playing import FIRST_TUNING_SEED, native_batch
+from baselines.playing import FIRST_TUNING_SEED, native_batch, play_problem
 
 BATCH_SIZE = 2_048
 
@@ -27,7 +27,6 @@ class Imitation(NamedTuple):
     """The agent of the round that did best, and how it and its expert did on the same validation episodes."""
 
     agent: PairedDQN
-    policy: GreedyPolicy
     errors: NDArray[np.float64]  # (episodes,) average joint error [µg/m³]
     expert_errors: NDArray[np.float64]  # (episodes,)
     decisions: int  # that the expert labelled
@@ -41,7 +40,6 @@ def imitate(
     rounds: int = 4,
     updates: int = 1_500,
     episodes: int = 24,
-    hidden: tuple[int, ...] = (64, 64),
     seed: int = 0,
     progress: Callable[[int, float], None] | None = None,
     **env_kwargs: Any,
@@ -54,53 +52,47 @@ def imitate(
         rounds: of play and fitting; each is fitted to the decisions of all rounds so far.
         updates: minibatches of a round.
         episodes: played in each round, and in validation.
-        hidden: widths of the network's layers.
         progress: is called after each round with its number and its error in validation [µg/m³].
         env_kwargs: as for `gymnasium.make`.
     """
     began, rng = time.perf_counter(), np.random.default_rng(seed)
     env = native_batch(env_id, episodes, **{**env_kwargs, "observation": "compact"})
-    config = DQNConfig(
-        hidden=hidden, input_scaling="standard", n_environments=episodes, replay_capacity=2 * episodes, threads=1
-    )
+    config = DQNConfig(hidden=(64, 64), input_scaling="standard", n_environments=episodes, replay_capacity=2 * episodes)
     agent = PairedDQN.for_env(env, config, seed)
-    expert_errors, _, _ = _play(env, expert, None, FIRST_TUNING_SEED)
+    expert_errors = play_problem(expert, env.problem, episodes, FIRST_TUNING_SEED).joint_error
     best, seen, wishes = expert_errors, [], []
     for number in range(rounds):
         player = agent.policy("compact", present=True) if number else expert
-        _, found, wished = _play(env, player, expert, FIRST_TRAINING_SEED + (seed * rounds + number) * episodes)
+        found, wished = _play(env, player, expert, FIRST_TRAINING_SEED + (seed * rounds + number) * episodes)
         seen.append(found)
         wishes.append(wished)
         if number == 0:
             agent.online.set_input_scaling(found)
         _fit(agent, np.concatenate(seen), np.concatenate(wishes), updates, rng)
-        errors, _, _ = _play(env, agent.policy("compact", present=True), None, FIRST_TUNING_SEED)
+        learned = agent.policy("compact", present=True)
+        errors = play_problem(learned, env.problem, episodes, FIRST_TUNING_SEED).joint_error
         if errors.mean() < agent.best_error:
             best = errors
         agent.keep_best(float(errors.mean()))
         if progress:
             progress(number + 1, float(errors.mean()))
-    policy = agent.policy("compact")
-    policy.training_seconds = time.perf_counter() - began
-    return Imitation(agent, policy, best, expert_errors, sum(len(x) for x in wishes), policy.training_seconds)
+    return Imitation(agent, best, expert_errors, sum(len(x) for x in wishes), time.perf_counter() - began)
 
 
 def _play(
     env: MultiDeviceVectorEnv, player: Any, expert: Any, seed: int
-) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float32]]:
-    """(K,) errors of an episode each; the observations of all free decisions, and what the expert wished in them."""
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The observations of all free decisions of an episode each, and what the expert wished in them."""
     observation, info = env.reset(seed=seed)
     seen, wishes, over = [], [], np.zeros(env.num_envs, np.bool_)
     while not over.all():
         actions = np.asarray(player.act(observation, info))
-        if expert is not None:
-            wished = actions if player is expert else np.asarray(expert.act(observation, info))
-            free = info["action_mask"].all(axis=1)
-            seen.append(observation[free])
-            wishes.append(wished[free].astype(np.float32))
+        wished = actions if player is expert else np.asarray(expert.act(observation, info))
+        free = info["action_mask"].all(axis=1)
+        seen.append(observation[free])
+        wishes.append(wished[free].astype(np.float32))
         observation, _, over, _, info = env.step(actions)
-    empty = np.zeros((0, observation.shape[1]), np.float32)
-    return info["average_joint_error"], np.concatenate([empty, *seen]), np.concatenate([empty[:, 0], *wishes])
+    return np.concatenate(seen), np.concatenate(wishes)
 
 
 def _fit(

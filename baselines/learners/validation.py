@@ -22,7 +22,7 @@ from baselines.exact.one_device import optimal_policy
 from baselines.heuristics.index import Simulator
 from baselines.heuristics.index_tuning import thresholds
 from baselines.heuristics.simple import Random, Staggered, Synchronised
-from baselines.packing import can_be_compiled, pack
+from baselines.packing import layers_of
 from baselines.playing import FIRST_TUNING_SEED, play_problem
 
 _NEGLIGIBLE = 1e-9  # probability of a state, in exact evaluations: 1e-7 would move the result by a tenth of a per cent
@@ -75,9 +75,9 @@ class Validation:
         problem = self.problem
         if self.exact and not isinstance(policy, Random) and getattr(policy, "view", "sequential") == "sequential":
             return evaluate_exactly(policy, **problem.arguments, negligible=_NEGLIGIBLE)
-        if isinstance(policy, GreedyPolicy) and policy.observation != "full" and can_be_compiled(policy.network):
+        if isinstance(policy, GreedyPolicy) and (layers := layers_of(policy)) is not None:
             simulator = self._simulator(policy.observation)
-            return float(simulator.errors([pack(policy.network)], self.episodes, FIRST_TUNING_SEED).mean())
+            return float(simulator.errors([layers], self.episodes, FIRST_TUNING_SEED).mean())
         return float(play_problem(policy, problem, self.episodes, FIRST_TUNING_SEED).joint_error.mean())
 
     def _simulator(self, observation: str) -> Simulator:

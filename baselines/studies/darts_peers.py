@@ -37,9 +37,8 @@ class DartsLinear(PointForecaster):
 
     def _stretches(self, level: NDArray[np.float64]) -> list[TimeSeries]:
         """The stretches that are long enough to learn from."""
-        parts = np.split(level, np.flatnonzero(np.isnan(level)))
-        whole = [part[~np.isnan(part)] for part in parts]
-        return [TimeSeries.from_values(x) for x in whole if len(x) >= LAGS + max(self.horizons)]
+        parts = [level[x] for x in np.ma.clump_unmasked(np.ma.masked_invalid(level))]
+        return [TimeSeries.from_values(x) for x in parts if len(x) >= LAGS + max(self.horizons)]
 
     def points(self, series: Series) -> NDArray[np.float64]:
         """(T, H) changes in units of `change_scale`; gaps that the lags reach hold the level before them."""

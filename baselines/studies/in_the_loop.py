@@ -11,7 +11,8 @@ from aq_gym.datasets import load_pku2018
 from aq_gym.envs.forecast_level import ForecastLevelVector
 from aq_gym.problem import Problem
 from aq_gym.traces import level_trace, windows
-from baselines.evaluation import build_policy, problem_of
+from baselines.evaluation import build_policy
+from baselines.playing import problem_of
 from baselines.studies.backtest.replaying import replay
 from baselines.studies.backtest.scores import change
 from baselines.studies.tables import interval, markdown

@@ -79,7 +79,7 @@ def play_disturbed(
         raise ValueError("problem: expected one without harvest, and a known level where it is late")
     if hasattr(policy, "reset"):
         policy.reset(seed)
-    there = Problem.create(true, problem.devices, horizon, problem.energy_budget, problem.max_sleep, **problem.options)
+    there = Problem.create(**problem.arguments | {"network": true})
     weather = Episodes(there, 1)
     uniforms = np.stack([seeding.np_random(seed + i)[0].random(weather.n_uniforms) for i in range(k)])
     path = np.asarray(true.levels)[weather.draw_path(uniforms)[:, : horizon + 1]]

@@ -410,7 +410,7 @@ def test_act_takes_the_better_action(pku: SensorNetwork, monkeypatch: pytest.Mon
     for k in range(20):
         one = solution.act(None, {name: x[k] for name, x in info.items()})
         assert isinstance(one, int) and one == actions[k]
-    assert ("packed" in solution._decisions) == (table_bytes > 0)
+    assert (solution._decisions is not None) == (table_bytes > 0)
 
 
 def test_ties_are_resolved_as_off() -> None:

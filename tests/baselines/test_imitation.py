@@ -20,9 +20,10 @@ def test_a_timetable_is_learned_and_survives_its_file(tmp_path: Path) -> None:
     found = imitate(expert, HIDDEN, rounds=3, updates=600, episodes=8, **SMALL)
     assert found.errors.mean() == pytest.approx(found.expert_errors.mean(), rel=0.03)
     export(tmp_path / "policy.safetensors", found.agent, observation="compact")
+    policy = found.agent.policy("compact")
     observations = np.random.default_rng(0).random((50, 32), dtype=np.float32)
     info = {"action_mask": np.ones((50, 2), np.int8)}
-    np.testing.assert_array_equal(load_trained(tmp_path).act(observations, info), found.policy.act(observations, info))
+    np.testing.assert_array_equal(load_trained(tmp_path).act(observations, info), policy.act(observations, info))
 
 
 def test_the_same_seed_learns_the_same() -> None:

@@ -18,8 +18,7 @@ import pytest
 pytest.importorskip("stable_baselines3")
 
 from agents import TensorBoardLogger
-from baselines.evaluation import COLUMNS
-from baselines.evaluation.comparing import regret
+from baselines.evaluation.comparing import COLUMNS, regret
 from baselines.studies import benchmark as jobs
 from baselines.studies import benchmark_run, provenance
 from baselines.studies.benchmark import over_seeds

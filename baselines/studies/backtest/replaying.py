@@ -21,6 +21,7 @@ from aq_gym.policy import observation_of
 from aq_gym.problem import Problem
 from aq_gym.traces import level_trace, windows
 from baselines.exact.states import info_of
+from baselines.heuristics.simple import legal
 
 
 @dataclass(frozen=True)
@@ -149,9 +150,7 @@ def play_reports(
             observation = None
             if episodes is not None:
                 observation = episodes.observe_states(slot, turn, energy, delay, record, known)
-            may_sleep, may_sense = info["action_mask"].T == 1
-            wish = np.asarray(policy.act(observation, info)) == 1
-            on = (wish | ~may_sleep) & may_sense
+            on = legal(np.asarray(policy.act(observation, info)) == 1, info) == 1
             energy[:, turn] -= on
             last[on & ~lost[:, slot - 1, turn], turn] = slot
         reported[:, slot - 1] = last

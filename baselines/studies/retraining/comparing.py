@@ -15,7 +15,7 @@ from aq_gym.service.drift import Residual, residuals
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
 from aq_gym.traces import windows
-from baselines.evaluation import play_problem
+from baselines.playing import play_problem
 from baselines.studies.backtest.scores import change
 from baselines.studies.retraining.stored import Stored
 

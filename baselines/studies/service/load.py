@@ -167,11 +167,11 @@ def tokens_of(port: int, count: int) -> dict[str, str]:
     return made
 
 
-def memory_over(folder: Path, slots: int, slot_seconds: float, n_pages: int = 5) -> list[float]:
+def memory_over(folder: Path, slots: int, slot_seconds: float) -> list[float]:
     """Resident memory [MiB] at each of the slots of a simulated fleet, with pages open and metrics read."""
     arguments = ["--simulate", "--slot-seconds", str(slot_seconds)]
     found: list[float] = []
-    with Server(folder, arguments) as server, pages(server.port, n_pages):
+    with Server(folder, arguments) as server, pages(server.port, 5):
         client = Client(server.port)
         end = time.monotonic() + 10.0 * slots * slot_seconds
         while len(found) <= slots and time.monotonic() < end:

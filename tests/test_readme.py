@@ -55,6 +55,22 @@ def test_a_missing_comment_is_refused(tmp_path: Path) -> None:
     assert copy.read_text(encoding="utf-8") == "<!-- ids -->"
 
 
+def test_another_csv_is_refused(tmp_path: Path) -> None:
+    copy, table = tmp_path / "README.md", tmp_path / "table.csv"
+    copy.write_text(TEXT, encoding="utf-8")
+    table.write_text("policy,joint_error\nstaggered,5.0\n", encoding="utf-8")
+    for target in ("--readme", "--page"):
+        with pytest.raises(ValueError, match=r"table.csv: expected the benchmark.csv of scripts.benchmark"):
+            readme_tables.main(readme_tables.parse([str(table), target, str(copy)]))
+    row = "MultiDevice-v0,staggered,5.0,5.0,5.0,,,,,,,0,2000,80,2,a CPU,ab12cd34ef,False"
+    heads = "env_id,policy,joint_error,joint_error_low,joint_error_high,difference,difference_low,difference_high"
+    heads += ",regret_percent,regret_percent_low,regret_percent_high,training_seconds,episodes,seconds,cores,cpu,commit"
+    table.write_text(f"{heads},dirty\n{row}\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"seeds.csv is missing: a page needs .* several --training-seeds"):
+        readme_tables.main(readme_tables.parse([str(table), "--page", str(copy)]))
+    assert copy.read_text(encoding="utf-8") == TEXT and not (tmp_path / "README_curves.png").exists()
+
+
 def test_commands_and_links_exist() -> None:
     for module in re.findall(r"python -m (scripts\.[a-z]\w*)", TEXT):
         assert (ROOT / f"{module.replace('.', '/')}.py").is_file(), module

@@ -13,6 +13,7 @@ mean, lowest and highest curve of each learner. Ctrl-C keeps what is finished.
 """
 
 import argparse
+import contextlib
 import os
 import time
 from collections.abc import Sequence
@@ -45,10 +46,10 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
 
 def positive(text: str) -> float:
     """A number above 0, for argparse."""
-    value = float(text)
-    if not value > 0:
-        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
-    return value
+    with contextlib.suppress(ValueError):
+        if (value := float(text)) > 0:
+            return value
+    raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -25,7 +25,7 @@ from baselines.evaluation.registry import WORDS, evaluate, load_agent, names_of
 from baselines.playing import problem_of
 from baselines.studies.files import write_table
 from baselines.studies.tables import comparison
-from scripts.arguments import add_env, command_parser
+from scripts.arguments import add_env, command_parser, file_path
 from scripts.command import enter
 
 
@@ -68,7 +68,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--saved", help="of baselines.save_policy; may be repeated", **agents)
     parser.add_argument("--episodes", type=int, default=2000, help="of each policy")
     parser.add_argument("--seed", type=int, default=0, help="of the first episode")
-    parser.add_argument("--csv", type=Path, help="also write the table there")
+    parser.add_argument("--csv", type=file_path, help="also write the table there")
     return parser.parse_args(arguments)
 
 

@@ -32,7 +32,7 @@ from scripts.command import enter
 def main(args: argparse.Namespace) -> pd.DataFrame:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ.setdefault(name, "1")  # for the workers: each keeps to one core
-    began, origin = time.monotonic(), provenance()
+    began, origin = time.monotonic(), provenance() | {"command": args.command}
     plan = make_plan(args, origin)
     table, interrupted = conduct(plan, args.ids, args.processes, origin, quiet=args.quiet)
     print(f"TensorBoard: tensorboard --logdir {plan.folder}")

@@ -48,7 +48,7 @@ def benchmark_table(path: Path) -> str:
         "pretrained is the agent that is shipped for the task, generalist the one for any, with the seconds of their "
         "training; greedy and index with those of tuning, which also count where DQN starts from index. "
         f"{seeds if n > 1 else ''}Commit {one.commit[:10]}"
-        f"{' with uncommitted changes' if one.dirty else ''}, `python -m scripts.benchmark`."
+        f"{' with uncommitted changes' if one.dirty else ''}, `{one.get('command', 'python -m scripts.benchmark')}`."
     )
 
 

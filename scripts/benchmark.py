@@ -13,6 +13,7 @@ mean, lowest and highest curve of each learner. Ctrl-C keeps what is finished.
 """
 
 import argparse
+import contextlib
 import os
 import time
 from collections.abc import Sequence
@@ -31,7 +32,7 @@ from scripts.command import enter
 def main(args: argparse.Namespace) -> pd.DataFrame:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ.setdefault(name, "1")  # for the workers: each keeps to one core
-    began, origin = time.monotonic(), provenance()
+    began, origin = time.monotonic(), provenance() | {"command": args.command}
     plan = make_plan(args, origin)
     table, interrupted = conduct(plan, args.ids, args.processes, origin, quiet=args.quiet)
     print(f"TensorBoard: tensorboard --logdir {plan.folder}")
@@ -45,10 +46,10 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
 
 def positive(text: str) -> float:
     """A number above 0, for argparse."""
-    value = float(text)
-    if not value > 0:
-        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
-    return value
+    with contextlib.suppress(ValueError):
+        if (value := float(text)) > 0:
+            return value
+    raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

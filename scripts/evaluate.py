@@ -24,8 +24,9 @@ import pandas as pd
 from baselines.evaluation.registry import WORDS, evaluate, load_agent, names_of
 from baselines.playing import problem_of
 from baselines.studies.files import write_table
+from baselines.studies.provenance import provenance
 from baselines.studies.tables import comparison
-from scripts.arguments import add_env, command_parser
+from scripts.arguments import add_env, command_parser, file_path
 from scripts.command import enter
 
 
@@ -41,7 +42,9 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     for message in [*left_out, *(warning.message for warning in found)]:
         print(f"warning: {message}", file=sys.stderr)
     if args.csv is not None:
-        write_table(args.csv, table)
+        asked = {"env_id": args.env, "env_kwargs": json.dumps(args.env_kwargs)}
+        asked |= {"episodes": args.episodes, "seed": args.seed}
+        write_table(args.csv, table.assign(**asked, **provenance()))
     options = f" {json.dumps(args.env_kwargs)}" if args.env_kwargs else ""
     print(f"{args.env}{options}: {args.episodes:,} episodes from seed {args.seed}")
     print(comparison(table, table.policy.iloc[0], digits=3))
@@ -68,7 +71,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--saved", help="of baselines.save_policy; may be repeated", **agents)
     parser.add_argument("--episodes", type=int, default=2000, help="of each policy")
     parser.add_argument("--seed", type=int, default=0, help="of the first episode")
-    parser.add_argument("--csv", type=Path, help="also write the table there")
+    parser.add_argument("--csv", type=file_path, help="also write the table there, with what made it")
     return parser.parse_args(arguments)
 
 

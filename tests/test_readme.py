@@ -7,6 +7,7 @@ import pytest
 
 from aq_gym.registration import ENTRIES
 from baselines.evaluation import WORDS
+from baselines.studies.readme import benchmark_table
 from scripts import readme_tables
 
 ROOT = Path(__file__).parents[1]
@@ -53,6 +54,34 @@ def test_a_missing_comment_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="end of ids"):
         readme_tables.main(readme_tables.parse(["--readme", str(copy)]))
     assert copy.read_text(encoding="utf-8") == "<!-- ids -->"
+
+
+ROW = "MultiDevice-v0,staggered,5.0,5.0,5.0,,,,,,,0,2000,80,2,a CPU,ab12cd34ef,False"
+HEADS = (
+    "env_id,policy,joint_error,joint_error_low,joint_error_high,difference,difference_low,difference_high,"
+    "regret_percent,regret_percent_low,regret_percent_high,training_seconds,episodes,seconds,cores,cpu,commit,dirty"
+)
+
+
+def test_the_benchmark_names_the_command_that_made_it(tmp_path: Path) -> None:
+    path, command = tmp_path / "benchmark.csv", "python -m scripts.benchmark --training-seeds 5"
+    path.write_text(f"{HEADS}\n{ROW}\n", encoding="utf-8")
+    assert benchmark_table(path).endswith("Commit ab12cd34ef, `python -m scripts.benchmark`.")  # before it was kept
+    path.write_text(f"{HEADS},command\n{ROW},{command}\n", encoding="utf-8")
+    assert benchmark_table(path).endswith(f"Commit ab12cd34ef, `{command}`.")
+
+
+def test_another_csv_is_refused(tmp_path: Path) -> None:
+    copy, table = tmp_path / "README.md", tmp_path / "table.csv"
+    copy.write_text(TEXT, encoding="utf-8")
+    table.write_text("policy,joint_error\nstaggered,5.0\n", encoding="utf-8")
+    for target in ("--readme", "--page"):
+        with pytest.raises(ValueError, match=r"table.csv: expected the benchmark.csv of scripts.benchmark"):
+            readme_tables.main(readme_tables.parse([str(table), target, str(copy)]))
+    table.write_text(f"{HEADS}\n{ROW}\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"seeds.csv is missing: a page needs .* several --training-seeds"):
+        readme_tables.main(readme_tables.parse([str(table), "--page", str(copy)]))
+    assert copy.read_text(encoding="utf-8") == TEXT and not (tmp_path / "README_curves.png").exists()
 
 
 def test_commands_and_links_exist() -> None:

@@ -50,7 +50,7 @@ def level_index(levels: FloatArray, values: ArrayLike, name: str) -> IntArray:
         value, nearest = array[off].flat[0], levels[index][off].flat[0]
         raise ValueError(
             f"{name}: {value} µg/m³ is not one of the network's {levels.size} levels "
-            f"({levels[0]:g} to {levels[-1]:g}); the nearest is {nearest!r}"
+            f"({levels[0]:g} to {levels[-1]:g}); the nearest is {float(nearest)!r}"
         )
     return index
 

@@ -76,7 +76,7 @@ def place(
     if options.policy and not interrupted:
         try:
             content["together"] = _together(network, options, found[0].locations, say)
-            _write(network, options, content, content["together"]["stages"][-1]["devices"])
+            _write(network, options, content, content["together"]["devices"])
         except KeyboardInterrupt:
             interrupted = True
     if interrupted:
@@ -126,7 +126,11 @@ def _together(
         f"placed together with {options.policy}: {last.mean():.4f} µg/m³ instead of {first.mean():.4f}, "
         f"{gain[0]:+.2f} % [{gain[1]:+.2f}, {gain[2]:+.2f}] on {EPISODES:,} new episodes"
     )
+    better = last.mean() < first.mean()
+    if len(stages) > 1 and not better:
+        say(f"not better there, so {list(start)} are kept")
     return {
+        "devices": list(stages[-1].devices if better else start),
         "policy": options.policy,
         "episodes": EPISODES,
         "stages": [{"devices": list(x.devices), "search_error": x.error} for x in stages],
@@ -139,6 +143,9 @@ def _together(
 def _write(network: SensorNetwork, options: Namespace, content: dict[str, Any], devices: Sequence[int]) -> None:
     """The map, and what gym.make takes."""
     content["env_kwargs"] = content["env_kwargs"] | {"devices": list(devices)}
+    if options.policy:  # the sets were searched for episodes of this shape
+        shape = {"horizon": options.horizon, "energy_budget": options.budget, "max_sleep": options.max_sleep}
+        content["env_kwargs"] |= shape
     if network.coordinates is not None:
         labels = clusters(network, min(options.devices, MOST_CLUSTERS), options.seed)
         draw_map(options.folder / "map.png", network, devices, labels)

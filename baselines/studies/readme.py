@@ -25,6 +25,8 @@ def ids_table() -> str:
 def benchmark_table(path: Path) -> str:
     """The benchmark's rows, one line per task and policy, and where they come from."""
     table = pd.read_csv(path)
+    if not {"env_id", "regret_percent", "seconds"} <= set(table):
+        raise ValueError(f"{path}: expected the benchmark.csv of scripts.benchmark; the CSV of another command is none")
     rows = []
     for name, part in table.groupby("env_id", sort=False):
         for row in part.sort_values("joint_error").itertuples():
@@ -46,7 +48,7 @@ def benchmark_table(path: Path) -> str:
         "pretrained is the agent that is shipped for the task, generalist the one for any, with the seconds of their "
         "training; greedy and index with those of tuning, which also count where DQN starts from index. "
         f"{seeds if n > 1 else ''}Commit {one.commit[:10]}"
-        f"{' with uncommitted changes' if one.dirty else ''}, `python -m scripts.benchmark`."
+        f"{' with uncommitted changes' if one.dirty else ''}, `{one.get('command', 'python -m scripts.benchmark')}`."
     )
 
 
@@ -64,14 +66,17 @@ def seed_rows(table: pd.DataFrame) -> list[list[str]]:
 
 def page(benchmark: Path, target: Path) -> str:
     """The benchmark of several training seeds as a page, its curves beside it."""
+    table, seeds = benchmark_table(benchmark), benchmark.parent / "seeds.csv"
+    if not seeds.is_file():
+        raise ValueError(f"{seeds} is missing: a page needs a benchmark of several --training-seeds")
     one = pd.read_csv(benchmark).iloc[0]
     picture = target.with_name(f"{target.stem}_curves.png")
     write_atomically(picture, (benchmark.parent / "curves.png").read_bytes())
     return (
-        f"# The benchmark on {one.training_seeds} training seeds\n\n{benchmark_table(benchmark)}\n\n"
+        f"# The benchmark on {one.training_seeds} training seeds\n\n{table}\n\n"
         "## What training seeds change\n\nInterquartile means over the seeds of each learner's mean error, with 95 % "
         "stratified-bootstrap intervals, the best and the worst seed.\n\n"
-        f"{markdown(SEEDS, seed_rows(pd.read_csv(benchmark.parent / 'seeds.csv')))}\n"
+        f"{markdown(SEEDS, seed_rows(pd.read_csv(seeds)))}\n"
         f"## Learning curves\n\n![Validation error over decisions and seconds]({picture.name})\n"
     )
 

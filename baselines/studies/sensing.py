@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from aq_gym.network import SensorNetwork
 from aq_gym.palette import MARKERS, PALETTE
 from aq_gym.problem import Problem
 from baselines.evaluation.comparing import compare
@@ -15,7 +16,7 @@ from baselines.evaluation.registry import build_policy
 from baselines.studies.files import pyplot, save_figure
 from baselines.studies.tables import markdown, with_interval
 
-SLOTS_A_DAY = 144
+MINUTES_A_DAY = 1440
 FIRST = "relay"  # what the others are compared with
 POLICIES = (FIRST, "retrying-relay", "adaptive-relay")
 
@@ -31,13 +32,15 @@ def measure(
 ) -> pd.DataFrame:
     """Play `POLICIES` for all combinations; a row for each policy with the columns of `baselines.evaluate`.
 
-    ``days`` are lengths of an episode, ``sensings`` those of a device and a day.
+    ``days`` are lengths of an episode, ``sensings`` those of a device and a day. How many slots a day has, the network
+    says.
     """
-    tables = []
+    air, tables = SensorNetwork.load(network), []
+    day = round(MINUTES_A_DAY / air.slot_minutes)
     for length, loss, each in product(days, losses, sensings):
         watch(f"{length} days, {each} a day, {100 * loss:.0f} % lost")
-        shape = length * SLOTS_A_DAY, each * length, SLOTS_A_DAY
-        problem = Problem.create(network, devices, *shape, inference="hidden", loss=loss)
+        shape = length * day, each * length, day
+        problem = Problem.create(air, devices, *shape, inference="hidden", loss=loss)
         policies = {word: build_policy(word, problem)[0] for word in POLICIES}
         table = compare(policies, problem, episodes, 0, observation="compact")
         tables.append(table.assign(days=length, loss=loss, sensings=each, episodes=episodes))

@@ -18,11 +18,13 @@ from baselines.studies.backtest.tables import (
     CLEAN,
     CONDITIONS,
     METHODS,
+    NOISES,
     backtest,
     deliver,
     gaussian_process,
     gaussian_process_map,
 )
+from baselines.studies.files import pyplot
 from scripts import backtest as command
 from scripts import calibrate
 
@@ -222,3 +224,19 @@ def test_the_command_on_the_real_readings(tmp_path: Path, pku_data: Path, capsys
     assert "The paper's map beats the corrected one where the level is known to ±" in text
     assert "## Planning with the inference that makes the map" in text and "| ±10 % | staggered | level-aware |" in text
     assert "written to" in capsys.readouterr().out
+
+
+def test_the_picture_shows_all_of_any_towns_errors() -> None:
+    numbers = {"rmse_low": 20.0, "rmse_high": 60.0, "cover_50": 0.5, "cover_90": 0.9, "cover_95": 0.95}
+    names = [CLEAN, *(f"level known to ±{100 * x:.0f} %" for x in NOISES)]
+    rows = [
+        {"condition": name, "policy": "staggered", "method": method, "rmse": 25.0 + 8.0 * i, **numbers}
+        for i, name in enumerate(names)
+        for method in METHODS
+    ]
+    figure = page.draw(pyplot(), pd.DataFrame(rows), ["staggered"])
+    left, middle, right = figure.axes
+    low, high = right.get_ylim()
+    assert 20 < low < 25 and 57 < high < 80, "neither cut off nor pressed together"
+    assert sum(low <= tick <= high for tick in right.get_yticks()) >= 2
+    assert left.get_legend() is middle.get_legend() is None and len(figure.legends[0].get_texts()) == 1 + len(METHODS)

@@ -584,7 +584,7 @@ def test_bad_devices_are_refused(coarse: SensorNetwork, device: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        ({"level": 26.0}, "level: 26.0 .*nearest is .*25"),
+        ({"level": 26.0}, "level: 26.0 .*nearest is 25.0$"),
         ({"record": [25.0, 7.0]}, "record: 7.0"),
         ({"level": float("nan")}, "level"),
         ({"level": "high"}, "level"),

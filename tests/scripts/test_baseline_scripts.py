@@ -29,7 +29,10 @@ def test_evaluate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         str(csv),
     ]
     table = evaluate.main(evaluate.parse([*given, "--env-kwargs", TINY]))
-    assert pd.read_csv(csv).policy.tolist() == table.policy.tolist() == ["staggered", "random"]
+    written = pd.read_csv(csv)
+    assert written.policy.tolist() == table.policy.tolist() == ["staggered", "random"]
+    asked = written[["env_id", "env_kwargs", "episodes", "seed"]].drop_duplicates().to_numpy().tolist()
+    assert asked == [["aq_gym/TwoDevices-v0", TINY, 20, 0]] and {"commit", "sources_sha256"} <= set(written)
     assert "20 episodes from seed 0" in capsys.readouterr().out
     problem = problem_of("TwoDevices-v0", **json.loads(TINY))
     save_policy(Index(problem, -1.0, {"scarcity": 8.0}), problem, tmp_path / "own")

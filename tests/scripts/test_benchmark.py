@@ -10,6 +10,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -176,6 +177,13 @@ def test_numbers_must_be_positive(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         benchmark.parse(["--episodes", "0"])
     assert "--episodes: expected at least 1, got 0" in capsys.readouterr().err
+
+
+def test_the_table_holds_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[dict[str, Any]] = []
+    monkeypatch.setattr(benchmark, "conduct", lambda *given, **_: (told.append(given[3]) or pd.DataFrame(), False))
+    benchmark.main(benchmark.parse(["--episodes", "7", "--folder", str(tmp_path / "x y")]))
+    assert told[0]["command"] == f"python -m scripts.benchmark --episodes 7 --folder '{tmp_path / 'x y'}'"
 
 
 def test_resume_continues_the_latest_of_its_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,9 @@ import pytest
 
 from aq_gym import SensorNetwork
 from aq_gym.placement import Fitness, GeneticConfig, GeneticSearch, Placement, level_path
+from aq_gym.problem import Problem
 from aq_gym.schedules import staggered
+from baselines.placement import Stage
 from baselines.studies import placement
 from baselines.studies.placement_searches import asked_of, resume
 from scripts import select_locations
@@ -47,9 +49,37 @@ def test_placing_together_with_a_policy(tmp_path: Path, monkeypatch: pytest.Monk
     given = ["--devices", "2", "--policy", "greedy", "--horizon", "12", "--budget", "3", "--max-sleep", "6"]
     content = run(*given, "--alternations", "1", "--folder", str(tmp_path))
     together = content["together"]
-    assert content["env_kwargs"]["devices"] == together["stages"][-1]["devices"]
+    assert content["env_kwargs"]["devices"] == together["devices"]
+    assert content["env_kwargs"] == {
+        **{"network": "pku2018", "devices": together["devices"]},
+        **{"horizon": 12, "energy_budget": 3, "max_sleep": 6},
+    }
     low, mean, high = (together["change_percent"][i] for i in (1, 0, 2))
     assert low <= mean <= high and mean == pytest.approx(100 * (together["error"] / together["error_before"] - 1))
+
+
+@pytest.mark.parametrize("change", [-1.0, +1.0])
+def test_devices_placed_together_are_taken_where_they_are_better(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], change: float
+) -> None:
+    monkeypatch.setattr(placement, "EPISODES", 8)
+    new = (5, 6)
+
+    class Fitness:
+        def __init__(self, *_: Any, **__: Any) -> None: ...
+
+        def episode_errors(self, devices: Any) -> Any:
+            return np.linspace(9, 10, 8) + (change if tuple(devices) == new else 0.0)
+
+    def together(problem: Problem, *_: Any, **__: Any) -> list[Stage]:
+        return [Stage(tuple(problem.devices), None, 9.0), Stage(new, None, 8.0)]  # type: ignore[arg-type]
+
+    monkeypatch.setattr(placement, "PolicyFitness", Fitness)
+    monkeypatch.setattr(placement, "place_together", together)
+    content = run("--devices", "2", "--methods", "medoids", "--policy", "greedy", "--folder", str(tmp_path))
+    kept = content["found"][0]["locations"]
+    assert content["env_kwargs"]["devices"] == (list(new) if change < 0 else kept)
+    assert (f"so {kept} are kept" in " ".join(capsys.readouterr().out.split())) == (change > 0)
 
 
 def test_an_interrupted_search_resumes_to_the_same_end(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import ablation, backtest, reproduce_paper, robustness, zero_shot
+from scripts import ablation, backtest, benchmark, evaluate, reproduce_paper, robustness, zero_shot
 
 
 @pytest.mark.parametrize("command", [ablation, backtest, reproduce_paper, robustness, zero_shot])
@@ -24,6 +24,8 @@ def test_seeds_are_not_negative(command: object, capsys: pytest.CaptureFixture[s
         (backtest, ["--csv", "{folder}"], "--csv: expected a file, but {folder} is a folder"),
         (backtest, ["--readings", "x.csv"], "--network and --readings belong together"),
         (backtest, ["--readings", "x.csv", "--network", "x.npz", "--markdown", "x.md"], "about pku2018's readings"),
+        (evaluate, ["--csv", "{folder}"], "--csv: expected a file, but {folder} is a folder"),
+        (benchmark, ["--seconds", "soon"], "--seconds: expected a number above 0, got soon"),
         (reproduce_paper, ["--folder", __file__], "--folder: expected a folder, but"),
         (reproduce_paper, ["--markdown", "{folder}"], "--markdown: expected a file, but {folder} is a folder"),
     ],

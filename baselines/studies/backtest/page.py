@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import LogLocator
 
 from aq_gym.estimation import LEVELS_OF_COVERAGE, LevelAware
 from aq_gym.palette import MARKERS, PALETTE
@@ -171,10 +172,11 @@ def draw(plt: Any, table: pd.DataFrame, policies: Sequence[str]) -> Any:
     left.set(title="error of the map, locations without a device", ylabel="RMSE [µg/m³]")
     middle.set(title=f"intervals, {first}", xlabel="claimed [%]", ylabel="covered [%]")
     right.set(title=f"the level known with an error, {first}", xlabel="its error [%]", yscale="log")
-    right.set(ylabel="RMSE [µg/m³]", yticks=(3, 5, 10, 20), yticklabels=("3", "5", "10", "20"))
+    right.set_ylabel("RMSE [µg/m³]")
+    right.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 5, 7)))
+    right.yaxis.set_major_formatter("{x:g}")
     right.minorticks_off()
     for at in axes:
         at.grid(alpha=0.25)
-    for at in (left, middle):
-        at.legend(frameon=False, fontsize=9)
+    figure.legend(*middle.get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)
     return figure

@@ -43,7 +43,7 @@ def make(context: Context) -> Figure:
         9,
         "One device on the real air: the optimum and uniform sensing",
         f"device {DEVICE}, T = {horizon}, B = {budget}, D = {MAX_SLEEP}; {len(paths)} windows of both files, the level "
-        "in bins of 10 µg/m³",
+        "in bins of 10 µg/m³; uniform: staggered sensing",
         (
             Claim(
                 "the optimum senses more often while the air changes rapidly",

@@ -63,9 +63,11 @@ def chain_change(network: SensorNetwork, level: NDArray[np.float64]) -> tuple[ND
 def chain_forecast(network: SensorNetwork, level: float, limit: float) -> list[Row]:
     """By the network's own chain, equation (8): rows of P^h, each level spread over its bin.
 
-    A level between two of the network's levels begins in both, the more in the nearer one.
+    A level between two of the network's levels begins in both, the more in the nearer one. Of one above them all the
+    chain knows nothing: what it exceeds the highest by is added to what follows from that one.
     """
     levels = network.levels
+    excess = max(0.0, level - levels[-1])
     above = int(np.clip(np.searchsorted(levels, level), 1, len(levels) - 1))
     share = float(np.clip((level - levels[above - 1]) / (levels[above] - levels[above - 1]), 0.0, 1.0))
     mass = np.zeros(len(levels))
@@ -75,7 +77,8 @@ def chain_forecast(network: SensorNetwork, level: float, limit: float) -> list[R
     rows = []
     for h in range(1, FARTHEST + 1):
         mass = mass @ network.transition
-        rows.append((h, mass_quantiles(mass, edges, QUANTILES), float(mass[levels > limit].sum())))
+        quantiles = mass_quantiles(mass, edges, QUANTILES) + excess
+        rows.append((h, quantiles, float(mass[levels + excess > limit].sum())))
     return rows
 
 

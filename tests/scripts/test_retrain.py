@@ -152,6 +152,17 @@ def test_an_interruption_leaves_the_running_version(folder: Path, monkeypatch: p
     assert left == [".lock"] and Artefacts(folder / "models").current() is None
 
 
+def test_no_training_is_lost_by_a_forecaster_that_cannot_be_fitted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "fine_tune", lambda *given: pytest.fail("trained before the error"))
+    with Store(make_engine(f"sqlite:///{folder}/service.sqlite3")).session.begin() as session:
+        for plan in session.query(Plan).filter(Plan.slot % 20 == 0):  # the service was down again and again
+            plan.level_deviation = None
+    with pytest.raises(ValueError, match=r"no stretch of \d+ slots without a gap to learn from; add slots"):
+        run(folder)
+
+
 def test_a_training_that_was_stopped_makes_no_version(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fitting, "train", lambda training, seconds: setattr(training, "interrupted", True))
     with pytest.raises(KeyboardInterrupt):

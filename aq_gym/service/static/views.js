@@ -86,7 +86,7 @@ function around(now, outlook) {
   const last = outlook.forecast.at(-1), sorted = [...now.locations].sort((a, b) => a.mean - b.mean);
   const likely = last.exceedance > 0.5 ? "likely" : last.exceedance > 0.2 ? "possible" : "unlikely";
   const list = (title, places) => el("div", {}, el("h3", {}, title), el("ol", {}, ...places.map((x) =>
-    el("li", {}, `${x.name}: ${number(x.mean, 0)} ± ${number(x.standard_deviation, 0)}`))));
+    el("li", {}, `${x.name}: ${number(x.mean, 0)}${x.standard_deviation >= 0.5 ? ` ± ${number(x.standard_deviation, 0)}` : ", measured"}`))));
   return [card("Next, and nearby",
     el("p", { class: "say" }, `In ${span(last.ahead, now.air_seconds)} the level is probably between ${number(last.values[1], 0)} and ${number(last.values[5], 0)} µg/m³. `,
       `More than ${now.alert_level} is ${likely} (${Math.round(100 * last.exceedance)} %).`),

@@ -121,7 +121,7 @@ export function why(device, now) {
 }
 
 /** How far off the area's level may be, where it is believed from reports alone. */
-export const doubt = (now) => (now.inference === "hidden" && now.level_deviation !== null ? `± ${number(now.level_deviation)} ` : "");
+export const doubt = (now) => (now.inference === "hidden" && now.level_deviation >= 0.05 ? `± ${number(now.level_deviation)} ` : "");
 
 /** Which model made a forecast, and what its intervals are worth. */
 export function source(outlook) {

@@ -43,7 +43,7 @@ def load_forecaster(path: Path, air_seconds: float) -> Forecaster:
     from aq_gym.forecasting import storage  # loads torch, which a service without a forecaster does not need
 
     minutes = storage.card(path).get("slot_minutes")
-    if minutes != air_seconds / 60.0:
+    if minutes is None or not math.isclose(minutes, air_seconds / 60.0, rel_tol=1e-4):  # thirds are written rounded
         raise ValueError(f"{path}: made for slots of {minutes} minutes, but the service's take {air_seconds / 60.0:g}")
     forecaster = storage.load(path)
     try:

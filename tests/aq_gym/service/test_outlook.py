@@ -81,6 +81,8 @@ def test_above_all_levels_of_the_network_the_excess_stays(problem: Problem) -> N
 def test_a_forecaster_that_does_not_fit_is_refused(stored: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"made for slots of 10\.0 minutes, but the service's take 60"):
         load_forecaster(stored, 3600.0)
+    third = storage.save(tmp_path / "third.zip", Drift().fit([series(400)]), {"slot_minutes": 1.6667})
+    assert load_forecaster(third, 100.0).horizons == Drift().horizons
     with_clock = storage.make_forecaster("ridge", Features(clock=True)).fit([series(400)])
     path = storage.save(tmp_path / "clock.zip", with_clock, {"slot_minutes": 10.0})
     with pytest.raises(ValueError, match="cannot be served; clock"):

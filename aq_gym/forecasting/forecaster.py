@@ -122,7 +122,7 @@ class PointForecaster(Forecaster):
             error = error[~np.isnan(error)]
             if not error.size:
                 need = max(self.horizons) + 1
-                raise ValueError(f"series: no stretch of {need} slots without a gap to learn from")
+                raise ValueError(f"series: no stretch of {need} slots without a gap to learn from; add slots")
             self.errors[k] = np.quantile(error, self.quantiles)
         return self
 

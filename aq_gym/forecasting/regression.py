@@ -71,7 +71,7 @@ def training_rows(
     whole = ~np.isnan(inputs).any(axis=1) & ~np.isnan(targets).any(axis=1)
     if not whole.any():
         need = features.history + max(horizons) + 1
-        raise ValueError(f"series: no stretch of {need} slots without a gap to learn from")
+        raise ValueError(f"series: no stretch of {need} slots without a gap to learn from; add slots")
     return inputs[whole], targets[whole].astype(np.float32)
 
 

@@ -19,7 +19,7 @@ def _spike(settings: Settings, store: Store, plan: Plan) -> list[Alert]:
     known = store.levels(0, plan.slot - 1, limit=1)  # the newest; while the service was down there was none
     if known and known[0].level > settings.alert_level:
         return []
-    message = f"the area's level is {plan.level:.0f} µg/m³, above {settings.alert_level:g}"
+    message = f"the area's level is {plan.level:.1f} µg/m³, above {settings.alert_level:g}"
     return [Alert(slot=plan.slot, kind="spike", subject="area", message=message)]
 
 

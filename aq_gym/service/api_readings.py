@@ -20,7 +20,9 @@ class ReadingIn(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     device: str = Field(max_length=64, description="the device's id")
     value: float = Field(strict=True, ge=0, description="what it measured")
-    slot: int | None = Field(default=None, strict=True, ge=0, description="the slot; without it the present one")
+    slot: int | None = Field(
+        default=None, strict=True, ge=0, description="the slot; without it the one in which it arrives"
+    )
     unit: str = Field(default="µg/m³", description="one of " + ", ".join(UNITS))
 
 
@@ -46,8 +48,8 @@ ANSWERS: dict[Any, Any] = {200: ReadingsOut, 201: ReadingsOut, 409: ReadingsOut}
 def add_readings(body: ReadingsIn) -> tuple[Response, int]:
     """201: some were stored. 200: all were stored before. 409: none was stored, since other values were before.
 
-    A request that is refused for another reason stores nothing. Repeating one changes nothing, so a device repeats it
-    until it is answered.
+    A request that is refused for another reason stores nothing. Repeating one changes nothing where it names the slots,
+    so a device repeats it until it is answered; without a slot a reading is of the slot in which it arrives.
     """
     here, writer = services(), require_writer()
     if len(body.readings) > here.settings.most_batch:

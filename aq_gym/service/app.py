@@ -108,9 +108,12 @@ def _secure(response: Response) -> Response:
 def _invalid(error: ValidationError) -> NoReturn:
     """Say the first thing that is wrong: in a field, or of the whole body."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    where, what = ".".join(str(part) for part in first["loc"]), first["msg"]
+    parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]]
+    where, what = "".join(parts).removeprefix("."), first["msg"]
     if first["type"] == "model_type":
         what = "expected a JSON object"
+    elif first["type"] == "extra_forbidden":
+        what = "no such field; /openapi/openapi.json names those there are"
     if where:
         abort(422, f"{where}: {what}")
     if not request.is_json:

@@ -5,6 +5,7 @@ Nothing is kept in memory. Every few slots the residuals of the last two weeks a
 through the detectors, so a restart changes nothing.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -65,11 +66,23 @@ def residuals(settings: Settings, store: Store, since: int, until: int) -> list[
     A reading is compared with the map that the other devices' readings give, with the level of its slot's plan, so it
     never confirms itself. In a very large fleet only the newest readings are checked.
     """
-    problem, network, first = settings.problem, settings.problem.network, max(0, since)
+    return residuals_of([settings.problem], store, since, until)[0]
+
+
+def residuals_of(problems: Sequence[Problem], store: Store, since: int, until: int) -> list[list[Residual]]:
+    """The same for the maps of several problems, against the same readings; more may come meanwhile."""
+    first = max(0, since)
     levels = {x.slot: x.level for x in store.levels(first)}
     locations = {device.id: device.location for device in store.devices()}
-    work = len(locations) if problem.inference == "paper" else len(locations) ** 2 * network.n_locations
     readings = store.readings(first - CONFIRMING, until)
+    return [_residuals(problem, readings, levels, locations) for problem in problems]
+
+
+def _residuals(
+    problem: Problem, readings: list[Report], levels: dict[int, float], locations: dict[str, int]
+) -> list[Residual]:
+    network = problem.network
+    work = len(locations) if problem.inference == "paper" else len(locations) ** 2 * network.n_locations
     checked = MOST_WORK // max(1, work)
     newest: dict[str, Report] = {}
     found = []

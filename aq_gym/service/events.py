@@ -82,7 +82,7 @@ class Live:
             try:
                 self._newest = self._store.newest()
             except SQLAlchemyError as error:
-                log.error("database", extra={"about": {"reason": str(error)}})
+                log.error("database", extra={"about": {"reason": str(getattr(error, "orig", error))}})
             finally:
                 self._asked = time.monotonic()
                 self._asking.release()

@@ -162,6 +162,13 @@ def _verdict(standard: str, period: str, value: float | None, reason: str) -> di
     return {"index": index, "level": level, "category": category, "colour": colour, "advice": advice, "reason": None}
 
 
+def check_slots(here: Services) -> None:
+    """Turn a request away where slots are too long for hourly means."""
+    if here.settings.air_seconds > LONGEST_SLOT:
+        hours = here.settings.air_seconds / 3600.0
+        abort(501, f"index and report need hourly means, and a slot is {hours:g} hours of air")
+
+
 def last_day(here: Services) -> tuple[int, list[float | None]]:
     """The newest slot, and the area's hourly means up to it, newest first [µg/m³].
 
@@ -184,8 +191,7 @@ def health() -> Response:
     if not available():
         abort(501, "the index needs the package aqi-hub: pip install 'aq-gym[service]'")
     here = services()
-    if here.settings.air_seconds > LONGEST_SLOT:
-        abort(501, f"the index needs hourly means, and a slot is {here.settings.air_seconds / 3600:g} hours of air")
+    check_slots(here)
     slot, hours = last_day(here)
     rounded = [None if x is None else round(x, 2) for x in hours]
     return jsonify(slot=slot, pollutant="PM2.5", unit="µg/m³", hours=rounded, standards=assess(hours))

@@ -74,8 +74,9 @@ def believed_reports(problem: Problem, levels: NDArray[np.float64]) -> tuple[NDA
 def estimate_level(network: SensorNetwork, devices: ArrayLike, values: ArrayLike, age: ArrayLike) -> LevelEstimate:
     """The levels that the devices' last readings mean, weighted by precision.
 
-    A reading means a level of e, with variance δ²e² (1), grown by σ² each slot (2), plus the variance of the location's
-    deviation.
+    A reading means a level of e. Its variance is that of a level l, the mean of all e: δ²l² (1), grown by σ² each slot
+    (2), plus the variance of the location's deviation. With e² in place of l² low readings would count most, and the
+    mean were too low.
 
     Args:
         network: the fitted parameters.
@@ -85,8 +86,8 @@ def estimate_level(network: SensorNetwork, devices: ArrayLike, values: ArrayLike
     """
     rows = np.asarray(devices, dtype=np.intp)
     level = level_read(network, rows, values)
-    field = network.variance_relation[rows].mean(axis=1) * level**2
-    variance = network.measurement_variance * level**2 + network.temporal_variance * np.asarray(age) + field
+    relative = network.measurement_variance + network.variance_relation[rows].mean(axis=1)
+    variance = relative * level.mean() ** 2 + network.temporal_variance * np.asarray(age)
     precision = 1.0 / variance
     mean = float((level * precision).sum() / precision.sum())
     return LevelEstimate(mean, float(precision.sum() ** -0.5))

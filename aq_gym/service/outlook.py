@@ -43,7 +43,7 @@ def load_forecaster(path: Path, air_seconds: float) -> Forecaster:
     from aq_gym.forecasting import storage  # loads torch, which a service without a forecaster does not need
 
     minutes = storage.card(path).get("slot_minutes")
-    if minutes != air_seconds / 60.0:
+    if minutes is None or not math.isclose(minutes, air_seconds / 60.0, rel_tol=1e-4):  # thirds are written rounded
         raise ValueError(f"{path}: made for slots of {minutes} minutes, but the service's take {air_seconds / 60.0:g}")
     forecaster = storage.load(path)
     try:
@@ -63,9 +63,11 @@ def chain_change(network: SensorNetwork, level: NDArray[np.float64]) -> tuple[ND
 def chain_forecast(network: SensorNetwork, level: float, limit: float) -> list[Row]:
     """By the network's own chain, equation (8): rows of P^h, each level spread over its bin.
 
-    A level between two of the network's levels begins in both, the more in the nearer one.
+    A level between two of the network's levels begins in both, the more in the nearer one. Of one above them all the
+    chain knows nothing: what it exceeds the highest by is added to what follows from that one.
     """
     levels = network.levels
+    excess = max(0.0, level - levels[-1])
     above = int(np.clip(np.searchsorted(levels, level), 1, len(levels) - 1))
     share = float(np.clip((level - levels[above - 1]) / (levels[above] - levels[above - 1]), 0.0, 1.0))
     mass = np.zeros(len(levels))
@@ -75,7 +77,8 @@ def chain_forecast(network: SensorNetwork, level: float, limit: float) -> list[R
     rows = []
     for h in range(1, FARTHEST + 1):
         mass = mass @ network.transition
-        rows.append((h, mass_quantiles(mass, edges, QUANTILES), float(mass[levels > limit].sum())))
+        quantiles = mass_quantiles(mass, edges, QUANTILES) + excess
+        rows.append((h, quantiles, float(mass[levels + excess > limit].sum())))
     return rows
 
 

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 from flask import Response, abort, jsonify, render_template
 from flask_openapi3 import APIBlueprint, Tag
+from werkzeug.exceptions import HTTPException
 
-from aq_gym.service.health import HOURS, assess, available, last_day
+from aq_gym.service.health import HOURS, assess, available, check_slots, last_day
 from aq_gym.service.maps import infer_map
 from aq_gym.service.services import Services, services
 
@@ -19,10 +20,11 @@ STEADY = 0.25  # µg/m³ an hour; a smaller trend counts as none
 def daily_report() -> dict[str, Any]:
     """The last 24 hours."""
     here = services()
+    check_slots(here)
     slot, hours = last_day(here)
     known = [x for x in hours if x is not None]
     if not known:
-        abort(503, "no full hour is known yet, or slots are longer than hours")
+        abort(503, "no hour of air is known yet; one counts once three quarters of its slots are known")
     limit, per_hour = here.settings.alert_level, here.settings.slots_per_hour
     first = max(0, slot - HOURS * per_hour + 1)
     highest = max(known)
@@ -94,6 +96,9 @@ def report_json() -> Response:
 
 
 @api.get("/report", summary="The same as a page to print", doc_ui=False)
-def report_page() -> str:
-    """HTML."""
-    return render_template("report.html", report=daily_report())
+def report_page() -> tuple[str, int]:
+    """HTML, also where there is nothing to report: people follow a link to it."""
+    try:
+        return render_template("report.html", report=daily_report()), 200
+    except HTTPException as error:
+        return render_template("report.html", report=None, reason=error.description), error.code or 500

@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from sqlalchemy import Engine, func, select, tuple_
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import sessionmaker
 
 from aq_gym.service.database import LARGEST_SLOT, Alert, Device, Fact, Latest, Plan, Reading
@@ -49,8 +49,15 @@ class Store:
         self.session = sessionmaker(engine, expire_on_commit=False)
 
     def create_tables(self) -> None:
-        """Make what is missing, and bring older tables to the present version."""
-        upgrade(self.engine)
+        """Make what is missing, and bring older tables to the present version.
+
+        Raises:
+            ConnectionError: the database does not answer, or another program has locked it.
+        """
+        try:
+            upgrade(self.engine)
+        except OperationalError as error:
+            raise ConnectionError(f"database: {error.orig}; start it, or give another --database") from None
 
     def add_readings(self, reports: Sequence[Report]) -> Received:
         """Store readings, all or none; a device and slot that are known already stay as they are."""

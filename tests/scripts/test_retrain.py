@@ -22,7 +22,8 @@ from aq_gym.service.settings import Settings
 from aq_gym.service.store import Report, Store
 from baselines.learners.shipped import GENERALIST
 from baselines.studies.retraining import fitting
-from baselines.studies.retraining.comparing import Comparison, compare
+from baselines.studies.retraining.comparing import Comparison, compare, compare_networks
+from baselines.studies.retraining.stored import read
 from scripts import retrain
 from scripts.served import serving
 
@@ -112,6 +113,20 @@ def test_not_worse_means_the_whole_interval() -> None:
         compare("error", errors[:2], errors[:2], 1)
 
 
+def test_networks_are_compared_on_the_same_readings(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the service that runs stores a reading between two looks."""
+    store, problem = Store(make_engine(f"sqlite:///{folder}/service.sqlite3")), Problem.create("pku2018", *PROBLEM)
+    stored, asked, slots = read(store, SLOTS), store.readings, iter(range(SLOTS - 3, 0, -3))
+
+    def and_one_comes(*given: Any, **named: Any) -> list[Report]:
+        found = asked(*given, **named)
+        store.add_readings([Report("device_0", next(slots), 60.0)])
+        return found
+
+    monkeypatch.setattr(store, "readings", and_one_comes)
+    assert compare_networks(Settings(problem), store, stored, problem, 144).percent == 0.0
+
+
 def test_bad_databases_and_a_second_run_are_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="at least 104 planned slots"):
         run(folder, "--slots", "50")
@@ -135,6 +150,17 @@ def test_an_interruption_leaves_the_running_version(folder: Path, monkeypatch: p
         signal.signal(signal.SIGTERM, handler)
     left = [path.name for path in (folder / "models").iterdir()]
     assert left == [".lock"] and Artefacts(folder / "models").current() is None
+
+
+def test_no_training_is_lost_by_a_forecaster_that_cannot_be_fitted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "fine_tune", lambda *given: pytest.fail("trained before the error"))
+    with Store(make_engine(f"sqlite:///{folder}/service.sqlite3")).session.begin() as session:
+        for plan in session.query(Plan).filter(Plan.slot % 20 == 0):  # the service was down again and again
+            plan.level_deviation = None
+    with pytest.raises(ValueError, match=r"no stretch of \d+ slots without a gap to learn from; add slots"):
+        run(folder)
 
 
 def test_a_training_that_was_stopped_makes_no_version(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ async function refresh() {
     await VIEWS[state.view].draw(state.sheet, state, ask);
   } catch (error) {
     if (error.status !== 503) console.error(error);
-    connection(error.status === 503 ? "no slot planned yet" : false);
+    connection(error.status === 503 ? error.message.split(";")[0] : false);
   }
   await new Promise((done) => setTimeout(done, PAUSE));
   busy = false;

@@ -1,5 +1,6 @@
 // The map: every place at its coordinates, in metres; devices with their energy.
 
+import { clearSpot, spread } from "./layout.js";
 import { SCALE, STANDARD, blend, classOf, el, inkOn, number, shortName, svg, wakeUp } from "./words.js";
 
 const EDGE = 56;
@@ -60,13 +61,12 @@ export function drawMap(target, legend, now, mode) {
     `${now.locations.filter((x) => x.source === "measured").length} measured in this slot, the rest inferred` });
   if (known) root.append(...grid(per));
   const places = [...now.locations].sort((a, b) => devices.has(a.location) - devices.has(b.location));
-  for (const x of places) {
-    const [left, top] = place(x);
-    root.append(svg("circle", { class: "halo", cx: left, cy: top, r: size + 1.4 * Math.min(x.standard_deviation, 15) }));
-  }
-  const taken = places.map(place);
-  for (const x of places) {
-    const [left, top] = place(x), colour = paint.colour(x), device = devices.get(x.location);
+  const real = places.map(place), spots = many ? real : spread(real, 2 * size + 2, [WIDTH, HEIGHT]);
+  places.forEach((x, k) => root.append(svg("circle", { class: "halo", cx: spots[k][0], cy: spots[k][1], r: size + 1.4 * Math.min(x.standard_deviation, 15) })));
+  const shift = spots.map(([left, top], k) => Math.hypot(left - real[k][0], top - real[k][1]));
+  spots.forEach(([left, top], k) => shift[k] > size / 2 && root.append(svg("line", { class: "leader", x1: real[k][0], y1: real[k][1], x2: left, y2: top })));
+  places.forEach((x, k) => {
+    const [left, top] = spots[k], colour = paint.colour(x), device = devices.get(x.location);
     const group = svg("g", {}, svg("title", {}, tooltip(x, device, now)));
     if (device && device.sense) group.append(svg("circle", { class: "pulse", cx: left, cy: top, r: size + 4 }));
     group.append(x.source === "measured"
@@ -78,11 +78,37 @@ export function drawMap(target, legend, now, mode) {
       group.append(value);
     }
     root.append(group);
-    if (device) root.append(...deviceMark(device, ...clearSpot(left, top, size, taken), now));
-  }
+  });
+  const nameless = names(root, places, spots, size, devices, now);
   target.replaceChildren(root);
-  const unplaced = el("p", { class: "note" }, "This network has no coordinates: places stand in rows, by their numbers. How far apart they are is not known.");
-  legend.replaceChildren(...(known ? [] : [unplaced]), ...legendOf(mode, paint, now));
+  const notes = [
+    !known && "This network has no coordinates: places stand in rows, by their numbers. How far apart they are is not known.",
+    Math.max(...shift) > size / 2 && `Places that would cover one another are moved apart${known ? `, by up to ${metres(Math.max(...shift) / per)}` : ""}.`,
+    nameless > 0 && `${nameless} devices are drawn without their names, for want of room; the operator's view lists all.`,
+  ];
+  legend.replaceChildren(...notes.filter(Boolean).map((x) => el("p", { class: "note" }, x)), ...legendOf(mode, paint, now));
+}
+
+/** Names and energy of the devices: the silent and the sensing first, the others where there is room. How many have none. */
+function names(root, places, spots, size, devices, now) {
+  const found = places.flatMap((x, k) => (devices.has(x.location) ? [[devices.get(x.location), spots[k]]] : []));
+  const first = (device) => 2 * device.stale + device.sense;
+  found.sort(([a], [b]) => first(b) - first(a));
+  const taken = spots.map(([left, top]) => [left, top, size, size]);
+  let nameless = 0;
+  for (const [device, spot] of found) {
+    const name = shortName(device.device) + (device.stale ? " ✕" : device.sense ? " ●" : "");
+    const width = Math.max(40, [...name].reduce((sum, x) => sum + (x > "\u2e7f" ? 11.5 : 6.8), 0)); // Chinese is wider
+    const box = clearSpot(spot, size, width / 2 + 4, 13, taken, [WIDTH, HEIGHT]);
+    if (box) {
+      taken.push(box);
+      root.append(...deviceMark(device, name, width, box[0], box[1] - 13, now));
+    } else {
+      nameless += 1;
+      root.append(...energyBar(device, spot[0] - size, spot[1] + size - 4, 2 * size, 4, now));
+    }
+  }
+  return nameless;
 }
 
 function tooltip(x, device, now) {
@@ -92,27 +118,23 @@ function tooltip(x, device, now) {
   return device ? `${first}\n${class_}\n${device.device}: energy ${device.energy} of ${now.energy_budget}, wakes ${wakeUp(device, now)}` : `${first}\n${class_}`;
 }
 
-function deviceMark(device, left, top, now) {
-  const share = device.energy / now.energy_budget, name = shortName(device.device) + (device.stale ? " ✕" : device.sense ? " ●" : "");
-  const width = Math.max(40, 6.8 * name.length);
+function deviceMark(device, name, width, left, top, now) {
   return [
     svg("rect", { class: "device-box", x: left - width / 2 - 4, y: top, width: width + 8, height: 26, rx: 6 }),
     svg("text", { class: "device-name", x: left, y: top + 13 }, name),
-    svg("rect", { class: "energy-back", x: left - width / 2, y: top + 17, width, height: 5, rx: 2.5 }),
-    svg("rect", { class: share <= 0.2 ? "energy-fill low" : "energy-fill", x: left - width / 2, y: top + 17, width: width * share, height: 5, rx: 2.5 }),
+    ...energyBar(device, left - width / 2, top + 17, width, 5, now),
   ];
 }
 
-/** Beside a place, where a device's mark is farthest from everything else; its middle and upper edge. */
-function clearSpot(left, top, size, taken) {
-  const [dx, dy] = [size + 30, size + 18];
-  const spots = [[0, dy], [0, -dy], [dx, 0], [-dx, 0], [dx, dy], [-dx, dy], [dx, -dy], [-dx, -dy]].map(([a, b]) => [left + a, top + b]);
-  const inside = spots.filter(([a, b]) => a > 30 && a < WIDTH - 30 && b > 18 && b < HEIGHT - 40);
-  const room = ([a, b]) => Math.min(...taken.filter(([c, d]) => c !== left || d !== top).map(([c, d]) => Math.hypot(Math.max(0, Math.abs(a - c) - 24), Math.max(0, Math.abs(b - d) - 13))));
-  const best = inside.reduce((one, other) => (Math.min(room(other), 18) > Math.min(room(one), 18) ? other : one), inside[0] ?? spots[0]);
-  taken.push(best);
-  return [best[0], best[1] - 13];
+function energyBar(device, left, top, width, height, now) {
+  const share = device.energy / now.energy_budget, shape = { x: left, y: top, height, rx: height / 2 };
+  return [
+    svg("rect", { class: "energy-back", width, ...shape }),
+    svg("rect", { class: share <= 0.2 ? "energy-fill low" : "energy-fill", width: width * share, ...shape }),
+  ];
 }
+
+const metres = (x) => (x >= 1000 ? `${+(x / 1000).toFixed(1)} km` : `${+x.toPrecision(2)} m`);
 
 /** Lines every 100 m (or a rounder step), and a scale. */
 function grid(per) {
@@ -121,11 +143,10 @@ function grid(per) {
   const lines = [];
   for (let x = (WIDTH / 2) % (step * per); x < WIDTH; x += step * per) lines.push(svg("line", { class: "grid", x1: x, x2: x, y1: 0, y2: HEIGHT }));
   for (let y = (HEIGHT / 2) % (step * per); y < HEIGHT; y += step * per) lines.push(svg("line", { class: "grid", x1: 0, x2: WIDTH, y1: y, y2: y }));
-  const label = step >= 1000 ? `${step / 1000} km` : `${step} m`;
   return [
     ...lines,
     svg("path", { class: "scale", d: `M16 ${HEIGHT - 22}v6h${step * per}v-6` }),
-    svg("text", { class: "faint", x: 22, y: HEIGHT - 22 }, label),
+    svg("text", { class: "faint", x: 22, y: HEIGHT - 22 }, metres(step)),
     svg("path", { class: "scale", d: `M${WIDTH - 24} 40V16m-6 8l6 -8l6 8` }),
     svg("text", { class: "faint", x: WIDTH - 28, y: 54 }, "N"),
   ];

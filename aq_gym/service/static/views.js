@@ -1,7 +1,7 @@
 // The five views. Each draws itself into a section; `begin` is called when it is chosen.
 
 import { HistoryTable } from "./history.js";
-import { SCALE, STANDARD, classOf, doubt, el, inkOn, number, paint, shortName, source, span, svg, wakeUp, why } from "./words.js";
+import { SCALE, STANDARD, classOf, doubt, el, inkOn, number, paint, shortName, silence, source, span, svg, wakeUp, why } from "./words.js";
 
 const ALERTS = 6; // that are shown
 const card = (title, ...rest) => el("section", { class: "card" }, el("div", { class: "card-head" }, el("h2", {}, title)), ...rest);
@@ -25,9 +25,10 @@ function rarely(path, pause) {
 const health = rarely("health", 1000), report = rarely("report", 3000);
 
 function levelFacts(now) {
+  const old = silence(now);
   const energy = now.devices.reduce((sum, x) => sum + x.energy, 0) / (now.devices.length * now.energy_budget);
   return facts(
-    fact("Level of the area", number(now.level), now.level === null ? "no reading yet" : `${doubt(now)}µg/m³ now`),
+    fact("Level of the area", number(now.level), now.level === null ? "no reading yet" : `${doubt(now)}µg/m³${old ? `; read ${old} ago` : " now"}`),
     fact("Map's error", number(now.promised_error), now.level === null ? "no reading yet" : "µg/m³ expected"),
     fact("Sensing now", `${now.devices.filter((x) => x.sense).length} of ${now.devices.length}`, "devices"),
     fact("Energy left", `${Math.round(100 * energy)} %`, `${Math.max(0, now.horizon - now.cycle_slot)} slots to go`),
@@ -55,10 +56,11 @@ async function citizen(target, { now, outlook }, ask) {
         el("p", { class: "muted" }, `${best.standard} ${best.edition}; ${best.average} ${number(best.concentration)} µg/m³`))));
     } else {
       const c = classOf(now.level);
-      hero.append(el("div", { class: "hero" }, badge(number(now.level, 0), "µg/m³ now", c.colour), el("div", {},
+      hero.append(el("div", { class: "hero" }, badge(number(now.level, 0), silence(now) ? "µg/m³" : "µg/m³ now", c.colour), el("div", {},
         el("h2", {}, "No index yet"), el("p", {}, `An index is made of averages over hours; ${found.standards[0].reason}. The colour is the ${STANDARD} class of this one value.`))));
     }
   }
+  if (now.level !== null && silence(now)) hero.append(el("p", { class: "note" }, `No device has reported for ${silence(now)}. What is shown is inferred from older reports.`));
   const standards = [...new Set((found.standards ?? []).map((x) => x.standard))].map((name) => standardCard(name, found.standards.filter((x) => x.standard === name)));
   paint(target, hero, levelFactsCard(now), ...around(now, outlook), ...standards);
 }
@@ -84,7 +86,7 @@ function around(now, outlook) {
   const last = outlook.forecast.at(-1), sorted = [...now.locations].sort((a, b) => a.mean - b.mean);
   const likely = last.exceedance > 0.5 ? "likely" : last.exceedance > 0.2 ? "possible" : "unlikely";
   const list = (title, places) => el("div", {}, el("h3", {}, title), el("ol", {}, ...places.map((x) =>
-    el("li", {}, `${x.name}: ${number(x.mean, 0)} ± ${number(x.standard_deviation, 0)}`))));
+    el("li", {}, `${x.name}: ${number(x.mean, 0)}${x.standard_deviation >= 0.5 ? ` ± ${number(x.standard_deviation, 0)}` : ", measured"}`))));
   return [card("Next, and nearby",
     el("p", { class: "say" }, `In ${span(last.ahead, now.air_seconds)} the level is probably between ${number(last.values[1], 0)} and ${number(last.values[5], 0)} µg/m³. `,
       `More than ${now.alert_level} is ${likely} (${Math.round(100 * last.exceedance)} %).`),
@@ -172,17 +174,19 @@ function energyBar(device, now) {
 }
 
 async function operator(target, { now }) {
-  const items = now.devices.map((x) => {
+  const silentFirst = [...now.devices].sort((a, b) => b.stale - a.stale);
+  const items = silentFirst.map((x) => {
     const chip = x.stale ? ["chip bad", "✕ silent"] : x.sense ? ["chip on", "● senses now"] : ["chip plain", "sleeps"];
     const newest = x.last_report === null ? "never reported" : `${number(x.last_value)} µg/m³, ${x.last_report === now.slot ? "just now" : span(now.slot - x.last_report, now.air_seconds) + " ago"}`;
+    const place = now.locations[x.location]?.name, at = place && place !== x.device ? `${place}. ` : "";
     return el("li", { "data-device": x.device },
       el("b", {}, x.device), el("span", {}, energyBar(x, now), el("br"), el("span", { class: "muted" }, `${x.energy} of ${now.energy_budget}`)),
       el("span", {}, el("span", { class: chip[0] }, chip[1]), x.sense ? "" : ` wakes ${wakeUp(x, now)}`, el("br"), el("span", { class: "muted" }, newest)),
-      el("p", { class: "why" }, why(x, now)));
+      el("p", { class: "why" }, at, why(x, now)));
   });
   paint(target,
-    card("What the agent decided, and why", levelFacts(now), el("ul", { class: "device-list" }, ...items)),
-    card("Alerts", alerts(now)));
+    card("Alerts", alerts(now)),
+    card("What the agent decided, and why", levelFacts(now), el("ul", { class: "device-list" }, ...items)));
 }
 
 const historyTable = new HistoryTable();

@@ -74,9 +74,17 @@ export const shortName = (device) => {
 
 /** Air's time that some slots stand for. */
 export function span(slots, airSeconds) {
-  const minutes = Math.round((Math.abs(slots) * airSeconds) / 60);
+  const seconds = Math.abs(slots) * airSeconds, minutes = Math.round(seconds / 60);
+  if (seconds < 60) return `${+seconds.toFixed(1)} s`;
   if (minutes < 90) return `${minutes} min`;
   return `${(minutes / 60).toFixed(minutes % 60 ? 1 : 0)} h`;
+}
+
+/** Since when nobody reports, where every device owes a report; "" while reports come. */
+export function silence(now) {
+  const newest = Math.max(...now.devices.map((x) => x.last_report ?? -1));
+  const owing = now.devices.every((x) => x.stale || x.lost > 0);
+  return owing && newest >= 0 ? span(now.slot - newest, now.air_seconds) : "";
 }
 
 /** When a device senses next. */
@@ -105,7 +113,7 @@ export function why(device, now) {
   if (device.stale) return `It missed ${device.lost > 1 ? `${device.lost} scheduled reports in a row` : "a scheduled report"}, so the plan does without it until it reports again.`;
   if (device.forced && now.cycle_slot === 0) return "A new budget begins: every device reports once.";
   if (device.forced && device.sense) return "It has slept as long as it may, so it must report.";
-  if (device.forced) return "It has no energy left in this budget.";
+  if (!device.sense && device.energy === 0) return "It has no energy left in this budget.";
   const lost = device.lost ? "Its last report got lost. " : "";
   if (!device.sense) return `${lost}${gain}; ${energy}. It waits for a slot that is worth more.`;
   if (device.scarcity < 0.9) return `${gain}; ${energy}, which is lost when the budget ends.`;
@@ -113,7 +121,7 @@ export function why(device, now) {
 }
 
 /** How far off the area's level may be, where it is believed from reports alone. */
-export const doubt = (now) => (now.inference === "hidden" && now.level_deviation !== null ? `± ${number(now.level_deviation)} ` : "");
+export const doubt = (now) => (now.inference === "hidden" && now.level_deviation >= 0.05 ? `± ${number(now.level_deviation)} ` : "");
 
 /** Which model made a forecast, and what its intervals are worth. */
 export function source(outlook) {

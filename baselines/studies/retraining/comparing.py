@@ -1,6 +1,5 @@
 """A fitted part beside the running one, on the same held-out slots: a relative difference with its 95 % interval."""
 
-import dataclasses
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +10,7 @@ from aq_gym.forecasting.evaluation import pinball_losses, roll
 from aq_gym.forecasting.forecaster import Forecaster
 from aq_gym.forecasting.series import Series
 from aq_gym.problem import Problem
-from aq_gym.service.drift import Residual, residuals
+from aq_gym.service.drift import Residual, residuals_of
 from aq_gym.service.settings import Settings
 from aq_gym.service.store import Store
 from aq_gym.traces import windows
@@ -60,10 +59,7 @@ def compare(measure: str, candidate: NDArray[np.float64], running: NDArray[np.fl
 def compare_networks(settings: Settings, store: Store, stored: Stored, candidate: Problem, day: int) -> Comparison:
     """How well the map that the other devices give says what each device reads; a day has ``day`` slots."""
     since = stored.first + stored.cut
-    scores = [
-        _crps(residuals(dataclasses.replace(settings, problem=problem), store, since, stored.last))
-        for problem in (candidate, settings.problem)
-    ]
+    scores = [_crps(x) for x in residuals_of([candidate, settings.problem], store, since, stored.last)]
     per_day = max(1, round(day * len(scores[0]) / (len(stored.levels) - stored.cut)))
     return compare("CRPS of the map [µg/m³]", *scores, per_day)
 

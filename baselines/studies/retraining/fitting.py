@@ -56,10 +56,6 @@ def retrain(
         scores["network"] = compare_networks(settings, store, stored, problem, day)
         problem = problem if scores["network"].taken else running
         problem.network.save(draft / NETWORK)
-        if weights is not None:
-            tuned = fine_tune(problem, draft / NETWORK, weights, seconds, seed, scratch)
-            scores["agent"] = compare_agents(problem, stored, load_trained(tuned), policy, day)
-            shutil.copyfile(tuned if scores["agent"].taken else weights, draft / POLICY)
         file, series = artefacts.promoted().files.get(FORECASTER), level_series(problem.network, stored.levels)
         old = series[: stored.cut]
         before = fit_forecaster("chain", old, None, seed, day) if file is None else storage.load(file)
@@ -67,6 +63,10 @@ def retrain(
         scores["forecaster"] = compare_forecasters(stored, series, fitted, before, day)
         card = {"slot_minutes": settings.air_seconds / 60.0}
         storage.save(draft / FORECASTER, fitted if scores["forecaster"].taken else before, card)
+        if weights is not None:  # last, since it takes the time that may be lost by an error
+            tuned = fine_tune(problem, draft / NETWORK, weights, seconds, seed, scratch)
+            scores["agent"] = compare_agents(problem, stored, load_trained(tuned), policy, day)
+            shutil.copyfile(tuned if scores["agent"].taken else weights, draft / POLICY)
         for part, score in scores.items():
             print(score.line(part))
         of_parts = {part: {**x._asdict(), "taken": x.taken} for part, x in scores.items()}

@@ -88,6 +88,11 @@ def test_zones_that_change_become_utc(tmp_path: Path) -> None:
     assert str(table.index.tz) == "UTC" and (table.index == local).all()
 
 
+def test_a_zone_in_letters_is_refused_and_how_to_write_it_is_said(tmp_path: Path) -> None:
+    message = refused(tmp_path, timed("time", TIMES.strftime("%Y-%m-%d %H:%M CEST")))
+    assert "'2024-03-25 22:00 CEST' is no date and time; write it like 2016-03-01 13:00+08:00" in message
+
+
 def test_other_quantities_are_no_stations(tmp_path: Path) -> None:
     one = TOWN[["East"]].rename(columns={"East": "PM2.5"}).assign(PM10=80.0, NO2=7, temp=21.5)
     (tmp_path / "a.csv").write_text(one.to_csv())
@@ -177,6 +182,7 @@ def test_the_parameter_chooses_among_estimates(tmp_path: Path) -> None:
             TOWN.reset_index(names="sent").assign(observed=TIMES).to_csv(index=False),
             "'sent' and 'observed' both hold times; call the one that counts `time`",
         ),
+        (LONG.drop(columns="time").to_csv(index=False), "add its time, in a column called `time`"),
     ],
 )
 def test_what_cannot_be_told_is_refused(tmp_path: Path, text: str, message: str) -> None:

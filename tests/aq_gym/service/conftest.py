@@ -2,11 +2,13 @@
 
 import contextlib
 import dataclasses
+import http.client
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -17,8 +19,10 @@ from waitress import create_server
 
 from aq_gym.policy import Policy
 from aq_gym.problem import Problem
-from aq_gym.service.app import build_services
+from aq_gym.service.app import build_services, create_app
 from aq_gym.service.artefacts import Served
+from aq_gym.service.events import Live
+from aq_gym.service.intake import Report
 from aq_gym.service.services import Services
 from aq_gym.service.settings import Settings
 from baselines.evaluation import build_policy
@@ -27,6 +31,7 @@ from scripts import serve as scripts_serve
 
 SLOT_SECONDS = 1000.0
 OPERATOR = "the-operator's-token"
+WATCHERS = 50
 
 
 @pytest.fixture(scope="session")
@@ -62,6 +67,57 @@ def air() -> Callable[[int], float]:
     steps = np.random.default_rng(0).normal(0.0, 4.0, 10_000)
     level = 60.0 + np.cumsum(steps)
     return lambda slot: float(np.abs(level[slot]) + 5.0)
+
+
+class Running:
+    """A service whose slots go by as a test wants."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.app = create_app(services)
+        self.live: Live = self.app.extensions["aq_gym_live"]
+        self.server = create_server(self.app, port=0, threads=WATCHERS + 8, connection_limit=1000)
+        self.url = f"http://127.0.0.1:{self.server.effective_port}"
+        self._calls: list[tuple[http.client.HTTPConnection, http.client.HTTPResponse]] = []
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        with contextlib.suppress(OSError):  # it is closed while it waits
+            self.server.run()
+
+    def report(self, slot: int, value: float) -> None:
+        devices = self.services.store.devices()
+        self.services.store.add_readings([Report(x.id, slot, value + x.position) for x in devices])
+
+    def watch(self) -> http.client.HTTPResponse:
+        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=10)
+        connection.request("GET", "/api/v1/events")
+        response = connection.getresponse()
+        self._calls.append((connection, response))
+        return response
+
+    def hang_up(self) -> None:
+        for connection, response in self._calls:
+            response.close()
+            connection.close()
+
+    def stop(self) -> None:
+        self.hang_up()
+        self.live.close()
+        self.server.task_dispatcher.shutdown()
+        self.server.close()
+        self.server.asyncore.close_all(self.server._map)
+        self._thread.join()
+
+
+@pytest.fixture
+def running(make_services: Callable[..., Services]) -> Iterator[Running]:
+    services = make_services(9, most_streams=WATCHERS)
+    services.controller.plan_until(0)
+    found = Running(services)
+    yield found
+    found.stop()
 
 
 @pytest.fixture

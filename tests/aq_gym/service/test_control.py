@@ -15,7 +15,7 @@ from aq_gym.problem import Problem
 from aq_gym.service.control import Controller, register_devices
 from aq_gym.service.database import Plan
 from aq_gym.service.intake import Report
-from aq_gym.service.level import estimate_level
+from aq_gym.service.level import estimate_level, level_read
 from aq_gym.service.network_metrics import NetworkCollector
 from aq_gym.service.services import Services
 from baselines.evaluation import build_policy
@@ -239,6 +239,17 @@ def test_a_service_too_slow_for_every_slot_gives_up_dead_devices_too(make_servic
             break
     assert min(plan.state["missed"]) >= 0, "two lost reports of each are excused, the third counts"
     assert {alert.subject for alert in services.store.alerts(0, kind="missed")} == {"device_0", "device_1", "device_2"}
+
+
+def test_low_readings_do_not_pull_the_level_down(problem: Problem) -> None:
+    """Where all locations are alike, fresh readings count alike; one broken device is one of three."""
+    found = estimate_level(problem.network, [0, 0, 0], level_said(problem, [2.0, 60.0, 64.0]), [0, 0, 0])
+    assert found.level == pytest.approx(42.0)
+
+
+def level_said(problem: Problem, levels: list[float]) -> list[float]:
+    """What a device at location 0 reads when the level is so high."""
+    return [float(x / level_read(problem.network, [0], [1e6])[0] * 1e6) for x in levels]
 
 
 def test_the_level_is_the_weighted_mean_of_what_was_said(problem: Problem) -> None:

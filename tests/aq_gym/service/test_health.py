@@ -111,7 +111,9 @@ def test_nothing_is_known_before_the_first_reading(make_services: Make) -> None:
     services.controller.plan_until(0)
     assert client.get("/api/v1/now").get_json()["locations"] == []
     assert client.get("/api/v1/levels").get_json()["levels"] == []
-    assert client.get("/api/v1/forecast").status_code == client.get("/report").status_code == 503
+    assert client.get("/api/v1/forecast").status_code == client.get("/api/v1/report").status_code == 503
+    page = client.get("/report")
+    assert (page.status_code, page.mimetype) == (503, "text/html") and "nothing to report: no hour" in page.text
     assert all(x["index"] is None for x in client.get("/api/v1/health").get_json()["standards"])
 
 
@@ -123,7 +125,7 @@ def test_slots_that_are_longer_than_hours_make_no_index(make_services: Make) -> 
     client = create_app(services).test_client()
     answer = client.get("/api/v1/health")
     assert answer.status_code == 501 and "a slot is 24 hours of air" in answer.get_json()["reason"]
-    assert client.get("/api/v1/report").status_code == 503
+    assert client.get("/api/v1/report").status_code == client.get("/report").status_code == 501
 
 
 def test_report(day: FlaskClient) -> None:

@@ -17,7 +17,7 @@ from aq_gym.forecasting.series import Series
 from aq_gym.problem import Problem
 from aq_gym.service.app import create_app
 from aq_gym.service.intake import Report
-from aq_gym.service.outlook import HISTORY, Outlook, load_forecaster
+from aq_gym.service.outlook import HISTORY, Outlook, chain_forecast, load_forecaster
 from aq_gym.service.services import Services
 from aq_gym.service.store import Level
 
@@ -69,9 +69,20 @@ def test_without_a_forecaster_the_answer_says_chain(make_services: Make) -> None
     assert create_app(services).test_client().get("/api/v1/forecast").json["model"] == "chain"
 
 
+def test_above_all_levels_of_the_network_the_excess_stays(problem: Problem) -> None:
+    highest = float(problem.network.levels[-1])
+    at, above = (chain_forecast(problem.network, highest + x, highest + 60.0) for x in (0.0, 100.0))
+    for (_, row, chance), (_, higher, likely) in zip(at, above, strict=True):
+        assert higher == pytest.approx(row + 100.0)
+        assert chance == 0.0 <= likely
+    assert above[0][2] > 0.0, "what is exceeded by far now does not end for sure"
+
+
 def test_a_forecaster_that_does_not_fit_is_refused(stored: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"made for slots of 10\.0 minutes, but the service's take 60"):
         load_forecaster(stored, 3600.0)
+    third = storage.save(tmp_path / "third.zip", Drift().fit([series(400)]), {"slot_minutes": 1.6667})
+    assert load_forecaster(third, 100.0).horizons == Drift().horizons
     with_clock = storage.make_forecaster("ridge", Features(clock=True)).fit([series(400)])
     path = storage.save(tmp_path / "clock.zip", with_clock, {"slot_minutes": 10.0})
     with pytest.raises(ValueError, match="cannot be served; clock"):

@@ -1,81 +1,27 @@
 """The page and its events, over a real server and in a real browser."""
 
-import contextlib
 import http.client
 import json
 import re
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from waitress import create_server
 
 from aq_gym.service import app as app_module
 from aq_gym.service.events import Live
 from aq_gym.service.intake import Report
 from aq_gym.service.services import Services
 from tests.aq_gym.service.browser import CHROMIUM, Browser
+from tests.aq_gym.service.conftest import WATCHERS, Running
 
 Make = Callable[..., Services]
 STATIC = Path(app_module.__file__).parent / "static"
-WATCHERS = 50
 SECONDS = 5.0  # until an event arrives; one on a quiet machine, this many on a busy one
-
-
-class Running:
-    """A service whose slots go by as a test wants."""
-
-    def __init__(self, services: Services) -> None:
-        self.services = services
-        self.app = app_module.create_app(services)
-        self.live: Live = self.app.extensions["aq_gym_live"]
-        self.server = create_server(self.app, port=0, threads=WATCHERS + 8, connection_limit=1000)
-        self.url = f"http://127.0.0.1:{self.server.effective_port}"
-        self._calls: list[tuple[http.client.HTTPConnection, http.client.HTTPResponse]] = []
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self) -> None:
-        with contextlib.suppress(OSError):  # it is closed while it waits
-            self.server.run()
-
-    def report(self, slot: int, value: float) -> None:
-        devices = self.services.store.devices()
-        self.services.store.add_readings([Report(x.id, slot, value + x.position) for x in devices])
-
-    def watch(self) -> http.client.HTTPResponse:
-        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=10)
-        connection.request("GET", "/api/v1/events")
-        response = connection.getresponse()
-        self._calls.append((connection, response))
-        return response
-
-    def hang_up(self) -> None:
-        for connection, response in self._calls:
-            response.close()
-            connection.close()
-
-    def stop(self) -> None:
-        self.hang_up()
-        self.live.close()
-        self.server.task_dispatcher.shutdown()
-        self.server.close()
-        self.server.asyncore.close_all(self.server._map)
-        self._thread.join()
-
-
-@pytest.fixture
-def running(make_services: Make) -> Iterator[Running]:
-    services = make_services(9, most_streams=WATCHERS)
-    services.controller.plan_until(0)
-    found = Running(services)
-    yield found
-    found.stop()
 
 
 def next_event(stream: http.client.HTTPResponse) -> tuple[str, dict[str, float]]:

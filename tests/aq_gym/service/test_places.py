@@ -93,7 +93,13 @@ def test_metres_are_never_given_as_geojson(make_services: Make) -> None:
         ('{"readings": []}', None, 415, "Content-Type: expected application/json, got none"),
         ('{"readings": []}', "text/plain", 415, "Content-Type: expected application/json, got text/plain"),
         ("[1]", "application/json", 422, "the body: expected a JSON object"),
-        ('{"readings": [3]}', "application/json", 422, "readings.0: expected a JSON object"),
+        ('{"readings": [3]}', "application/json", 422, "readings[0]: expected a JSON object"),
+        (
+            '{"readings": [{"device": "x", "value": 1, "time": 3}]}',
+            "application/json",
+            422,
+            "readings[0].time: no such",
+        ),
         ('{"readings": [{"device": "x", "value": 1}]}', "application/json", 422, "there are device_0, device_1"),
     ],
 )

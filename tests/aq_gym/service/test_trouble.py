@@ -17,6 +17,7 @@ from aq_gym.service import database
 from aq_gym.service.app import create_app
 from aq_gym.service.loop import ControlLoop
 from aq_gym.service.services import Services
+from aq_gym.service.store import Store
 
 Make = Callable[..., Services]
 HEADERS = {"Authorization": "Bearer the-operator's-token"}
@@ -53,6 +54,11 @@ def test_a_locked_database(make_services: Make, tmp_path: Path, monkeypatch: pyt
     other.close()
     assert send(client, 30, 30).json["stored"] == 30
     assert stored(services) == [float(k % 1000) for k in range(60)]
+
+
+def test_a_database_that_is_away_at_the_start_is_said_in_a_line(tmp_path: Path) -> None:
+    with pytest.raises(ConnectionError, match=r"^database: unable to open database file; start it, or give another"):
+        Store(database.make_engine(f"sqlite:///{tmp_path}/no/such/folder.sqlite3")).create_tables()
 
 
 def test_the_control_loop_waits_for_a_locked_database(

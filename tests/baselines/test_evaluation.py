@@ -192,6 +192,7 @@ def test_a_policy_sees_the_observation_that_it_asks_for() -> None:
         ({"horizon": 0}, ValueError, "horizon"),
         ({"horizont": 9}, ValueError, "horizont"),
         ({"num_envs": 9}, ValueError, "num_envs"),
+        ({"decide": "timer"}, ValueError, r"decide: .*only 'slot' .*got 'timer'; baselines.InSlots\(policy, problem\)"),
     ],
 )
 def test_nonsense_is_refused(change: dict[str, Any], error: type[Exception], message: str) -> None:

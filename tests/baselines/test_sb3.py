@@ -147,6 +147,15 @@ def test_every_algorithm_learns_saves_and_plays(algorithm: str, tmp_path: Path) 
     assert [point.step for point in lines] == [0, 640]
 
 
+def test_a_rollout_longer_than_the_training_is_not_validated_all_along(tmp_path: Path) -> None:
+    seen: list[float] = []
+    options: dict[str, Any] = {"validations": 5, "validation_episodes": 4, "progress": False}
+    options |= {"overrides": SMALL["ppo"], "watch": lambda seconds, error: seen.append(error)}
+    policy = train("ppo", "TwoDevices-v0", tmp_path, steps=20, **options, **TINY)
+    assert policy.card["decisions"] == 4 * 40, "a whole rollout"
+    assert len(seen) == 5 + 1, "one every four decisions up to the twentieth, and one at the end"
+
+
 @pytest.mark.slow
 def test_joint_ids(tmp_path: Path) -> None:
     options: dict[str, Any] = {"steps": 160, "validations": 1, "validation_episodes": 4, "progress": False}

@@ -457,3 +457,16 @@ def test_small_problems_are_validated_exactly() -> None:
     assert quick_to_evaluate(problem_of("SingleDevice-v0")) and not quick_to_evaluate(problem_of("MultiDevice-v0"))
     assert training(None, validation_episodes=None).validated == "in exact expectation"
     assert training(None).validated == "on 8 validation episodes"
+    unequal = {"energy_budgets": [1, 3], "energy_budget": 2, "horizon": 8, "max_sleep": 8}
+    assert not quick_to_evaluate(problem_of("TwoDevices-v0", **unequal)), "these are played"
+    assert quick_to_evaluate(problem_of("TwoDevices-Hidden-v0", **unequal, harvest=(0.1, 3)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("energies", [{"energy_budgets": [1, 3]}, {"harvest": (0.3, 4)}])
+def test_trains_with_unequal_or_harvested_energies(energies: dict[str, Any], tmp_path: Path) -> None:
+    shape: dict[str, Any] = {"energy_budget": 2, "horizon": 8, "max_sleep": 8, **energies}
+    trained = Training("TwoDevices-v0", TINY, folder=tmp_path, **shape)
+    for _ in trained.run():
+        pass
+    assert math.isfinite(trained.validate())

@@ -152,8 +152,10 @@ def test_a_rollout_longer_than_the_training_is_not_validated_all_along(tmp_path:
     seen: list[float] = []
     options: dict[str, Any] = {"validations": 5, "validation_episodes": 4, "progress": False}
     options |= {"overrides": SMALL["ppo"], "watch": lambda seconds, error: seen.append(error)}
-    policy = train("ppo", "TwoDevices-v0", tmp_path, steps=20, **options, **TINY)
+    shape = TINY | {"max_sleep": 8, "energy_budgets": [1, 3]}
+    policy = train("ppo", "TwoDevices-v0", tmp_path, steps=20, **options, **shape)
     assert policy.card["decisions"] == 4 * 40, "a whole rollout"
+    assert policy.card["env_kwargs"]["energy_budgets"] == [1, 3], "which compiling on short episodes takes too"
     assert len(seen) == 5 + 1, "one every four decisions up to the twentieth, and one at the end"
 
 

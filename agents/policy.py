@@ -56,7 +56,10 @@ class GreedyPolicy:
     def _evaluate(self, observation: ArrayLike, info: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
         rows = np.atleast_2d(np.asarray(observation, dtype=np.float32))
         if rows.ndim != 2 or not self.network.reads(rows.shape[1]):
-            raise ValueError(f"observation of shape {np.shape(observation)}: the network reads {self.network.n_inputs}")
+            raise ValueError(
+                f"observation of shape {np.shape(observation)}: the network reads {self.network.n_inputs}; it was "
+                f"trained with observation={self.observation!r}"
+            )
         shape = (len(rows), self.network.n_actions)
         masks = np.array(info.get("action_mask", np.ones(shape)), dtype=np.bool_).reshape(shape)
         masks[~masks.any(axis=1)] = True  # absent in a vector info, where the rest of the batch has one

@@ -16,9 +16,9 @@ class Policy(Protocol):
     - ``reset(seed)``: called before an evaluation begins, for policies that draw random numbers;
     - ``observation``: which one it reads, ``"full"`` (the default), ``"compact"`` or ``"per_device"``;
     - ``needs_observation``: False if it reads the info alone, so that observations need not be computed;
-    - ``view``: ``"sequential"`` (the default), ``"joint"`` if it decides for all devices at once, or ``"timer"``;
-    - ``problem``, or ``card`` (a mapping, of what it was trained on): what it was made for, so that another problem is
-      refused;
+    - ``view``: ``"sequential"`` (the default), or ``"joint"`` if it decides for all devices at once;
+    - ``problem``, or ``card`` (a mapping, of what it was trained on): what it was made for, so that an evaluation of
+      another problem warns;
     - ``training_seconds``: how long its training took.
     """
 
@@ -32,7 +32,8 @@ class Policy(Protocol):
                 leading axis K.
 
         Returns:
-            0 (off) or 1 (on); for a batch (K,) of them.
+            0 (off) or 1 (on); for a batch (K,) of them. With ``view = "joint"`` those of all devices, (M,) or (K, M).
+            With ``decide="timer"`` how many slots to sleep.
         """
         ...
 

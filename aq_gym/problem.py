@@ -156,7 +156,7 @@ class Problem:
             name = "energy_budget" if budgets is None else "the least of energy_budgets"
             raise ValueError(
                 f"{name} x max_sleep must be at least horizon, or a device cannot keep its longest sleep: "
-                f"{least} x {max_sleep} = {least * max_sleep} < {horizon}. Raise energy_budget to "
+                f"{least} x {max_sleep} = {least * max_sleep} < {horizon}. Raise {name} to "
                 f"{-(-horizon // max_sleep)} or max_sleep to {-(-horizon // least)}, or shorten horizon"
             )
         if inference == "paper":
@@ -197,7 +197,8 @@ def _budgets(budgets: Any, n_devices: int, mean: int) -> tuple[int, ...] | None:
     listed = _listed("energy_budgets", budgets, f"a list of {n_devices} integers, one a device")
     found = tuple(as_count(f"energy_budgets[{m}]", x, 1, _LARGEST) for m, x in enumerate(listed))
     if len(found) != n_devices or sum(found) != n_devices * mean:
-        fits = f" (energy_budget={sum(found) // n_devices} would fit)" if sum(found) % n_devices == 0 else ""
+        has_mean = len(found) == n_devices and sum(found) % n_devices == 0
+        fits = f" (energy_budget={sum(found) // n_devices} would fit)" if has_mean else ""
         raise ValueError(
             f"energy_budgets: expected {n_devices} integers, one a device, that add up to {n_devices * mean}, "
             f"energy_budget for each; got {len(found)} that add up to {sum(found)}{fits}"

@@ -105,11 +105,16 @@ def problem_of(env_id: str, **env_kwargs: Any) -> Problem:
 
     Args:
         env_id: with or without the ``aq_gym/``.
-        env_kwargs: as for `gymnasium.make`, but nothing on how the environment is run.
+        env_kwargs: as for `gymnasium.make`, but nothing on how the environment is run, and no timers.
 
     Raises:
         ValueError: unknown id, no sensing problem, or arguments that the environment refuses.
     """
+    if env_kwargs.get("decide", "slot") != "slot":
+        raise ValueError(
+            f"decide: policies are trained and compared slot by slot, so only 'slot' is possible here, got "
+            f"{env_kwargs['decide']!r}; baselines.InSlots(policy, problem) is a policy of timers that decides in slots"
+        )
     bad = sorted(_RUN & set(env_kwargs))
     if bad:
         raise ValueError(f"env_kwargs: {', '.join(bad)} would say how to run {env_id}; leave that to the evaluator")

@@ -41,7 +41,10 @@ def save_policy(policy: Any, problem: Problem, folder: str | Path) -> Path:
     elif (layers := layers_of(policy)) is not None:
         how = {"kind": "layers", **{name: np.asarray(x).tolist() for name, x in layers._asdict().items()}}
     else:
-        raise TypeError(f"policy: a {type(policy).__name__} cannot be written as numbers")
+        raise TypeError(
+            f"policy: a {type(policy).__name__} cannot be written as numbers; expected staggered, greedy or index "
+            "sensing, what baselines.adapt returned, or a duelling DQN that reads 'compact' or 'per_device'"
+        )
     path = Path(folder) / FILE
     seconds = float(getattr(policy, "training_seconds", 0.0))
     content = {**how, "training_seconds": seconds if np.isfinite(seconds) else 0.0, "problem": described(problem)}

@@ -10,6 +10,9 @@ its guide and validation together; compiling comes before. Ctrl-C (or SIGTERM) s
 --resume continues with the settings that the training began with, and with the same result as if nothing had happened;
 --seconds count from the first start, so give more of them to go on. What is left is never worse on the validation
 episodes than the guide. Play the policy with `python -m scripts.evaluate --dqn FOLDER`.
+
+TensorBoard's axis counts decisions, then pairs. train/pair_error is the squared error, on pairs held out, of what the
+agent says that sensing gains; train/pair_spread is that of the best constant.
 """
 
 import argparse

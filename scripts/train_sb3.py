@@ -52,7 +52,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = command_parser(__doc__)
     add_env(parser)
     parser.add_argument("--algorithm", choices=ALGORITHMS, default="ppo")
-    parser.add_argument("--steps", type=int, help="decisions (default: that of the settings)")
+    parser.add_argument("--steps", type=int, help="decisions, rounded up to rollouts (default: that of the settings)")
     parser.add_argument("--seconds", type=at_least(0, float), default=math.inf, help="stop after so many (see above)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help="default runs/sb3/ALGORITHM-ID-seedSEED")

@@ -138,7 +138,7 @@ class SensingEnv(gym.Env[NDArray[np.float32], Any]):
         return info
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """The allowed actions as MaskablePPO wants them, (2,) bool: off, on."""
+        """The allowed actions as MaskablePPO wants them, (2,) bool: off, on; with timers (D,)."""
         mask: NDArray[np.bool_] = self._episodes.action_mask()[0].astype(np.bool_)
         return mask
 

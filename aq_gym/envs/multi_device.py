@@ -25,8 +25,9 @@ class MultiDeviceEnv(SensingEnv):
     gives the same weather whatever is done, and the same lost reports and harvests.
 
     ## Action Space
-    ``Discrete(2)``: 0 off, 1 on. Without energy only 0 is allowed; after ``max_sleep`` slots of sleep only 1. An
-    action that is not allowed is replaced by the one that is, and ``info["forced"]`` says so.
+    ``Discrete(2)``: 0 off, 1 on. Without energy only 0 is allowed; from a delay of ``max_sleep`` slots on only 1.
+    An action that is not allowed is replaced by the one that is, and ``info["forced"]`` says so. Timers have another
+    space: see ``decide``.
 
     ## Observation Space
     ``Box`` of 2N + 6M + 4 float32, each scaled by a provable bound (`describe_observation` names every number):
@@ -34,7 +35,7 @@ class MultiDeviceEnv(SensingEnv):
     | numbers | what | bounds |
     | --- | --- | --- |
     | M | one-hot of the deciding device | [0, 1] |
-    | M | energy of each device / B | [0, 1] |
+    | M | energy of each device / the most that one can hold | [0, 1] |
     | N + M + 1 | if it senses: decrease of J at each location; power deficiency x own decrease; 1 | [-1, 1] |
     | N + M + 1 | if it sleeps and the later devices sense: the same | [-1, 1] |
     | 1 | remaining time / T | [0, 1] |
@@ -61,12 +62,12 @@ class MultiDeviceEnv(SensingEnv):
     After the last decision of slot T: ``terminated``, never ``truncated``.
 
     ## Info
-    ``action_mask`` (2,) int8, ``slot``, ``turn``, ``energy`` (M,), ``delay`` (M,) [slots], ``record`` (M,) [µg/m³],
-    ``level`` [µg/m³], ``capped`` (device-slots in which a device without energy stayed at the longest delay); from
-    `step` also ``forced``, where reports can get lost ``lost`` (whether that of the device that decided was), at the
-    end of a slot ``joint_error`` and at the end of an episode ``average_joint_error`` [µg/m³]. With a hidden level
-    ``level`` is what the server believes of it, the mean; ``hidden_level``, the level itself, is there with
-    ``reveal=True``.
+    ``action_mask`` (2,) int8, with timers (D,), ``slot``, ``turn``, ``energy`` (M,), ``delay`` (M,) [slots], ``record``
+    (M,) [µg/m³], ``level`` [µg/m³], ``capped`` (device-slots in which a device without energy stayed at the longest
+    delay); from `step` also ``forced``, where reports can get lost ``lost`` (whether that of the device that decided
+    was), at the end of a slot ``joint_error`` and at the end of an episode ``average_joint_error`` [µg/m³]. With a
+    hidden level ``level`` is what the server believes of it, the mean; ``hidden_level``, the level itself, is there
+    with ``reveal=True``.
 
     ## Units
     Concentrations and errors in µg/m³, time in slots of 10 minutes (an hour in ``tainan2017`` and
@@ -92,7 +93,7 @@ class MultiDeviceEnv(SensingEnv):
       Or ``"hidden"``: the server knows of the level only what devices report; delays grow without end.
     - ``level_noise=0.0``: with ``"level-aware"``: what the server knows of the level is off by this share of it.
     - ``belief="grown"``: of a hidden level, from the last report; or ``"chain"`` (`aq_gym.belief`).
-    - ``loss=0.0``: with ``"hidden"``: probability that a report is lost; the energy is spent.
+    - ``loss=0.0``: with ``"hidden"``: probability that a report is lost: the energy is spent, the delay goes on.
     - ``energy_budgets=None``: sensings of each device, B on average; None: B each.
     - ``harvest=None``: (probability that a device gains a sensing at the end of a slot, energy up to which it does).
     - ``reveal=False``: with ``"hidden"``: whether infos hold ``hidden_level``, for evaluation.

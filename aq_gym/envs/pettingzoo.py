@@ -24,7 +24,7 @@ class DevicesAECEnv(AECEnv):  # type: ignore[misc]
     observations and return. The agents are a team: they share the aim, the smallest average joint error of the map.
 
     ## State
-    As in `MultiDeviceEnv`; `state` returns its observation.
+    As in `MultiDeviceEnv`; `state` returns its observation, which ``state_space`` contains.
 
     ## Action Space
     ``Discrete(2)`` for each agent: 0 off, 1 on. An action that is not allowed is replaced by the one that is.
@@ -82,6 +82,7 @@ class DevicesAECEnv(AECEnv):  # type: ignore[misc]
             agent: gym.spaces.Box(box.low, box.high, dtype=np.float32)  # type: ignore[attr-defined]
             for agent in self.possible_agents
         }
+        self.state_space = box
         self.action_spaces = {agent: gym.spaces.Discrete(2) for agent in self.possible_agents}
 
     def observation_space(self, agent: str) -> gym.spaces.Box:

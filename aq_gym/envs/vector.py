@@ -160,7 +160,8 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         """One decision in every episode (joint view: one slot).
 
         Args:
-            actions: (K,) of 0 and 1, or (K, M) in the joint view; those of episodes that are being reset are ignored.
+            actions: (K,) of 0 and 1, with timers of slots to sleep; or (K, M) in the joint view. Those of episodes that
+                are being reset are ignored.
 
         Returns:
             observations (K, size), rewards (K,) [µg/m³], terminations, truncations (always False), infos.
@@ -234,7 +235,7 @@ class MultiDeviceVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDA
         return raw_state(self._episodes, mask, rows, reveal=self._reveal)
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """(K, 2) bool, or (K, 2M) in the joint view: the allowed actions."""
+        """(K, 2) bool, (K, D) with timers, or (K, 2M) in the joint view: the allowed actions."""
         mask = self._episodes.action_mask()
         return joint_action_masks(mask) if self._joint else mask.astype(np.bool_)
 

@@ -122,10 +122,10 @@ def _compile(word: str, problem: Problem) -> None:
         optimal_policy(tiny)
 
 
-def play(policy: Any, env_id: str, episodes: int, seed: int, **env_kwargs: Any) -> NDArray[np.float64]:
+def play(policy: Any, env_id: str | Problem, episodes: int, seed: int, **env_kwargs: Any) -> NDArray[np.float64]:
     """The average joint error of each episode, (episodes,) [µg/m³]; arguments as for `evaluate`, for one policy."""
     observation = env_kwargs.pop("observation", "full")
-    problem = problem_of(env_id, **env_kwargs)
+    problem = _problem(env_id, env_kwargs)
     name = policy if isinstance(policy, str) else "policy"
     player = build_policy(policy, problem)[0] if isinstance(policy, str) else policy
     return play_problem(player, problem, episodes, seed, observation=observation, name=name).joint_error
@@ -174,7 +174,7 @@ def evaluate(
     for name, policy in policies.items():
         with _naming(name):
             check_word(policy) if isinstance(policy, str) else check_policy(policy, f"policies[{name!r}]")
-    problem = env_id if isinstance(env_id, Problem) and not env_kwargs else problem_of(env_id, **env_kwargs)
+    problem = _problem(env_id, env_kwargs)
     built: dict[str, Any] = {}
     seconds: dict[str, float] = {}
     for name, policy in policies.items():
@@ -193,6 +193,15 @@ def evaluate(
             warnings.warn(f"{name} was made for another problem than is played here: {'; '.join(other)}", stacklevel=2)
     table = compare(built, problem, episodes, seed, observation=observation)
     return table.assign(training_seconds=list(seconds.values()))
+
+
+def _problem(env_id: str | Problem, env_kwargs: dict[str, Any]) -> Problem:
+    """What is played: a problem as it is, or that of an id and arguments."""
+    if not isinstance(env_id, Problem):
+        return problem_of(env_id, **env_kwargs)
+    if env_kwargs:
+        raise ValueError(f"env_kwargs: a problem has its arguments already, so none can follow; got {env_kwargs}")
+    return env_id
 
 
 @contextmanager

@@ -109,9 +109,14 @@ def info_of(
     }
 
 
+def has_plain_energies(problem: Problem) -> bool:
+    """Whether all devices begin with the same energy and none gains any."""
+    return problem.energy_budgets is None and problem.harvest[0] == 0.0
+
+
 def check_plain(problem: Problem) -> None:
     """Refuse unequal or harvested energies where the level is known: only the solver of hidden levels takes them."""
-    if problem.energy_budgets is not None or problem.harvest[0] > 0.0:
+    if not has_plain_energies(problem):
         raise ValueError(
             f"energy_budgets and harvest are solved with inference='hidden' alone, got inference={problem.inference!r}"
         )

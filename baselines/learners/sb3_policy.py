@@ -12,6 +12,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 from sb3_contrib import QRDQN, MaskablePPO
@@ -44,6 +45,9 @@ class SB3Policy:
         view: "joint" for a model of a joint id, which decides for all devices at once.
         training_seconds: validations left out.
         card: how it came about.
+
+    Raises:
+        ValueError: the view is not that of the model's actions.
     """
 
     needs_observation = True
@@ -58,6 +62,9 @@ class SB3Policy:
         training_seconds: float = float("nan"),
         card: dict[str, Any] | None = None,
     ) -> None:
+        right = "joint" if isinstance(model.action_space, gym.spaces.MultiBinary) else "sequential"
+        if view != right:
+            raise ValueError(f"view: expected {right!r} for a model that acts in {model.action_space}, got {view!r}")
         self.model, self.observation, self.view = model, observation, view
         self.training_seconds, self.card = training_seconds, card or {}
         self._masked = isinstance(model, MaskablePPO)
@@ -68,8 +75,17 @@ class SB3Policy:
             self._clip = normalise.clip_obs
 
     def act(self, observation: NDArray[np.float32], info: Mapping[str, Any]) -> Any:
-        """The action of one episode, or those of a batch; only MaskablePPO uses the mask."""
-        seen = np.asarray(observation)
+        """The action of one episode, or those of a batch; only MaskablePPO uses the mask.
+
+        Raises:
+            ValueError: the observation has another size than that of the model's training.
+        """
+        seen, (size,) = np.asarray(observation), self.model.observation_space.shape
+        if seen.shape[-1:] != (size,):
+            raise ValueError(
+                f"observation of shape {seen.shape}: the model reads {size}; observation={self.observation!r} of this "
+                "SB3Policy must be the one that it was trained on"
+            )
         if self._clip is not None:
             seen = np.clip((seen - self._shift) / self._scale, -self._clip, self._clip).astype(np.float32)
         masks: dict[str, Any] = {}

@@ -56,7 +56,7 @@ class _Watcher(BaseCallback):
         self._cycle_began = now
 
     def _on_step(self) -> bool:
-        if self.num_timesteps >= self._next:
+        if self._next <= min(self.num_timesteps, self.card["steps"]):  # the last rollout may go on beyond these
             self._next += self.every
             if self.clock.may_validate(self._cost):
                 self.validate()
@@ -123,7 +123,7 @@ def train(
         algorithm: "dqn", "ppo", "qrdqn" or "maskable_ppo"; joint ids need one of the last two's kind (PPO).
         env_id: with or without the ``aq_gym/``.
         folder: receives the model, the statistics, a card, and TensorBoard's events.
-        steps: decisions; by default the settings' number.
+        steps: decisions, by default the settings' number; the last rollout is played to its end.
         seed: of the model and its environments, at least 0.
         seconds: limit of training and validation together; compiling comes before.
         validations: how many, evenly spread; fewer where a limit leaves them a fifth of the time.

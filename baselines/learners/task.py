@@ -20,7 +20,8 @@ from baselines.learners.validation import Validation, quick_to_evaluate, solvabl
 from baselines.playing import native_batch, problem_of
 
 RECIPES = Path(__file__).parents[1] / "dqn_recipes.json"
-TINY: dict[str, Any] = {"horizon": 4, "energy_budget": 2, "max_sleep": 4}  # episodes that compile what longer ones need
+# Episodes that compile what longer ones need.
+TINY: dict[str, Any] = {"horizon": 4, "energy_budget": 2, "energy_budgets": None, "max_sleep": 4}
 
 
 def recipe(env_id: str, seconds: float = math.inf) -> dict[str, Any]:

@@ -113,7 +113,7 @@ class Training:
             return
         self._prepared = True
         config, agent = self.agent.config, self.agent
-        self._compile()
+        self._compile(limited=math.isfinite(seconds))
         self.clock.start(seconds)
         with self.clock.count("validation"):
             self._validation.limit(seconds)
@@ -129,11 +129,11 @@ class Training:
         if self._earlier not in ("", self.validated) and agent.best_error < math.inf:
             agent.best_error = self._error(agent.policy(self.observation))
 
-    def _compile(self) -> None:
+    def _compile(self, *, limited: bool) -> None:
         """Run the same kind of training on episodes of a few slots, so that no clock runs while numba compiles."""
         config = self.agent.config
         few = tiny_config(config)
-        kind = self.env_id, self.observation, str(self._validation), str(few)
+        kind = self.env_id, self.observation, str(self._validation), str(few), limited
         if not self._compiles or kind in _compiled:
             return
         _compiled.add(kind)
@@ -141,6 +141,8 @@ class Training:
             kwargs, own = {**self._env_kwargs, **TINY}, self._validation
             tiny = Training(self.env_id, few, validation_episodes=2, threads=1, reference=self.task.reference, **kwargs)
             tiny._validation = Validation(tiny.problem, 2, solvable=own.solvable, exact=own.exact)
+            if limited:
+                tiny._validation.limit(3600.0)
             tiny._known_guide, tiny._compiles = _NO_GUIDE, False
             for _ in tiny.run():
                 pass

@@ -19,6 +19,7 @@ from aq_gym.envs.vector import MultiDeviceVectorEnv
 from aq_gym.problem import Problem
 from baselines.exact.evaluation import evaluate_exactly
 from baselines.exact.one_device import optimal_policy
+from baselines.exact.states import has_plain_energies
 from baselines.heuristics.index import Simulator
 from baselines.heuristics.index_tuning import thresholds
 from baselines.heuristics.simple import Random, Staggered, Synchronised
@@ -168,13 +169,14 @@ class Validation:
 def _states(problem: Problem) -> int:
     """How many states an exact evaluation passes through."""
     states = problem.network.n_levels * (problem.max_sleep + 1)  # records and delays of a device
-    states = (states * (problem.energy_budget + 1)) ** problem.n_devices * problem.network.n_levels
+    states = (states * (problem.most_energy + 1)) ** problem.n_devices * problem.network.n_levels
     return states * problem.horizon * problem.n_devices
 
 
 def quick_to_evaluate(problem: Problem) -> bool:
-    """Whether a policy is evaluated exactly in some seconds."""
-    return _states(problem) <= _MOST_STATES
+    """Whether a policy is evaluated exactly, and in some seconds."""
+    known = problem.inference == "hidden" or has_plain_energies(problem)
+    return known and _states(problem) <= _MOST_STATES
 
 
 def solvable(env_id: str, env_kwargs: Mapping[str, Any]) -> bool:

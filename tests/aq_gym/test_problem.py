@@ -90,8 +90,13 @@ def test_level_aware_inference_needs_a_level_model() -> None:
 
 
 def test_unequal_budgets_and_harvest() -> None:
-    with pytest.raises(ValueError, match="the least of energy_budgets x max_sleep must be at least horizon"):
+    least = "the least of energy_budgets"
+    with pytest.raises(ValueError, match=f"{least} x max_sleep must be at least horizon.*Raise {least} to 3 or"):
         Problem.create(**GOOD, energy_budgets=[4, 2])
+    with pytest.raises(ValueError, match=r"got 2 that add up to 8 \(energy_budget=4 would fit\)$"):
+        Problem.create(**GOOD, energy_budgets=[5, 3])
+    with pytest.raises(ValueError, match=r"expected 2 integers, one a device, that add up to 6.*; got 1.*up to 8$"):
+        Problem.create(**GOOD, energy_budgets=[8])
     problem = Problem.create(**{**GOOD, "energy_budget": 4}, energy_budgets=np.array([5, 3]), harvest=[0.5, 7])
     assert (problem.energies, problem.most_energy, problem.harvest) == ((5, 3), 7, (0.5, 7))
     again = Problem.create(*(getattr(problem, n) for n in ("network", "devices")), 12, 4, 4, **problem.options)

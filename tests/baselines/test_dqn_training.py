@@ -457,3 +457,24 @@ def test_small_problems_are_validated_exactly() -> None:
     assert quick_to_evaluate(problem_of("SingleDevice-v0")) and not quick_to_evaluate(problem_of("MultiDevice-v0"))
     assert training(None, validation_episodes=None).validated == "in exact expectation"
     assert training(None).validated == "on 8 validation episodes"
+    unequal = {"energy_budgets": [1, 3], "energy_budget": 2, "horizon": 8, "max_sleep": 8}
+    assert not quick_to_evaluate(problem_of("TwoDevices-v0", **unequal)), "these are played"
+    assert quick_to_evaluate(problem_of("TwoDevices-Hidden-v0", **unequal, harvest=(0.1, 3)))
+
+
+def test_what_a_time_limit_needs_is_compiled_before_the_clock_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[tuple[int, float]] = []
+    monkeypatch.setattr(Validation, "limit", lambda self, seconds: limits.append((self.problem.horizon, seconds)))
+    monkeypatch.setattr("baselines.learners.training._compiled", set())
+    training(None).prepare(60.0)
+    assert [slots for slots, seconds in limits if math.isfinite(seconds)] == [4, 8], "the tiny one's comes first"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("energies", [{"energy_budgets": [1, 3]}, {"harvest": (0.3, 4)}])
+def test_trains_with_unequal_or_harvested_energies(energies: dict[str, Any], tmp_path: Path) -> None:
+    shape: dict[str, Any] = {"energy_budget": 2, "horizon": 8, "max_sleep": 8, **energies}
+    trained = Training("TwoDevices-v0", TINY, folder=tmp_path, **shape)
+    for _ in trained.run():
+        pass
+    assert math.isfinite(trained.validate())

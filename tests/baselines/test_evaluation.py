@@ -141,6 +141,8 @@ def test_play_gives_the_errors_that_evaluate_averages() -> None:
     errors = play("staggered", "TwoDevices-v0", 30, 4, **TINY)
     table = evaluate({"x": "random", "y": "staggered"}, "TwoDevices-v0", 30, 4, **TINY)
     assert errors.shape == (30,) and errors.mean() == table.joint_error[1]
+    of_problem = play("staggered", problem_of("TwoDevices-v0", **TINY), 30, 4)
+    np.testing.assert_array_equal(errors, of_problem)
 
 
 def test_a_policy_sees_the_observation_that_it_asks_for() -> None:
@@ -192,6 +194,8 @@ def test_a_policy_sees_the_observation_that_it_asks_for() -> None:
         ({"horizon": 0}, ValueError, "horizon"),
         ({"horizont": 9}, ValueError, "horizont"),
         ({"num_envs": 9}, ValueError, "num_envs"),
+        ({"env_id": MULTI, "horizon": 9}, ValueError, "a problem has its arguments already.*got {'horizon': 9}"),
+        ({"decide": "timer"}, ValueError, r"decide: .*only 'slot' .*got 'timer'; baselines.InSlots\(policy, problem\)"),
     ],
 )
 def test_nonsense_is_refused(change: dict[str, Any], error: type[Exception], message: str) -> None:

@@ -11,10 +11,11 @@ import pytest
 
 pytest.importorskip("stable_baselines3")
 from sb3_contrib.common.maskable.utils import get_action_masks, is_masking_supported
+from stable_baselines3 import PPO
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
 
-from baselines import play_problem
+from baselines import play, play_problem
 from baselines.learners.sb3_env import SB3VecEnv
 from baselines.learners.sb3_policy import ALGORITHMS, CARD, MODEL, SB3Policy, hyperparameters, overridden
 from baselines.learners.sb3_training import _Watcher, train
@@ -147,6 +148,17 @@ def test_every_algorithm_learns_saves_and_plays(algorithm: str, tmp_path: Path) 
     assert [point.step for point in lines] == [0, 640]
 
 
+def test_a_rollout_longer_than_the_training_is_not_validated_all_along(tmp_path: Path) -> None:
+    seen: list[float] = []
+    options: dict[str, Any] = {"validations": 5, "validation_episodes": 4, "progress": False}
+    options |= {"overrides": SMALL["ppo"], "watch": lambda seconds, error: seen.append(error)}
+    shape = TINY | {"max_sleep": 8, "energy_budgets": [1, 3]}
+    policy = train("ppo", "TwoDevices-v0", tmp_path, steps=20, **options, **shape)
+    assert policy.card["decisions"] == 4 * 40, "a whole rollout"
+    assert policy.card["env_kwargs"]["energy_budgets"] == [1, 3], "which compiling on short episodes takes too"
+    assert len(seen) == 5 + 1, "one every four decisions up to the twentieth, and one at the end"
+
+
 @pytest.mark.slow
 def test_joint_ids(tmp_path: Path) -> None:
     options: dict[str, Any] = {"steps": 160, "validations": 1, "validation_episodes": 4, "progress": False}
@@ -251,6 +263,17 @@ def test_refusals(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"card\.json is missing: expected a folder that scripts.train_sb3"):
         SB3Policy.load(tmp_path)
     assert not (tmp_path / MODEL).exists()
+
+
+def test_a_model_as_a_policy_of_another_observation_or_view_is_refused() -> None:
+    compact = PPO("MlpPolicy", SB3VecEnv("TwoDevices-v0", 2, observation="compact", **TINY), device="cpu")
+    joint = PPO("MlpPolicy", SB3VecEnv("JointDevices-v0", 2, **TINY), device="cpu")
+    with pytest.raises(ValueError, match=r"shape \(3, 76\): the model reads 32; observation='full' of this SB3Policy"):
+        play(SB3Policy(compact), "TwoDevices-v0", 3, 0, **TINY)
+    with pytest.raises(ValueError, match=r"view: expected 'joint' for a model that acts in MultiBinary\(5\), got 'seq"):
+        SB3Policy(joint)
+    with pytest.raises(ValueError, match="view: expected 'sequential' for a model that acts in Discrete"):
+        SB3Policy(compact, view="joint")
 
 
 def test_settings_keep_the_discount_at_one() -> None:

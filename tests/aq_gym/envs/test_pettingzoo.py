@@ -11,7 +11,7 @@ from gymnasium.error import ResetNeeded
 
 pytest.importorskip("pettingzoo")
 
-from pettingzoo.test import api_test, parallel_api_test, seed_test
+from pettingzoo.test import api_test, parallel_api_test, seed_test, state_test
 from pettingzoo.utils.conversions import aec_to_parallel
 
 from aq_gym.envs import pettingzoo as view
@@ -35,6 +35,7 @@ def test_pettingzoos_own_checks(kwargs: dict[str, Any], capsys: pytest.CaptureFi
         api_test(view.env(**kwargs), num_cycles=40)
         seed_test(lambda: view.env(**kwargs), num_cycles=40)
         parallel_api_test(aec_to_parallel(view.env(**kwargs)), num_cycles=40)
+        state_test(view.env(**kwargs), aec_to_parallel(view.env(**kwargs)))
     assert "Passed API test" in capsys.readouterr().out
 
 

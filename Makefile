@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 JOBS ?= auto
 ARGS ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-unexport PYTHONDONTWRITEBYTECODE
+unexport PYTHONDONTWRITEBYTECODE  # so that make's commands keep what they compile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -29,7 +29,7 @@ help:
 $(VENV): $(STAMP)
 
 # --no-compile: a module is compiled when it is first imported; compiling all 16,000 here takes another minute. Where
-# PYTHONDONTWRITEBYTECODE is set, an import could not keep what it compiled, and every start would take twice as long.
+# PYTHONDONTWRITEBYTECODE is set, $(BIN)/python outside make could not keep what it compiled: every start took twice as long.
 $(STAMP): requirements.lock setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	    echo "aq_gym needs Python 3.11 or newer, but '$(PYTHON)' is: $$($(PYTHON) --version 2>&1)." >&2; \

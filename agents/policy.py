@@ -57,8 +57,8 @@ class GreedyPolicy:
         rows = np.atleast_2d(np.asarray(observation, dtype=np.float32))
         if rows.ndim != 2 or not self.network.reads(rows.shape[1]):
             raise ValueError(
-                f"observation of shape {np.shape(observation)}: the network reads {self.network.n_inputs}; it was "
-                f"trained with observation={self.observation!r}"
+                f"observation of shape {np.shape(observation)}: the network reads {self.network.n_inputs}; the "
+                f"policy is marked as one of observation={self.observation!r}"
             )
         shape = (len(rows), self.network.n_actions)
         masks = np.array(info.get("action_mask", np.ones(shape)), dtype=np.bool_).reshape(shape)

@@ -43,6 +43,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     print(summary(table))
     numbers = table.assign(episodes=args.episodes, seed=args.seed)
     text = page(table, args.env, args.seconds, args.seed, args.episodes)
+    text += "\n\nAgents that earlier code trained were used again.\n" if args.keep_agents else ""
     write_results(numbers, args.csv, text, args.markdown, args.command)
     return table
 

@@ -15,6 +15,7 @@ mean, lowest and highest curve of each learner. Ctrl-C keeps what is finished.
 import argparse
 import contextlib
 import os
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +33,7 @@ from scripts.command import enter
 def main(args: argparse.Namespace) -> pd.DataFrame:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ.setdefault(name, "1")  # for the workers: each keeps to one core
-    began, origin = time.monotonic(), provenance() | {"command": args.command}
+    began, origin = time.monotonic(), provenance() | {"command": _measuring(args.command)}
     plan = make_plan(args, origin)
     table, interrupted = conduct(plan, args.ids, args.processes, origin, quiet=args.quiet)
     print(f"TensorBoard: tensorboard --logdir {plan.folder}")
@@ -42,6 +43,14 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
         raise SystemExit(130)
     print(f"{time.monotonic() - began:.0f} s in all")
     return table
+
+
+def _measuring(command: str) -> str:
+    """A command without what does not decide its numbers: where they are written, and that it went on."""
+    words = shlex.split(command)
+    apart = ("--folder", "--resume", "--quiet")
+    pairs = zip(words, ["", *words], strict=False)
+    return shlex.join(w for w, before in pairs if before != "--folder" and not w.startswith(apart))
 
 
 def positive(text: str) -> float:

@@ -92,7 +92,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--if-drift", action="store_true", help="do nothing unless residuals have changed")
     parser.add_argument("--rollback", action="store_true", help="serve what ran before, and fit nothing")
     parser.add_argument("--slots", type=int, default=4032, help="newest slots to use; default: four weeks")
-    help_slot = "of air in a slot; default: the network's; where scripts.serve has --slot-seconds, a 60th of it"
+    help_slot = "of air in a slot; default: the network's; see docs/retraining.md where serve has --slot-seconds"
     parser.add_argument("--slot-minutes", type=at_least(0.01, float), help=help_slot)
     parser.add_argument("--seconds", type=at_least(0, float), default=120.0, help="for the agent; default: 120")
     parser.add_argument("--forecaster", default="ridge", choices=storage.NAMES, help="to fit where none runs yet")

@@ -8,8 +8,8 @@
 The folder receives placement.json (`gym.make(id, **content["env_kwargs"])`), map.png, convergence.png, convergence.csv
 and TensorBoard's events. The fitness is the average joint error under uniform staggered sensing every --period slots,
 on a path of the network's own level chain. Ctrl-C or SIGTERM keeps the best so far; --resume continues the genetic
-search, with the same result as if nothing had happened. With --policy the arguments hold its sizes too, and devices
-that were placed together are taken where they do better on new episodes.
+search, with the same result as if nothing had happened. With --policy env_kwargs also hold the sizes, and devices
+that were placed together with it are taken where they do better on new episodes.
 """
 
 import argparse

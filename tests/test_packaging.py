@@ -156,7 +156,7 @@ def test_read_only_installation_works(core_venv: Path, read_only: None, tmp_path
     """numba caches beside the code, else in the home folder; where it can do neither, it must still compile."""
     if home == "read-only":
         tmp_path.chmod(0o500)
-    # with a cache, another kind of inference too: what numba compiles may need other packages
+    # with a cache, another kind of inference too: what numba compiles may need other packages (the joint view: none)
     more = ("aq_gym/MultiDevice-Lossy-Week-v0",) if home == "writable" else ()
     out = run(
         *(core_venv / "bin" / "python", "-c", PLAY, "aq_gym/MultiDevice-v0", *more),

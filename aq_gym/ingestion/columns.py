@@ -111,7 +111,7 @@ def reading_columns(sheet: Sheet, aside: set[int | None], parameter: str) -> tup
         return columns, [str(n) for n in range(len(columns))]
     station = sheet.column_of(STATION_WORDS)
     if station is not None and station in columns and len(columns) > 1:
-        if own:  # with times it were a long table
+        if own:  # with times it would be a long table
             raise ValueError(
                 f"{sheet.path}, row 1: {sheet.header[station]!r} names the stations, so every row is one reading, but "
                 "no column says when it was made; add its time, in a column called `time`"

@@ -20,7 +20,7 @@ COUNTERS = {  # a column that counts from some beginning and knows no date
 _CLOCKS = ("%H:%M:%S", "%H:%M", "%I:%M:%S %p", "%I:%M %p", "%H", "")
 _OTHER_DATES = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d", "%d.%m.%Y", "%d-%m-%Y")
 _OFFSET = re.compile(r"\s*(?<=[0-9\s])(?:(Z|UTC|GMT)|([+-])([0-9]{2})(?::?([0-9]{2}))?)\s*$", re.IGNORECASE)
-_ABBREVIATION = re.compile(r"[0-9]\s*[A-Z]{3,5}\s*$")  # of a zone, such as CEST: the same letters mean several zones
+_ABBREVIATION = re.compile(r"[0-9]\s*(?!UTC|GMT)[A-Z]{3,5}\s*$")  # such as CEST, which means several zones
 _MIDNIGHT = re.compile(r"(?<=[ T])24(?=(:00){0,2}$)")  # 24:00 of a day is 00:00 of the next
 _DAY = 1440 * MINUTE
 _SLOTS_PER_TIME, _FEW_SLOTS = 20, 10_000  # more slots than that for each time that was read: a wrong year

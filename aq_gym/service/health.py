@@ -170,12 +170,9 @@ def check_slots(here: Services) -> None:
 
 
 def last_day(here: Services) -> tuple[int, list[float | None]]:
-    """The newest slot, and the area's hourly means up to it, newest first [µg/m³].
-
-    -1 before the first reading, or where slots are longer than hours.
-    """
+    """The newest slot, -1 before the first reading, and the area's hourly means up to it, newest first [µg/m³]."""
     count = HOURS * here.settings.slots_per_hour
-    rows = [] if here.settings.air_seconds > LONGEST_SLOT else here.store.levels(0, limit=count)
+    rows = here.store.levels(0, limit=count)
     if not rows:
         return -1, [None] * HOURS
     last = rows[-1].slot

@@ -1,5 +1,6 @@
 """The area's level as the server knows it: from what devices reported, nothing else."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from aq_gym.service.database import Device, Latest, Reading
 from aq_gym.service.store import Store
 
 LEAST = 1.0  # µg/m³; a level of 0 would make every error 0
+BROKEN = 10.0  # a level so many times above or below the others' median is no air
 LastReadings = Mapping[str, Latest | Reading]  # the newest reading of each device that has reported, by its id
 
 
@@ -74,9 +76,10 @@ def believed_reports(problem: Problem, levels: NDArray[np.float64]) -> tuple[NDA
 def estimate_level(network: SensorNetwork, devices: ArrayLike, values: ArrayLike, age: ArrayLike) -> LevelEstimate:
     """The levels that the devices' last readings mean, weighted by precision.
 
-    A reading means a level of e. Its variance is that of a level l, the mean of all e: δ²l² (1), grown by σ² each slot
-    (2), plus the variance of the location's deviation. With e² in place of l² low readings would count most, and the
-    mean were too low.
+    A reading means a level of e. Its variance is δ²l² (1), grown by σ² each slot (2), plus the variance of the
+    location's deviation; l is the mean of these levels. With e² instead of l² low readings would count most, and the
+    result would be too low. A level more than `BROKEN` times above or below their median does not count: its device is
+    taken for broken.
 
     Args:
         network: the fitted parameters.
@@ -86,9 +89,11 @@ def estimate_level(network: SensorNetwork, devices: ArrayLike, values: ArrayLike
     """
     rows = np.asarray(devices, dtype=np.intp)
     level = level_read(network, rows, values)
+    off = np.abs(np.log(level) - np.median(np.log(level)))
+    counts = (off <= math.log(BROKEN)) | (off.min() > math.log(BROKEN))  # all, where they lie in two far groups
     relative = network.measurement_variance + network.variance_relation[rows].mean(axis=1)
-    variance = relative * level.mean() ** 2 + network.temporal_variance * np.asarray(age)
-    precision = 1.0 / variance
+    variance = relative * level[counts].mean() ** 2 + network.temporal_variance * np.asarray(age)
+    precision = np.where(counts, 1.0 / variance, 0.0)
     mean = float((level * precision).sum() / precision.sum())
     return LevelEstimate(mean, float(precision.sum() ** -0.5))
 

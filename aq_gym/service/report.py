@@ -24,7 +24,7 @@ def daily_report() -> dict[str, Any]:
     slot, hours = last_day(here)
     known = [x for x in hours if x is not None]
     if not known:
-        abort(503, "no hour of air is known yet; one counts once three quarters of its slots are known")
+        abort(503, "no hour is known yet; one is once a device read in it and three quarters of its slots are known")
     limit, per_hour = here.settings.alert_level, here.settings.slots_per_hour
     first = max(0, slot - HOURS * per_hour + 1)
     highest = max(known)

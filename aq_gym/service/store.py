@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from sqlalchemy import Engine, func, select, tuple_
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.orm import sessionmaker
 
 from aq_gym.service.database import LARGEST_SLOT, Alert, Device, Fact, Latest, Plan, Reading
@@ -52,12 +52,16 @@ class Store:
         """Make what is missing, and bring older tables to the present version.
 
         Raises:
-            ConnectionError: the database does not answer, or another program has locked it.
+            ConnectionError: the database does not answer, is locked, cannot be written, or is none.
         """
         try:
             upgrade(self.engine)
-        except OperationalError as error:
-            raise ConnectionError(f"database: {error.orig}; start it, or give another --database") from None
+        except DatabaseError as error:
+            where, reason = self.engine.url.render_as_string(), str(error.orig).strip()
+            ask = "is it running, and may this user create tables there?"
+            if self.engine.dialect.name == "sqlite":
+                ask = "does its folder exist, and is it a database that may be written?"
+            raise ConnectionError(f"database {where}: {reason}; {ask}") from None
 
     def add_readings(self, reports: Sequence[Report]) -> Received:
         """Store readings, all or none; a device and slot that are known already stay as they are."""

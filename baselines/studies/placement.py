@@ -137,13 +137,14 @@ def _together(
         "error_before": float(first.mean()),
         "error": float(last.mean()),
         "change_percent": gain,
+        "taken": bool(better),
     }
 
 
 def _write(network: SensorNetwork, options: Namespace, content: dict[str, Any], devices: Sequence[int]) -> None:
     """The map, and what gym.make takes."""
     content["env_kwargs"] = content["env_kwargs"] | {"devices": list(devices)}
-    if options.policy:  # the sets were searched for episodes of this shape
+    if options.policy:  # it plays episodes of this shape
         shape = {"horizon": options.horizon, "energy_budget": options.budget, "max_sleep": options.max_sleep}
         content["env_kwargs"] |= shape
     if network.coordinates is not None:

@@ -26,7 +26,7 @@ def benchmark_table(path: Path) -> str:
     """The benchmark's rows, one line per task and policy, and where they come from."""
     table = pd.read_csv(path)
     if not {"env_id", "regret_percent", "seconds"} <= set(table):
-        raise ValueError(f"{path}: expected the benchmark.csv of scripts.benchmark; the CSV of another command is none")
+        raise ValueError(f"{path}: expected the benchmark.csv of scripts.benchmark; this is the CSV of another command")
     rows = []
     for name, part in table.groupby("env_id", sort=False):
         for row in part.sort_values("joint_error").itertuples():

@@ -30,13 +30,14 @@ export function spread(spots, least, [width, height]) {
 /** How far two boxes are apart, each [middle, middle, half its width, half its height]; 0 where they touch. */
 const apart = ([a, b, w, h], [c, d, v, g]) => Math.hypot(Math.max(0, Math.abs(a - c) - w - v), Math.max(0, Math.abs(b - d) - h - g));
 
-/** Beside a mark of some size, where a box is farthest from all others; null where it would cover one. */
+/** Beside the mark `[left, top]`, where a box is farthest from all others; null where it would cover one. */
 export function clearSpot([left, top], size, half, tall, taken, [width, height]) {
   const dx = size + half + 4, dy = size + tall + 4, slant = Math.max(half - size, 0);
   const steps = [[0, dy], [0, -dy], [dx, 0], [-dx, 0], [slant, dy], [-slant, dy], [slant, -dy], [-slant, -dy]];
   const boxes = steps.map(([a, b]) => [left + a, top + b, half, tall]);
   const inside = boxes.filter(([a, b]) => a > half + 2 && a < width - half - 2 && b > tall + 2 && b < height - tall - 26);
-  const room = (box) => Math.min(12, ...taken.map((other) => apart(box, other)));
+  const others = taken.filter(([a, b]) => a !== left || b !== top); // the mark itself is 4 from every box
+  const room = (box) => Math.min(12, ...others.map((other) => apart(box, other)));
   const best = inside.reduce((one, other) => (one && room(one) >= room(other) ? one : other), null);
   return best && room(best) > 0 ? best : null;
 }

@@ -83,7 +83,7 @@ export function drawMap(target, legend, now, mode) {
   target.replaceChildren(root);
   const notes = [
     !known && "This network has no coordinates: places stand in rows, by their numbers. How far apart they are is not known.",
-    Math.max(...shift) > size / 2 && `Places that would cover one another are moved apart${known ? `, by up to ${metres(Math.max(...shift) / per)}` : ""}.`,
+    Math.max(...shift) > size / 2 && `Places that would cover one another are moved apart${known && per < 1e6 ? `, by up to ${metres(Math.max(...shift) / per)}` : ""}.`,
     nameless > 0 && `${nameless} devices are drawn without their names, for want of room; the operator's view lists all.`,
   ];
   legend.replaceChildren(...notes.filter(Boolean).map((x) => el("p", { class: "note" }, x)), ...legendOf(mode, paint, now));

@@ -63,7 +63,7 @@ def retrain(
         scores["forecaster"] = compare_forecasters(stored, series, fitted, before, day)
         card = {"slot_minutes": settings.air_seconds / 60.0}
         storage.save(draft / FORECASTER, fitted if scores["forecaster"].taken else before, card)
-        if weights is not None:  # last, since it takes the time that may be lost by an error
+        if weights is not None:  # last: an error in another part would waste its minutes
             tuned = fine_tune(problem, draft / NETWORK, weights, seconds, seed, scratch)
             scores["agent"] = compare_agents(problem, stored, load_trained(tuned), policy, day)
             shutil.copyfile(tuned if scores["agent"].taken else weights, draft / POLICY)

@@ -241,10 +241,19 @@ def test_a_service_too_slow_for_every_slot_gives_up_dead_devices_too(make_servic
     assert {alert.subject for alert in services.store.alerts(0, kind="missed")} == {"device_0", "device_1", "device_2"}
 
 
-def test_low_readings_do_not_pull_the_level_down(problem: Problem) -> None:
-    """Where all locations are alike, fresh readings count alike; one broken device is one of three."""
-    found = estimate_level(problem.network, [0, 0, 0], level_said(problem, [2.0, 60.0, 64.0]), [0, 0, 0])
-    assert found.level == pytest.approx(42.0)
+@pytest.mark.parametrize(
+    ("said", "level"),
+    [
+        ([40.0, 60.0, 65.0], 55.0),  # fresh readings of one location count alike
+        ([2.0, 60.0, 64.0], 62.0),  # a device that is broken does not count
+        ([60.0, 64.0, 1500.0], 62.0),
+        ([2.0, 98.0], 50.0),  # of two nobody knows which
+        ([2.0, 2.0, 598.0, 598.0], 300.0),
+    ],
+)
+def test_low_and_broken_readings_do_not_pull_the_level(problem: Problem, said: list[float], level: float) -> None:
+    found = estimate_level(problem.network, [0] * len(said), level_said(problem, said), [0] * len(said))
+    assert found.level == pytest.approx(level)
 
 
 def level_said(problem: Problem, levels: list[float]) -> list[float]:

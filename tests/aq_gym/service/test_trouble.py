@@ -56,9 +56,18 @@ def test_a_locked_database(make_services: Make, tmp_path: Path, monkeypatch: pyt
     assert stored(services) == [float(k % 1000) for k in range(60)]
 
 
-def test_a_database_that_is_away_at_the_start_is_said_in_a_line(tmp_path: Path) -> None:
-    with pytest.raises(ConnectionError, match=r"^database: unable to open database file; start it, or give another"):
-        Store(database.make_engine(f"sqlite:///{tmp_path}/no/such/folder.sqlite3")).create_tables()
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("sqlite:///{}/no/such/folder.sqlite3", "unable to open database file; does its folder exist"),
+        ("sqlite:///{}/notes.txt", "file is not a database; does its folder exist, and is it a database"),
+        ("postgresql+psycopg://user:secret@127.0.0.1:9/air", "user:[*]+@.*refused.*; is it running"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_said_in_a_line(tmp_path: Path, url: str, reason: str) -> None:
+    (tmp_path / "notes.txt").write_text("no database\n" * 100)
+    with pytest.raises(ConnectionError, match=rf"(?s)^database .*{reason}"):
+        Store(database.make_engine(url.format(tmp_path))).create_tables()
 
 
 def test_the_control_loop_waits_for_a_locked_database(

@@ -43,7 +43,8 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
                 shape = args.devices, args.horizon, args.budget, args.max_sleep
                 problem = Problem.create(fitted, *shape, inference="hidden", loss=loss)
                 data = Windows.cut(problem.network, readings[played], args.horizon, args.stride)
-                table = backtest_reports(args.policies, problem, data, args.stride, args.seed, watch)
+                policies = {word: word for word in args.policies}
+                table = backtest_reports(policies, problem, data, args.stride, args.seed, watch)
                 tables.append(table.assign(fitted=fitted, played=played, loss=loss, windows=len(data)))
     table = pd.concat(tables, ignore_index=True)
     lines = {name: hourly_lines(np.asarray(x[0], np.float64).mean(axis=1)) for name, x in readings.items()}

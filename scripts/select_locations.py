@@ -23,10 +23,12 @@ from aq_gym.calibration import fit_files
 from aq_gym.network import SensorNetwork, bundled_names
 from aq_gym.network_files import location_names, read_card
 from baselines.studies.placement import place
-from baselines.studies.placement_searches import METHODS
+from baselines.studies.placement_searches import CHECKPOINT, METHODS
 from baselines.studies.provenance import commit
 from scripts.arguments import add_shape, at_least, command_parser, parsed
 from scripts.command import enter
+
+__all__ = ["CHECKPOINT", "METHODS", "main", "parse"]
 
 
 def main(args: argparse.Namespace) -> dict[str, Any]:

@@ -129,7 +129,7 @@ def test_changes_of_the_rmse_are_paired() -> None:
 
 
 def test_the_table_and_what_is_said_of_it() -> None:
-    table = backtest_reports(("relay", "retrying-relay"), PROBLEM, DATA, stride=7)
+    table = backtest_reports({name: name for name in ("relay", "retrying-relay")}, PROBLEM, DATA, stride=7)
     assert table.policy.tolist() == ["relay", "retrying-relay"]
     assert np.isnan(table.change[0])
     assert table.change_low[1] <= table.change[1] <= table.change_high[1]

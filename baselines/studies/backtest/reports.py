@@ -5,7 +5,7 @@ made of the ages and records of the reports (`aq_gym.hidden_level`) and compared
 findings and the page are computed from the numbers.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,7 +60,7 @@ def replay_reports(policy: Any, problem: Problem, readings: NDArray[np.float64],
 
 
 def backtest_reports(
-    words: Sequence[str],
+    policies: Mapping[str, Any],
     problem: Problem,
     data: Windows,
     stride: int = STRIDE,
@@ -70,7 +70,7 @@ def backtest_reports(
     """Play policies on the same windows with the same lost reports.
 
     Args:
-        words: of `baselines.evaluation`; the first is the one that the others are compared to.
+        policies: by name, or words; the first is the one that the others are compared to.
         problem: with a hidden level.
         data: windows of the problem's horizon.
         stride: between their first slots: windows that overlap are resampled together.
@@ -83,9 +83,9 @@ def backtest_reports(
         deviations on the real air; ``sensings``.
     """
     rows, first, block = [], None, -(-(problem.horizon + 1) // stride)
-    for word in words:
-        watch(word)
-        policy = build_policy(word, problem)[0]
+    for name, given in policies.items():
+        watch(name)
+        policy = build_policy(given, problem)[0] if isinstance(given, str) else given
         reports = replay_reports(policy, problem, data.readings, seed)
         maps = problem.hidden_level.estimate(problem.devices, reports.delay, reports.record)
         scores = judge(maps, data, problem.devices, seed, block)
@@ -95,7 +95,7 @@ def backtest_reports(
         moved = (np.nan,) * 3 if first is None else rmse_change(squares, first, seed, block)
         first = squares if first is None else first
         rows.append(
-            {"policy": word}
+            {"policy": name}
             | scores
             | dict(zip(ADAPTED, adapted, strict=True))
             | dict(zip(("change", "change_low", "change_high"), moved, strict=True))

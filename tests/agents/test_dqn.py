@@ -196,7 +196,7 @@ def test_policy_is_a_snapshot_and_obeys_masks():
     masks = np.roll(np.eye(4, dtype=np.int8), 1, axis=1)
     assert policy.act(np.eye(4), {"action_mask": masks}).tolist() == [1, 2, 3, 0]
     assert policy.act(np.eye(4)[:1], {}).shape == (1,)
-    with pytest.raises(ValueError, match="the network reads 4; it was trained with observation='full'"):
+    with pytest.raises(ValueError, match="the network reads 4; the policy is marked as one of observation='full'"):
         policy.act(np.zeros(5), {})
 
 

@@ -63,8 +63,8 @@ def chain_change(network: SensorNetwork, level: NDArray[np.float64]) -> tuple[ND
 def chain_forecast(network: SensorNetwork, level: float, limit: float) -> list[Row]:
     """By the network's own chain, equation (8): rows of P^h, each level spread over its bin.
 
-    A level between two of the network's levels begins in both, the more in the nearer one. The chain
-    knows nothing of one above them all: its excess over the highest is added to the forecast from the highest.
+    A level between two of the network's levels begins in both, the more in the nearer one. The chain knows
+    nothing of one above them all: its excess over the highest level is added to the forecast from there.
     """
     levels = network.levels
     excess = max(0.0, level - levels[-1])

@@ -32,8 +32,8 @@ def measure(
 ) -> pd.DataFrame:
     """Play `POLICIES` for all combinations; a row for each policy with the columns of `baselines.evaluate`.
 
-    ``days`` are lengths of an episode, ``sensings`` those of a device and a day. How many slots a day has, the network
-    says.
+    ``days`` are lengths of an episode, ``sensings`` those of a device and a day. The network says how many
+    slots a day has.
     """
     air, tables = SensorNetwork.load(network), []
     day = round(MINUTES_A_DAY / air.slot_minutes)

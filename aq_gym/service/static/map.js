@@ -36,7 +36,7 @@ function projection(locations) {
   const at = (x) => (known ? [x.east, x.north] : [x.location % columns, -Math.floor(x.location / columns)]);
   const east = locations.map((x) => at(x)[0]), north = locations.map((x) => at(x)[1]);
   const [west, right, south, top] = [Math.min(...east), Math.max(...east), Math.min(...north), Math.max(...north)];
-  const per = Math.min((WIDTH - 2 * edge) / Math.max(right - west, 1e-9), (HEIGHT - 2 * edge) / Math.max(top - south, 1e-9));
+  const per = Math.min((WIDTH - 2 * edge) / Math.max(right - west, 1), (HEIGHT - 2 * edge) / Math.max(top - south, 1));
   const place = (x) => [
     WIDTH / 2 + (at(x)[0] - (west + right) / 2) * per,
     HEIGHT / 2 - (at(x)[1] - (south + top) / 2) * per,
@@ -83,7 +83,7 @@ export function drawMap(target, legend, now, mode) {
   target.replaceChildren(root);
   const notes = [
     !known && "This network has no coordinates: places stand in rows, by their numbers. How far apart they are is not known.",
-    Math.max(...shift) > size / 2 && `Places that would cover one another are moved apart${known && per < 1e6 ? `, by up to ${metres(Math.max(...shift) / per)}` : ""}.`,
+    Math.max(...shift) > size / 2 && `Places that would cover one another are moved apart${known ? `, by up to ${metres(Math.max(...shift) / per)}` : ""}.`,
     nameless > 0 && `${nameless} devices are drawn without their names, for want of room; the operator's view lists all.`,
   ];
   legend.replaceChildren(...notes.filter(Boolean).map((x) => el("p", { class: "note" }, x)), ...legendOf(mode, paint, now));
